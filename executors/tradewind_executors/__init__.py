@@ -1,0 +1,1 @@
+"""The executors that come with Tradewind, found through the entry point group `tradewind.executors`."""

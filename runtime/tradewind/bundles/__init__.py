@@ -1,0 +1,1 @@
+"""Where DAG files come from: watching, loading in child processes, versions."""

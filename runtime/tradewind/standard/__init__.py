@@ -1,0 +1,1 @@
+"""The operators, sensors, triggers and hooks that come with the core."""

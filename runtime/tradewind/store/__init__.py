@@ -1,0 +1,1 @@
+"""Everything durable. All SQL of the project lives under this package."""
