@@ -1,0 +1,54 @@
+"""What an executor gets to carry out: one try of one task instance, with the facts of its run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+from tradewind.model.keys import UNMAPPED, AttemptId, RunId
+from tradewind.model.outcomes import EncodedValue
+from tradewind.model.specs import DagSource, TaskSpec
+from tradewind.model.states import RunType
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """What every attempt of a run is told about it. One object serves all attempts of a run."""
+
+    run_id: RunId
+    dag_id: str
+    dag_run_id: str
+    version_hash: str
+    run_type: RunType
+    logical_date: datetime
+    interval_start: datetime
+    interval_end: datetime
+    run_after: datetime
+    queued_at: datetime
+    started_at: datetime | None
+    conf: EncodedValue | None
+    external_trigger: bool
+    source: DagSource
+
+
+class AttemptKey(NamedTuple):
+    """An attempt and the task instance it is a try of."""
+
+    attempt: AttemptId
+    run_id: RunId
+    task_id: str
+    map_index: int = UNMAPPED
+    try_number: int = 1
+
+
+class Attempt(NamedTuple):
+    """One try, ready to be carried out. Its start is already committed."""
+
+    key: AttemptKey
+    task: TaskSpec
+    run: RunFacts
+    max_tries: int
+    """How many tries the instance may use in all, this one included."""
+    first_started_at: datetime
+    """When the first slice of this try began (a rescheduled sensor keeps it)."""

@@ -1,0 +1,152 @@
+"""Every error that Tradewind raises on purpose.
+
+::
+
+    TradewindError
+    ├── ConfigError               a setting is missing, unknown or has a bad value
+    ├── AuthoringError            a DAG file says something that cannot be
+    │   ├── DagCycleError         the edges of a DAG lead back to their start
+    │   ├── DuplicateTaskIdError  two tasks of one DAG have the same id
+    │   └── ParamValidationError  a param or a run's conf does not fit its schema
+    ├── NotFoundError             a DAG, run, task, pool, variable … that nobody has
+    ├── ConflictError             what is asked for contradicts what is there
+    │   └── DagPausedError        a paused DAG was triggered without `unpause`
+    ├── IllegalTransition         the rules were about to do what the table forbids
+    ├── StoreError                the database
+    │   ├── StoreUnavailable      … cannot be reached just now; nothing is lost, try again
+    │   ├── SchemaMismatch        … holds another version of the schema
+    │   ├── Fenced                … says that another runtime has taken over from us
+    │   └── BatchConflict         … refused a batch: rows were not as expected
+    ├── ExecutorError             an executor could not carry an attempt
+    ├── XComError                 a value could not be stored or read
+    └── TaskSignal                raised by task code to choose its own end
+        ├── TaskFailed            fail, retries allowed
+        ├── FailWithoutRetry      fail now, whatever `retries` says
+        ├── SkipTask              end as skipped
+        ├── RescheduleTask        give the slot back and come again later
+        └── TaskTimeout           `execution_timeout` has passed
+
+The docstring of a class is its message where none is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+
+class TradewindError(Exception):
+    """Something went wrong in Tradewind."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message if message is not None else (type(self).__doc__ or "").strip())
+
+    @property
+    def message(self) -> str:
+        """The sentence for the user."""
+        return str(self.args[0])
+
+
+class ConfigError(TradewindError):
+    """A setting is missing, unknown or has a bad value."""
+
+
+class AuthoringError(TradewindError):
+    """The DAG file says something that cannot be."""
+
+
+class DagCycleError(AuthoringError):
+    """The dependencies of this DAG lead back to their start."""
+
+
+class DuplicateTaskIdError(AuthoringError):
+    """Two tasks of this DAG have the same id."""
+
+
+class ParamValidationError(AuthoringError):
+    """A param does not fit its schema."""
+
+
+class NotFoundError(TradewindError):
+    """There is no such thing."""
+
+
+class ConflictError(TradewindError):
+    """What is asked for contradicts what is there."""
+
+
+class DagPausedError(ConflictError):
+    """The DAG is paused: unpause it, or trigger with `unpause`."""
+
+
+class IllegalTransition(TradewindError):
+    """A state change that the transition table does not allow."""
+
+    def __init__(self, subject: str, start: str, finish: str, story: Sequence[str] = ()) -> None:
+        lines = "".join(f"\n  {line}" for line in story)
+        super().__init__(f"{subject}: {start} -> {finish} is not a transition. Its story:{lines}")
+        self.subject = subject
+        self.start = start
+        self.finish = finish
+        self.story = tuple(story)
+
+
+class StoreError(TradewindError):
+    """The database refused."""
+
+
+class StoreUnavailable(StoreError):
+    """The database cannot be reached just now."""
+
+
+class SchemaMismatch(StoreError):
+    """The database holds another version of the schema."""
+
+
+class Fenced(StoreError):
+    """Another runtime has taken over from this one: it may not write any more."""
+
+
+class BatchConflict(StoreError):
+    """Rows of these runs were not as the batch expected; nothing of the batch was applied."""
+
+    def __init__(self, run_ids: Sequence[int], detail: str) -> None:
+        super().__init__(f"batch refused for runs {list(run_ids)}: {detail}")
+        self.run_ids = tuple(run_ids)
+        self.detail = detail
+
+
+class ExecutorError(TradewindError):
+    """The executor could not carry the attempt."""
+
+
+class XComError(TradewindError):
+    """The value could not be stored or read."""
+
+
+class TaskSignal(TradewindError):
+    """Raised by task code to choose its own end."""
+
+
+class TaskFailed(TaskSignal):
+    """The task failed."""
+
+
+class FailWithoutRetry(TaskSignal):
+    """The task failed and asked not to be tried again."""
+
+
+class SkipTask(TaskSignal):
+    """The task asked to be skipped."""
+
+
+class TaskTimeout(TaskSignal):
+    """The task ran longer than its execution_timeout."""
+
+
+class RescheduleTask(TaskSignal):
+    """The task gives its slot back and wants to run again at `at` (an aware datetime)."""
+
+    def __init__(self, at: datetime) -> None:
+        super().__init__(f"rescheduled to {at.isoformat()}")
+        self.at = at

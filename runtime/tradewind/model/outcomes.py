@@ -1,0 +1,85 @@
+"""What an attempt reports when it ends, and the values it leaves behind.
+
+Values travel as bytes with a codec, never as database JSON: one ``\\u0000`` in a user's text
+would make PostgreSQL refuse everything that is committed with it.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final, NamedTuple
+
+from tradewind.model.keys import AttemptId
+from tradewind.model.states import OutcomeKind
+
+CODEC_JSON: Final = 1
+"""UTF-8 JSON as orjson writes it."""
+CODEC_TYPED_JSON: Final = 2
+"""JSON in which ``{"__type__": kind, "value": …}`` stands for a value JSON does not have."""
+CODEC_CUSTOM: Final = 16
+"""Bytes of a configured XCom back end."""
+
+RETURN_KEY: Final = "return_value"
+
+
+class EncodedValue(NamedTuple):
+    """A user's value as stored: codec number and bytes."""
+
+    codec: int
+    data: bytes
+
+
+class XComPut(NamedTuple):
+    """One value under one key of the attempt's own task instance."""
+
+    key: str
+    value: EncodedValue
+
+
+class ErrorInfo(NamedTuple):
+    """An exception as text. `traceback` is complete and may be long."""
+
+    type: str
+    message: str
+    traceback: str
+
+
+class ExitInfo(NamedTuple):
+    """How a process ended: exit code or signal, and what it used."""
+
+    code: int | None = None
+    signal: int | None = None
+    oom: bool = False
+    max_rss_kib: int | None = None
+    user_seconds: float | None = None
+    system_seconds: float | None = None
+
+
+class Outcome(NamedTuple):
+    """The end of one attempt, applied in one transaction and acknowledged after it."""
+
+    kind: OutcomeKind
+    xcoms: tuple[XComPut, ...] = ()
+    branch: tuple[str, ...] | None = None
+    """A branch task's choice: the task ids to follow (empty: none). None: not a branch."""
+    short_circuit: bool = False
+    """A short circuit that came out false: what follows is skipped."""
+    ignore_downstream_trigger_rules: bool = True
+    """With `short_circuit`: skip all that follows, not only the direct downstream tasks."""
+    reschedule_at: datetime | None = None
+    error: ErrorInfo | None = None
+    exit: ExitInfo | None = None
+    reason: str | None = None
+    """One sentence for people, where the kind alone does not say it."""
+
+
+SUCCEEDED: Final = Outcome(OutcomeKind.SUCCESS)
+
+
+class Finished(NamedTuple):
+    """The message of an attempt's end. The same again is acknowledged again, a different one refused."""
+
+    attempt: AttemptId
+    outcome: Outcome
+    started_at: datetime | None
+    ended_at: datetime

@@ -1,0 +1,207 @@
+"""The serialized form of a DAG: what the scheduler, the store and the web know of a DAG file.
+
+A `DagSpec` is made by `authoring` from a live DAG in the process that parsed the file, travels
+as canonical JSON (sorted, defaults left out) and is hashed: the same file always gives the same
+`content_hash`, however its sets and dicts were ordered. Durations are seconds (float).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, cast
+
+import orjson
+
+from tradewind.model.states import TriggerRule
+
+Json = Any
+"""A JSON value. `Any` because a recursive alias costs more in casts than it finds in errors."""
+
+DEFAULT_POOL: Final = "default_pool"
+
+
+@dataclass(frozen=True, slots=True)
+class TimetableSpec:
+    """A schedule as data: a registered kind and its JSON arguments.
+
+    `summary` is the short text of lists (`@daily`, `0 0 * * *`, `None`); `description` a sentence.
+    """
+
+    kind: str
+    args: Mapping[str, Json] = field(default_factory=dict[str, Json])
+    summary: str = "None"
+    description: str = ""
+    can_be_scheduled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSpec:
+    """One task as the engine needs it. `upstream` holds direct upstream task ids, sorted."""
+
+    task_id: str
+    operator: str = "BaseOperator"
+    upstream: tuple[str, ...] = ()
+    trigger_rule: TriggerRule = TriggerRule.ALL_SUCCESS
+    executor: str = "local"
+    is_async: bool = False
+    is_empty: bool = False
+    """Nothing to do (EmptyOperator without callbacks): the engine ends it without an attempt."""
+    queue: str = "default"
+    pool: str = DEFAULT_POOL
+    pool_slots: int = 1
+    priority_weight: int = 1
+    """The effective total, clipped to 32 bits."""
+    own_priority_weight: int = 1
+    weight_rule: str = "downstream"
+    retries: int = 0
+    retry_delay: float = 300.0
+    retry_exponential_backoff: bool = False
+    max_retry_delay: float | None = None
+    execution_timeout: float | None = None
+    depends_on_past: bool = False
+    ignore_first_depends_on_past: bool = True
+    wait_for_downstream: bool = False
+    max_active_tis_per_dag: int | None = None
+    max_active_tis_per_dagrun: int | None = None
+    is_setup: bool = False
+    is_teardown: bool = False
+    on_failure_fail_dagrun: bool = False
+    start_date: datetime | None = None
+    end_date: datetime | None = None
+    group: str | None = None
+    """Full id of the innermost task group."""
+    owner: str = "airflow"
+    label: str | None = None
+    doc_md: str | None = None
+    ui_color: str = "#fff"
+    ui_fgcolor: str = "#000"
+    template_fields: tuple[str, ...] = ()
+    callbacks: tuple[str, ...] = ()
+    """Names of callbacks set on the task: on_success, on_failure, on_retry, on_execute, on_skipped."""
+    max_lost: int = 3
+    """How often in a row the same try is queued again after its carrier died."""
+    extra: Mapping[str, Json] = field(default_factory=dict[str, Json])
+    """What only views need (mapped, email, links …); not read by the rules."""
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeLabel:
+    """`a >> Label("text") >> b`."""
+
+    upstream: str
+    downstream: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSpec:
+    """A task group: `children` are task ids and full group ids, in order of definition."""
+
+    group_id: str
+    parent: str | None = None
+    label: str | None = None
+    tooltip: str = ""
+    ui_color: str = "CornflowerBlue"
+    ui_fgcolor: str = "#000"
+    children: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DagSpec:
+    """One version of a DAG. Tasks stand in order of definition."""
+
+    dag_id: str
+    tasks: tuple[TaskSpec, ...] = ()
+    timetable: TimetableSpec = field(default_factory=lambda: TimetableSpec("none"))
+    timezone: str = "UTC"
+    start_date: datetime | None = None
+    end_date: datetime | None = None
+    catchup: bool = False
+    max_active_runs: int = 16
+    max_active_tasks: int = 16
+    dagrun_timeout: float | None = None
+    fail_stop: bool = False
+    is_paused_upon_creation: bool | None = None
+    tags: tuple[str, ...] = ()
+    owners: tuple[str, ...] = ()
+    description: str | None = None
+    display_name: str | None = None
+    doc_md: str | None = None
+    params: Mapping[str, Json] = field(default_factory=dict[str, Json])
+    """Param name to {value, schema, description}."""
+    groups: tuple[GroupSpec, ...] = ()
+    edge_labels: tuple[EdgeLabel, ...] = ()
+    callbacks: tuple[str, ...] = ()
+    """Names of DAG callbacks that are set: on_success, on_failure."""
+    extra: Mapping[str, Json] = field(default_factory=dict[str, Json])
+
+    def to_json(self) -> bytes:
+        """Canonical JSON: keys sorted, fields that hold their default left out."""
+        return orjson.dumps(_plain(self), option=orjson.OPT_SORT_KEYS)
+
+    @staticmethod
+    def from_json(raw: bytes | str) -> DagSpec:
+        """The spec that `to_json` wrote. Unknown fields raise TypeError."""
+        data = cast("dict[str, Any]", orjson.loads(raw))
+        data["tasks"] = tuple(_task_from(t) for t in data.get("tasks", ()))
+        data["groups"] = tuple(GroupSpec(**_tuples(g)) for g in data.get("groups", ()))
+        data["edge_labels"] = tuple(EdgeLabel(**e) for e in data.get("edge_labels", ()))
+        if "timetable" in data:
+            data["timetable"] = TimetableSpec(**data["timetable"])
+        _instants(data)
+        return DagSpec(**_tuples(data))
+
+    def content_hash(self) -> str:
+        """SHA-256 of the canonical JSON, as 64 hexadecimal digits."""
+        return hashlib.sha256(self.to_json()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class DagSource:
+    """Where a DAG version comes from: its bundle, the bundle's version and the file in it."""
+
+    bundle: str
+    bundle_version: str
+    fileloc: str
+    """Absolute path as parsed; the file that a worker loads."""
+    relative_fileloc: str
+
+
+def _task_from(data: dict[str, Any]) -> TaskSpec:
+    if "trigger_rule" in data:
+        data["trigger_rule"] = TriggerRule(data["trigger_rule"])
+    _instants(data)
+    return TaskSpec(**_tuples(data))
+
+
+def _instants(data: dict[str, Any]) -> None:
+    for name in ("start_date", "end_date"):
+        if data.get(name) is not None:
+            data[name] = datetime.fromisoformat(data[name])
+
+
+def _tuples(data: dict[str, Any]) -> dict[str, Any]:
+    return {k: tuple(cast("list[Any]", v)) if isinstance(v, list) else v for k, v in data.items()}
+
+
+def _plain(value: Any) -> Any:
+    """Dataclasses as dicts without their defaults; everything else as orjson takes it."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        out: dict[str, Any] = {}
+        for f in dataclasses.fields(value):
+            item = getattr(value, f.name)
+            if f.default is not dataclasses.MISSING and item == f.default:
+                continue
+            if f.default_factory is not dataclasses.MISSING and item == f.default_factory():
+                continue
+            out[f.name] = _plain(item)
+        return out
+    if isinstance(value, (tuple, list)):
+        return [_plain(item) for item in cast("tuple[Any, ...]", value)]
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return value

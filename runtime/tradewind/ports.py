@@ -1,0 +1,396 @@
+"""The seams of the runtime. Each method says its contract; implementations say how.
+
+Who calls what: the scheduler, dispatcher, rescuer and bundle watcher call `Store`; executors are
+called by the dispatcher and answer through `ExecutorHost`; user code inside an attempt reaches
+the system through `TaskServices` and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from tradewind.model.attempts import Attempt, AttemptKey
+from tradewind.model.keys import UNMAPPED, AttemptId, RunId, RuntimeId
+from tradewind.model.outcomes import EncodedValue, Finished
+from tradewind.model.rows import (
+    AttemptRow,
+    Batch,
+    BeatReport,
+    DagRow,
+    DagVersionRow,
+    HistoryEntry,
+    ImportErrorRow,
+    InstanceRow,
+    Lease,
+    MailRow,
+    OutboxItem,
+    ParsedFile,
+    PoolRow,
+    RunRow,
+    RunSnapshot,
+    ScheduleCursor,
+    UserRow,
+    XComEntry,
+)
+from tradewind.model.specs import Json
+from tradewind.model.states import RunState
+
+
+class Clock(Protocol):
+    """Time, randomness and identities: the only source of each in the runtime."""
+
+    def now(self) -> datetime:
+        """The wall clock, aware, in UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that never go back; the loop's own clock."""
+        ...
+
+    def draw(self) -> float:
+        """A random number in [0, 1)."""
+        ...
+
+    def attempt_id(self) -> AttemptId:
+        """16 random bytes, never the same twice."""
+        ...
+
+    def run_id(self) -> RunId:
+        """A new run id, greater than every one this clock gave before."""
+        ...
+
+
+# ------------------------------------------------------------------------------------- store
+
+
+@dataclass(frozen=True, slots=True)
+class RunFilter:
+    """Which runs a list shows. None: no condition. Ordered by `order_by` ('-' for descending)."""
+
+    dag_id: str | None = None
+    states: tuple[RunState, ...] | None = None
+    logical_from: datetime | None = None
+    logical_to: datetime | None = None
+    limit: int = 100
+    offset: int = 0
+    order_by: str = "-run_id"
+    """One of run_id, logical_date, started_at, ended_at, state, dag_run_id."""
+
+
+class StoreReads(Protocol):
+    """What views read. Never on the scheduler's path; may be slightly behind a running commit."""
+
+    async def dag_list(self) -> list[DagRow]:
+        """All DAGs, by id."""
+        ...
+
+    async def dag_get(self, dag_id: str) -> DagRow | None: ...
+
+    async def dag_version_get(self, dag_id: str, version_hash: str | None = None) -> DagVersionRow | None:
+        """A version, by default the current one."""
+        ...
+
+    async def dag_code_get(self, dag_id: str, version_hash: str | None = None) -> str | None:
+        """The text of the file that made the version."""
+        ...
+
+    async def run_list(self, where: RunFilter) -> tuple[list[RunRow], int]:
+        """A page of runs and how many there are in all."""
+        ...
+
+    async def run_get(self, dag_id: str, dag_run_id: str) -> RunRow | None: ...
+
+    async def run_by_id(self, run_id: RunId) -> RunRow | None: ...
+
+    async def instance_list(self, run_id: RunId) -> list[InstanceRow]:
+        """All task instances of a run, by task id and map index."""
+        ...
+
+    async def instance_get(self, run_id: RunId, task_id: str, map_index: int = UNMAPPED) -> InstanceRow | None: ...
+
+    async def attempt_list(
+        self, run_id: RunId, task_id: str | None = None, map_index: int | None = None
+    ) -> list[AttemptRow]:
+        """Attempts in the order they began."""
+        ...
+
+    async def history_list(self, run_id: RunId, task_id: str, map_index: int = UNMAPPED) -> list[HistoryEntry]: ...
+
+    async def xcom_get(
+        self, run_id: RunId, task_id: str, key: str, map_index: int = UNMAPPED
+    ) -> EncodedValue | None: ...
+
+    async def xcom_list(self, run_id: RunId, task_id: str | None = None) -> list[XComEntry]: ...
+
+    async def import_error_list(self) -> list[ImportErrorRow]: ...
+
+    async def pool_list(self) -> list[PoolRow]: ...
+
+    async def variable_get(self, key: str) -> str | None:
+        """A variable's decrypted text."""
+        ...
+
+    async def connection_get(self, conn_id: str) -> str | None:
+        """A connection as JSON text, decrypted."""
+        ...
+
+    async def user_get(self, username: str) -> UserRow | None: ...
+
+    async def task_success_before(
+        self, dag_id: str, task_id: str, logical_date: datetime
+    ) -> tuple[RunRow, InstanceRow] | None:
+        """The latest earlier run in which this task succeeded, with its instance."""
+        ...
+
+    async def run_before(self, dag_id: str, logical_date: datetime, state: RunState | None = None) -> RunRow | None:
+        """The latest run of the DAG with an earlier logical date (in `state`)."""
+        ...
+
+
+class Store(StoreReads, Protocol):
+    """The runtime's memory. `memory.py` and `postgres.py` pass the same conformance suite.
+
+    Writes of a runtime carry its `Lease`; each is one transaction opened by the fence, and raises
+    `Fenced`, having changed nothing, when the lease is no longer the runtime's own.
+    `StoreUnavailable` means that the outcome is unknown: ask `runtime_seq`.
+    """
+
+    async def open(self) -> None:
+        """Connect and check the schema. Raises StoreUnavailable, SchemaMismatch."""
+        ...
+
+    async def close(self) -> None: ...
+
+    # -- runtimes
+    async def runtime_join(self, name: str) -> Lease:
+        """A new runtime with its own row, advisory lock and epoch 1. Unique for ever."""
+        ...
+
+    async def runtime_beat(self, lease: Lease) -> BeatReport:
+        """One statement: moves the beat on, reads peers, counts mail and unowned DAGs."""
+        ...
+
+    async def runtime_seq(self, lease: Lease) -> int:
+        """The number of the last batch of this lease that was committed. Raises Fenced."""
+        ...
+
+    async def runtime_leave(self, lease: Lease) -> None:
+        """Gives up all DAGs and the lease. Twice is allowed."""
+        ...
+
+    async def runtime_bury(self, dead: RuntimeId, seen_beat: int) -> bool:
+        """Declares a peer dead if its beat is still `seen_beat`: epoch moves on, its DAGs are
+        free to be claimed. Waits for a commit of its that is in flight. False: it lives."""
+        ...
+
+    async def runtime_is_provably_dead(self, peer: RuntimeId) -> bool:
+        """Whether the peer's session lock is free: its process or connection is gone."""
+        ...
+
+    def watch(self, lease: Lease, on_mail: Callable[[], None], on_reply: Callable[[int], None]) -> None:
+        """Calls back when another process has sent mail to this runtime's DAGs, or a reply to a
+        mail that this process sent has been committed. Called on the loop."""
+        ...
+
+    # -- DAGs and ownership
+    async def dag_publish(self, lease: Lease, bundle: str, files: Sequence[ParsedFile]) -> list[str]:
+        """Takes in parsed files: new versions (idempotent by content hash), import errors set or
+        cleared, DAGs that these files no longer define made inactive. A new DAG belongs to the
+        caller; `is_paused_upon_creation` (default: paused) applies to it. Returns the ids of DAGs
+        whose current version, source or activity changed."""
+        ...
+
+    async def dag_retire(self, lease: Lease, bundle: str, relative_filelocs: Sequence[str]) -> list[str]:
+        """The files are gone: their DAGs become inactive, their import errors go."""
+        ...
+
+    async def dag_claim(self, lease: Lease, dag_ids: Sequence[str] | None = None) -> list[DagRow]:
+        """Takes ownership of unowned DAGs (all, or those named that are unowned)."""
+        ...
+
+    async def run_load(self, lease: Lease, dag_ids: Sequence[str]) -> list[RunSnapshot]:
+        """Every unfinished run of DAGs that the caller owns, complete, oldest first."""
+        ...
+
+    async def run_load_one(self, lease: Lease, run_id: RunId) -> RunSnapshot | None:
+        """One run of an owned DAG, finished or not (for clearing)."""
+        ...
+
+    async def past_states(
+        self, dag_id: str, before: datetime, task_ids: Sequence[str]
+    ) -> dict[str, InstanceRow]:
+        """For each task the instance in the latest run before `before` that has one."""
+        ...
+
+    # -- writes on the path
+    async def run_create(
+        self,
+        lease: Lease,
+        run: RunRow,
+        instances: Sequence[InstanceRow],
+        cursor: ScheduleCursor | None = None,
+        mail_done: tuple[int, bytes] | None = None,
+    ) -> bool:
+        """A run with all its instances, the schedule's cursor and the mail that asked for it, in
+        one transaction (bulk by COPY). False, and nothing changed, if the DAG already has a run
+        of this dag_run_id (the cursor and the mail are applied all the same)."""
+        ...
+
+    async def batch_apply(self, lease: Lease, batch: Batch) -> int:
+        """Applies all of the batch in one transaction and returns its sequence number (each batch
+        of a lease is one higher). Raises BatchConflict, naming the runs, if any row is not as
+        expected: then nothing was applied. A duplicate (run, task) within one segment is a
+        programming error and raises BatchConflict too."""
+        ...
+
+    # -- inbox
+    async def mail_send(self, dag_id: str, kind: str, body: bytes, idempotency_key: str) -> int:
+        """Asks the DAG's owner. The same key again returns the same id and sends nothing."""
+        ...
+
+    async def mail_read(self, lease: Lease, limit: int = 200) -> list[MailRow]:
+        """Mail to the DAGs that the caller owns, oldest first, still undone."""
+        ...
+
+    async def mail_reply(self, mail_id: int) -> bytes | None:
+        """The reply, once the owner has committed it."""
+        ...
+
+    # -- outbox
+    async def outbox_read(self, lease: Lease, limit: int = 100) -> list[OutboxItem]:
+        """What must still be carried out for owned DAGs, oldest first."""
+        ...
+
+    async def outbox_done(self, lease: Lease, outbox_ids: Sequence[int], *, failed: bool = False) -> None:
+        """Carried out (rows go), or failed once more (tries + 1; gone after five)."""
+        ...
+
+    # -- named things
+    async def pool_set(self, pool: PoolRow) -> None: ...
+
+    async def pool_delete(self, name: str) -> bool: ...
+
+    async def variable_set(self, key: str, value: str | None) -> None:
+        """Stores a variable; None deletes it."""
+        ...
+
+    async def connection_set(self, conn_id: str, value: str | None) -> None:
+        """Stores a connection (JSON text); None deletes it."""
+        ...
+
+    async def user_set(self, user: UserRow) -> None: ...
+
+    # -- shared limits (engine.md 13): permits of a limit that this runtime may use
+    async def grant_take(self, lease: Lease, limit: str, size: int, want: int) -> int:
+        """Asks for up to `want` permits of `limit` (in all); returns how many it now holds."""
+        ...
+
+    async def grant_return(self, lease: Lease, limit: str, count: int) -> None: ...
+
+
+# --------------------------------------------------------------------------------- executors
+
+
+class TaskServices(Protocol):
+    """What user code inside an attempt may ask the system for. Every call is one round trip."""
+
+    async def xcom_get(
+        self, run_id: RunId, task_id: str, key: str, map_index: int = UNMAPPED
+    ) -> EncodedValue | None: ...
+
+    async def xcom_put(self, attempt: AttemptKey, key: str, value: EncodedValue) -> None:
+        """Durable when it returns. Raises Fenced if the attempt is no longer the live one."""
+        ...
+
+    async def variable_get(self, key: str) -> str | None: ...
+
+    async def variable_set(self, key: str, value: str | None) -> None: ...
+
+    async def connection_get(self, conn_id: str) -> str | None:
+        """JSON text of the connection."""
+        ...
+
+    async def run_find(self, dag_id: str, dag_run_id: str) -> RunRow | None: ...
+
+    async def run_before(self, dag_id: str, logical_date: datetime, state: RunState | None = None) -> RunRow | None: ...
+
+    async def task_success_before(
+        self, dag_id: str, task_id: str, logical_date: datetime
+    ) -> tuple[RunRow, InstanceRow] | None: ...
+
+    async def instance_list(self, run_id: RunId) -> list[InstanceRow]: ...
+
+    async def run_trigger(
+        self, dag_id: str, conf: Mapping[str, Json] | None, *, dag_run_id: str | None, logical_date: datetime | None
+    ) -> RunRow:
+        """Asks for a run of a DAG. Raises NotFoundError, ConflictError, DagPausedError."""
+        ...
+
+
+class ExecutorHost(Protocol):
+    """The runtime as executors see it."""
+
+    @property
+    def services(self) -> TaskServices: ...
+
+    @property
+    def log_root(self) -> str:
+        """Folder under which attempt logs are written."""
+        ...
+
+    @property
+    def settings(self) -> Mapping[str, Json]:
+        """The executor's own section of the configuration."""
+        ...
+
+    def began(self, key: AttemptKey, *, hostname: str, pid: int | None) -> None:
+        """The attempt's body is about to run (for executors whose `starts_at_once` is False),
+        or where and as which process it runs (for the others)."""
+        ...
+
+    def finished(self, key: AttemptKey, end: Finished, on_committed: Callable[[bool], None] | None = None) -> None:
+        """The attempt has ended. Kept until it is committed; then `on_committed(accepted)`.
+        Reporting the same end again is harmless."""
+        ...
+
+    def slots_changed(self) -> None:
+        """`free_slots` has grown."""
+        ...
+
+
+class Executor(Protocol):
+    """Carries attempts out. Reports through its host; never touches the store."""
+
+    kind: str
+
+    starts_at_once: bool
+    """Accepting is starting: attempts are committed as `running` when they are submitted."""
+
+    async def start(self, host: ExecutorHost) -> None: ...
+
+    async def submit(self, attempts: Sequence[Attempt]) -> None:
+        """Returns when they are accepted, not when they are done. Never raises for one attempt:
+        what cannot be started is reported as finished (lost, with the reason)."""
+        ...
+
+    async def cancel(self, key: AttemptKey, *, grace: timedelta) -> None:
+        """Ends the attempt: first politely, after `grace` by force. Its end is reported as
+        CANCELLED. Unknown keys are ignored."""
+        ...
+
+    async def adopt(self, keys: Sequence[AttemptKey]) -> set[AttemptKey]:
+        """After a restart: which of these still run here and will report their end."""
+        ...
+
+    async def stop(self, *, drain: timedelta | None) -> None:
+        """No new work; running attempts get `drain` to end (None: none), then they are cancelled
+        and reported as LOST."""
+        ...
+
+    @property
+    def free_slots(self) -> int | None:
+        """How many attempts it would accept now; None: unbounded."""
+        ...
