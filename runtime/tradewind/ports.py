@@ -7,11 +7,12 @@ the system through `TaskServices` and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from tradewind.authoring.access import TaskServices
 from tradewind.model.attempts import Attempt, AttemptKey
 from tradewind.model.keys import UNMAPPED, AttemptId, RunId, RuntimeId
 from tradewind.model.outcomes import EncodedValue, Finished
@@ -36,7 +37,7 @@ from tradewind.model.rows import (
     XComEntry,
 )
 from tradewind.model.specs import Json
-from tradewind.model.states import RunState
+from tradewind.model.states import RunState, RunType
 
 
 class Clock(Protocol):
@@ -294,42 +295,6 @@ class Store(StoreReads, Protocol):
 # --------------------------------------------------------------------------------- executors
 
 
-class TaskServices(Protocol):
-    """What user code inside an attempt may ask the system for. Every call is one round trip."""
-
-    async def xcom_get(
-        self, run_id: RunId, task_id: str, key: str, map_index: int = UNMAPPED
-    ) -> EncodedValue | None: ...
-
-    async def xcom_put(self, attempt: AttemptKey, key: str, value: EncodedValue) -> None:
-        """Durable when it returns. Raises Fenced if the attempt is no longer the live one."""
-        ...
-
-    async def variable_get(self, key: str) -> str | None: ...
-
-    async def variable_set(self, key: str, value: str | None) -> None: ...
-
-    async def connection_get(self, conn_id: str) -> str | None:
-        """JSON text of the connection."""
-        ...
-
-    async def run_find(self, dag_id: str, dag_run_id: str) -> RunRow | None: ...
-
-    async def run_before(self, dag_id: str, logical_date: datetime, state: RunState | None = None) -> RunRow | None: ...
-
-    async def task_success_before(
-        self, dag_id: str, task_id: str, logical_date: datetime
-    ) -> tuple[RunRow, InstanceRow] | None: ...
-
-    async def instance_list(self, run_id: RunId) -> list[InstanceRow]: ...
-
-    async def run_trigger(
-        self, dag_id: str, conf: Mapping[str, Json] | None, *, dag_run_id: str | None, logical_date: datetime | None
-    ) -> RunRow:
-        """Asks for a run of a DAG. Raises NotFoundError, ConflictError, DagPausedError."""
-        ...
-
-
 class ExecutorHost(Protocol):
     """The runtime as executors see it."""
 
@@ -394,3 +359,85 @@ class Executor(Protocol):
     def free_slots(self) -> int | None:
         """How many attempts it would accept now; None: unbounded."""
         ...
+
+
+# ------------------------------------------------------------------------- what people ask for
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerRequest:
+    """A wish for a run. Missing parts are made up: the logical date is now, the id
+    ``manual__<logical date>``. `unpause` also switches a paused DAG on."""
+
+    dag_id: str
+    conf: Mapping[str, Json] | None = None
+    dag_run_id: str | None = None
+    logical_date: datetime | None = None
+    unpause: bool = False
+    note: str | None = None
+    run_type: RunType = RunType.MANUAL
+
+
+@dataclass(frozen=True, slots=True)
+class LiveEvent:
+    """Something that has just been committed. `kind`: dag, run, task or import_errors."""
+
+    kind: str
+    dag_id: str = ""
+    dag_run_id: str = ""
+    dag: DagRow | None = None
+    run: RunRow | None = None
+    items: tuple[InstanceRow, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Whether the parts work. `scheduler_beat` is the wall clock of the last beat."""
+
+    database: bool
+    scheduler: bool
+    scheduler_beat: datetime | None
+    version: str
+
+
+class Control(Protocol):
+    """What CLI, web and embedding services ask of a runtime (implemented by `host.Runtime`).
+
+    Wishes go to the owner of the DAG, wherever it is, and return when it has committed them.
+    """
+
+    @property
+    def reads(self) -> StoreReads: ...
+
+    @property
+    def log_root(self) -> str: ...
+
+    async def run_trigger(self, request: TriggerRequest) -> RunRow:
+        """Raises NotFoundError, DagPausedError, ConflictError (the run exists),
+        ParamValidationError (conf does not fit the DAG's params)."""
+        ...
+
+    async def dag_pause(self, dag_id: str, *, paused: bool) -> DagRow:
+        """Raises NotFoundError."""
+        ...
+
+    async def instances_clear(
+        self, dag_id: str, dag_run_id: str, task_ids: Sequence[str], *, downstream: bool = True
+    ) -> list[InstanceRow]:
+        """Makes finished task instances (and what follows them) run again. Returns those cleared."""
+        ...
+
+    async def run_cancel(self, dag_id: str, dag_run_id: str) -> RunRow:
+        """Marks the run failed and ends its attempts."""
+        ...
+
+    async def run_wait(self, run_id: RunId, timeout: float | None = None) -> RunRow:
+        """The run once it has finished. Raises TimeoutError after `timeout` seconds."""
+        ...
+
+    def live_events(self, dag_id: str | None = None) -> AsyncIterator[LiveEvent]:
+        """Everything committed from now on. A slow reader loses the oldest and gets a `dag`
+        event with an empty id, which means: fetch again."""
+        ...
+
+    def health(self) -> Health: ...

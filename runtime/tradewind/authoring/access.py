@@ -1,0 +1,115 @@
+"""How user code inside an attempt reaches the system.
+
+Two faces of the same calls: `TaskServices` for code on a loop, `BlockingServices` for sync code
+in a process or thread of its own. The worker that carries the attempt puts both into
+`current_attempt`; `Variable.get`, `ti.xcom_pull` and the template context read them from there,
+so nothing in `authoring` knows how the calls travel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from tradewind.model.attempts import Attempt, AttemptKey
+from tradewind.model.keys import UNMAPPED, RunId
+from tradewind.model.outcomes import EncodedValue
+from tradewind.model.rows import InstanceRow, RunRow
+from tradewind.model.specs import Json
+from tradewind.model.states import RunState
+
+
+class TaskServices(Protocol):
+    """What user code may ask the system for. Every call is one round trip."""
+
+    async def xcom_get(
+        self, run_id: RunId, task_id: str, key: str, map_index: int = UNMAPPED
+    ) -> EncodedValue | None: ...
+
+    async def xcom_put(self, attempt: AttemptKey, key: str, value: EncodedValue) -> None:
+        """Durable when it returns. Raises Fenced if the attempt is no longer the live one."""
+        ...
+
+    async def variable_get(self, key: str) -> str | None: ...
+
+    async def variable_set(self, key: str, value: str | None) -> None: ...
+
+    async def connection_get(self, conn_id: str) -> str | None:
+        """JSON text of the connection."""
+        ...
+
+    async def run_find(self, dag_id: str, dag_run_id: str) -> RunRow | None: ...
+
+    async def run_before(
+        self, dag_id: str, logical_date: datetime, state: RunState | None = None
+    ) -> RunRow | None: ...
+
+    async def task_success_before(
+        self, dag_id: str, task_id: str, logical_date: datetime
+    ) -> tuple[RunRow, InstanceRow] | None: ...
+
+    async def instance_list(self, run_id: RunId) -> list[InstanceRow]: ...
+
+    async def run_trigger(
+        self,
+        dag_id: str,
+        conf: Mapping[str, Json] | None,
+        *,
+        dag_run_id: str | None,
+        logical_date: datetime | None,
+    ) -> RunRow:
+        """Asks for a run of a DAG. Raises NotFoundError, ConflictError, DagPausedError."""
+        ...
+
+
+class BlockingServices(Protocol):
+    """`TaskServices` for sync code: the same calls, each blocks until its answer is there."""
+
+    def xcom_get(
+        self, run_id: RunId, task_id: str, key: str, map_index: int = UNMAPPED
+    ) -> EncodedValue | None: ...
+
+    def xcom_put(self, attempt: AttemptKey, key: str, value: EncodedValue) -> None: ...
+
+    def variable_get(self, key: str) -> str | None: ...
+
+    def variable_set(self, key: str, value: str | None) -> None: ...
+
+    def connection_get(self, conn_id: str) -> str | None: ...
+
+    def run_find(self, dag_id: str, dag_run_id: str) -> RunRow | None: ...
+
+    def run_before(
+        self, dag_id: str, logical_date: datetime, state: RunState | None = None
+    ) -> RunRow | None: ...
+
+    def task_success_before(
+        self, dag_id: str, task_id: str, logical_date: datetime
+    ) -> tuple[RunRow, InstanceRow] | None: ...
+
+    def instance_list(self, run_id: RunId) -> list[InstanceRow]: ...
+
+    def run_trigger(
+        self,
+        dag_id: str,
+        conf: Mapping[str, Json] | None,
+        *,
+        dag_run_id: str | None,
+        logical_date: datetime | None,
+    ) -> RunRow: ...
+
+
+@dataclass(frozen=True, slots=True)
+class CurrentAttempt:
+    """The attempt whose code is running, and its two faces of the system."""
+
+    attempt: Attempt
+    services: TaskServices
+    blocking: BlockingServices
+    """On the loop its calls raise RuntimeError and name the async call to use instead."""
+
+
+current_attempt: ContextVar[CurrentAttempt] = ContextVar("tradewind_current_attempt")
