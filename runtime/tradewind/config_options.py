@@ -1,0 +1,323 @@
+"""Every option of the configuration: its type, default, limits, meaning and Airflow's names for it.
+
+A section is a frozen dataclass; each field's metadata is an `Option`. `config.py` reads values from
+their sources and makes the sections; nothing else knows where a value came from.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from tradewind.model.specs import Json
+
+Kind = Literal["int", "seconds", "bool", "text", "path"]
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """What is known about one option. `airflow` holds Airflow's spellings, `section.key`, newest first."""
+
+    kind: Kind
+    doc: str
+    airflow: tuple[str, ...] = ()
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
+    aliases: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Other spellings of a choice (Airflow's class names), in lower case."""
+    nullable: bool = False
+    secret: bool = False
+
+
+def _declare(default: Any, option: Option) -> Any:
+    """A dataclass field; `Any`, as `dataclasses.field` is for the type checkers."""
+    return field(default=default, metadata={"option": option})
+
+
+def _integer(default: int | None, doc: str, *airflow: str, minimum: int = 0, maximum: int | None = None) -> Any:
+    return _declare(default, Option("int", doc, airflow, minimum=minimum, maximum=maximum, nullable=default is None))
+
+
+def _seconds(default: float, doc: str, *airflow: str, minimum: float = 0.0) -> Any:
+    return _declare(default, Option("seconds", doc, airflow, minimum=minimum))
+
+
+def _flag(default: bool | None, doc: str, *airflow: str) -> Any:
+    return _declare(default, Option("bool", doc, airflow, nullable=default is None))
+
+
+def _text(default: str | None, doc: str, *airflow: str, secret: bool = False) -> Any:
+    return _declare(default, Option("text", doc, airflow, nullable=default is None, secret=secret))
+
+
+def _choice(
+    default: str, doc: str, *airflow: str, choices: tuple[str, ...], aliases: Mapping[str, str] | None = None
+) -> Any:
+    return _declare(default, Option("text", doc, airflow, choices=choices, aliases=aliases or {}))
+
+
+def _path(default: str, doc: str, *airflow: str) -> Any:
+    """A path; `default` is taken below the home folder, an empty one means not set."""
+    return _declare(Path(default), Option("path", doc, airflow))
+
+
+AIRFLOW_EXECUTORS: Final = {
+    "sequentialexecutor": "local",
+    "localexecutor": "local",
+    "debugexecutor": "local",
+    "celeryexecutor": "celery",
+    "kubernetesexecutor": "kubernetes",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CoreSection:
+    """Limits and defaults that every DAG shares."""
+
+    parallelism: int = _integer(
+        32,
+        "Task instances in processes (or elsewhere outside the loop) at once, in all.",
+        "core.parallelism",
+        minimum=1,
+    )
+    max_active_tasks_per_dag: int = _integer(
+        16,
+        "Running task instances of one DAG, where the DAG does not say.",
+        "core.max_active_tasks_per_dag",
+        "core.dag_concurrency",
+        minimum=1,
+    )
+    max_active_runs_per_dag: int = _integer(
+        16, "Active runs of one DAG, where the DAG does not say.", "core.max_active_runs_per_dag", minimum=1
+    )
+    catchup_by_default: bool | None = _flag(
+        None,
+        "Whether past intervals are run, where the DAG does not say. Not set: no for DAGs written with tradewind, "
+        "yes for DAGs that import airflow.",
+        "scheduler.catchup_by_default",
+        "core.catchup_by_default",
+    )
+    dags_are_paused_at_creation: bool = _flag(
+        True, "New DAGs start paused, where the DAG does not say.", "core.dags_are_paused_at_creation"
+    )
+    default_timezone: str = _text(
+        "utc", "Zone of naive dates in DAG files: an IANA name, or utc.", "core.default_timezone"
+    )
+    default_task_retries: int = _integer(
+        0, "Retries of a task, where neither task nor DAG say.", "core.default_task_retries"
+    )
+    default_task_retry_delay: float = _seconds(
+        300.0, "Seconds before a retry, where neither task nor DAG say.", "core.default_task_retry_delay"
+    )
+    default_pool_slots: int = _integer(
+        128, "Slots of default_pool when it is made; -1: no limit.", "core.default_pool_task_slot_count", minimum=-1
+    )
+    executor: str = _choice(
+        "local",
+        "Executor of sync tasks that name none. Async tasks go to `inline`.",
+        "core.executor",
+        choices=("local", "inline", "docker", "celery", "kubernetes"),
+        aliases=AIRFLOW_EXECUTORS,
+    )
+    xcom_backend: str | None = _text(
+        None, "Dotted path of a class that stores XComs elsewhere; not set: in the database.", "core.xcom_backend"
+    )
+    xcom_max_bytes: int = _integer(48 * 1024 * 1024, "Largest XCom, encoded, in bytes.", minimum=1024)
+    fernet_key: str | None = _text(
+        None,
+        "Key that encrypts connections and variables; not set: made once and kept in the home folder.",
+        "core.fernet_key",
+        secret=True,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseSection:
+    """Where the runtime keeps its state."""
+
+    url: str | None = _text(
+        None,
+        "postgresql://user:password@host:port/name of your own PostgreSQL 15 to 18; not set: the runtime's own, in the "
+        "home folder.",
+        "database.sql_alchemy_conn",
+        "core.sql_alchemy_conn",
+        secret=True,
+    )
+    direct_url: str | None = _text(
+        None, "Where `url` goes through PgBouncer: the server itself, for leases, LISTEN and migrations.", secret=True
+    )
+    readers: int = _integer(4, "Connections for pages, REST and CLI.", minimum=1, maximum=100)
+
+
+@dataclass(frozen=True, slots=True)
+class DagsSection:
+    """Where DAG files are found and how they are read."""
+
+    folder: Path = _path("dags", "Folder of the DAG files.", "core.dags_folder")  # noqa: RUF009 - makes a field
+    load_examples: bool = _flag(True, "Load the examples that come with the package.", "core.load_examples")
+    import_timeout: float = _seconds(
+        30.0, "Seconds that loading one file may take.", "core.dagbag_import_timeout", minimum=0.1
+    )
+    parse_processes: int = _integer(
+        2,
+        "Files parsed at once.",
+        "dag_processor.parsing_processes",
+        "scheduler.parsing_processes",
+        minimum=1,
+        maximum=64,
+    )
+    safe_mode: bool = _flag(
+        True, "Only load .py files that mention a DAG and tradewind or airflow.", "core.dag_discovery_safe_mode"
+    )
+    ignore_file_syntax: str = _choice(
+        "regexp",
+        "Syntax of .airflowignore files (.tradewindignore is always glob).",
+        "core.dag_ignore_file_syntax",
+        choices=("glob", "regexp"),
+    )
+    sweep_interval: float = _seconds(
+        60.0, "Seconds between two safety listings of the folder (a change is normally an event).", minimum=30.0
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class WebSection:
+    """The pages and the REST API."""
+
+    host: str = _text(
+        "127.0.0.1", "Address to listen on; 0.0.0.0 for every interface.", "api.host", "webserver.web_server_host"
+    )
+    port: int = _integer(
+        8080, "Port to listen on; 0 takes a free one.", "api.port", "webserver.web_server_port", maximum=65535
+    )
+    base_url: str | None = _text(
+        None, "Address under which users reach the pages.", "api.base_url", "webserver.base_url"
+    )
+    secret_key: str | None = _text(
+        None,
+        "Key that signs sessions; not set: made once and kept in the home folder.",
+        "api.secret_key",
+        "webserver.secret_key",
+        secret=True,
+    )
+    session_lifetime: float = _seconds(30 * 86400.0, "Seconds after which a login ends.", minimum=60.0)
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerSection:
+    """Leases, draining and the guard of the loop. All times in seconds."""
+
+    lease: float = _seconds(7.5, "After this long without a beat a runtime is taken for dead, with peers.", minimum=1.0)
+    beat: float = _seconds(2.5, "Between two beats, with peers.", minimum=0.1)
+    beat_alone: float = _seconds(10.0, "Between two beats, alone on the database.", minimum=0.1)
+    drain_timeout: float = _seconds(10.0, "What running tasks get to end when the runtime stops.")
+    sweep_interval: float = _seconds(30.0, "Between two safety sweeps.", minimum=30.0)
+    block_report: float = _seconds(0.1, "A coroutine that blocks the loop this long is reported.", minimum=0.01)
+    block_kill: float = _seconds(10.0, "A coroutine that blocks the loop this long is interrupted.", minimum=0.1)
+    max_lost: int = _integer(3, "How often in a row a try is repeated because its carrier died.")
+
+
+@dataclass(frozen=True, slots=True)
+class InlineSection:
+    """The executor of async tasks, on the runtime's loop."""
+
+    in_flight: int = _integer(512, "Attempts in flight at once.", minimum=1)
+    isolation: str = _choice(
+        "loop", "Where async user code runs: on the runtime's loop, or in child hosts.", choices=("loop", "host")
+    )
+    threads: int = _integer(32, "Threads for sync tasks sent here.", minimum=1)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalSection:
+    """The executor of sync tasks, in processes of this machine."""
+
+    slots: int | None = _integer(None, "Processes at once; not set: core.parallelism.", minimum=1)
+    start_method: str = _choice(
+        "fork",
+        "fork: from a process that has imported the file; spawn: a fresh interpreter.",
+        choices=("fork", "spawn"),
+    )
+    zygotes_max: int = _integer(16, "Processes kept that have a DAG file imported.", minimum=1)
+    zygote_idle: float = _seconds(60.0, "Seconds without work after which such a process ends.", minimum=1.0)
+    kill_grace: float = _seconds(
+        5.0, "Seconds between the polite and the forced end of a task.", "core.killed_task_cleanup_time"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LoggingSection:
+    """Where logs go and how much is in them."""
+
+    folder: Path = _path(  # noqa: RUF009 - makes a field
+        "logs", "Folder of the task logs.", "logging.base_log_folder", "core.base_log_folder"
+    )
+    level: str = _choice(
+        "INFO",
+        "Least level that is written.",
+        "logging.logging_level",
+        "core.logging_level",
+        choices=("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
+    )
+    format: str = _choice("text", "What the daemon writes to its standard error.", choices=("text", "json"))
+
+
+SECTIONS: Final[Mapping[str, type[Any]]] = {
+    "core": CoreSection,
+    "database": DatabaseSection,
+    "dags": DagsSection,
+    "web": WebSection,
+    "scheduler": SchedulerSection,
+    "executors.inline": InlineSection,
+    "executors.local": LocalSection,
+    "logging": LoggingSection,
+}
+
+AIRFLOW_SETTLED: Final[Mapping[str, str]] = {
+    "core.store_dag_code": "always on",
+    "core.store_serialized_dags": "always on",
+    "core.load_default_connections": "Tradewind makes no default connections",
+    "scheduler.dag_dir_list_interval": "new files are seen at once",
+    "scheduler.min_file_process_interval": "files are read when they change",
+    "scheduler.processor_poll_interval": "the scheduler does not poll",
+    "scheduler.scheduler_heartbeat_sec": "see scheduler.beat",
+    "scheduler.job_heartbeat_sec": "tasks need no heartbeat",
+    "scheduler.print_stats_interval": "figures are metrics",
+    "webserver.rbac": "always on",
+}
+"""Options of Airflow that are understood and have nothing to switch here, each with the reason."""
+
+
+def options_of(section: str) -> dict[str, tuple[Option, Any]]:
+    """Name to (option, default) for the section. Raises KeyError for an unknown section."""
+    return {f.name: (f.metadata["option"], f.default) for f in dataclasses.fields(SECTIONS[section])}
+
+
+def airflow_names() -> dict[str, str]:
+    """Airflow's `section.key` to ours."""
+    return {
+        theirs: f"{section}.{key}"
+        for section in SECTIONS
+        for key, (option, _) in options_of(section).items()
+        for theirs in option.airflow
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutorsSection:
+    """One section an executor; executors that others wrote have theirs in `others`."""
+
+    inline: InlineSection = field(default_factory=InlineSection)
+    local: LocalSection = field(default_factory=LocalSection)
+    others: Mapping[str, Mapping[str, Json]] = field(default_factory=dict[str, Mapping[str, Json]])
+
+    def settings(self, name: str) -> Mapping[str, Json]:
+        """The section of executor `name` as a plain mapping (empty where nothing is set)."""
+        if name in ("inline", "local"):
+            section = self.inline if name == "inline" else self.local
+            return {f.name: getattr(section, f.name) for f in dataclasses.fields(section)}
+        return self.others.get(name, {})
