@@ -1,0 +1,211 @@
+"""What all tests share: the guard over the loop, the groups, one PostgreSQL server a session."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import tempfile
+import threading
+import time
+import urllib.parse
+import uuid
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping
+from pathlib import Path
+
+import asyncpg
+import pytest
+from blockbuster import blockbuster_ctx
+
+from tests.groups import GROUPS, Group, chromium, postgres15_bin
+from tradewind.store.embedded import EmbeddedServer
+
+_CPU_SECONDS_A_CALLBACK_MAX = 1.0
+_NOT_RUN = pytest.StashKey[dict[str, tuple[Group, str, int]]]()
+_FAST = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_connections": "100"}
+
+NewDatabase = Callable[[], Awaitable[str]]
+
+
+# The groups ---------------------------------------------------------------------------------------------------------
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--require-all-groups",
+        action="store_true",
+        help="fail where a group of tests could not run because what it needs is not installed",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    not_run: dict[str, tuple[Group, str, int]] = {}
+    for group in GROUPS:
+        members = [item for item in items if item.get_closest_marker(group.marker)]
+        reason = group.missing() if members else None
+        if reason is None:
+            continue
+        not_run[group.marker] = (group, reason, len(members))
+        for item in members:
+            item.add_marker(pytest.mark.skip(reason=f"{reason}; {group.install}"))
+    config.stash[_NOT_RUN] = not_run
+
+
+def _not_run(config: pytest.Config) -> dict[str, tuple[Group, str, int]]:
+    nothing: dict[str, tuple[Group, str, int]] = {}
+    return config.stash.get(_NOT_RUN, nothing)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for group, reason, count in _not_run(config).values():
+        terminalreporter.write_line(
+            f"NOT RUN: group {group.marker} ({count} tests): {reason}. Install it: {group.install}", yellow=True
+        )
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    required = session.config.getoption("--require-all-groups")
+    if required and _not_run(session.config) and exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+# The loop guard -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def loop_guard(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Fail a test in which our code blocks the loop.
+
+    A blocking call (file, socket, sleep, subprocess) made by our packages on the loop raises where it is made. A
+    callback that computes for too long is found by its own CPU time, so that a busy machine fails nothing.
+    A test that blocks on purpose says so: `@pytest.mark.blocks_the_loop`.
+    """
+    if request.node.get_closest_marker("blocks_the_loop"):
+        yield
+        return
+    slow: list[str] = []
+    run = asyncio.Handle._run
+
+    def timed(handle: asyncio.Handle) -> None:
+        start = time.thread_time()
+        run(handle)
+        spent = time.thread_time() - start
+        if spent > _CPU_SECONDS_A_CALLBACK_MAX:
+            slow.append(f"{spent:.2f} s of CPU in {handle!r}")
+
+    monkeypatch.setattr(asyncio.Handle, "_run", timed)
+    with blockbuster_ctx(["tradewind", "tradewind_executors", "tradewind_providers"]):
+        yield
+    if slow:
+        pytest.fail("a callback kept the loop from everything else: " + "; ".join(slow))
+
+
+# PostgreSQL ---------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def running_postgres(*, bin_dir: Path | None = None, settings: Mapping[str, str] = _FAST) -> Generator[str]:
+    """A server of its own in a temporary home, held by a thread with a loop of its own. Gives its URL.
+
+    Not durable unless `settings` say so: for everything but tests of durability.
+    """
+    home = Path(tempfile.mkdtemp(prefix="tradewind-test-"))
+    joined: list[EmbeddedServer | BaseException] = []
+    ready = threading.Event()
+    loop = asyncio.new_event_loop()
+    done = asyncio.Event()
+
+    async def hold() -> None:
+        try:
+            server = await EmbeddedServer.join(home, bin_dir=bin_dir, settings=settings)
+        except BaseException as error:
+            joined.append(error)
+            ready.set()
+            return
+        joined.append(server)
+        ready.set()
+        await done.wait()
+        await server.leave()
+
+    def serve() -> None:
+        with asyncio.Runner(loop_factory=lambda: loop) as runner:
+            runner.run(hold())
+
+    thread = threading.Thread(target=serve, name="test PostgreSQL")
+    thread.start()
+    ready.wait()
+    try:
+        server = joined[0]
+        if isinstance(server, BaseException):
+            raise server
+        yield server.dsn
+    finally:
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(done.set)
+        thread.join()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """The URL of the session's server, as superuser, in its database `tradewind`. Leave that database as it is."""
+    with running_postgres() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def postgres15_url() -> Iterator[str]:
+    """The URL of a PostgreSQL 15, the oldest that is supported. For tests marked `postgres15`."""
+    with running_postgres(bin_dir=postgres15_bin()) as url:
+        yield url
+
+
+@pytest.fixture
+async def new_database(postgres_url: str) -> AsyncIterator[NewDatabase]:
+    """Make any number of empty databases on the session's server; each is dropped after the test."""
+    async with databases_of(postgres_url) as make:
+        yield make
+
+
+@pytest.fixture
+async def database_url(new_database: NewDatabase) -> str:
+    """The URL of an empty database of this test's own."""
+    return await new_database()
+
+
+@contextlib.asynccontextmanager
+async def databases_of(server_url: str, *, template: str = "template0") -> AsyncGenerator[NewDatabase]:
+    """Make databases on a server, copies of `template`, and drop them at the end."""
+    names: list[str] = []
+
+    async def make() -> str:
+        name = f"test_{uuid.uuid4().hex[:12]}"
+        await admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        names.append(name)
+        return url_of(server_url, name)
+
+    admin = await asyncpg.connect(server_url)
+    try:
+        yield make
+    finally:
+        for name in names:
+            await admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+        await admin.close()
+
+
+def url_of(server_url: str, database: str) -> str:
+    """The URL of another database of the same server."""
+    return urllib.parse.urlsplit(server_url)._replace(path=f"/{database}").geturl()
+
+
+# The browser --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def chromium_path() -> Path:
+    """The browser of the machine. For tests marked `browser`."""
+    path = chromium()
+    if path is None:
+        pytest.skip("no Chromium")
+    return path
