@@ -1,0 +1,56 @@
+"""Schedule arithmetic: pure functions over `TimetableSpec`.
+
+A spec names a *kind* and its arguments; `timetable_of` makes the timetable that answers for it.
+Kinds of ours: cron_data_interval, cron_trigger, multiple_cron_trigger, delta_data_interval,
+delta_trigger, once, continuous, none, events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from types import MappingProxyType
+
+import orjson
+
+from tradewind.model.errors import AuthoringError
+from tradewind.model.specs import Json, TimetableSpec
+from tradewind.rules.timetables.base import DataInterval, RunInfo, TimeRestriction, Timetable
+from tradewind.rules.timetables.interval import CronDataInterval, DeltaDataInterval
+from tradewind.rules.timetables.simple import Continuous, Events, NoSchedule, Once
+from tradewind.rules.timetables.trigger import CronTrigger, DeltaTrigger, MultipleCronTrigger
+
+__all__ = ["KINDS", "DataInterval", "RunInfo", "TimeRestriction", "Timetable", "timetable_of"]
+
+KINDS: Mapping[str, Callable[[Mapping[str, Json]], Timetable]] = MappingProxyType({
+    "cron_data_interval": CronDataInterval,
+    "cron_trigger": CronTrigger,
+    "multiple_cron_trigger": MultipleCronTrigger,
+    "delta_data_interval": DeltaDataInterval,
+    "delta_trigger": DeltaTrigger,
+    "once": Once,
+    "continuous": Continuous,
+    "none": NoSchedule,
+    "events": Events,
+})
+"""What the scheduler can evaluate by itself."""
+
+
+def timetable_of(spec: TimetableSpec) -> Timetable:
+    """The timetable of a spec; equal specs give the same object.
+
+    Raises:
+        AuthoringError: the kind is unknown, or its arguments cannot be read.
+    """
+    return _made(spec.kind, orjson.dumps(dict(spec.args), option=orjson.OPT_SORT_KEYS))
+
+
+@lru_cache(maxsize=4096)
+def _made(kind: str, args: bytes) -> Timetable:
+    make = KINDS.get(kind)
+    if make is None:
+        raise AuthoringError(f"there is no timetable of the kind {kind!r}; known kinds: {', '.join(KINDS)}")
+    try:
+        return make(orjson.loads(args))
+    except (KeyError, TypeError, ValueError) as error:
+        raise AuthoringError(f"timetable of the kind {kind!r}: its arguments cannot be read ({error!r})") from error

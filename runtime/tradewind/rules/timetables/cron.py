@@ -1,0 +1,186 @@
+"""Cron expressions as sets of instants.
+
+An expression names wall-clock times of a zone. Which instants are meant around a change of the
+clock is fixed by these rules (docs/guides/schedules.md says the same to users):
+
+- A wall-clock time that the clocks leave out happens later by what they left out: at 02:30 in a
+  gap from 02:00 to 03:00 the run comes at 03:30, the moment that would have been 02:30.
+- A wall-clock time that comes twice means its second coming, unless the expression covers every
+  hour of the day: then each real moment counts, both comings included.
+
+The instants form a set, so two times that fall together are one run, and runs strictly follow
+each other.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, tzinfo
+from functools import lru_cache
+from typing import Final
+
+from croniter import croniter
+from croniter.croniter import CroniterBadDateError, CroniterError
+
+from tradewind.model.errors import AuthoringError
+from tradewind.rules.timetables.zones import Stretch, stretch_at
+
+PRESETS: Final = {
+    "@hourly": "0 * * * *",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+    "@quarterly": "0 0 1 */3 *",
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+}
+"""Names for cron expressions."""
+
+_TICK: Final = timedelta.resolution
+_SECOND: Final = timedelta(seconds=1)
+_FAR: Final = timedelta(hours=50)
+"""More than any clock was ever moved by, twice."""
+_HOUR_FIELD: Final = 1
+
+
+@lru_cache(maxsize=4096)
+def check_expression(text: str) -> str:
+    """The expression in its plain form (presets spelled out).
+
+    Raises:
+        AuthoringError: it is no cron expression, or one that can never match.
+    """
+    expression = PRESETS.get(text.strip().lower(), text)
+    fields = expression.split()
+    if any(field.upper().startswith(("R", "H")) for field in fields):
+        raise AuthoringError(
+            f"cron expression {text!r}: fields drawn at random (R) or from a hash (H) would give other times on every "
+            "look; write the number, for example '17 3 * * *'"
+        )
+    try:
+        croniter(expression, datetime(2000, 1, 1), ret_type=datetime).get_next()  # noqa: DTZ001 - wall-clock time
+    except CroniterBadDateError as error:
+        raise AuthoringError(f"cron expression {text!r} names a date that never comes") from error
+    except (CroniterError, ValueError, KeyError, AttributeError) as error:
+        raise AuthoringError(
+            f"cron expression {text!r} cannot be read: {error}. It has five fields, minute hour day month weekday, "
+            "for example '30 6 * * MON-FRI', or is one of " + ", ".join(PRESETS)
+        ) from error
+    return expression
+
+
+class CronTicker:
+    """The instants of one expression in one zone. Aware datetimes in, UTC out."""
+
+    def __init__(self, expression: str, zone: tzinfo) -> None:
+        self.expression = check_expression(expression)
+        self.zone = zone
+        probe = croniter(self.expression, datetime(2000, 1, 1))  # noqa: DTZ001 - wall-clock time
+        self.covers_every_hour = probe.expanded[_HOUR_FIELD] == ["*"]
+
+    def next_after(self, moment: datetime) -> datetime | None:
+        """The first instant later than `moment`; None if the expression never matches again."""
+        after = moment.astimezone(UTC).replace(tzinfo=None)
+        inclusive = False
+        while (stretch := stretch_at(self.zone, after)) is not None:
+            low = after - _TICK if inclusive else after
+            found = self._first_in(stretch, low)
+            if found is not None:
+                return found.replace(tzinfo=UTC)
+            wall = self._wall_next(low + stretch.offset)
+            if wall is None and stretch.end - after > _FAR:
+                return None
+            after, inclusive = stretch.end, True
+            if wall is not None and stretch.end - low > _FAR:
+                after = max(after, wall - _FAR)
+        return None
+
+    def prev_before(self, moment: datetime) -> datetime | None:
+        """The last instant earlier than `moment`; None if the expression did not match before."""
+        before = moment.astimezone(UTC).replace(tzinfo=None)
+        while (stretch := stretch_at(self.zone, before - _TICK)) is not None:
+            found = self._last_in(stretch, before)
+            if found is not None:
+                return found.replace(tzinfo=UTC)
+            wall = self._wall_prev(before + stretch.offset)
+            if wall is None and before - stretch.start > _FAR:
+                return None
+            jump = wall is not None and before - stretch.start > _FAR
+            before = min(stretch.start, wall + _FAR) if jump and wall is not None else stretch.start
+        return None
+
+    def _first_in(self, stretch: Stretch, low: datetime) -> datetime | None:
+        """The first instant of the stretch that is later than `low`."""
+        found: list[datetime] = []
+        floor = max(low, stretch.start - _TICK)
+        wall = self._wall_next(floor + stretch.offset)
+        if wall is not None and wall < self._wall_end(stretch):
+            found.append(wall - stretch.offset)
+        if stretch.offset > stretch.before:
+            wall = self._wall_next(floor + stretch.before)
+            if wall is not None and wall < stretch.start + stretch.offset:
+                found.append(wall - stretch.before)
+        return min((at for at in found if at < stretch.end), default=None)
+
+    def _last_in(self, stretch: Stretch, high: datetime) -> datetime | None:
+        """The last instant of the stretch that is earlier than `high`."""
+        found: list[datetime] = []
+        wall = self._wall_prev(min(high + stretch.offset, self._wall_end(stretch)))
+        if wall is not None:
+            found.append(wall - stretch.offset)
+        if stretch.offset > stretch.before:
+            wall = self._wall_prev(min(high + stretch.before, stretch.start + stretch.offset))
+            if wall is not None:
+                found.append(wall - stretch.before)
+        return max((at for at in found if at >= stretch.start), default=None)
+
+    def _wall_end(self, stretch: Stretch) -> datetime:
+        """Where the wall-clock times of a stretch end: before those that come again, if only the second coming counts."""
+        if self.covers_every_hour:
+            return stretch.end + stretch.offset
+        return stretch.end + min(stretch.offset, stretch.after)
+
+    def _wall_next(self, wall: datetime) -> datetime | None:
+        """The first matching wall-clock time later than `wall`."""
+        try:
+            return croniter(self.expression, wall.replace(microsecond=0), ret_type=datetime).get_next(datetime)
+        except (CroniterBadDateError, OverflowError, ValueError):
+            return None
+
+    def _wall_prev(self, wall: datetime) -> datetime | None:
+        """The last matching wall-clock time earlier than `wall`."""
+        whole = wall if not wall.microsecond else wall.replace(microsecond=0) + _SECOND
+        try:
+            return croniter(self.expression, whole, ret_type=datetime).get_prev(datetime)
+        except (CroniterBadDateError, OverflowError, ValueError):
+            return None
+
+
+class UnionTicker:
+    """The instants of several tickers together."""
+
+    def __init__(self, tickers: tuple[CronTicker, ...]) -> None:
+        self.tickers = tickers
+
+    def next_after(self, moment: datetime) -> datetime | None:
+        """The first instant of any of them later than `moment`."""
+        found = (ticker.next_after(moment) for ticker in self.tickers)
+        return min((at for at in found if at is not None), default=None)
+
+    def prev_before(self, moment: datetime) -> datetime | None:
+        """The last instant of any of them earlier than `moment`."""
+        found = (ticker.prev_before(moment) for ticker in self.tickers)
+        return max((at for at in found if at is not None), default=None)
+
+
+Ticker = CronTicker | UnionTicker
+
+
+def next_or_at(ticker: Ticker, moment: datetime) -> datetime | None:
+    """The first instant at or after `moment`."""
+    return ticker.next_after(moment - _TICK)
+
+
+def prev_or_at(ticker: Ticker, moment: datetime) -> datetime | None:
+    """The last instant at or before `moment`."""
+    return ticker.prev_before(moment + _TICK)
