@@ -1,0 +1,122 @@
+"""A folder of DAG files: what is in it, and what has changed since.
+
+Hidden folders and `__pycache__` are left out. Links are followed, each real folder once.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from tradewind.bundles.ignore import IGNORE_FILES, IgnoreRules, Syntax, is_ignored, read_rules
+
+
+class Stamp(NamedTuple):
+    """What a file's entry says about its content: cheap to compare, never equal after an edit."""
+
+    mtime_ns: int
+    size: int
+    inode: int
+
+
+class Listing(NamedTuple):
+    """The bundle's files by path relative to the root, with `/`."""
+
+    python: dict[str, Stamp]
+    """Files that may define DAGs: `.py`, not ignored."""
+    data: dict[str, Stamp]
+    """All other files: what DAG files may read, and ignored or helper `.py` files too."""
+
+
+class Changes(NamedTuple):
+    """What differs between two listings, by relative path."""
+
+    added: frozenset[str]
+    changed: frozenset[str]
+    removed: frozenset[str]
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.changed or self.removed)
+
+
+@dataclass(frozen=True, slots=True)
+class FolderBundle:
+    """A named folder whose `.py` files are DAG files, unless an ignore file says otherwise."""
+
+    name: str
+    root: Path
+    ignore_syntax: Syntax = "regexp"
+
+    def list_files(self) -> Listing:
+        """Walks the folder (blocking). A missing folder is empty. Raises ConfigError for a bad ignore file."""
+        listing = Listing({}, {})
+        seen: set[str] = set()
+        self._walk(self.root, "", [], seen, listing)
+        return listing
+
+    def _walk(self, folder: Path, base: str, rules: list[IgnoreRules], seen: set[str], listing: Listing) -> None:
+        real = os.path.realpath(folder)
+        if real in seen:
+            return
+        seen.add(real)
+        entries = list(_scan(folder))
+        if any(entry.name in IGNORE_FILES for entry in entries):
+            rules = [*rules, *read_rules(folder, base, self.ignore_syntax)]
+        for entry in entries:
+            path = base + entry.name
+            if _is_folder(entry):
+                if not is_skipped(entry.name) and not is_ignored(path + "/", rules):
+                    self._walk(folder / entry.name, path + "/", rules, seen, listing)
+            elif (stamp := stamp_of(Path(entry.path))) is not None:
+                wanted = entry.name.endswith(".py") and not is_ignored(path, rules)
+                (listing.python if wanted else listing.data)[path] = stamp
+
+    def relative(self, path: str) -> str | None:
+        """The path below the root with `/`, or None where it lies elsewhere or in a folder that is left out."""
+        try:
+            parts = Path(path).relative_to(self.root).parts
+        except ValueError:
+            return None
+        return None if any(is_skipped(part) for part in parts[:-1]) else "/".join(parts)
+
+
+def is_skipped(name: str) -> bool:
+    """Whether a folder of this name is left out."""
+    return name.startswith(".") or name == "__pycache__"
+
+
+def stamp_of(path: Path) -> Stamp | None:
+    """The file's stamp, or None where it is gone or no file."""
+    try:
+        entry = path.stat()
+    except OSError:
+        return None
+    return Stamp(entry.st_mtime_ns, entry.st_size, entry.st_ino)
+
+
+def compare(before: Mapping[str, Stamp], after: Mapping[str, Stamp]) -> Changes:
+    """What happened between two listings of the same kind."""
+    return Changes(
+        added=frozenset(after.keys() - before.keys()),
+        changed=frozenset(path for path in after.keys() & before.keys() if after[path] != before[path]),
+        removed=frozenset(before.keys() - after.keys()),
+    )
+
+
+def _scan(folder: Path) -> Iterator[os.DirEntry[str]]:
+    """Entries by name, so that two walks of the same folder give the same order."""
+    try:
+        with os.scandir(folder) as entries:
+            yield from sorted(entries, key=lambda entry: entry.name)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False

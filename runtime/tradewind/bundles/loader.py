@@ -1,0 +1,176 @@
+"""Imports one DAG file and collects the DAGs that it defines.
+
+The file becomes a module with a private name, so that two files of one name never meet. It is compiled
+from its source each time: cached bytecode is compared by whole seconds and would miss a quick edit.
+The root of its bundle is put at the end of `sys.path`, so that modules beside the DAG files import and
+none of them hides a module of the standard library.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import linecache
+import re
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Final
+
+from tradewind.authoring.dag import DAG
+from tradewind.authoring.defaults import current_defaults, use_defaults
+from tradewind.authoring.scope import collecting_dags
+from tradewind.bundles.traces import user_trace
+from tradewind.model.errors import AuthoringError
+
+_IMPORTS_AIRFLOW: Final = re.compile(rb"^\s*(?:from|import)\s+airflow\b", re.MULTILINE)
+
+_import_lock = threading.RLock()
+"""One DAG file at a time within a process: imports change `sys.modules` and `sys.path`."""
+
+
+class DagFileError(AuthoringError):
+    """The DAG file could not be loaded. `trace` is the traceback, cut down to the user's own frames."""
+
+    def __init__(self, fileloc: str, trace: str) -> None:
+        super().__init__(f"{fileloc} could not be loaded:\n{trace}")
+        self.fileloc = fileloc
+        self.trace = trace
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedFile:
+    """What loading one DAG file gave."""
+
+    fileloc: str
+    dags: dict[str, DAG]
+    """By id, in order of definition."""
+    module: ModuleType
+    content: bytes
+    helpers: tuple[str, ...]
+    """Paths of the bundle's modules that the file has imported, sorted."""
+    problems: tuple[str, ...] = ()
+    """What is wrong though the file could be loaded, such as an id that is used twice."""
+
+
+def load_file(
+    fileloc: str | Path,
+    *,
+    root: str | Path | None = None,
+    private_helpers: bool = False,
+    catchup_by_file: bool = True,
+) -> LoadedFile:
+    """Imports the DAG file and returns its DAGs.
+
+    Args:
+        fileloc: the file.
+        root: the folder of its bundle; by default the file's own.
+        private_helpers: the file gets modules of the bundle for itself, newly imported, and they are
+            taken out of `sys.modules` again: for processes that load several files or versions.
+        catchup_by_file: files that import airflow have airflow's default for `catchup` (yes); off
+            where the configuration says which holds.
+
+    Raises:
+        DagFileError: the file is missing, or its import failed.
+    """
+    path = Path(fileloc).absolute()
+    folder = Path(root).absolute() if root is not None else path.parent
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DagFileError(str(path), f"{type(error).__name__}: {error}") from error
+    defaults = current_defaults()
+    if catchup_by_file and _IMPORTS_AIRFLOW.search(content):
+        defaults = replace(defaults, catchup=True)
+    module = ModuleType(module_name(path))
+    module.__file__ = str(path)
+    with _import_lock, _importing(module, folder, private=private_helpers) as helpers, use_defaults(defaults):
+        found = _execute(module, path, content)
+    dags, problems = _collect(module, found)
+    return LoadedFile(str(path), dags, module, content, tuple(sorted(helpers)), tuple(problems))
+
+
+def module_name(path: Path) -> str:
+    """The private name under which the file is imported."""
+    digest = hashlib.sha256(str(path).encode()).hexdigest()[:12]
+    return f"tradewind_dag_{digest}_{re.sub(r'[^0-9A-Za-z_]', '_', path.stem)}"
+
+
+def mentions_dag(content: bytes) -> bool:
+    """Whether the text of a file looks like one that defines DAGs (safe mode): it has the word
+    `dag`, and `tradewind` or `airflow`, in any case."""
+    low = content.lower()
+    return b"dag" in low and (b"tradewind" in low or b"airflow" in low)
+
+
+def _execute(module: ModuleType, path: Path, content: bytes) -> list[DAG]:
+    linecache.checkcache(str(path))
+    with collecting_dags() as found:
+        try:
+            code = compile(content, str(path), "exec", dont_inherit=True)
+            exec(code, module.__dict__)  # noqa: S102 - importing the user's file is the purpose
+        except (Exception, SystemExit) as error:
+            raise DagFileError(str(path), user_trace(error)) from error
+    return found
+
+
+@contextmanager
+def _importing(module: ModuleType, folder: Path, *, private: bool) -> Iterator[set[str]]:
+    """The module stands in `sys.modules` (for good, unless this raises). Afterwards the yielded set
+    holds the files of the bundle's modules that were imported meanwhile."""
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
+    hidden = {name: sys.modules.pop(name) for name in _modules_below(folder)} if private else {}
+    before = set(sys.modules)
+    earlier = sys.modules.get(module.__name__)
+    sys.modules[module.__name__] = module
+    helpers: set[str] = set()
+    try:
+        yield helpers
+    except BaseException:
+        del sys.modules[module.__name__]
+        if earlier is not None:
+            sys.modules[module.__name__] = earlier
+        raise
+    finally:
+        for name in _modules_below(folder):
+            if name not in before and name != module.__name__:
+                helpers.add(str(sys.modules[name].__file__))
+                if private:
+                    del sys.modules[name]
+        sys.modules.update(hidden)
+
+
+def _modules_below(folder: Path) -> list[str]:
+    """Names of the imported modules whose files lie in the folder (virtual environments apart)."""
+    prefix = f"{folder}/"
+    names: list[str] = []
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if (
+            isinstance(file, str)
+            and file.startswith(prefix)
+            and "site-packages" not in file
+            and not name.startswith("tradewind_dag_")
+            and not name.partition(".")[0] == "tradewind"
+        ):
+            names.append(name)
+    return names
+
+
+def _collect(module: ModuleType, found: Sequence[DAG]) -> tuple[dict[str, DAG], list[str]]:
+    """DAGs from `with` blocks and `@dag` calls, then those that are only bound to a name."""
+    candidates = list(found)
+    for value in list(vars(module).values()):
+        if isinstance(value, DAG) and not any(value is known for known in candidates):
+            candidates.append(value)
+    dags: dict[str, DAG] = {}
+    problems: list[str] = []
+    for dag in candidates:
+        if dag.dag_id in dags:
+            problems.append(f"DAG id {dag.dag_id!r} is used by two DAGs of this file; the last one counts.")
+        dags[dag.dag_id] = dag
+    return dags, problems
