@@ -108,11 +108,15 @@ class Fenced(StoreError):
 
 
 class BatchConflict(StoreError):
-    """Rows of these runs were not as the batch expected; nothing of the batch was applied."""
+    """Rows of these runs (DAGs, mail) were not as the batch expected; nothing of the batch was applied."""
 
-    def __init__(self, run_ids: Sequence[int], detail: str) -> None:
+    def __init__(
+        self, run_ids: Sequence[int], detail: str, *, dag_ids: Sequence[str] = (), mail_ids: Sequence[int] = ()
+    ) -> None:
         super().__init__(f"batch refused for runs {list(run_ids)}: {detail}")
         self.run_ids = tuple(run_ids)
+        self.dag_ids = tuple(dag_ids)
+        self.mail_ids = tuple(mail_ids)
         self.detail = detail
 
 

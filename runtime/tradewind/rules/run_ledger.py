@@ -1,0 +1,313 @@
+"""The rows of one run: states, counts and stories of its task instances, in memory.
+
+The ledger changes them under the transition table, folds all changes of a row between two
+flushes into one, and hands them out as the store takes them. It also rebuilds itself from the
+store's rows. What should change, and why, is decided by `run_machine`.
+
+An instance that merely waits for limits (`none -> scheduled`) is not written until somebody
+could notice: mostly it starts within the same turn, and a fan-out of thousands would otherwise
+cost a third row change a task. `note_waiting` has them written.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from array import array
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, Final
+
+import orjson
+
+from tradewind.model.attempts import RunFacts
+from tradewind.model.errors import IllegalTransition
+from tradewind.model.events import Stamp
+from tradewind.model.keys import UNMAPPED, AttemptId
+from tradewind.model.outcomes import Outcome
+from tradewind.model.rows import (
+    AttemptRow,
+    HistoryRow,
+    InstanceRow,
+    RunChange,
+    RunRow,
+    Segment,
+    TaskChange,
+)
+from tradewind.model.specs import DagSource
+from tradewind.model.states import (
+    FINISHED,
+    RUN_TRANSITIONS,
+    TASK_TRANSITIONS,
+    RunState,
+    TaskState,
+)
+from tradewind.rules.graph import Graph
+
+_S = TaskState
+COUNTED: Final = (_S.SUCCESS, _S.FAILED, _S.SKIPPED, _S.UPSTREAM_FAILED)
+"""Final states that downstream tasks' trigger rules look at."""
+
+
+class Active:
+    """What is known of a task instance between its first change and the flush of its last."""
+
+    __slots__ = (
+        "attempt",
+        "due_at",
+        "ended_at",
+        "first_started_at",
+        "hostname",
+        "pid",
+        "queued_at",
+        "started_at",
+        "story",
+    )
+
+    def __init__(self) -> None:
+        self.attempt: AttemptId | None = None
+        self.queued_at: datetime | None = None
+        self.started_at: datetime | None = None
+        self.ended_at: datetime | None = None
+        self.due_at: datetime | None = None
+        self.first_started_at: datetime | None = None
+        self.hostname: str | None = None
+        self.pid: int | None = None
+        self.story: list[tuple[str, float, int]] = []
+
+
+class RunLedger:
+    """The tentative rows of one run and what of them is still to be committed."""
+
+    def __init__(self, run: RunRow, graph: Graph, source: DagSource) -> None:
+        n = len(graph)
+        self.graph = graph
+        self.run = run
+        self.facts = facts_of(run, source)
+        self.state: list[TaskState] = [_S.NONE] * n
+        self.tries = array("i", bytes(4 * n))
+        self.max_tries = array("i", [task.retries for task in graph.tasks])
+        self.lost = array("b", bytes(n))
+        self.ended_upstream: dict[TaskState, array[int]] = {
+            state: array("i", bytes(4 * n)) for state in COUNTED
+        }
+        self.active: dict[int, Active] = {}
+        self.live: dict[AttemptId, int] = {}
+        self.unfinished = n
+        self.counts: dict[TaskState, int] = {_S.NONE: n} if n else {}
+        self.segment = Segment(run.run_id, run.dag_id)
+        self._dirty: dict[int, TaskState] = {}
+        self._waiting: set[int] = set()
+        self._run_dirty = False
+        self._run_committed = run.state
+
+    # ------------------------------------------------------------------------------ changes
+
+    def move(self, n: int, finish: TaskState, stamp: Stamp) -> None:
+        """Changes the state of `n`. Raises IllegalTransition, with the story, if the table has
+        no such change."""
+        start = self.state[n]
+        active = self.active.get(n)
+        if finish not in TASK_TRANSITIONS[start]:
+            raise IllegalTransition(
+                f"task {self.graph.tasks[n].task_id!r} of {self.run.dag_id}/{self.run.dag_run_id}",
+                start,
+                finish,
+                [f"{s} at {t:.6f} because of {c}" for s, t, c in active.story] if active else (),
+            )
+        if n not in self._dirty:
+            if start is _S.NONE and finish is _S.SCHEDULED:
+                self._waiting.add(n)
+            elif n in self._waiting:
+                self._waiting.discard(n)
+                self._dirty[n] = _S.NONE
+            else:
+                self._dirty[n] = start
+        self.state[n] = finish
+        counts = self.counts
+        counts[start] -= 1
+        counts[finish] = counts.get(finish, 0) + 1
+        if active is None:
+            active = self.active[n] = Active()
+        active.story.append((finish.value, stamp.at.timestamp(), stamp.cause))
+
+    def finish(self, n: int, state: TaskState, stamp: Stamp) -> None:
+        """Puts a final state on `n` and tells its downstream tasks' counts."""
+        active = self.active.get(n)
+        if active is None:
+            active = self.active[n] = Active()
+        if active.started_at is None:
+            active.started_at = stamp.at
+        active.ended_at = active.ended_at or stamp.at
+        active.due_at = None
+        self.move(n, state, stamp)
+        self.unfinished -= 1
+        ended = self.ended_upstream[state]
+        for d in self.graph.down[n]:
+            ended[d] += 1
+
+    def reopen(self, n: int, stamp: Stamp) -> None:
+        """Takes a final or waiting state off `n` again: back to `none`, as if never run."""
+        state = self.state[n]
+        if state in FINISHED:
+            self.unfinished += 1
+            ended = self.ended_upstream.get(state)
+            if ended is not None:
+                for d in self.graph.down[n]:
+                    ended[d] -= 1
+        self.move(n, _S.NONE, stamp)
+        self.forget(n)
+
+    def forget(self, n: int) -> None:
+        """Drops what is known of past tries of `n`, its story aside."""
+        fresh = Active()
+        old = self.active.get(n)
+        if old is not None:
+            fresh.story = old.story
+        self.active[n] = fresh
+        self.lost[n] = 0
+
+    def move_run(
+        self, state: RunState, *, started_at: datetime | None, ended_at: datetime | None
+    ) -> None:
+        """Changes the run's own state. Raises IllegalTransition."""
+        run = self.run
+        if state not in RUN_TRANSITIONS[run.state]:
+            raise IllegalTransition(f"run {run.dag_id}/{run.dag_run_id}", run.state, state)
+        self.run = dataclasses.replace(
+            run, state=state, started_at=started_at, ended_at=ended_at, counts=None
+        )
+        self.facts = facts_of(self.run, self.facts.source)
+        self._run_dirty = True
+
+    # --------------------------------------------------------------------- rows in and out
+
+    @property
+    def is_dirty(self) -> bool:
+        """Whether `flush` has anything to give."""
+        seg = self.segment
+        return bool(
+            self._dirty or self._run_dirty or seg.xcoms or seg.outbox or seg.closed or seg.opened
+        )
+
+    def flush(self) -> Segment:
+        """All changes since the last flush, each row once."""
+        segment = self.segment
+        tasks, state, active = self.graph.tasks, self.state, self.active
+        for n, expected in self._dirty.items():
+            task_id, reached, now = tasks[n].task_id, state[n], active[n]
+            segment.tasks.append(
+                TaskChange(
+                    task_id,
+                    UNMAPPED,
+                    expected,
+                    reached,
+                    self.tries[n],
+                    self.max_tries[n],
+                    self.lost[n],
+                    now.queued_at,
+                    now.started_at,
+                    now.ended_at,
+                    now.due_at,
+                    now.attempt,
+                )
+            )
+            if reached in FINISHED:
+                story = orjson.dumps(now.story)
+                segment.history.append(HistoryRow(task_id, UNMAPPED, self.tries[n], story))
+                del active[n]
+        self._dirty = {}
+        if self._run_dirty:
+            run = self.run
+            segment.run = RunChange(
+                self._run_committed, run.state, run.started_at, run.ended_at, self.packed_counts()
+            )
+            self._run_committed = run.state
+            self._run_dirty = False
+        self.segment = Segment(self.run.run_id, self.run.dag_id)
+        return segment
+
+    def packed_counts(self) -> bytes:
+        """JSON of {state: count} for the states that occur."""
+        return orjson.dumps({s.value: c for s, c in self.counts.items() if c})
+
+    def touch_counts(self) -> None:
+        """Has the next flush write the run's counters although its state stays."""
+        self._run_dirty = True
+
+    def note_waiting(self) -> bool:
+        """Has the next flush write the instances that wait for limits. False: there are none."""
+        for n in self._waiting:
+            self._dirty[n] = _S.NONE
+        found = bool(self._waiting)
+        self._waiting = set()
+        return found
+
+    def restore(self, rows: Iterable[InstanceRow], live: Iterable[AttemptRow]) -> None:
+        """Takes over the rows of the store, as their new owner. Rows of tasks that this version
+        does not have are left alone."""
+        index, down = self.graph.index, self.graph.down
+        for row in rows:
+            n = index.get(row.task_id)
+            if n is None:
+                continue
+            self.tries[n], self.max_tries[n] = row.try_number, row.max_tries
+            self.lost[n] = row.lost_count
+            if row.state is _S.NONE:
+                continue
+            self.state[n] = row.state
+            self.counts[_S.NONE] -= 1
+            self.counts[row.state] = self.counts.get(row.state, 0) + 1
+            if row.state in FINISHED:
+                self.unfinished -= 1
+                ended = self.ended_upstream.get(row.state)
+                if ended is not None:
+                    for d in down[n]:
+                        ended[d] += 1
+                continue
+            self._restore_active(n, row)
+        for attempt in live:
+            n = index.get(attempt.task_id)
+            if n is not None and n in self.active:
+                self.active[n].hostname, self.active[n].pid = attempt.hostname, attempt.pid
+
+    def _restore_active(self, n: int, row: InstanceRow) -> None:
+        active = self.active[n] = Active()
+        active.queued_at, active.started_at = row.queued_at, row.started_at
+        active.ended_at, active.due_at = row.ended_at, row.due_at
+        if row.state is not _S.UP_FOR_RETRY:
+            active.first_started_at = row.started_at or row.queued_at
+        active.attempt = row.attempt
+        if row.attempt is not None:
+            self.live[row.attempt] = n
+
+
+def facts_of(run: RunRow, source: DagSource) -> RunFacts:
+    """What attempts of this run are told about it."""
+    return RunFacts(
+        run_id=run.run_id,
+        dag_id=run.dag_id,
+        dag_run_id=run.dag_run_id,
+        version_hash=run.version_hash,
+        run_type=run.run_type,
+        logical_date=run.logical_date,
+        interval_start=run.interval_start,
+        interval_end=run.interval_end,
+        run_after=run.run_after,
+        queued_at=run.queued_at,
+        started_at=run.started_at,
+        conf=run.conf,
+        external_trigger=run.external_trigger,
+        source=source,
+    )
+
+
+def detail_of(outcome: Outcome) -> bytes | None:
+    """JSON of an outcome's error, exit and reason; None where there is none of them."""
+    if outcome.error is None and outcome.exit is None and outcome.reason is None:
+        return None
+    body: dict[str, Any] = {"reason": outcome.reason}
+    if outcome.error is not None:
+        body["error"] = outcome.error._asdict()
+    if outcome.exit is not None:
+        body["exit"] = outcome.exit._asdict()
+    return orjson.dumps(body)

@@ -1,0 +1,451 @@
+"""The run machine: one DAG run as a pure state machine.
+
+`handle(event, decision)` changes the tentative rows of the run and adds commands to `decision`.
+An event costs what it touches: a finished task costs its out-degree, whatever the size of the
+run, because each task keeps counts of how its upstream tasks ended.
+
+Where a task instance in a given state is found is told in `model.states.MEANING`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any, Final, cast
+
+import orjson
+
+from tradewind.model.attempts import Attempt, AttemptKey
+from tradewind.model.commands import Decision, Freed, Ready, Settled, Timer
+from tradewind.model.events import (
+    Admitted,
+    AttemptBegan,
+    AttemptEnded,
+    PastSettled,
+    RunActivated,
+    RunCancelled,
+    RunEvent,
+    Stamp,
+    TasksCleared,
+    TimerDue,
+    XComStored,
+)
+from tradewind.model.keys import UNMAPPED
+from tradewind.model.outcomes import EncodedValue, Outcome
+from tradewind.model.rows import (
+    AttemptClosed,
+    AttemptOpened,
+    AttemptRow,
+    InstanceRow,
+    OutboxRow,
+    RunRow,
+    XComRow,
+)
+from tradewind.model.specs import DagSource
+from tradewind.model.states import FINISHED, RUN_FINISHED, OutcomeKind, RunState, TaskState
+from tradewind.rules.graph import Graph
+from tradewind.rules.retries import retry_delay
+from tradewind.rules.run_ledger import RunLedger, detail_of
+from tradewind.rules.trigger_rules import Tally, Verdict, verdict
+
+_S = TaskState
+_DELETE_ALL: Final = EncodedValue(0, b"")
+_BAD: Final = frozenset({_S.FAILED, _S.UPSTREAM_FAILED})
+_PAUSED_STATES: Final = frozenset({_S.UP_FOR_RETRY, _S.UP_FOR_RESCHEDULE})
+_TRY_AGAIN: Final = frozenset({OutcomeKind.FAILED, OutcomeKind.TIMED_OUT})
+_FINAL_OF: Final = {
+    Verdict.SKIP: _S.SKIPPED,
+    Verdict.UPSTREAM_FAILED: _S.UPSTREAM_FAILED,
+}
+
+
+class RunMachine(RunLedger):
+    """One DAG run: events in, row changes (`flush`) and commands out."""
+
+    def __init__(self, run: RunRow, graph: Graph, source: DagSource) -> None:
+        super().__init__(run, graph, source)
+        self.past: dict[int, bool] = {}
+        self._held_by_past: set[int] = set()
+
+    def handle(self, event: RunEvent, decision: Decision) -> None:
+        """Takes in one event. Events that no longer apply (a stale attempt, an outdated timer)
+        change nothing. Raises IllegalTransition if the rules contradict the table."""
+        _HANDLERS[type(event)](self, event, decision)
+
+    def resume(
+        self,
+        rows: Iterable[InstanceRow],
+        live: Iterable[AttemptRow],
+        past: Mapping[str, bool],
+        stamp: Stamp,
+        decision: Decision,
+    ) -> None:
+        """Goes on with a run that another owner (or an earlier life) began: offers again what
+        was waiting for limits, arms the timers, judges what was left unjudged. Live attempts
+        stay; whoever finds that they are gone sends their end as LOST."""
+        self.restore(rows, live)
+        self._learn_past(past)
+        for n, state in enumerate(self.state):
+            due = self.active[n].due_at if n in self.active else None
+            if state is _S.SCHEDULED:
+                decision.ready.append(Ready(self.run.run_id, n))
+            elif state in _PAUSED_STATES and due is not None:
+                decision.timers.append(Timer(due, self.run.run_id, n))
+        self._settle(range(len(self.state)), stamp, decision)
+        self._close_if_done(stamp, decision)
+
+    # ------------------------------------------------------------------------------ events
+
+    def _on_activated(self, event: RunActivated, decision: Decision) -> None:
+        if self.run.state is not RunState.QUEUED:
+            return
+        self._learn_past(event.past)
+        started = self.run.started_at or event.stamp.at
+        self.move_run(RunState.RUNNING, started_at=started, ended_at=None)
+        self._settle(range(len(self.state)), event.stamp, decision)
+        self._close_if_done(event.stamp, decision)
+
+    def _on_admitted(self, event: Admitted, decision: Decision) -> None:
+        n, at = event.node, event.stamp.at
+        if self.state[n] is not _S.SCHEDULED:
+            return
+        task, active = self.graph.tasks[n], self.active[n]
+        again = active.first_started_at is not None
+        if not again and self.lost[n] == 0:
+            self.tries[n] += 1
+        first = active.first_started_at = active.first_started_at or at
+        tries = self.tries[n]
+        if again or tries > 1 or self.lost[n]:
+            self.segment.xcoms.append(XComRow(task.task_id, UNMAPPED, "", _DELETE_ALL))
+        active.attempt, active.queued_at = event.attempt, at
+        active.started_at = first if event.starts_at_once else None
+        active.ended_at = active.due_at = active.hostname = active.pid = None
+        self.live[event.attempt] = n
+        self.move(n, _S.RUNNING if event.starts_at_once else _S.QUEUED, event.stamp)
+        self.segment.opened.append(
+            AttemptOpened(
+                event.attempt,
+                task.task_id,
+                UNMAPPED,
+                tries,
+                task.executor,
+                task.pool,
+                task.pool_slots,
+                at,
+            )
+        )
+        key = AttemptKey(event.attempt, self.run.run_id, task.task_id, UNMAPPED, tries)
+        decision.start.append(Attempt(key, task, self.facts, self.max_tries[n] + 1, first))
+
+    def _on_began(self, event: AttemptBegan, decision: Decision) -> None:
+        n = self.live.get(event.attempt)
+        if n is None:
+            return
+        active = self.active[n]
+        active.hostname, active.pid = event.hostname, event.pid
+        if self.state[n] is _S.QUEUED:
+            active.started_at = active.first_started_at
+            self.move(n, _S.RUNNING, event.stamp)
+
+    def _on_ended(self, event: AttemptEnded, decision: Decision) -> None:
+        n = self.live.pop(event.attempt, None)
+        if n is None:
+            return
+        outcome, active = event.outcome, self.active[n]
+        self.segment.closed.append(
+            AttemptClosed(
+                event.attempt,
+                outcome.kind,
+                event.ended_at,
+                event.started_at,
+                active.hostname,
+                active.pid,
+                detail_of(outcome),
+            )
+        )
+        active.attempt = None
+        active.ended_at = event.ended_at
+        decision.freed.append(Freed(self.run.run_id, n))
+        if self.state[n] is _S.RESTARTING:
+            self.forget(n)
+            self.max_tries[n] = self.tries[n] + self.graph.tasks[n].retries
+            self.move(n, _S.NONE, event.stamp)
+            self._settle((n,), event.stamp, decision)
+        else:
+            self._conclude(n, event, decision)
+        self._close_if_done(event.stamp, decision)
+
+    def _conclude(self, n: int, event: AttemptEnded, decision: Decision) -> None:
+        """From the outcome of an attempt to the next state of its task instance."""
+        outcome, stamp, task = event.outcome, event.stamp, self.graph.tasks[n]
+        kind, running = outcome.kind, self.run.state is RunState.RUNNING
+        if kind is OutcomeKind.LOST:
+            self._on_lost(n, event, decision)
+            return
+        self.lost[n] = 0
+        for put in outcome.xcoms:
+            self.segment.xcoms.append(XComRow(task.task_id, UNMAPPED, put.key, put.value))
+        if kind is OutcomeKind.SUCCESS:
+            self._end(n, _S.SUCCESS, stamp, decision)
+            self._skip(self._skips_of(n, outcome), stamp, decision)
+            self._settle(self._followers(n), stamp, decision)
+        elif kind is OutcomeKind.SKIPPED:
+            self._end(n, _S.SKIPPED, stamp, decision)
+            self._settle(self._followers(n), stamp, decision)
+        elif kind is OutcomeKind.RESCHEDULED and outcome.reschedule_at is not None and running:
+            self._wait_until(n, _S.UP_FOR_RESCHEDULE, outcome.reschedule_at, stamp, decision)
+        elif kind in _TRY_AGAIN and self.tries[n] <= self.max_tries[n] and running:
+            due = event.ended_at + retry_delay(task, self.tries[n], stamp.draw)
+            self._tell(n, "on_retry", outcome)
+            self._wait_until(n, _S.UP_FOR_RETRY, due, stamp, decision)
+            self.active[n].first_started_at = None
+        else:
+            self._fail(n, event, decision)
+
+    def _on_lost(self, n: int, event: AttemptEnded, decision: Decision) -> None:
+        """The carrier died, not the task: the same try again, up to `max_lost` times in a row."""
+        if self.lost[n] < self.graph.tasks[n].max_lost and self.run.state is RunState.RUNNING:
+            self.lost[n] += 1
+            self.active[n].first_started_at = None
+            self._offer(n, event.stamp, decision)
+        else:
+            self._fail(n, event, decision)
+
+    def _fail(self, n: int, event: AttemptEnded, decision: Decision) -> None:
+        self._tell(n, "on_failure", event.outcome)
+        self._end(n, _S.FAILED, event.stamp, decision)
+        self._settle(self._followers(n), event.stamp, decision)
+
+    def _on_xcom(self, event: XComStored, decision: Decision) -> None:
+        n = self.live.get(event.attempt)
+        if n is not None:
+            task_id = self.graph.tasks[n].task_id
+            self.segment.xcoms.append(XComRow(task_id, UNMAPPED, event.key, event.value))
+
+    def _on_timer(self, event: TimerDue, decision: Decision) -> None:
+        n = event.node
+        if self.state[n] not in _PAUSED_STATES or self.run.state is not RunState.RUNNING:
+            return
+        if self.active[n].due_at == event.due_at:
+            self._offer(n, event.stamp, decision)
+
+    def _on_past(self, event: PastSettled, decision: Decision) -> None:
+        n = self.graph.index.get(event.task_id)
+        if n is None:
+            return
+        self.past[n] = True
+        if n in self._held_by_past:
+            self._held_by_past.discard(n)
+            self._settle((n,), event.stamp, decision)
+
+    def _on_cleared(self, event: TasksCleared, decision: Decision) -> None:
+        """Finished instances start anew, running ones are ended first. `max_tries` grows so that
+        the task's own retries are left again."""
+        stamp = event.stamp
+        again: list[int] = []
+        for n in event.nodes:
+            state, task = self.state[n], self.graph.tasks[n]
+            if state is _S.RUNNING or state is _S.QUEUED:
+                self.move(n, _S.RESTARTING, stamp)
+                self._cancel(n, decision)
+            elif state in FINISHED or state in _PAUSED_STATES:
+                self.reopen(n, stamp)
+                self.max_tries[n] = self.tries[n] + task.retries
+                decision.settled.append(Settled(self.run.run_id, task.task_id, _S.NONE))
+                again.append(n)
+        if again and self.run.state in RUN_FINISHED:
+            self.move_run(RunState.QUEUED, started_at=None, ended_at=None)
+        self._settle(again, stamp, decision)
+        self._close_if_done(stamp, decision)
+
+    def _on_cancelled(self, event: RunCancelled, decision: Decision) -> None:
+        """Running instances are ended and fail; waiting ones are skipped; the run fails."""
+        if self.run.state in RUN_FINISHED:
+            return
+        stamp = event.stamp
+        self.move_run(RunState.FAILED, started_at=self.run.started_at, ended_at=stamp.at)
+        for n, state in enumerate(self.state):
+            if state is _S.RUNNING or state is _S.QUEUED:
+                self._cancel(n, decision)
+            elif state is _S.RESTARTING:
+                self.move(n, _S.RUNNING, stamp)
+            elif state not in FINISHED:
+                if state is _S.SCHEDULED:
+                    decision.freed.append(Freed(self.run.run_id, n))
+                self._end(n, _S.SKIPPED, stamp, decision)
+        self._end_run(RunState.FAILED, event.reason, decision)
+
+    # ------------------------------------------------------------------------- what follows
+
+    def _settle(self, nodes: Iterable[int], stamp: Stamp, decision: Decision) -> None:
+        """Judges these nodes, then all that follows from it, until nothing changes."""
+        if self.run.state is not RunState.RUNNING:
+            return
+        stack = list(nodes)
+        stack.reverse()
+        state, rules, tasks, down = self.state, self.graph.rules, self.graph.tasks, self.graph.down
+        far = self.graph.far_setups
+        while stack:
+            n = stack.pop()
+            if state[n] is not _S.NONE:
+                continue
+            judged = self._setups_say(n) if far and n in far else Verdict.RUN
+            if judged is Verdict.RUN:
+                judged = verdict(rules[n], self.tally(n))
+            if judged is Verdict.WAIT:
+                continue
+            if judged is Verdict.RUN:
+                if not self.past.get(n, True):
+                    self._held_by_past.add(n)
+                    continue
+                if not tasks[n].is_empty:
+                    self._offer(n, stamp, decision)
+                    continue
+                self.tries[n] = 1
+                self._end(n, _S.SUCCESS, stamp, decision)
+            else:
+                self._end(n, _FINAL_OF[judged], stamp, decision)
+            stack.extend(reversed(self._followers(n) if far else down[n]))
+
+    def _followers(self, n: int) -> tuple[int, ...]:
+        """Whom the end of `n` concerns."""
+        far = self.graph.setup_followers
+        return self.graph.down[n] + far[n] if n in far else self.graph.down[n]
+
+    def _setups_say(self, n: int) -> Verdict:
+        """What the setups of `n` that are not its direct upstreams allow: all must succeed."""
+        states = {self.state[s] for s in self.graph.far_setups[n]}
+        if states & _BAD:
+            return Verdict.UPSTREAM_FAILED
+        if _S.SKIPPED in states:
+            return Verdict.SKIP
+        return Verdict.RUN if states == {_S.SUCCESS} else Verdict.WAIT
+
+    def tally(self, n: int) -> Tally:
+        """How the direct upstream tasks of `n` stand."""
+        by, up = self.ended_upstream, self.graph.up[n]
+        setups: list[TaskState] = []
+        if self.graph.tasks[n].is_teardown:
+            setups = [self.state[u] for u in up if self.graph.tasks[u].is_setup]
+        return Tally(
+            len(up),
+            by[_S.SUCCESS][n],
+            by[_S.FAILED][n],
+            by[_S.SKIPPED][n],
+            by[_S.UPSTREAM_FAILED][n],
+            len(setups),
+            setups.count(_S.SUCCESS),
+            setups.count(_S.SKIPPED),
+        )
+
+    def is_held_by_past(self, n: int) -> bool:
+        """Whether `n` could start but for the previous run."""
+        return n in self._held_by_past
+
+    def _offer(self, n: int, stamp: Stamp, decision: Decision) -> None:
+        self.move(n, _S.SCHEDULED, stamp)
+        self.active[n].due_at = None
+        decision.ready.append(Ready(self.run.run_id, n))
+
+    def _end(self, n: int, state: TaskState, stamp: Stamp, decision: Decision) -> None:
+        self.finish(n, state, stamp)
+        self._held_by_past.discard(n)
+        if self.graph.past_nodes:
+            decision.settled.append(
+                Settled(self.run.run_id, self.graph.tasks[n].task_id, state)
+            )
+
+    def _skip(self, nodes: Iterable[int], stamp: Stamp, decision: Decision) -> None:
+        """A branch or short circuit skips these. What has ended or runs keeps its result."""
+        followers: list[int] = []
+        for n in nodes:
+            state = self.state[n]
+            if state is not _S.NONE and state is not _S.SCHEDULED:
+                continue
+            if state is _S.SCHEDULED:
+                decision.freed.append(Freed(self.run.run_id, n))
+            self._end(n, _S.SKIPPED, stamp, decision)
+            followers.extend(self._followers(n))
+        self._settle(followers, stamp, decision)
+
+    def _skips_of(self, n: int, outcome: Outcome) -> tuple[int, ...]:
+        """The nodes that this outcome skips directly, in order of definition."""
+        graph = self.graph
+        if outcome.short_circuit:
+            deep = outcome.ignore_downstream_trigger_rules
+            chosen = graph.descendants((n,)) if deep else set(graph.down[n])
+            return tuple(sorted(d for d in chosen if not graph.tasks[d].is_teardown))
+        if outcome.branch is None:
+            return ()
+        follow = {graph.index[t] for t in outcome.branch if t in graph.index}
+        keep = follow | graph.descendants(follow)
+        return tuple(d for d in graph.down[n] if d not in keep)
+
+    def _wait_until(
+        self, n: int, state: TaskState, due: datetime, stamp: Stamp, decision: Decision
+    ) -> None:
+        self.active[n].due_at = due
+        self.move(n, state, stamp)
+        decision.timers.append(Timer(due, self.run.run_id, n))
+
+    def _cancel(self, n: int, decision: Decision) -> None:
+        attempt = self.active[n].attempt
+        if attempt is not None:
+            task_id = self.graph.tasks[n].task_id
+            decision.cancel.append(
+                AttemptKey(attempt, self.run.run_id, task_id, UNMAPPED, self.tries[n])
+            )
+
+    def _learn_past(self, past: Mapping[str, bool]) -> None:
+        for task_id, settled in past.items():
+            self.past[self.graph.index[task_id]] = settled
+
+    # ----------------------------------------------------------------------------- the run
+
+    def _close_if_done(self, stamp: Stamp, decision: Decision) -> None:
+        """Ends the run when nothing is left: its leaves decide whether well or badly."""
+        if self.unfinished or self.run.state is not RunState.RUNNING:
+            return
+        failed = any(self.state[n] in _BAD for n in self.graph.run_leaves)
+        state = RunState.FAILED if failed else RunState.SUCCESS
+        self.move_run(state, started_at=self.run.started_at, ended_at=stamp.at)
+        self._end_run(state, "a final task failed" if failed else "all tasks are done", decision)
+
+    def _end_run(self, state: RunState, reason: str, decision: Decision) -> None:
+        which = "on_success" if state is RunState.SUCCESS else "on_failure"
+        if which in self.graph.spec.callbacks:
+            body = orjson.dumps({"which": which, "reason": reason})
+            self.segment.outbox.append(OutboxRow("dag_callback", body))
+        decision.ended.append((self.run.run_id, state))
+
+    def _tell(self, n: int, which: str, outcome: Outcome) -> None:
+        """Has a callback run from the outbox where the attempt's own process could not run it:
+        an error that it reported itself means that it has."""
+        task = self.graph.tasks[n]
+        if which not in task.callbacks or outcome.error is not None:
+            return
+        body = {
+            "which": which,
+            "task_id": task.task_id,
+            "try_number": self.tries[n],
+            "reason": outcome.reason,
+        }
+        self.segment.outbox.append(OutboxRow("task_callback", orjson.dumps(body)))
+
+
+_Handler = Callable[[RunMachine, Any, Decision], None]
+
+_HANDLERS: Final = cast(
+    "Mapping[type, _Handler]",
+    {
+        RunActivated: RunMachine._on_activated,  # noqa: SLF001  the machine's own table
+        Admitted: RunMachine._on_admitted,  # noqa: SLF001
+        AttemptBegan: RunMachine._on_began,  # noqa: SLF001
+        AttemptEnded: RunMachine._on_ended,  # noqa: SLF001
+        XComStored: RunMachine._on_xcom,  # noqa: SLF001
+        TimerDue: RunMachine._on_timer,  # noqa: SLF001
+        PastSettled: RunMachine._on_past,  # noqa: SLF001
+        TasksCleared: RunMachine._on_cleared,  # noqa: SLF001
+        RunCancelled: RunMachine._on_cancelled,  # noqa: SLF001
+    },
+)
