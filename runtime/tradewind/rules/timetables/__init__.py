@@ -22,17 +22,19 @@ from tradewind.rules.timetables.trigger import CronTrigger, DeltaTrigger, Multip
 
 __all__ = ["KINDS", "DataInterval", "RunInfo", "TimeRestriction", "Timetable", "timetable_of"]
 
-KINDS: Mapping[str, Callable[[Mapping[str, Json]], Timetable]] = MappingProxyType({
-    "cron_data_interval": CronDataInterval,
-    "cron_trigger": CronTrigger,
-    "multiple_cron_trigger": MultipleCronTrigger,
-    "delta_data_interval": DeltaDataInterval,
-    "delta_trigger": DeltaTrigger,
-    "once": Once,
-    "continuous": Continuous,
-    "none": NoSchedule,
-    "events": Events,
-})
+KINDS: Mapping[str, Callable[[Mapping[str, Json]], Timetable]] = MappingProxyType(
+    {
+        "cron_data_interval": CronDataInterval,
+        "cron_trigger": CronTrigger,
+        "multiple_cron_trigger": MultipleCronTrigger,
+        "delta_data_interval": DeltaDataInterval,
+        "delta_trigger": DeltaTrigger,
+        "once": Once,
+        "continuous": Continuous,
+        "none": NoSchedule,
+        "events": Events,
+    }
+)
 """What the scheduler can evaluate by itself."""
 
 

@@ -57,9 +57,7 @@ class Timetable(ABC):
     """Whether its runs divide time up (False: once, continuous, events, none)."""
 
     @abstractmethod
-    def next_run(
-        self, last: DataInterval | None, restriction: TimeRestriction, now: datetime
-    ) -> RunInfo | None:
+    def next_run(self, last: DataInterval | None, restriction: TimeRestriction, now: datetime) -> RunInfo | None:
         """The run that follows the one about `last` (None: the first). None: there is no further run.
 
         `now` matters only where `restriction.catchup` is off and for the continuous timetable.

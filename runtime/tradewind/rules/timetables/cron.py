@@ -3,10 +3,11 @@
 An expression names wall-clock times of a zone. Which instants are meant around a change of the
 clock is fixed by these rules (docs/guides/schedules.md says the same to users):
 
-- A wall-clock time that the clocks leave out happens later by what they left out: at 02:30 in a
-  gap from 02:00 to 03:00 the run comes at 03:30, the moment that would have been 02:30.
-- A wall-clock time that comes twice means its second coming, unless the expression covers every
-  hour of the day: then each real moment counts, both comings included.
+- Of the times that the clocks leave out the first one happens later, by what they left out: at
+  02:30 in a gap from 02:00 to 03:00 the run comes at 03:30, the moment that would have been 02:30.
+- A time that comes twice means its second coming. A moment in the first coming, such as a start
+  date, counts as what its clock shows.
+- An expression that covers every hour of the day means each real hour: both comings count.
 
 The instants form a set, so two times that fall together are one run, and runs strictly follow
 each other.
@@ -14,6 +15,7 @@ each other.
 
 from __future__ import annotations
 
+from copy import copy
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from typing import Final
@@ -75,12 +77,12 @@ class CronTicker:
     def __init__(self, expression: str, zone: tzinfo) -> None:
         self.expression = check_expression(expression)
         self.zone = zone
-        probe = croniter(self.expression, datetime(2000, 1, 1))  # noqa: DTZ001 - wall-clock time
-        self.covers_every_hour = probe.expanded[_HOUR_FIELD] == ["*"]
+        self._parsed = croniter(self.expression, datetime(2000, 1, 1))  # noqa: DTZ001 - wall-clock time
+        self.covers_every_hour = self._parsed.expanded[_HOUR_FIELD] == ["*"]
 
     def next_after(self, moment: datetime) -> datetime | None:
         """The first instant later than `moment`; None if the expression never matches again."""
-        after = moment.astimezone(UTC).replace(tzinfo=None)
+        after = self._as_second_coming(moment)
         inclusive = False
         while (stretch := stretch_at(self.zone, after)) is not None:
             low = after - _TICK if inclusive else after
@@ -97,7 +99,7 @@ class CronTicker:
 
     def prev_before(self, moment: datetime) -> datetime | None:
         """The last instant earlier than `moment`; None if the expression did not match before."""
-        before = moment.astimezone(UTC).replace(tzinfo=None)
+        before = self._as_second_coming(moment)
         while (stretch := stretch_at(self.zone, before - _TICK)) is not None:
             found = self._last_in(stretch, before)
             if found is not None:
@@ -109,6 +111,41 @@ class CronTicker:
             before = min(stretch.start, wall + _FAR) if jump and wall is not None else stretch.start
         return None
 
+    def holds(self, moment: datetime) -> bool:
+        """Whether `moment` is one of the instants."""
+        at = moment.astimezone(UTC).replace(tzinfo=None)
+        stretch = stretch_at(self.zone, at)
+        if stretch is None:
+            return False
+        wall = at + stretch.offset
+        if wall < self._wall_end(stretch) and self._wall_next(wall - _TICK) == wall:
+            return True
+        return self._moved_in(stretch) == at
+
+    def was_moved(self, moment: datetime) -> bool:
+        """Whether `moment` stands for a time that the clocks left out."""
+        at = moment.astimezone(UTC).replace(tzinfo=None)
+        stretch = stretch_at(self.zone, at)
+        return stretch is not None and self._moved_in(stretch) == at
+
+    def _as_second_coming(self, moment: datetime) -> datetime:
+        """`moment` in UTC; in the first coming of a repeated hour, its second coming (if that is what counts)."""
+        at = moment.astimezone(UTC).replace(tzinfo=None)
+        stretch = None if self.covers_every_hour else stretch_at(self.zone, at)
+        if stretch is None or at + stretch.offset < stretch.end + stretch.after:
+            return at
+        return at + (stretch.offset - stretch.after)
+
+    def _moved_in(self, stretch: Stretch) -> datetime | None:
+        """The instant that stands for the times left out just before this stretch, if there are any."""
+        if stretch.offset <= stretch.before:
+            return None
+        wall = self._wall_next(stretch.start + stretch.before - _TICK)
+        if wall is None or wall >= stretch.start + stretch.offset:
+            return None
+        at = wall - stretch.before
+        return at if at < stretch.end else None
+
     def _first_in(self, stretch: Stretch, low: datetime) -> datetime | None:
         """The first instant of the stretch that is later than `low`."""
         found: list[datetime] = []
@@ -116,10 +153,9 @@ class CronTicker:
         wall = self._wall_next(floor + stretch.offset)
         if wall is not None and wall < self._wall_end(stretch):
             found.append(wall - stretch.offset)
-        if stretch.offset > stretch.before:
-            wall = self._wall_next(floor + stretch.before)
-            if wall is not None and wall < stretch.start + stretch.offset:
-                found.append(wall - stretch.before)
+        moved = self._moved_in(stretch)
+        if moved is not None and moved > floor:
+            found.append(moved)
         return min((at for at in found if at < stretch.end), default=None)
 
     def _last_in(self, stretch: Stretch, high: datetime) -> datetime | None:
@@ -128,14 +164,13 @@ class CronTicker:
         wall = self._wall_prev(min(high + stretch.offset, self._wall_end(stretch)))
         if wall is not None:
             found.append(wall - stretch.offset)
-        if stretch.offset > stretch.before:
-            wall = self._wall_prev(min(high + stretch.before, stretch.start + stretch.offset))
-            if wall is not None:
-                found.append(wall - stretch.before)
+        moved = self._moved_in(stretch)
+        if moved is not None and moved < high:
+            found.append(moved)
         return max((at for at in found if at >= stretch.start), default=None)
 
     def _wall_end(self, stretch: Stretch) -> datetime:
-        """Where the wall-clock times of a stretch end: before those that come again, if only the second coming counts."""
+        """Where the wall-clock times of a stretch end: before those that come again, if only those count."""
         if self.covers_every_hour:
             return stretch.end + stretch.offset
         return stretch.end + min(stretch.offset, stretch.after)
@@ -143,7 +178,7 @@ class CronTicker:
     def _wall_next(self, wall: datetime) -> datetime | None:
         """The first matching wall-clock time later than `wall`."""
         try:
-            return croniter(self.expression, wall.replace(microsecond=0), ret_type=datetime).get_next(datetime)
+            return copy(self._parsed).get_next(datetime, start_time=wall.replace(microsecond=0))
         except (CroniterBadDateError, OverflowError, ValueError):
             return None
 
@@ -151,7 +186,7 @@ class CronTicker:
         """The last matching wall-clock time earlier than `wall`."""
         whole = wall if not wall.microsecond else wall.replace(microsecond=0) + _SECOND
         try:
-            return croniter(self.expression, whole, ret_type=datetime).get_prev(datetime)
+            return copy(self._parsed).get_prev(datetime, start_time=whole)
         except (CroniterBadDateError, OverflowError, ValueError):
             return None
 
@@ -172,15 +207,19 @@ class UnionTicker:
         found = (ticker.prev_before(moment) for ticker in self.tickers)
         return max((at for at in found if at is not None), default=None)
 
+    def holds(self, moment: datetime) -> bool:
+        """Whether `moment` is one of the instants."""
+        return any(ticker.holds(moment) for ticker in self.tickers)
+
 
 Ticker = CronTicker | UnionTicker
 
 
 def next_or_at(ticker: Ticker, moment: datetime) -> datetime | None:
-    """The first instant at or after `moment`."""
-    return ticker.next_after(moment - _TICK)
+    """`moment`, if it is one of the instants, else the next one."""
+    return moment.astimezone(UTC) if ticker.holds(moment) else ticker.next_after(moment)
 
 
 def prev_or_at(ticker: Ticker, moment: datetime) -> datetime | None:
-    """The last instant at or before `moment`."""
-    return ticker.prev_before(moment + _TICK)
+    """`moment`, if it is one of the instants, else the one before."""
+    return moment.astimezone(UTC) if ticker.holds(moment) else ticker.prev_before(moment)

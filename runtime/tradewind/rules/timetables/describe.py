@@ -12,8 +12,10 @@ _DAYS: Final = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday"
 
 
 def describe_cron(expression: str) -> str:
-    """A sentence for an expression of five fields: ``30 6 * * MON-FRI`` is
-    ``At 06:30, on Monday to Friday``. Expressions with seconds or years are described without them."""
+    """A sentence: ``30 6 * * MON-FRI`` is ``At 06:30, on Monday to Friday``.
+
+    Seconds and years, which few expressions have, are left out of it.
+    """
     fields = expression.lower().split()
     if len(fields) < 5:
         return ""
@@ -53,7 +55,8 @@ def _hours(hour: str) -> str:
 
 
 def _listed(field: str) -> str:
-    return _joined([part.replace("-", " to ").replace("*/", "every ").replace("/", " every ") for part in field.split(",")])
+    words = field.replace("-", " to ").replace("*/", "every ").replace("/", " every ")
+    return _joined(words.split(","))
 
 
 def _named(field: str, names: tuple[str, ...], short: str, first: int) -> str:

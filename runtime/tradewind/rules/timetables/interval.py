@@ -41,7 +41,7 @@ class CronDataInterval(Timetable):
         if restriction.earliest is not None and earliest is None:
             return None
         if not restriction.catchup:
-            earliest = _later(self._newest_start(now), earliest)
+            earliest = _later(self._newest_start(now, first=last is None), earliest)
         start = earliest if last is None else _later(prev_or_at(self.ticker, last.end), earliest)
         if last is not None and start is None:
             start = next_or_at(self.ticker, last.end)
@@ -51,13 +51,21 @@ class CronDataInterval(Timetable):
         """The last whole interval that is over by then."""
         end = prev_or_at(self.ticker, run_after)
         start = None if end is None else self.ticker.prev_before(end)
-        return DataInterval.exact(run_after.astimezone(UTC)) if end is None or start is None else DataInterval(start, end)
+        if end is None or start is None:
+            return DataInterval.exact(run_after.astimezone(UTC))
+        return DataInterval(start, end)
 
-    def _newest_start(self, now: datetime) -> datetime | None:
-        """Start of the newest interval that is over by `now`; before the very first tick, that tick."""
+    def _newest_start(self, now: datetime, *, first: bool) -> datetime | None:
+        """Start of the newest interval that is over by `now`; before the very first tick, that tick.
+
+        A schedule that is first looked at after a tick which stands for times that the clocks left out
+        begins with it: the interval before is not made up for.
+        """
         end = prev_or_at(self.ticker, now)
         if end is None:
             return self.ticker.next_after(now)
+        if first and self.ticker.was_moved(end):
+            return end
         return self.ticker.prev_before(end) or end
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, cast
 
-from dateutil.relativedelta import relativedelta
+from dateutil.relativedelta import relativedelta, weekday
 
 from tradewind.model.errors import AuthoringError
 from tradewind.model.specs import Json
@@ -43,12 +43,10 @@ def span_from_json(data: Mapping[str, Json]) -> Span:
     if "relativedelta" in data:
         parts = dict(cast("Mapping[str, Any]", data["relativedelta"]))
         if "weekday" in parts:
-            from dateutil.relativedelta import weekday  # noqa: PLC0415 - rarely needed
-
             number, count = parts["weekday"]
             parts["weekday"] = weekday(number, count)
         return relativedelta(**parts)
-    raise AuthoringError(f"a span of time is {{'timedelta': seconds}} or {{'relativedelta': {{…}}}}, not {dict(data)!r}")
+    raise AuthoringError(f"a span is {{'timedelta': seconds}} or {{'relativedelta': {{…}}}}, not {dict(data)!r}")
 
 
 def add(moment: datetime, span: Span) -> datetime:
@@ -75,7 +73,8 @@ def nominal_seconds(span: Span) -> float:
     """The span's length where only its size counts: a month is 30 days, a year 365."""
     if isinstance(span, timedelta):
         return span.total_seconds()
-    return sum(getattr(span, name) * size for name, size in _NOMINAL.items()) + span.microseconds / 1e6
+    parts = [float(getattr(span, name)) * size for name, size in _NOMINAL.items()]
+    return sum(parts) + span.microseconds / 1e6
 
 
 def text_of(span: Span) -> str:
@@ -87,8 +86,11 @@ def moves_forward(span: Span) -> bool:
     """Whether adding the span always leads to a later moment, whatever the day."""
     if isinstance(span, timedelta):
         return span > timedelta()
-    probes = (datetime(2023, 1, 1, tzinfo=UTC), datetime(2024, 1, 31, 23, 59, 59, tzinfo=UTC),
-              datetime(2024, 12, 31, 12, 30, 30, 500, tzinfo=UTC))
+    probes = (
+        datetime(2023, 1, 1, tzinfo=UTC),
+        datetime(2024, 1, 31, 23, 59, 59, tzinfo=UTC),
+        datetime(2024, 12, 31, 12, 30, 30, 500, tzinfo=UTC),
+    )
     try:
         return all(probe + span > probe and probe - span < probe for probe in probes)
     except (ValueError, OverflowError):
