@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
         command: list[str]
         environment: dict[str, str]
+        root: str
         data: str
         run: str
         log: str
@@ -184,6 +185,7 @@ class Keeper:
         self.orders = orders
         self.server = 0  # its pid; 0 where it is dead and reaped
         self.last_ending = ""
+        self.was_killed = False
         self.generation = 0
         self.started = 0.0
         self.short_lives = 0
@@ -210,6 +212,8 @@ class Keeper:
         self.generation += 1
         text = json.dumps(
             {
+                "root": self.orders["root"],
+                "run": self.orders["run"],
                 "keeper": os.getpid(),
                 "server": self.server,
                 "generation": self.generation,
@@ -250,16 +254,20 @@ class Keeper:
             return False
         self.server = 0
         self.last_ending = ending(status)
+        self.was_killed = os.WIFSIGNALED(status)
         return True
 
     def pause_if_it_keeps_dying(self) -> None:
-        """A server that dies as it starts is started less and less often, yet never given up while it has users."""
-        if time.monotonic() - self.started > _SHORT_LIFE_S:
+        """A server that gives up as it starts is started less and less often, yet never given up while it has users.
+
+        One that was killed is back at once, however often that happens.
+        """
+        if self.was_killed or time.monotonic() - self.started > _SHORT_LIFE_S:
             self.short_lives = 0
             return
         self.short_lives += 1
         if self.short_lives > 1:
-            time.sleep(min(_LONGEST_PAUSE_S, 0.1 * 2**self.short_lives))
+            time.sleep(min(_LONGEST_PAUSE_S, 0.05 * 2**self.short_lives))
 
     def stop(self) -> None:
         """Fast shutdown; harder where that takes too long."""

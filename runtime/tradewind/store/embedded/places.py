@@ -21,6 +21,7 @@ import shutil
 import stat
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -78,12 +79,17 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Every path of one home's server. `data_argument` is how the server itself calls its data directory."""
+    """Every path of one home's server.
+
+    `run` is the socket's folder; until `open_run` has decided it is only the first choice. `data_argument` is how the
+    server itself calls its data directory, `reachable` whether its user can walk down to that directory.
+    """
 
     root: Path
     run: Path
     account: Account
     data_argument: str
+    reachable: bool
 
     @property
     def data(self) -> Path:
@@ -138,51 +144,54 @@ def prepare(home: Path) -> Places:
         raise EmbeddedError(
             f"The folder {root} belongs to another user. Run as that user, or choose another home for this one."
         )
-    _refuse_network(root)
-    places = Places(root=root, run=root / "run", account=account, data_argument=str(root / "data"))
-    reachable = account.reaches(places.data)
+    refuse_network(root, _mount_table())
+    reachable = account.reaches(root / "data")
     if not reachable:
-        _need_proc(places)
-        places = replace(places, data_argument=OWN_CWD)
-    run = _socket_folder(root, account, inside=reachable)
-    return replace(places, run=run)
+        _need_proc(root, account)
+    argument = str(root / "data") if reachable else OWN_CWD
+    return Places(root=root, run=root / "run", account=account, data_argument=argument, reachable=reachable)
 
 
-def _need_proc(places: Places) -> None:
+def _need_proc(root: Path, account: Account) -> None:
     if not sys.platform.startswith("linux") or not Path(OWN_CWD).exists():
         raise EmbeddedError(
-            f"Started by root, the database runs as user {places.account.uid}, who cannot reach {places.root}. "
+            f"Started by root, the database runs as user {account.uid}, who cannot reach {root}. "
             "Choose a home whose parent folders may be entered by everybody, or run as an ordinary user."
         )
 
 
-def _socket_folder(root: Path, account: Account, *, inside: bool) -> Path:
-    """A folder for the socket, 0700 and owned by the server's user."""
-    key = hashlib.sha256(os.fsencode(root)).hexdigest()[:12]
-    choices: list[Path] = [root / "run"] if inside else []
-    if account.switch:
-        choices += [Path("/run") / f"tradewind-{key}"]
-    elif os.environ.get("XDG_RUNTIME_DIR"):
-        choices += [Path(os.environ["XDG_RUNTIME_DIR"]) / f"tradewind-{key}"]
-    for parent in (tempfile.gettempdir(), "/tmp"):  # noqa: S108 (the folder is 0700, and its owner is checked)
-        choices.append(Path(parent) / f"tradewind-{account.uid}-{key}")
+def open_run(places: Places, last: Path | None) -> Places:
+    """Decide on the socket's folder and make it: 0700 and owned by the server's user. Under the start lock.
+
+    `last` is the folder of the server before, which is taken again where that can be: users know it by that path.
+
+    Raises:
+        EmbeddedError: no folder is short enough, reachable and ours.
+    """
     refused: list[str] = []
-    for folder in choices:
+    for folder in _run_choices(places, last):
         if len(os.fsencode(folder / _SOCKET_NAME)) > _SOCKET_PATH_MAX:
             refused.append(f"{folder} is too long")
             continue
-        reason = _private(folder, account)
+        reason = _private(folder, places.account)
         if reason is None:
-            return folder
+            return replace(places, run=folder)
         refused.append(reason)
     raise EmbeddedError("No folder for the database's socket: " + "; ".join(refused) + ".")
 
 
-def remake_run(places: Places) -> None:
-    """Make the socket's folder again: a keeper takes it away when it ends. Under the start lock."""
-    reason = _private(places.run, places.account)
-    if reason is not None:
-        raise EmbeddedError(f"No folder for the database's socket: {reason}.")
+def _run_choices(places: Places, last: Path | None) -> Iterator[Path]:
+    key = hashlib.sha256(os.fsencode(places.root)).hexdigest()[:12]
+    if last is not None:
+        yield last
+    if places.reachable:
+        yield places.root / "run"
+    if places.account.switch:
+        yield Path("/run") / f"tradewind-{key}"
+    elif os.environ.get("XDG_RUNTIME_DIR"):
+        yield Path(os.environ["XDG_RUNTIME_DIR"]) / f"tradewind-{key}"
+    for parent in (tempfile.gettempdir(), "/tmp"):  # noqa: S108 (the folder is 0700, and its owner is checked)
+        yield Path(parent) / f"tradewind-{places.account.uid}-{key}"
 
 
 def _private(folder: Path, account: Account) -> str | None:
@@ -246,12 +255,16 @@ def _copy_install(install: Path, copy: Path) -> None:
         fresh.rename(copy)
 
 
-def _refuse_network(root: Path) -> None:
+def _mount_table() -> str:
     try:
-        table = Path("/proc/self/mountinfo").read_text()
+        return Path("/proc/self/mountinfo").read_text()
     except OSError:
-        return
-    kind = filesystem_of(root, table)
+        return ""
+
+
+def refuse_network(root: Path, mountinfo: str) -> None:
+    """Raise where `root` is on a network file system, by the text of /proc/self/mountinfo."""
+    kind = filesystem_of(root, mountinfo)
     if kind in _NETWORK_FILESYSTEMS:
         raise EmbeddedError(
             f"{root} is on a network file system ({kind}), where neither file locks nor fsync can be relied on. "

@@ -10,7 +10,7 @@ import sys
 import urllib.parse
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TypedDict, TypeVar
@@ -56,22 +56,27 @@ class _Wish:
 
 
 @dataclass(frozen=True, slots=True)
-class _Facts:
-    """What a live server says about itself."""
-
-    version: str
-    system_identifier: int
-
-
-@dataclass(frozen=True, slots=True)
 class _State:
-    """What the keeper wrote: pids of itself and of the server, which start this is, and how the last one ended."""
+    """What the keeper wrote: whose it is, the socket's folder, pids, which start this is, how the last one ended."""
 
+    root: Path
+    run: Path
     keeper: int
     server: int
     generation: int
     short_lives: int
     last_ending: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """A server that answered: where it is, how to connect, what it and its keeper say about themselves."""
+
+    where: places.Places
+    password: str
+    state: _State | None
+    version: str
+    system_identifier: int
 
 
 @dataclass(slots=True)
@@ -82,10 +87,8 @@ class EmbeddedServer:
     brought back when it dies, and so is its keeper; `on_restart` is called on the loop each time it is back.
     """
 
-    _places: places.Places
     _wish: _Wish
-    _password: str
-    _facts: _Facts
+    _running: _Running
     _users: locks.FileLock
     _supervisor: asyncio.Task[None] | None = field(default=None)
 
@@ -113,60 +116,60 @@ class EmbeddedServer:
         wish = _Wish(bin_dir=bin_dir, settings=dict(settings or {}), on_restart=on_restart)
         users = locks.FileLock(where.users_lock)
         try:
-            password, facts = await _ensure(where, wish, users)
+            running = await _ensure(where, wish, users)
         except BaseException:
             users.release()
             raise
-        server = cls(where, wish, password, facts, users)
+        server = cls(wish, running, users)
         server._supervisor = asyncio.create_task(server._supervise(), name="embedded PostgreSQL supervisor")
         return server
 
     @property
     def asyncpg_kwargs(self) -> ConnectArguments:
         """How to connect, as keyword arguments of asyncpg."""
-        return _connect_arguments(self._places, self._password)
+        return _connect_arguments(self._running.where, self._running.password)
 
     @property
     def dsn(self) -> str:
         """How to connect, as a URL that asyncpg and libpq understand. It holds the password: not for logs."""
-        secret = urllib.parse.quote(self._password, safe="")
+        secret = urllib.parse.quote(self._running.password, safe="")
         return self.public_dsn.replace("@", f":{secret}@", 1)
 
     @property
     def public_dsn(self) -> str:
         """The URL without the password, for people."""
-        query = urllib.parse.urlencode({"host": str(self._places.run), "port": places.SOCKET_PORT})
+        query = urllib.parse.urlencode({"host": str(self._running.where.run), "port": places.SOCKET_PORT})
         return f"postgresql://{cluster.SUPERUSER}@/{cluster.DATABASE}?{query}"
 
     @property
     def version(self) -> str:
         """The server's version, as `18.4`."""
-        return self._facts.version
+        return self._running.version
 
     @property
     def system_identifier(self) -> int:
         """The number that tells this cluster from every other."""
-        return self._facts.system_identifier
+        return self._running.system_identifier
 
     @property
     def data_directory(self) -> Path:
         """Where the data is."""
-        return self._places.data
+        return self._running.where.data
 
     @property
     def socket_directory(self) -> Path:
         """Where the socket is."""
-        return self._places.run
+        return self._running.where.run
 
     @property
     def log_file(self) -> Path:
         """What the server and its keeper said."""
-        return self._places.log
+        return self._running.where.log
 
     @property
     def password_file(self) -> Path:
         """Where the password is, mode 0600."""
-        return self._places.password
+        return self._running.where.password
 
     async def leave(self) -> None:
         """Stop using the server. Where nobody else does, it has stopped when this returns. Twice is allowed."""
@@ -176,7 +179,7 @@ class EmbeddedServer:
             with suppress(asyncio.CancelledError):
                 await supervisor
         if self._users.opened:
-            await _in_thread(lambda: _leave(self._places, self._users))
+            await _in_thread(lambda: _leave(self._running.where, self._users))
 
     async def __aenter__(self) -> EmbeddedServer:
         return self
@@ -188,13 +191,11 @@ class EmbeddedServer:
 
     async def _supervise(self) -> None:
         while True:
-            state = await _in_thread(lambda: _read_state(self._places))
-            if state is not None:
-                await _first_ended(state.keeper, state.server)
+            await _changed(self._running)
             _log.warning("The embedded PostgreSQL or its keeper has ended; it is being brought back.")
             while True:
                 try:
-                    await _ensure(self._places, self._wish, self._users)
+                    self._running = await _ensure(self._running.where, self._wish, self._users)
                     break
                 except EmbeddedError as error:
                     _log.error("The embedded PostgreSQL is still down: %s", error)
@@ -220,8 +221,12 @@ async def _in_thread(call: Callable[[], _T]) -> _T:
         raise
 
 
-async def _first_ended(*pids: int) -> None:
-    waits = [asyncio.ensure_future(watch.process_ended(pid)) for pid in pids]
+async def _changed(running: _Running) -> None:
+    """Return when the server, or the keeper, is not the one any more that we connected to."""
+    state = await _in_thread(lambda: _read_state(running.where))
+    if state is None or state != running.state:
+        return
+    waits = [asyncio.ensure_future(watch.process_ended(pid)) for pid in (state.keeper, state.server)]
     try:
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -230,8 +235,8 @@ async def _first_ended(*pids: int) -> None:
         await asyncio.gather(*waits, return_exceptions=True)
 
 
-async def _ensure(where: places.Places, wish: _Wish, users: locks.FileLock) -> tuple[str, _Facts]:
-    """Under the start lock: be a user, see that a server runs, connect once. Returns password and facts."""
+async def _ensure(where: places.Places, wish: _Wish, users: locks.FileLock) -> _Running:
+    """Under the start lock: be a user, see that a server runs, connect once."""
     start = locks.FileLock(where.start_lock)
     try:
         if not await _in_thread(lambda: start.acquire(within_s=_LOCK_WITHIN_S)):
@@ -239,27 +244,29 @@ async def _ensure(where: places.Places, wish: _Wish, users: locks.FileLock) -> t
                 f"Another process has been starting or stopping the database in {where.root} for "
                 f"{_LOCK_WITHIN_S:.0f} s. Look at {where.log}."
             )
-        password = await _in_thread(lambda: _see_that_it_runs(where, wish, users))
-        return password, await _connect_until_alive(where, password)
+        where, password = await _in_thread(lambda: _see_that_it_runs(where, wish, users))
+        return await _connect_until_alive(where, password)
     finally:
         start.release()
 
 
-def _see_that_it_runs(where: places.Places, wish: _Wish, users: locks.FileLock) -> str:
+def _see_that_it_runs(where: places.Places, wish: _Wish, users: locks.FileLock) -> tuple[places.Places, str]:
     if not users.opened and not users.acquire(shared=True, within_s=_LOCK_WITHIN_S):
         raise EmbeddedError(
             f"The database in {where.root} has been stopping for {_LOCK_WITHIN_S:.0f} s. See {where.log}."
         )
-    if not locks.is_free(where.keeper_lock):
-        return cluster.read_password(where)
-    places.remake_run(where)
+    state = _read_state(where)
+    if state is not None and not locks.is_free(where.keeper_lock):
+        return replace(where, run=state.run), cluster.read_password(where)
     chosen = programs.choose(major=cluster.existing_major(where), named=wish.bin_dir)
     chosen = places.readable_binaries(chosen, where.account)
+    own = state is not None and state.root == where.root  # the state in a copied home speaks of the original
+    where = places.open_run(where, state.run if state is not None and own else None)
     if not where.data.exists():
         cluster.create(where, chosen)
     password = cluster.read_password(where)
     _start_keeper(where, cluster.server_command(where, chosen, wish.settings))
-    return password
+    return where, password
 
 
 def _start_keeper(where: places.Places, command: list[str]) -> None:
@@ -267,6 +274,7 @@ def _start_keeper(where: places.Places, command: list[str]) -> None:
     orders = {
         "command": command,
         "environment": cluster.server_environment(),
+        "root": str(where.root),
         "data": str(where.data),
         "run": str(where.run),
         "log": str(where.log),
@@ -292,12 +300,14 @@ def _start_keeper(where: places.Places, command: list[str]) -> None:
         raise EmbeddedError(f"The keeper of the database in {where.root} did not start: {said}")
 
 
-async def _connect_until_alive(where: places.Places, password: str) -> _Facts:
+async def _connect_until_alive(where: places.Places, password: str) -> _Running:
     loop = asyncio.get_running_loop()
     end = loop.time() + _ALIVE_WITHIN_S
     while True:
+        state = await _in_thread(lambda: _read_state(where))
         try:
-            return await _ask(where, password)
+            version, identifier = await _ask(where, password)
+            return _Running(where, password, state, version, identifier)
         except asyncpg.InvalidPasswordError as error:
             raise EmbeddedError(f"The password in {where.password} is not the one of the database: {error}") from error
         except asyncpg.InvalidCatalogNameError:
@@ -305,7 +315,6 @@ async def _connect_until_alive(where: places.Places, password: str) -> _Facts:
             continue
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             reason = error
-        state = await _in_thread(lambda: _read_state(where))
         if state is not None and state.short_lives >= _SHORT_LIVES_MAX:
             raise EmbeddedError(
                 f"PostgreSQL in {where.data} does not stay up ({state.last_ending}). The end of {where.log}:\n"
@@ -319,8 +328,8 @@ async def _connect_until_alive(where: places.Places, password: str) -> _Facts:
         await asyncio.sleep(_TRY_AGAIN_S)
 
 
-async def _ask(where: places.Places, password: str) -> _Facts:
-    """Connect and make sure that the server that answers is the one of this data directory."""
+async def _ask(where: places.Places, password: str) -> tuple[str, int]:
+    """Connect and make sure that the server that answers is the one of this data directory: version, identifier."""
     connection = await asyncpg.connect(**_connect_arguments(where, password), timeout=_CONNECT_TIMEOUT_S)
     try:
         row = await connection.fetchrow(
@@ -338,7 +347,7 @@ async def _ask(where: places.Places, password: str) -> _Facts:
             f"The server that answers on {where.run} serves {directory} (system identifier {identifier}), not "
             f"{where.data} ({expected}). Stop it, or choose another home."
         )
-    return _Facts(version=version.split()[0], system_identifier=identifier)
+    return version.split()[0], identifier
 
 
 async def _create_database(where: places.Places, password: str) -> None:
@@ -382,6 +391,8 @@ def _read_state(where: places.Places) -> _State | None:
     except (OSError, ValueError):
         return None
     return _State(
+        root=Path(found["root"]),
+        run=Path(found["run"]),
         keeper=int(found["keeper"]),
         server=int(found["server"]),
         generation=int(found["generation"]),

