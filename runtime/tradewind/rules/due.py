@@ -88,13 +88,14 @@ def dag_run_id_of(run_type: RunType, logical_date: datetime) -> str:
 def _next(timetable: Timetable, cursor: ScheduleCursor, restriction: TimeRestriction, now: datetime) -> RunInfo | None:
     """The next run: the one that was foreseen, while the schedule still says so, else computed anew.
 
-    With catchup off a look at a later time gives a later run, so what was foreseen for a moment
-    that has just passed must be kept; it is given up only when the run after it is due as well.
+    With catchup off, or without a start date, a look at a later time gives a later run, so what was
+    foreseen for a moment that has just passed must be kept; it is given up only when the run after it is due as well.
     """
     last = _interval(cursor.last_interval_start, cursor.last_interval_end)
     foreseen = _foreseen(cursor)
     anew = timetable.next_run(last, restriction, now)
-    if restriction.catchup or foreseen is None or foreseen == anew or foreseen.run_after > now:
+    by_clock = not restriction.catchup or restriction.earliest is None
+    if not by_clock or foreseen is None or foreseen == anew or foreseen.run_after > now:
         return anew
     if timetable.next_run(last, restriction, foreseen.run_after) != foreseen:
         return anew

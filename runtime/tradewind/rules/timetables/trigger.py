@@ -18,6 +18,7 @@ class _Trigger(Timetable):
     """What cron and delta triggers have in common."""
 
     interval: Span = timedelta()
+    run_immediately: bool | timedelta = False
 
     def next_run(self, last: DataInterval | None, restriction: TimeRestriction, now: datetime) -> RunInfo | None:
         """See Timetable."""
@@ -40,10 +41,18 @@ class _Trigger(Timetable):
         first = None if restriction.earliest is None else self._at_or_after(restriction.earliest)
         if restriction.earliest is not None and first is None:
             return None
-        if restriction.catchup:
+        if restriction.catchup or (last is None and restriction.earliest is None):
+            first = self._first_without_start(now) if restriction.earliest is None else first
             return first if following is None else following
         candidates = (self._at_or_before(now), following, first)
         return max((at for at in candidates if at is not None), default=None)
+
+    def _first_without_start(self, now: datetime) -> datetime | None:
+        """The first run of a DAG without a start date: the next moment or, if it is to run immediately, the last."""
+        latest, wanted = self._at_or_before(now), self.run_immediately
+        if latest is not None and wanted is not False and (wanted is True or now - latest <= wanted):
+            return latest
+        return self._at_or_after(now)
 
     def _after(self, moment: datetime) -> datetime | None:
         raise NotImplementedError
@@ -60,12 +69,19 @@ def _span(args: Mapping[str, Json]) -> Span:
     return timedelta() if given is None else span_from_json(given)
 
 
+def _immediacy(args: Mapping[str, Json]) -> bool | timedelta:
+    """`run_immediately`: false, true, or how many seconds late the first run may be."""
+    given = args.get("run_immediately", False)
+    return given if isinstance(given, bool) else timedelta(seconds=float(given))
+
+
 class CronTrigger(_Trigger):
-    """Args: `cron`, `timezone`, `interval` (default: none)."""
+    """Args: `cron`, `timezone`, `interval` (default: none), `run_immediately`."""
 
     def __init__(self, args: Mapping[str, Json]) -> None:
         self.ticker: Ticker = CronTicker(args["cron"], zone_of(args.get("timezone", "UTC")))
         self.interval = _span(args)
+        self.run_immediately = _immediacy(args)
         self.summary = self.ticker.expression
         self.description = describe_cron(self.ticker.expression)
 
@@ -87,6 +103,7 @@ class MultipleCronTrigger(CronTrigger):
         tickers = tuple(CronTicker(cron, zone) for cron in cast("list[str]", args["crons"]))
         self.ticker = UnionTicker(tickers)
         self.interval = _span(args)
+        self.run_immediately = _immediacy(args)
         self.summary = ", ".join(ticker.expression for ticker in tickers)
         self.description = " and ".join(describe_cron(ticker.expression) for ticker in tickers)
 

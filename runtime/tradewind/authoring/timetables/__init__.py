@@ -1,0 +1,93 @@
+"""Timetables: when DAGs run. `timetable_for` turns what stands in `DAG(schedule=…)` into one."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from dateutil.relativedelta import relativedelta
+
+from tradewind.authoring.timetables.base import DagRunInfo, Timetable, as_dagrun_info
+from tradewind.authoring.timetables.kinds import (
+    ContinuousTimetable,
+    CronDataIntervalTimetable,
+    CronTriggerTimetable,
+    DeltaDataIntervalTimetable,
+    DeltaTriggerTimetable,
+    EventsTimetable,
+    MultipleCronTriggerTimetable,
+    NullTimetable,
+    OnceTimetable,
+)
+from tradewind.model.errors import AuthoringError
+from tradewind.model.specs import DagSpec
+from tradewind.rules.due import next_run
+from tradewind.rules.timetables import DataInterval, TimeRestriction
+from tradewind.rules.timetables.cron import PRESETS, check_expression
+
+__all__ = [
+    "ContinuousTimetable",
+    "CronDataIntervalTimetable",
+    "CronTriggerTimetable",
+    "DagRunInfo",
+    "DataInterval",
+    "DeltaDataIntervalTimetable",
+    "DeltaTriggerTimetable",
+    "EventsTimetable",
+    "MultipleCronTriggerTimetable",
+    "NullTimetable",
+    "OnceTimetable",
+    "TimeRestriction",
+    "Timetable",
+    "next_dagrun_info",
+    "timetable_for",
+]
+
+_ACCEPTED = (
+    "a cron expression ('0 6 * * *'), a preset (" + ", ".join(["@once", "@continuous", *PRESETS]) + "), a timedelta, "
+    "a relativedelta, a timetable, or None"
+)
+
+
+def timetable_for(schedule: object, timezone: str = "UTC") -> Timetable:
+    """The timetable of a DAG's `schedule` argument; cron expressions are read in `timezone`.
+
+    Raises:
+        AuthoringError: `schedule` is nothing of the kind; the message says what is accepted.
+    """
+    if schedule is None:
+        return NullTimetable()
+    if isinstance(schedule, Timetable):
+        return schedule
+    if isinstance(schedule, str):
+        return _from_text(schedule, timezone)
+    if isinstance(schedule, (timedelta, relativedelta)):
+        try:
+            return DeltaDataIntervalTimetable(schedule)
+        except AuthoringError as error:
+            raise AuthoringError(
+                f"schedule={schedule!r}: the time between two runs must be longer than zero; "
+                "for example schedule=timedelta(hours=2)"
+            ) from error
+    raise AuthoringError(f"schedule={schedule!r} ({type(schedule).__name__}) is no schedule: use {_ACCEPTED}")
+
+
+def next_dagrun_info(
+    spec: DagSpec, last: DataInterval | None, *, now: datetime | None = None, restricted: bool = True
+) -> DagRunInfo | None:
+    """The run of a DAG that follows the one about `last` (None: its first); `now` defaults to the clock."""
+    return as_dagrun_info(next_run(spec, last, now if now is not None else datetime.now(UTC), restricted=restricted))
+
+
+def _from_text(schedule: str, timezone: str) -> Timetable:
+    preset = schedule.strip().lower()
+    if preset == "@once":
+        return OnceTimetable()
+    if preset == "@continuous":
+        return ContinuousTimetable()
+    if preset.startswith("@") and preset not in PRESETS:
+        raise AuthoringError(f"schedule={schedule!r} is no preset that is known here: use {_ACCEPTED}")
+    try:
+        check_expression(schedule)
+    except AuthoringError as error:
+        raise AuthoringError(f"schedule={schedule!r} cannot be used: {error.message}") from error
+    return CronDataIntervalTimetable(schedule, timezone)
