@@ -61,8 +61,10 @@ def system_identifier(places: Places) -> int:
         return int.from_bytes(control.read(8), sys.byteorder)
 
 
-def create(places: Places, binaries: Binaries) -> None:
-    """Make the data directory. It appears under its name only when it is whole and on disk.
+def create(places: Places, binaries: Binaries, password: str) -> None:
+    """Make the data directory, its superuser with that password.
+
+    It appears under its name only when it is whole and on disk.
 
     Raises:
         EmbeddedError: `initdb` failed; its own words are in the text.
@@ -71,7 +73,6 @@ def create(places: Places, binaries: Binaries) -> None:
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(mode=0o700)
     places.account.own(fresh)
-    password = read_password(places)
     handed = places.run / "initdb-password"
     handed.unlink(missing_ok=True)
     descriptor = os.open(handed, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

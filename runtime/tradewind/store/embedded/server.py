@@ -260,11 +260,11 @@ def _see_that_it_runs(where: places.Places, wish: _Wish, users: locks.FileLock) 
         return replace(where, run=state.run), cluster.read_password(where)
     chosen = programs.choose(major=cluster.existing_major(where), named=wish.bin_dir)
     chosen = places.readable_binaries(chosen, where.account)
+    password = cluster.read_password(where)
     own = state is not None and state.root == where.root  # the state in a copied home speaks of the original
     where = places.open_run(where, state.run if state is not None and own else None)
     if not where.data.exists():
-        cluster.create(where, chosen)
-    password = cluster.read_password(where)
+        cluster.create(where, chosen, password)
     _start_keeper(where, cluster.server_command(where, chosen, wish.settings))
     return where, password
 
