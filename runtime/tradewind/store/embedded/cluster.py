@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import secrets
 import shutil
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from tradewind.store.embedded.binaries import Binaries
 from tradewind.store.embedded.errors import EmbeddedError
-from tradewind.store.embedded.places import OWN_CWD, Places
+from tradewind.store.embedded.places import OWN_CWD, Account, Places
 
 SUPERUSER = "tradewind"
 DATABASE = "tradewind"
@@ -95,6 +96,7 @@ def _run_initdb(places: Places, binaries: Binaries, fresh: Path, password_file: 
     account = places.account
     argument = OWN_CWD if places.data_argument == OWN_CWD else str(fresh)
     command = [
+        *_with_a_name(account),
         str(binaries.initdb),
         "-D", argument,
         "-U", SUPERUSER,
@@ -122,7 +124,23 @@ def _run_initdb(places: Places, binaries: Binaries, fresh: Path, password_file: 
     if answer.returncode != 0:
         shutil.rmtree(fresh, ignore_errors=True)
         said = (answer.stderr or answer.stdout).strip()
+        if "could not look up effective user ID" in said or "unshare:" in said:
+            said += f"\nGive user {account.uid} an entry in /etc/passwd, or use a database of your own."
         raise EmbeddedError(f"{binaries} could not make its data directory in {places.data}:\n{said}")
+
+
+def _with_a_name(account: Account) -> list[str]:
+    """`initdb` wants a user that /etc/passwd knows, which a container's user may not be.
+
+    Such a user runs it, where the system allows that, in a user namespace in which it is called `nobody`.
+    """
+    try:
+        pwd.getpwuid(account.uid)
+    except KeyError:
+        unshare = shutil.which("unshare")
+        if unshare is not None:
+            return [unshare, "--user", "--map-user=65534", "--map-group=65534"]
+    return []
 
 
 def _locale(binaries: Binaries) -> list[str]:
