@@ -101,7 +101,8 @@ def module_name(path: Path) -> str:
 
 def mentions_dag(content: bytes) -> bool:
     """Whether the text of a file looks like one that defines DAGs (safe mode): it has the word
-    `dag`, and `tradewind` or `airflow`, in any case."""
+    `dag`, and `tradewind` or `airflow`, in any case.
+    """
     low = content.lower()
     return b"dag" in low and (b"tradewind" in low or b"airflow" in low)
 
@@ -120,7 +121,8 @@ def _execute(module: ModuleType, path: Path, content: bytes) -> list[DAG]:
 @contextmanager
 def _importing(module: ModuleType, folder: Path, *, private: bool) -> Iterator[set[str]]:
     """The module stands in `sys.modules` (for good, unless this raises). Afterwards the yielded set
-    holds the files of the bundle's modules that were imported meanwhile."""
+    holds the files of the bundle's modules that were imported meanwhile.
+    """
     if str(folder) not in sys.path:
         sys.path.append(str(folder))
     hidden = {name: sys.modules.pop(name) for name in _modules_below(folder)} if private else {}
@@ -155,7 +157,7 @@ def _modules_below(folder: Path) -> list[str]:
             and file.startswith(prefix)
             and "site-packages" not in file
             and not name.startswith("tradewind_dag_")
-            and not name.partition(".")[0] == "tradewind"
+            and name.partition(".")[0] != "tradewind"
         ):
             names.append(name)
     return names

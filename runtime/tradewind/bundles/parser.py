@@ -1,0 +1,306 @@
+"""The runtime's side of parsing: keeps a parse host while there is work and never blocks the loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+import orjson
+
+from tradewind.authoring.defaults import AuthoringDefaults
+from tradewind.bundles.parse_protocol import (
+    LENGTH,
+    Frame,
+    ParseAnswer,
+    ParseJob,
+    answer_of,
+    defaults_to_json,
+    job_frame,
+    unpack,
+)
+from tradewind.model.errors import TradewindError
+from tradewind.model.rows import ParsedFile
+from tradewind.model.specs import DagSource, DagSpec
+
+_Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+MAX_DEATHS: Final = 5
+"""After so many deaths of the host on one file, alone, the file itself is at fault."""
+
+THREAD_BYTES: Final = 256 * 1024
+"""Larger answers are taken apart in a thread."""
+
+_BOOT: Final = """import json, sys
+sys.path[:] = json.loads(sys.argv.pop(1))
+from tradewind.bundles.parse_host import main
+main()
+"""
+"""The host finds modules exactly where this process does, whatever has been done to `sys.path` here."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParseSettings:
+    """How files are parsed. Times in seconds."""
+
+    processes: int = 2
+    timeout: float = 30.0
+    idle: float = 60.0
+    """A host without work for this long is ended."""
+    safe_mode: bool = True
+    catchup_by_file: bool = True
+    """Files that import airflow have catchup on where they do not say."""
+    defaults: AuthoringDefaults = field(default_factory=AuthoringDefaults)
+
+
+class FileToParse(NamedTuple):
+    """A file by its bundle, the bundle's root and its path below that."""
+
+    bundle: str
+    root: str
+    relative: str
+
+
+class ParseResult(NamedTuple):
+    """A parsed file, and what of its bundle it has looked into."""
+
+    file: FileToParse
+    parsed: ParsedFile
+    reads: frozenset[str]
+    lists: frozenset[str]
+    external: bool
+    is_dag_file: bool
+
+
+class ParseHostFailed(TradewindError):
+    """The process that parses DAG files could not start."""
+
+
+class HostDied(Exception):
+    """The parse host is gone; what it worked on has no answer."""
+
+
+class Parser:
+    """Parses DAG files in child processes, `settings.processes` at once.
+
+    A host that dies takes the files in work with it: each is tried again alone, in a second host, and the
+    one that makes that die five times becomes an import error. `close` ends everything.
+    """
+
+    def __init__(self, settings: ParseSettings | None = None) -> None:
+        self._settings = settings or ParseSettings()
+        self._slots = asyncio.Semaphore(self._settings.processes)
+        self._alone = asyncio.Lock()
+        self._host = _HostKeeper(self._settings)
+        self._suspects = _HostKeeper(self._settings)
+        self._job_ids = 0
+
+    async def parse(self, files: Sequence[FileToParse]) -> AsyncIterator[ParseResult]:
+        """Parses the files and yields each as soon as it is done. Ending the iteration early cancels the rest."""
+        tasks = {asyncio.create_task(self.parse_one(file)) for file in files}
+        try:
+            while tasks:
+                done, tasks = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    yield task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            if tasks:
+                await asyncio.wait(tasks)
+
+    async def parse_one(self, file: FileToParse) -> ParseResult:
+        """Parses one file. What is wrong with it stands in the result. Raises ParseHostFailed."""
+        async with self._slots:
+            try:
+                answer = await self._host.ask(self._job(file))
+            except HostDied:
+                answer = await self._ask_alone(file)
+        if sum(len(spec) for spec in answer.specs) > THREAD_BYTES:
+            return await asyncio.to_thread(_result, file, answer)
+        return _result(file, answer)
+
+    async def close(self) -> None:
+        """Ends the hosts; twice is allowed."""
+        await self._host.close()
+        await self._suspects.close()
+
+    async def _ask_alone(self, file: FileToParse) -> ParseAnswer:
+        async with self._alone:
+            reason = ""
+            for _ in range(MAX_DEATHS):
+                try:
+                    return await self._suspects.ask(self._job(file))
+                except HostDied as error:
+                    reason = str(error)
+        return ParseAnswer(0, error=f"The process that parses files died {MAX_DEATHS} times on this file ({reason}).")
+
+    def _job(self, file: FileToParse) -> ParseJob:
+        self._job_ids += 1
+        settings = self._settings
+        return ParseJob(self._job_ids, file.bundle, file.root, file.relative, settings.timeout, settings.safe_mode)
+
+
+class _HostKeeper:
+    """Has a host while it is asked, and ends it after `idle` seconds without a question."""
+
+    def __init__(self, settings: ParseSettings) -> None:
+        self._settings = settings
+        self._starting = asyncio.Lock()
+        self._host: _Host | None = None
+        self._asking = 0
+        self._idle: asyncio.TimerHandle | None = None
+        self._ending: asyncio.Task[None] | None = None
+
+    async def ask(self, job: ParseJob) -> ParseAnswer:
+        """The host's answer. Raises HostDied."""
+        self._asking += 1
+        if self._idle is not None:
+            self._idle.cancel()
+            self._idle = None
+        try:
+            async with self._starting:
+                if self._host is None or self._host.dead:
+                    await self._drop()
+                    self._host = await _Host.start(self._settings)
+                host = self._host
+            return await host.ask(job)
+        finally:
+            self._asking -= 1
+            if self._asking == 0:
+                self._idle = asyncio.get_running_loop().call_later(self._settings.idle, self._rest)
+
+    def _rest(self) -> None:
+        self._idle = None
+        self._ending = asyncio.get_running_loop().create_task(self._drop_unused())
+
+    async def _drop_unused(self) -> None:
+        async with self._starting:
+            if self._asking == 0:
+                await self._drop()
+
+    async def _drop(self) -> None:
+        host, self._host = self._host, None
+        if host is not None:
+            await host.close()
+
+    async def close(self) -> None:
+        if self._idle is not None:
+            self._idle.cancel()
+        if self._ending is not None:
+            await self._ending
+        await self._drop()
+
+
+class _Host:
+    """One host process and the questions it has not answered yet."""
+
+    def __init__(self, process: asyncio.subprocess.Process, streams: _Streams) -> None:
+        self._process = process
+        self._reader, self._writer = streams
+        self._waiting: dict[int, asyncio.Future[ParseAnswer]] = {}
+        self.dead = False
+        self._reading: asyncio.Task[None] | None = None
+
+    @staticmethod
+    async def start(settings: ParseSettings) -> _Host:
+        """Starts the process and waits until it has imported all it needs. Raises ParseHostFailed."""
+        ours, theirs = socket.socketpair()
+        with tempfile.TemporaryFile() as errors:
+            with theirs:
+                path = orjson.dumps([entry for entry in sys.path if entry]).decode()
+                defaults = defaults_to_json(settings.defaults)
+                arguments = [sys.executable, "-P", "-c", _BOOT, path, str(theirs.fileno()), defaults]
+                process = await asyncio.create_subprocess_exec(
+                    *arguments,
+                    *(["catchup_by_file"] if settings.catchup_by_file else []),
+                    pass_fds=[theirs.fileno()],
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stderr=errors,
+                    start_new_session=True,
+                )
+            host = _Host(process, await asyncio.open_unix_connection(sock=ours))
+            try:
+                await host._receive()  # it is ready
+            except (asyncio.IncompleteReadError, ConnectionError, OSError) as error:
+                code = await host._ended()
+                await host.close()
+                errors.seek(0)
+                said = errors.read().decode("utf-8", "replace").strip()
+                raise ParseHostFailed(
+                    f"The process that parses DAG files could not start (exit status {code}):\n{said}"
+                ) from error
+            except BaseException:
+                await host.close()
+                raise
+        host._reading = asyncio.get_running_loop().create_task(host._read())
+        return host
+
+    async def _receive(self) -> Frame:
+        (size,) = LENGTH.unpack(await self._reader.readexactly(LENGTH.size))
+        return unpack(await self._reader.readexactly(size))
+
+    async def ask(self, job: ParseJob) -> ParseAnswer:
+        if self.dead:
+            raise HostDied("it ended before it was asked")
+        future: asyncio.Future[ParseAnswer] = asyncio.get_running_loop().create_future()
+        self._waiting[job.job_id] = future
+        try:
+            self._writer.write(job_frame(job))
+            return await future
+        finally:
+            self._waiting.pop(job.job_id, None)
+
+    async def _read(self) -> None:
+        try:
+            while True:
+                answer = answer_of(await self._receive())
+                future = self._waiting.get(answer.job_id)
+                if future is not None and not future.done():
+                    future.set_result(answer)
+        except (asyncio.IncompleteReadError, ConnectionError, OSError):
+            pass
+        finally:
+            self.dead = True
+            code = await self._ended()
+            for future in self._waiting.values():
+                if not future.done():
+                    future.set_exception(HostDied(f"exit status {code}"))
+
+    async def _ended(self) -> int:
+        """The exit status of the process, which has closed its socket: it is ended if it lingers."""
+        try:
+            return await asyncio.wait_for(self._process.wait(), 2.0)
+        except TimeoutError:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+            return await self._process.wait()
+
+    async def close(self) -> None:
+        """Closes the socket, at which the host ends its forks and itself."""
+        self.dead = True
+        self._writer.close()
+        with contextlib.suppress(ConnectionError, OSError):
+            await self._writer.wait_closed()
+        if self._reading is not None:
+            await self._reading
+        else:
+            await self._ended()
+
+
+def _result(file: FileToParse, answer: ParseAnswer) -> ParseResult:
+    fileloc = f"{file.root}/{file.relative}"
+    parsed = ParsedFile(
+        DagSource(file.bundle, answer.version, fileloc, file.relative),
+        tuple(DagSpec.from_json(spec) for spec in answer.specs),
+        answer.error,
+        answer.seconds,
+        answer.code,
+    )
+    reads, lists = frozenset(answer.reads), frozenset(answer.lists)
+    return ParseResult(file, parsed, reads, lists, answer.external, answer.is_dag_file)
