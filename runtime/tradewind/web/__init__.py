@@ -1,1 +1,1 @@
-"""The aiohttp side: REST, pages and the task API, served from the runtime's own loop."""
+"""The web server: pages, REST API under ``/api/v1``, event streams and login, on aiohttp."""

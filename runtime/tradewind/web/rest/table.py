@@ -1,0 +1,84 @@
+"""The whole API in one table, its own description included."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Final
+
+import yaml
+from aiohttp import web
+
+from tradewind.model.specs import Json
+from tradewind.web.answers import json_answer, text_answer
+from tradewind.web.keys import mount_path
+from tradewind.web.rest import clearing, dags, events, logs, runs, system, task_instances, xcoms
+from tradewind.web.rest.openapi import document, open_path
+from tradewind.web.rest.route import PREFIX, Call, Route, as_handler
+
+
+def _document(call: Call) -> dict[str, Json]:
+    server = mount_path(call.request.app).rstrip("/")
+    return document(ROUTES, version=call.control.health().version, server=server)
+
+
+async def get_openapi_json(call: Call) -> web.Response:
+    """GET /openapi.json."""
+    return json_answer(_document(call))
+
+
+async def get_openapi_yaml(call: Call) -> web.Response:
+    """GET /openapi.yaml."""
+    text = yaml.safe_dump(_document(call), sort_keys=False, allow_unicode=True)
+    return text_answer(text, "application/yaml")
+
+
+async def get_page(call: Call) -> web.Response:
+    """GET /ui: the operations as a plain page, for people."""
+    rows = "".join(
+        f"<tr><td><code>{route.method}</code></td><td><code>{escape(PREFIX + open_path(route.path))}</code></td>"
+        f"<td>{escape(route.doc)}</td><td>{escape(', '.join(param.name for param in route.query))}</td>"
+        f"<td>{escape(', '.join(param.name for param in route.body or ()))}</td></tr>\n"
+        for route in ROUTES
+    )
+    return text_answer(_PAGE.replace("{rows}", rows), "text/html")
+
+
+_PAGE: Final = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Tradewind REST API</title></head>
+<body><h1>Tradewind REST API</h1>
+<p>The same as a document for programs:
+<a href="openapi.json">openapi.json</a>, <a href="openapi.yaml">openapi.yaml</a>.</p>
+<table><thead><tr><th>Method</th><th>Address</th><th>What</th><th>Query</th><th>Body</th></tr></thead>
+<tbody>
+{rows}</tbody></table></body></html>
+"""
+
+_DESCRIPTION: Final = (
+    Route("GET", "/openapi.json", "get_openapi_json", get_openapi_json, "Description", "This document.",
+          permission=None, answers={200: "OpenApi"}),
+    Route("GET", "/openapi.yaml", "get_openapi_yaml", get_openapi_yaml, "Description", "This document as YAML.",
+          permission=None, answers={200: ""}, media=("application/yaml",)),
+    Route("GET", "/ui", "get_api_page", get_page, "Description", "The operations as a page for people.",
+          permission=None, answers={200: ""}, media=("text/html",)),
+)
+
+ROUTES: Final[tuple[Route, ...]] = (
+    *system.ROUTES,
+    *dags.ROUTES,
+    *runs.ROUTES,
+    *task_instances.ROUTES,
+    *clearing.ROUTES,
+    *logs.ROUTES,
+    *xcoms.ROUTES,
+    *events.ROUTES,
+    *_DESCRIPTION,
+)
+
+
+def add_routes(app: web.Application) -> None:
+    """Registers every operation below /api/v1."""
+    for route in ROUTES:
+        if route.method == "GET":
+            app.router.add_get(PREFIX + route.path, as_handler(route), name=route.operation)
+        else:
+            app.router.add_route(route.method, PREFIX + route.path, as_handler(route), name=route.operation)

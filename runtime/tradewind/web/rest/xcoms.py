@@ -1,0 +1,78 @@
+"""XComs of task instances: what tasks left for each other. Read only."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aiohttp import web
+
+from tradewind.model.rows import RunRow, XComEntry
+from tradewind.model.specs import Json
+from tradewind.web.answers import json_answer
+from tradewind.web.problems import not_found
+from tradewind.web.rest import run_views
+from tradewind.web.rest.listing import PAGE, page_of
+from tradewind.web.rest.params import Kind, Param
+from tradewind.web.rest.route import Call, Route
+from tradewind.web.rest.runs import run_of
+from tradewind.web.rest.task_instances import INSTANCE, MAP_INDEX
+
+
+def _reference(run: RunRow, entry: XComEntry) -> dict[str, Json]:
+    return {
+        "dag_id": run.dag_id,
+        "execution_date": run.logical_date,
+        "key": entry.key,
+        "map_index": entry.map_index,
+        "run_id": run.dag_run_id,
+        "task_id": entry.task_id,
+        "timestamp": entry.at,
+    }
+
+
+async def _entries(call: Call, run: RunRow) -> list[XComEntry]:
+    """Those of the task that the address names; of every task for `~`."""
+    task_id = call.text("task_id")
+    entries = await call.reads.xcom_list(run.run_id, None if task_id == "~" else task_id)
+    map_index = call.maybe_integer("map_index")
+    key = call.maybe_text("xcom_key")
+    return [
+        entry
+        for entry in entries
+        if (map_index is None or entry.map_index == map_index) and (key is None or entry.key == key)
+    ]
+
+
+async def list_xcoms(call: Call) -> web.Response:
+    """GET …/taskInstances/{task_id}/xcomEntries: keys, not values."""
+    run = await run_of(call)
+    entries = await _entries(call, run)
+    page = [_reference(run, entry) for entry in page_of(call, entries)]
+    return json_answer({"xcom_entries": page, "total_entries": len(entries)})
+
+
+async def get_xcom(call: Call) -> web.Response:
+    """GET …/taskInstances/{task_id}/xcomEntries/{xcom_key}: with the value."""
+    run = await run_of(call)
+    entries = await _entries(call, run)
+    if not entries:
+        raise not_found("XCom entry not found", f"{call.text('task_id')} left nothing under {call.text('xcom_key')!r}")
+    value = run_views.xcom_native(entries[0].value)
+    shown = str(value) if call.flag("stringify") else value
+    return json_answer({**_reference(run, entries[0]), "value": shown})
+
+
+ROUTES: Final = (
+    Route(
+        "GET", f"{INSTANCE}/xcomEntries", "get_xcom_entries", list_xcoms, "XCom", "The XComs of a task instance.",
+        query=(*PAGE, Param("map_index", Kind.INTEGER, "Only of this instance of a mapped task."),
+               Param("xcom_key", Kind.TEXT, "Only this key.", maximum=512)),
+        answers={200: "XComCollection"},
+    ),
+    Route(
+        "GET", f"{INSTANCE}/xcomEntries/{{xcom_key}}", "get_xcom_entry", get_xcom, "XCom", "An XCom with its value.",
+        query=(MAP_INDEX, Param("deserialize", Kind.FLAG, "Accepted; values are always decoded.", default=False),
+               Param("stringify", Kind.FLAG, "The value as Python prints it; false: as JSON.", default=True)),
+        answers={200: "XCom"},
+    ),
+)

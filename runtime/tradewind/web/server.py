@@ -1,0 +1,94 @@
+"""The web server as a service of the runtime: listens, and stops without cutting answers off."""
+
+from __future__ import annotations
+
+import errno
+import logging
+from types import TracebackType
+from typing import Final, Self
+
+from aiohttp import web
+from aiohttp.abc import AbstractAccessLogger
+
+from tradewind.model.errors import ConfigError
+from tradewind.ports import Control
+from tradewind.web.app import make_app
+from tradewind.web.settings import WebConfig
+
+log = logging.getLogger(__name__)
+access_log = logging.getLogger("tradewind.web.access")
+
+STOP_SECONDS: Final = 5.0
+"""How long answers in progress may take when the server stops."""
+
+
+class WebServer:
+    """Serves `make_app` on the configured host and port. `async with WebServer(...)`, or start and stop."""
+
+    def __init__(self, control: Control, config: WebConfig) -> None:
+        self._config = config
+        self.app = make_app(control, config)
+        self._runner: web.AppRunner | None = None
+        self._port = config.port
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on; once started the real one, also where 0 was configured."""
+        return self._port
+
+    @property
+    def url(self) -> str:
+        """The address for a browser on this machine."""
+        host = self._config.host
+        if host in ("", "0.0.0.0", "::", "127.0.0.1", "::1"):  # noqa: S104 - compared, not bound
+            host = "localhost"
+        return f"http://[{host}]:{self._port}" if ":" in host else f"http://{host}:{self._port}"
+
+    async def start(self) -> None:
+        """Listens. Raises ConfigError when the port is taken or the address is not this machine's."""
+        runner = web.AppRunner(
+            self.app,
+            access_log=access_log if self._config.access_log else None,
+            access_log_class=_AccessLine,
+            handle_signals=False,
+            shutdown_timeout=STOP_SECONDS,
+            keepalive_timeout=75.0,
+        )
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, self._config.host, self._config.port, reuse_address=True).start()
+        except OSError as error:
+            await runner.cleanup()
+            raise ConfigError(self._why(error)) from error
+        self._runner = runner
+        self._port = runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        """Ends streams, lets answers in progress finish, stops listening. Twice is allowed."""
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            await runner.cleanup()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    def _why(self, error: OSError) -> str:
+        host, port = self._config.host, self._config.port
+        if error.errno == errno.EADDRINUSE:
+            return f"port {port} on {host} is taken by another program; choose another with --port (web.port)"
+        if error.errno == errno.EACCES:
+            return f"port {port} needs root; choose one above 1023 with --port (web.port)"
+        return f"cannot listen on {host}:{port} (web.host, web.port): {error.strerror or error}"
+
+
+class _AccessLine(AbstractAccessLogger):
+    """Method, path without its query (which may hold what is nobody's business), status, time."""
+
+    def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
+        self.logger.info("%s %s %s %.1f ms", request.method, request.path, response.status, time * 1000)

@@ -1,0 +1,64 @@
+"""What the web server is started with: one frozen value, checked when it is made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+from tradewind.model.errors import ConfigError
+from tradewind.web.auth.roles import Role
+
+SECRET_BYTES: Final = 16
+"""Least length of the secret that signs sessions and tokens."""
+
+
+def _default_ui_folder() -> Path:
+    return Path(__file__).parent / "ui" / "dist"
+
+
+@dataclass(frozen=True, slots=True)
+class WebConfig:
+    """Settings of the web server. Raises ConfigError for values that cannot work."""
+
+    secret_key: bytes = field(repr=False)
+    """Signs sessions and tokens: 16 bytes or more, the same in every process that serves."""
+    host: str = "127.0.0.1"
+    port: int = 8080
+    """0 takes a free port."""
+    session_lifetime: timedelta = timedelta(days=30)
+    """How long a login lasts. It is renewed while it is used."""
+    public_role: Role = Role.PUBLIC
+    """What people may do without a login; Public may do nothing."""
+    cookie_secure: bool | None = None
+    """Whether the session cookie is for HTTPS only. None: as the request came in."""
+    forwarded_hops: int = 0
+    """How many reverse proxies stand in front and set X-Forwarded-For, -Proto and -Host."""
+    max_body_bytes: int = 1 << 20
+    access_log: bool = False
+    ui_folder: Path = field(default_factory=_default_ui_folder)
+    """Where the built pages are."""
+    heartbeat: float = 15.0
+    """Seconds between comments on a silent event stream."""
+    stream_lifetime: float = 3600.0
+    """Seconds after which a stream ends, so that its reader comes back and is checked again."""
+    exposed_config: Mapping[str, Mapping[str, str]] | None = field(default=None, repr=False)
+    """Sections of the configuration that `GET /config` shows to Op and Admin. None: none."""
+
+    def __post_init__(self) -> None:
+        if len(self.secret_key) < SECRET_BYTES:
+            raise ConfigError(
+                f"web.secret_key has {len(self.secret_key)} bytes; it needs {SECRET_BYTES} or more. Make one with: "
+                "python -c 'import secrets; print(secrets.token_hex(32))'"
+            )
+        if not 0 <= self.port <= 65_535:
+            raise ConfigError(f"web.port is {self.port}; a port is between 0 and 65535 (--port)")
+        if self.session_lifetime < timedelta(minutes=1):
+            raise ConfigError("web.session_lifetime must be at least 60 seconds")
+        for name in ("max_body_bytes", "heartbeat", "stream_lifetime"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"web.{name} must be greater than 0")
+        if self.forwarded_hops < 0:
+            raise ConfigError("web.forwarded_hops must be 0 or more")
