@@ -1,0 +1,50 @@
+"""Defaults that the configuration may change, kept where DAG files can reach them.
+
+`config` lies above this package, so whoever loads DAG files hands the values down with
+`use_defaults` before the first file is imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class AuthoringDefaults:
+    """What holds where a DAG file says nothing.
+
+    `timezone` is an IANA name; it applies to dates without a zone. `xcom_max_bytes` is the largest
+    encoded XCom. `xcom_backend` is the import path of a `BaseXCom` class, or empty.
+    `operator_arguments` are arguments of every operator, weaker than any `default_args`.
+    """
+
+    timezone: str = "UTC"
+    catchup: bool = False
+    max_active_runs: int = 16
+    max_active_tasks: int = 16
+    xcom_max_bytes: int = 16 * 1024 * 1024
+    xcom_backend: str = ""
+    operator_arguments: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+_defaults: ContextVar[AuthoringDefaults] = ContextVar("tradewind_authoring_defaults")
+_process_defaults = AuthoringDefaults()
+
+
+def current_defaults() -> AuthoringDefaults:
+    """The defaults in force for the file that is being imported or run."""
+    return _defaults.get(_process_defaults)
+
+
+@contextmanager
+def use_defaults(defaults: AuthoringDefaults) -> Iterator[None]:
+    """These defaults inside the `with` block (and in tasks and threads that copy its context)."""
+    token = _defaults.set(defaults)
+    try:
+        yield
+    finally:
+        _defaults.reset(token)

@@ -1,0 +1,55 @@
+"""Where variables and connections come from: the environment first, then the system.
+
+Inside an attempt the system is asked through `current_attempt`; outside of one (a DAG file that
+is being imported) only the environment is there, unless the process offers `outside_services`.
+"""
+
+from __future__ import annotations
+
+import os
+from contextvars import ContextVar
+from typing import Protocol
+
+from tradewind.authoring.access import current_attempt
+from tradewind.model.errors import AuthoringError
+
+
+class ValueServices(Protocol):
+    """The part of `BlockingServices` that look-ups need."""
+
+    def variable_get(self, key: str) -> str | None: ...
+
+    def variable_set(self, key: str, value: str | None) -> None: ...
+
+    def connection_get(self, conn_id: str) -> str | None: ...
+
+
+outside_services: ContextVar[ValueServices | None] = ContextVar("tradewind_outside_services", default=None)
+"""What answers where no attempt is running: set by the command line and by tests of DAG files."""
+
+
+def services() -> ValueServices | None:
+    """Whoever answers for the code that is running now; None: only the environment."""
+    running = current_attempt.get(None)
+    return running.blocking if running is not None else outside_services.get()
+
+
+def from_environment(kind: str, name: str) -> tuple[str, str] | None:
+    """The value and the name of the first of TRADEWIND_<kind>_<NAME> and AIRFLOW_<kind>_<NAME> that is set."""
+    for prefix in ("TRADEWIND", "AIRFLOW"):
+        variable = f"{prefix}_{kind}_{name.upper()}"
+        value = os.environ.get(variable)
+        if value is not None:
+            return value, variable
+    return None
+
+
+def set_variable(key: str, value: str | None) -> None:
+    """Stores or deletes a variable. Raises AuthoringError where nothing can store it."""
+    running = services()
+    if running is None:
+        raise AuthoringError(
+            f"variable {key!r} cannot be changed here: no task is running. Change variables inside a task, "
+            "or with `tradewind variables set`"
+        )
+    running.variable_set(key, value)

@@ -1,0 +1,361 @@
+"""`BaseOperator`: one task of a DAG, and the code that it runs."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import Any, ClassVar, Final, Literal, Self, Unpack, cast
+
+from tradewind.authoring.arguments import (
+    CHECKS,
+    IGNORED,
+    OLD_SPELLINGS,
+    Callback,
+    OperatorArguments,
+    reject_unknown,
+)
+from tradewind.authoring.defaults import current_defaults
+from tradewind.authoring.ids import check_key
+from tradewind.authoring.nodes import DagContainer, GroupNode, TaskNode
+from tradewind.authoring.params import ParamsDict
+from tradewind.authoring.scope import current_dag, group_for
+from tradewind.authoring.setup_scope import add_to_open_block, close_block, join_open_block, open_block
+from tradewind.authoring.xcom_arg import XComArg, iter_xcom_refs, resolve
+from tradewind.model.errors import AuthoringError
+from tradewind.model.states import TriggerRule
+
+OutcomeForm = Literal["value", "branch", "short_circuit", "sensor"]
+
+_NO_PARAMS: Final = ParamsDict()
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+_PLACES: Final = frozenset({"task_id", "dag", "task_group", "default_args"})
+_UNSET: Any = object()
+
+
+class BaseOperator(TaskNode):
+    """A task: what `execute` does, and when and how it may run.
+
+    Subclass it, keep your own arguments as attributes, hand the rest to `super().__init__`, and
+    define `execute(self, context)`; an `async def execute` runs as a coroutine on the event loop,
+    a plain one in a process of its own. What it returns becomes the task's XCom. Attributes
+    named in `template_fields` are rendered before each run; those whose text ends in one of
+    `template_ext` are read from that file first.
+
+    Raises AuthoringError, while the DAG file is imported, for any argument that cannot be.
+    """
+
+    template_fields: Sequence[str] = ()
+    template_ext: Sequence[str] = ()
+    template_fields_renderers: ClassVar[Mapping[str, str]] = _NOTHING
+    ui_color: str = "#fff"
+    ui_fgcolor: str = "#000"
+    outcome_kind: ClassVar[OutcomeForm] = "value"
+    """What the worker makes of the result: a value, or a choice that it turns into skips."""
+    inherits_from_empty_operator: ClassVar[bool] = False
+    operator_name: str = ""
+    own_arguments: ClassVar[frozenset[str]] = frozenset(OperatorArguments.__annotations__) - _PLACES
+    """Arguments that the class's constructor takes inside `**arguments`, for `default_args`."""
+
+    owner: str = "airflow"
+    start_date: datetime | None = None
+    end_date: datetime | None = None
+    depends_on_past: bool = False
+    ignore_first_depends_on_past: bool = True
+    wait_for_past_depends_before_skipping: bool = False
+    wait_for_downstream: bool = False
+    retries: int = 0
+    retry_delay: timedelta = timedelta(seconds=300)
+    retry_exponential_backoff: bool = False
+    max_retry_delay: timedelta | None = None
+    execution_timeout: timedelta | None = None
+    trigger_rule: TriggerRule = TriggerRule.ALL_SUCCESS
+    priority_weight: int = 1
+    weight_rule: str = "downstream"
+    pool: str = "default_pool"
+    pool_slots: int = 1
+    queue: str = "default"
+    executor: str | None = None
+    executor_config: Mapping[str, Any] = _NOTHING
+    max_active_tis_per_dag: int | None = None
+    max_active_tis_per_dagrun: int | None = None
+    params: ParamsDict = _NO_PARAMS
+    do_xcom_push: bool = True
+    multiple_outputs: bool = False
+    on_execute_callback: tuple[Callback, ...] = ()
+    on_success_callback: tuple[Callback, ...] = ()
+    on_failure_callback: tuple[Callback, ...] = ()
+    on_retry_callback: tuple[Callback, ...] = ()
+    on_skipped_callback: tuple[Callback, ...] = ()
+    on_lost: str = "retry"
+    max_lost: int = 3
+    exclusive: bool = False
+    on_failure_fail_dagrun: bool = False
+    sla: timedelta | None = None
+    email: str | Sequence[str] | None = None
+    email_on_retry: bool = True
+    email_on_failure: bool = True
+    inlets: Any = ()
+    outlets: Any = ()
+    run_as_user: str | None = None
+    doc: str | None = None
+    doc_md: str | None = None
+    doc_json: str | None = None
+    doc_yaml: str | None = None
+    doc_rst: str | None = None
+    task_display_name: str | None = None
+    map_index_template: str | None = None
+    logger_name: str | None = None
+    allow_nested_operators: bool = True
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "__init__" in cls.__dict__:
+            _give_defaults(cls)
+
+    def __init__(self, **arguments: Unpack[OperatorArguments]) -> None:
+        given = cast("dict[str, Any]", arguments)
+        if "task_id" not in given:
+            _reject_missing(type(self), frozenset({"task_id"}), given)
+        self.task_id = check_key(given["task_id"], f"{type(self).__name__}: task_id")
+        dag: DagContainer | None = given.get("dag")
+        group: GroupNode | None = given.get("task_group")
+        if dag is None:
+            dag = group.dag if group is not None else current_dag()
+        group = group or group_for(dag)
+        kept = self.__dict__
+        unknown: list[str] = []
+        for name, value in given.items():
+            if name in _PLACES or name in IGNORED:
+                continue
+            name = OLD_SPELLINGS.get(name, name)
+            check = CHECKS.get(name)
+            if check is None:
+                unknown.append(name)
+            else:
+                kept[name] = check(value, f"{type(self).__name__} {self.task_id!r}: {name}")
+        if unknown:
+            reject_unknown(unknown, OperatorArguments.__annotations__, self._described(dag))
+        self.upstream_task_ids = set()
+        self.downstream_task_ids = set()
+        if group is not None:
+            self.task_id = group.child_id(self.task_id)
+        if dag is not None:
+            self._join(dag, group)
+        join_open_block(self)
+
+    # ------------------------------------------------------------------ what subclasses define
+
+    def execute(self, context: Any) -> Any:
+        """Does the work; `context` maps the names of templates to their values. Plain or async."""
+        raise NotImplementedError(f"{type(self).__name__} defines no execute()")
+
+    def pre_execute(self, context: Any) -> None:
+        """Called just before `execute`, after rendering."""
+
+    def post_execute(self, context: Any, result: Any = None) -> None:
+        """Called just after `execute` with what it returned."""
+
+    def on_kill(self) -> None:
+        """Called when the task is stopped from outside or runs out of time: end what it started elsewhere."""
+
+    # ------------------------------------------------------------------ for the worker
+
+    @property
+    def is_async(self) -> bool:
+        """Whether `execute` is a coroutine function."""
+        return inspect.iscoroutinefunction(type(self).execute)
+
+    def shallow_copy_for_run(self) -> Self:
+        """A light copy for one attempt: its attributes can be rendered and changed, the DAG's stay as written."""
+        copied = type(self).__new__(type(self))
+        copied.__dict__.update(self.__dict__)
+        return copied
+
+    def xcom_refs(self) -> list[XComArg]:
+        """The results of other tasks that the template fields refer to, each once."""
+        found: dict[XComArg, None] = {}
+        for name in self.template_fields:
+            value = getattr(self, name, None)
+            if type(value) is not str:
+                found.update(dict.fromkeys(iter_xcom_refs(value)))
+        return list(found)
+
+    def resolve_inputs(self, values: Mapping[XComArg, object]) -> None:
+        """Puts values in the place of the references in the template fields (call it after rendering:
+        the values of other tasks are data, never templates)."""
+        for name in self.template_fields:
+            value = getattr(self, name, None)
+            if value is not None and type(value) is not str:
+                resolved = resolve(value, values.__getitem__)
+                if resolved is not value:
+                    setattr(self, name, resolved)
+
+    # ------------------------------------------------------------------ what authors use
+
+    @property
+    def output(self) -> XComArg:
+        """The future return value, to hand to other tasks."""
+        return XComArg(self)
+
+    @property
+    def task_type(self) -> str:
+        """Name of the operator's class, as lists and colours show it."""
+        return self.operator_name or type(self).__name__
+
+    @property
+    def dag_display_name(self) -> str:
+        """Id of the DAG."""
+        return self.dag_id
+
+    @property
+    def log(self) -> logging.Logger:
+        """The task's logger; inside an attempt it writes to the attempt's log."""
+        return logging.getLogger(self.logger_name or f"tradewind.task.{type(self).__module__}.{type(self).__name__}")
+
+    def as_setup(self) -> Self:
+        """Marks the task as a setup: made before the work, cleaned up by its teardowns."""
+        if self.is_teardown:
+            raise AuthoringError(f"task {self.task_id!r} is a teardown and cannot be a setup too")
+        self.is_setup = True
+        return self
+
+    def as_teardown(
+        self, *, setups: TaskNode | XComArg | Iterable[TaskNode | XComArg] = _UNSET, on_failure_fail_dagrun: bool = _UNSET
+    ) -> Self:
+        """Marks the task as a teardown: it runs once its setups succeeded and the work is done, well or badly.
+
+        `setups` are marked as such and put directly upstream. A teardown's failure fails the run
+        only with `on_failure_fail_dagrun=True`.
+        """
+        if self.is_setup:
+            raise AuthoringError(f"task {self.task_id!r} is a setup and cannot be a teardown too")
+        if self.trigger_rule not in (TriggerRule.ALL_SUCCESS, TriggerRule.ALL_DONE_SETUP_SUCCESS):
+            raise AuthoringError(f"task {self.task_id!r}: a teardown has its own trigger rule; leave trigger_rule out")
+        self.is_teardown = True
+        self.trigger_rule = TriggerRule.ALL_DONE_SETUP_SUCCESS
+        if on_failure_fail_dagrun is not _UNSET:
+            self.on_failure_fail_dagrun = on_failure_fail_dagrun
+        if setups is not _UNSET:
+            for setup in _tasks_of(setups):
+                setup.is_setup = True
+                setup.set_downstream(self)
+        return self
+
+    def __enter__(self) -> Self:
+        open_block([self])
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        close_block()
+
+    @staticmethod
+    def add_task(task: TaskNode) -> None:
+        """Takes a task that was made elsewhere into the open setup or teardown block."""
+        add_to_open_block(task)
+
+    def __repr__(self) -> str:
+        return f"<Task({self.task_type}): {self.task_id}>"
+
+    # ------------------------------------------------------------------ construction
+
+    def _join(self, dag: DagContainer, group: GroupNode | None) -> None:
+        if group is not None:
+            if group.dag is not dag:
+                raise AuthoringError(f"task {self.task_id!r}: its task group belongs to another DAG than {dag.dag_id!r}")
+            self.task_group = group
+        dag.add_task(self)
+
+    def _described(self, dag: DagContainer | None) -> str:
+        place = f" of DAG {dag.dag_id!r}" if dag is not None else ""
+        return f"{type(self).__name__} (task_id: {self.task_id}){place}"
+
+    def built(self) -> None:
+        """Called once all constructors have run: draws the edges of the results that were passed in."""
+        for ref in self.xcom_refs():
+            if ref.operator is not self and ref.operator.task_id not in self.upstream_task_ids:
+                self.set_upstream(ref.operator)
+
+
+def _tasks_of(items: object) -> Iterator[TaskNode]:
+    listed = items if isinstance(items, (list, tuple, set, frozenset)) else (items,)
+    for item in cast("Iterable[object]", listed):
+        node = item.operator if isinstance(item, XComArg) else item
+        if not isinstance(node, TaskNode):
+            raise AuthoringError(f"setups: a task is needed, not {item!r}")
+        yield node
+
+
+def _defaults_for(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    """`default_args` of the configuration, the DAG, its groups and the call, the later the stronger."""
+    group: GroupNode | None = arguments.get("task_group")
+    dag: DagContainer | None = arguments.get("dag")
+    if dag is None:
+        dag = group.dag if group is not None else current_dag()
+    group = group or group_for(dag)
+    layers = (
+        current_defaults().operator_arguments,
+        dag.default_args if dag is not None else None,
+        group.default_args if group is not None else None,
+        arguments.get("default_args"),
+    )
+    used = [layer for layer in layers if layer]
+    if len(used) <= 1:
+        return used[0] if used else _NOTHING
+    merged: dict[str, Any] = {}
+    for layer in used:
+        merged.update(layer)
+    return merged
+
+
+def _give_defaults(cls: type[BaseOperator]) -> None:
+    """Wraps the class's constructor: arguments left out come from `default_args`.
+
+    Every class of the hierarchy looks up its own arguments, so an argument that a subclass gives
+    to its parent is never replaced, and one that a subclass keeps for itself still reaches the parent.
+    """
+    init = cast("Callable[..., None]", cls.__dict__["__init__"])
+    parameters = list(inspect.signature(init).parameters.values())[1:]
+    named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    names = cls.__dict__.get("own_arguments", frozenset[str]()) | {p.name for p in named}
+    positional = [p.name for p in named if p.kind is p.POSITIONAL_OR_KEYWORD]
+    required = frozenset(p.name for p in named if p.default is p.empty)
+    templates = frozenset(p.name for p in named if isinstance(p.default, str) and "{{" in p.default)
+
+    @functools.wraps(init)
+    def construct(self: BaseOperator, *args: Any, **kwargs: Any) -> None:
+        state = self.__dict__
+        outermost = "_defaults" not in state
+        if outermost:
+            state["_defaults"] = _defaults_for(kwargs)
+        passed = frozenset(positional[: len(args)])
+        defaults: Mapping[str, Any] = state["_defaults"]
+        for name in defaults:
+            if name in names and name not in kwargs and name not in passed:
+                value = defaults[name]
+                if name not in templates or isinstance(value, str):
+                    kwargs[name] = value
+        if not required <= kwargs.keys():
+            _reject_missing(cls, required - kwargs.keys() - passed, kwargs)
+        init(self, *args, **kwargs)
+        if outermost:
+            del state["_defaults"]
+            self.built()
+
+    type.__setattr__(cls, "__init__", construct)
+
+
+def _reject_missing(cls: type[BaseOperator], missing: frozenset[str], arguments: Mapping[str, Any]) -> None:
+    if missing:
+        dag = current_dag()
+        place = f" of DAG {dag.dag_id!r}" if dag is not None else ""
+        names = ", ".join(repr(name) for name in sorted(missing))
+        raise AuthoringError(
+            f"{cls.__name__} (task_id: {arguments.get('task_id', 'not given')}){place}: missing keyword argument {names}"
+        )
+
+
+_give_defaults(BaseOperator)

@@ -1,0 +1,103 @@
+"""Calling authors' functions with exactly the arguments that their signatures ask for."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from tradewind.model.errors import AuthoringError
+
+CONTEXT_NAMES: Final = frozenset(
+    {"conf", "conn", "ctx", "dag", "dag_run", "data_interval_end", "data_interval_start", "ds", "ds_nodash"}
+    | {"execution_date", "expanded_ti_count", "exception", "inlet_events", "inlets", "logical_date", "macros"}
+    | {"map_index_template", "next_ds", "next_ds_nodash", "next_execution_date", "outlet_events", "outlets", "params"}
+    | {"prev_data_interval_end_success", "prev_data_interval_start_success", "prev_ds", "prev_ds_nodash"}
+    | {"prev_end_date_success", "prev_execution_date", "prev_execution_date_success", "prev_start_date_success"}
+    | {"reason", "run_id", "task", "task_instance", "task_instance_key_str", "task_reschedule_count"}
+    | {"templates_dict", "test_mode", "ti", "tomorrow_ds", "tomorrow_ds_nodash", "triggering_asset_events"}
+    | {"triggering_dataset_events", "ts", "ts_nodash", "ts_nodash_with_tz", "var", "yesterday_ds"}
+    | {"yesterday_ds_nodash"}
+)
+"""Names that the context of a task has: parameters of these names need no argument."""
+
+_BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+_BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
+
+def call_arguments(
+    function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], context: Mapping[str, Any]
+) -> tuple[list[Any], dict[str, Any]]:
+    """The arguments for `function(*args, **kwargs)`: as given, and from the context what its signature names.
+
+    A `**rest` parameter gets the whole context. Raises TypeError naming a parameter that has neither.
+    """
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):  # some builtins tell nothing: only what was given is passed
+        return list(args), dict(kwargs)
+    taken = {p.name for p in [p for p in parameters if p.kind in _BY_POSITION][: len(args)]}
+    takes_rest = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    passed: dict[str, Any] = {}
+    if takes_rest:
+        passed = {name: context[name] for name in context if name not in taken}
+    for parameter in parameters:
+        name = parameter.name
+        if parameter.kind in _BY_NAME and name not in taken and name not in kwargs and name in context:
+            passed[name] = context[name]
+    passed.update(kwargs)
+    _reject_missing(function, parameters, taken, passed)
+    return list(args), passed
+
+
+def _reject_missing(
+    function: Callable[..., Any], parameters: Sequence[inspect.Parameter], taken: set[str], passed: Mapping[str, Any]
+) -> None:
+    missing = [
+        p.name
+        for p in parameters
+        if p.default is p.empty
+        and p.name not in taken
+        and (p.kind is p.POSITIONAL_ONLY or (p.kind in _BY_NAME and p.name not in passed))
+    ]
+    if missing:
+        called = getattr(function, "__name__", repr(function))
+        names = ", ".join(repr(name) for name in missing)
+        raise TypeError(
+            f"{called}() asks for {names}, which is neither in op_args or op_kwargs nor a name of the task's context"
+        )
+
+
+def check_call(
+    function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], where: str
+) -> None:
+    """Checks, while the DAG is defined, that a call of a `@task` function can work.
+
+    Parameters with names of the context need no argument. Raises AuthoringError.
+    """
+    signature = inspect.signature(function)
+    relaxed = [
+        p.replace(default=None, kind=p.kind) if p.name in CONTEXT_NAMES and p.default is p.empty and p.kind in _BY_NAME else p
+        for p in signature.parameters.values()
+    ]
+    try:
+        _with_parameters(relaxed).bind(*args, **kwargs)
+    except TypeError as why:
+        raise AuthoringError(f"{where}: {why}") from None
+
+
+def _with_parameters(parameters: Sequence[inspect.Parameter]) -> inspect.Signature:
+    """A signature of these, where a parameter that became optional may stand before required ones."""
+    optional_seen = False
+    ordered: list[inspect.Parameter] = []
+    late: list[inspect.Parameter] = []
+    for p in parameters:
+        if p.kind in _BY_POSITION and p.name in CONTEXT_NAMES and p.default is None:
+            late.append(p.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+            optional_seen = True
+        else:
+            ordered.append(p)
+    if not optional_seen:
+        return inspect.Signature(parameters)
+    at = next((n for n, p in enumerate(ordered) if p.kind is p.VAR_KEYWORD), len(ordered))
+    return inspect.Signature([*ordered[:at], *late, *ordered[at:]])

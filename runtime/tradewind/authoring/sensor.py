@@ -1,0 +1,161 @@
+"""Sensors: tasks that ask again and again until something is there."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, ClassVar, Final, Literal, Unpack, cast
+
+from tradewind.authoring.arguments import OperatorArguments
+from tradewind.authoring.instants import duration
+from tradewind.authoring.operator import BaseOperator, OutcomeForm
+from tradewind.model.errors import AuthoringError, SkipTask, TaskFailed
+
+MODES: Final = ("poke", "reschedule")
+TIMED_OUT: Final = "Snap. Time is OUT."
+_LONGEST_WAIT: Final = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class PokeReturnValue:
+    """A poke's answer that carries a value: `xcom_value` becomes the sensor's result once `is_done`."""
+
+    is_done: bool
+    xcom_value: Any = None
+
+    def __bool__(self) -> bool:
+        return self.is_done
+
+
+SensorResult = PokeReturnValue
+
+
+class SensorSettings(OperatorArguments, total=False):
+    """Arguments of every sensor. Durations are timedeltas or numbers of seconds."""
+
+    poke_interval: timedelta | float
+    timeout: timedelta | float
+    mode: Literal["poke", "reschedule"]
+    soft_fail: bool
+    silent_fail: bool
+    never_fail: bool
+    exponential_backoff: bool
+    max_wait: timedelta | float | None
+
+
+class BaseSensorOperator(BaseOperator):
+    """Subclass it and define `poke(self, context)`, plain or async: True when the wait is over.
+
+    It is asked every `poke_interval` seconds until `timeout` seconds have passed since the first
+    try began; then the task fails, or is skipped with `soft_fail`. With `mode="reschedule"` the
+    slot is free between the pokes. The waiting itself is the worker's.
+    """
+
+    outcome_kind: ClassVar[OutcomeForm] = "sensor"
+    own_arguments: ClassVar[frozenset[str]] = frozenset(
+        {"poke_interval", "timeout", "mode", "soft_fail", "silent_fail", "never_fail", "exponential_backoff", "max_wait"}
+    )
+    ui_color = "#e6f1f2"
+
+    poke_interval: float = 60.0
+    timeout: float = 604_800.0
+    mode: Literal["poke", "reschedule"] = "poke"
+    soft_fail: bool = False
+    silent_fail: bool = False
+    never_fail: bool = False
+    exponential_backoff: bool = False
+    max_wait: float | None = None
+
+    def __init__(self, **arguments: Unpack[SensorSettings]) -> None:
+        given = cast("dict[str, Any]", arguments)
+        own = {name: given.pop(name) for name in self._sensor_names() & given.keys()}
+        super().__init__(**given)
+        where = f"{type(self).__name__} {self.task_id!r}"
+        if self.dag is not None:
+            where = f"DAG {self.dag.dag_id!r}: {where}"
+        for name, value in own.items():
+            self.__dict__[name] = _CHECKS[name](value, f"{where}: {name}")
+        if self.soft_fail and self.never_fail:
+            raise AuthoringError(f"{where}: soft_fail and never_fail exclude each other; keep one")
+
+    @classmethod
+    def _sensor_names(cls) -> frozenset[str]:
+        return BaseSensorOperator.own_arguments
+
+    def poke(self, context: Any) -> bool | PokeReturnValue:
+        """Whether the wait is over. Plain or async."""
+        raise NotImplementedError(f"{type(self).__name__} defines no poke()")
+
+    @property
+    def is_async(self) -> bool:
+        """Whether `poke` is a coroutine function."""
+        return inspect.iscoroutinefunction(type(self).poke)
+
+    @property
+    def reschedule(self) -> bool:
+        """Whether the slot is given back between the pokes."""
+        return self.mode == "reschedule"
+
+    def next_poke_delay(self, pokes: int, draw: float) -> float:
+        """Seconds until the next poke, after `pokes` of them (1, 2, …); `draw` is a random number in [0, 1).
+
+        With `exponential_backoff` the interval doubles each time, is stretched by up to its own
+        length at random, and is capped at a day and at `max_wait`.
+        """
+        if not self.exponential_backoff:
+            return self.poke_interval
+        base = max(self.poke_interval * 2.0 ** min(pokes - 1, 40), 1.0)
+        delay = min(base * (1.0 + draw), _LONGEST_WAIT)
+        return delay if self.max_wait is None else min(delay, self.max_wait)
+
+    def execute(self, context: Any) -> Any:
+        """The wait in a plain loop, for calls by hand; workers wait without holding a thread."""
+        began = time.monotonic()
+        pokes = 0
+        while True:
+            answer = self.poke(context)
+            pokes += 1
+            if answer:
+                return answer.xcom_value if isinstance(answer, PokeReturnValue) else None
+            if time.monotonic() - began > self.timeout:
+                raise (SkipTask if self.soft_fail or self.never_fail else TaskFailed)(TIMED_OUT)
+            time.sleep(self.next_poke_delay(pokes, 0.5))
+
+
+def _seconds(least: float) -> Callable[[object, str], float]:
+    def check(value: object, where: str) -> float:
+        seconds = duration(value, where).total_seconds()
+        if seconds < least:
+            raise AuthoringError(f"{where} must be a non-negative number of seconds; received {value!r}")
+        return seconds
+
+    return check
+
+
+def _max_wait(value: object, where: str) -> float | None:
+    return None if value is None else _seconds(0.0)(value, where)
+
+
+def _mode(value: object, where: str) -> str:
+    if value not in MODES:
+        raise AuthoringError(f"{where}: the mode must be one of {', '.join(map(repr, MODES))}; received {value!r}")
+    return cast("str", value)
+
+
+def _flag(value: object, _where: str) -> bool:
+    return bool(value)
+
+
+_CHECKS: Final[Mapping[str, Callable[[object, str], Any]]] = {
+    "poke_interval": _seconds(0.0),
+    "timeout": _seconds(0.0),
+    "mode": _mode,
+    "max_wait": _max_wait,
+    "soft_fail": _flag,
+    "silent_fail": _flag,
+    "never_fail": _flag,
+    "exponential_backoff": _flag,
+}

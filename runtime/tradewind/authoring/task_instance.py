@@ -1,0 +1,259 @@
+"""`ti`: the running task instance, as task code sees it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Generator, Iterable, Mapping
+from datetime import datetime
+from typing import Any, Final, NamedTuple, TypeVar, cast
+
+from tradewind.authoring.access import CurrentAttempt
+from tradewind.authoring.operator import BaseOperator
+from tradewind.authoring.xcom import decode, encode
+from tradewind.model.keys import UNMAPPED, RunId
+from tradewind.model.outcomes import RETURN_KEY, EncodedValue
+from tradewind.model.rows import RunRow
+from tradewind.model.states import TaskState
+
+Result = TypeVar("Result")
+
+
+class _Ask(NamedTuple):
+    """One call of the services: answered by a loop in `pull`, by blocking in `xcom_pull`."""
+
+    call: str
+    args: tuple[Any, ...]
+
+
+_Asking = Generator[_Ask, Any, Result]
+
+
+class _Wanted(NamedTuple):
+    task_ids: str | Iterable[str] | None
+    key: str
+    dag_id: str | None
+    run_id: str | None
+    map_indexes: int | Iterable[int] | None
+    include_prior_dates: bool
+    default: Any
+
+
+class TaskInstance:
+    """The task instance whose code is running. `run_id` is the run's id as people see it.
+
+    In `async def` tasks use `await ti.pull(…)` and `await ti.push(…)`; in plain ones
+    `ti.xcom_pull(…)` and `ti.xcom_push(…)`.
+    """
+
+    def __init__(self, current: CurrentAttempt, task: BaseOperator, dag_run: Any = None) -> None:
+        attempt = current.attempt
+        self._current = current
+        self.attempt = attempt
+        self.task = task
+        self.dag_run = dag_run
+        self.dag_id: str = attempt.run.dag_id
+        self.task_id: str = attempt.key.task_id
+        self.run_id: str = attempt.run.dag_run_id
+        self.map_index: int = attempt.key.map_index
+        self.try_number: int = attempt.key.try_number
+        self.max_tries: int = attempt.max_tries - 1
+        self.start_date: datetime = attempt.first_started_at
+        self.end_date: datetime | None = None
+        self.duration: float | None = None
+        self.logical_date: datetime = attempt.run.logical_date
+        self.execution_date: datetime = attempt.run.logical_date
+        self.state: str = TaskState.RUNNING.value
+        self.hostname: str = socket.gethostname()
+        self.pid: int = os.getpid()
+        self.operator: str = task.task_type
+        self.queue: str = attempt.task.queue
+        self.pool: str = attempt.task.pool
+        self.pool_slots: int = attempt.task.pool_slots
+        self.priority_weight: int = attempt.task.priority_weight
+        self.test_mode: bool = False
+
+    # ------------------------------------------------------------------ facts
+
+    @property
+    def log(self) -> logging.Logger:
+        """The task's logger."""
+        return self.task.log
+
+    @property
+    def key(self) -> tuple[str, str, str, int, int]:
+        """(DAG, task, run, try, map index)."""
+        return (self.dag_id, self.task_id, self.run_id, self.try_number, self.map_index)
+
+    @property
+    def prev_attempted_tries(self) -> int:
+        """How many tries came before this one."""
+        return self.try_number - 1
+
+    @property
+    def log_url(self) -> str:
+        """Path of the instance's log in the web pages."""
+        return f"/dags/{self.dag_id}/runs/{self.run_id}/tasks/{self.task_id}/logs?try={self.try_number}"
+
+    def is_eligible_to_retry(self) -> bool:
+        """Whether another try is left after this one."""
+        return self.try_number <= self.max_tries
+
+    def __repr__(self) -> str:
+        index = "" if self.map_index == UNMAPPED else f" map_index={self.map_index}"
+        return f"<TaskInstance: {self.dag_id}.{self.task_id} {self.run_id}{index} [{self.state}]>"
+
+    # ------------------------------------------------------------------ XCom
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        """Stores a value of this task under `key`; durable on return. Raises XComError."""
+        self._current.blocking.xcom_put(self.attempt.key, key, self._encoded(key, value))
+
+    async def push(self, key: str, value: Any) -> None:
+        """`xcom_push` for async code."""
+        await self._current.services.xcom_put(self.attempt.key, key, self._encoded(key, value))
+
+    def xcom_pull(
+        self,
+        task_ids: str | Iterable[str] | None = None,
+        dag_id: str | None = None,
+        key: str = RETURN_KEY,
+        include_prior_dates: bool = False,
+        **more: Any,
+    ) -> Any:
+        """The value that a task of this run stored under `key`; `default` (None) where there is none.
+
+        A list of task ids gives a list of values. Without task ids the nearest task upstream that
+        stored the key is taken, else this task itself. `dag_id` and `run_id` name another run,
+        `include_prior_dates` looks back through earlier runs, `map_indexes` picks mapped instances.
+        """
+        asking = self._pull(_wanted(task_ids, key, dag_id, include_prior_dates, more))
+        answer: Any = None
+        try:
+            while True:
+                ask = asking.send(answer)
+                answer = getattr(self._current.blocking, ask.call)(*ask.args)
+        except StopIteration as done:
+            return done.value
+
+    async def pull(
+        self,
+        task_ids: str | Iterable[str] | None = None,
+        dag_id: str | None = None,
+        key: str = RETURN_KEY,
+        include_prior_dates: bool = False,
+        **more: Any,
+    ) -> Any:
+        """`xcom_pull` for async code."""
+        asking = self._pull(_wanted(task_ids, key, dag_id, include_prior_dates, more))
+        answer: Any = None
+        try:
+            while True:
+                ask = asking.send(answer)
+                answer = await getattr(self._current.services, ask.call)(*ask.args)
+        except StopIteration as done:
+            return done.value
+
+    def _encoded(self, key: str, value: Any) -> EncodedValue:
+        facts = {"key": key, "task_id": self.task_id, "dag_id": self.dag_id, "run_id": self.run_id}
+        return encode(value, where=f"XCom {key!r} of task {self.task_id!r}", facts={**facts, "map_index": self.map_index})
+
+    def _pull(self, wanted: _Wanted) -> _Asking[Any]:
+        run = yield from self._run(wanted)
+        if run is None:
+            return wanted.default
+        if wanted.task_ids is None:
+            for task_id in self._nearest_first():
+                value = yield from self._pull_one(run, task_id, wanted)
+                if value is not _MISSING:
+                    return value
+            return wanted.default
+        if isinstance(wanted.task_ids, str):
+            value = yield from self._pull_one(run, wanted.task_ids, wanted)
+            return wanted.default if value is _MISSING else value
+        values: list[Any] = []
+        for task_id in wanted.task_ids:
+            value = yield from self._pull_one(run, task_id, wanted)
+            values.append(wanted.default if value is _MISSING else value)
+        return values
+
+    def _run(self, wanted: _Wanted) -> _Asking[tuple[RunId, str, datetime] | None]:
+        """(run, DAG id, logical date) of the run to look in."""
+        dag_id = wanted.dag_id or self.dag_id
+        run_id = wanted.run_id or self.run_id
+        if dag_id == self.dag_id and run_id == self.run_id:
+            return self.attempt.run.run_id, dag_id, self.logical_date
+        row: RunRow | None = yield _Ask("run_find", (dag_id, run_id))
+        return None if row is None else (row.run_id, dag_id, row.logical_date)
+
+    def _pull_one(self, run: tuple[RunId, str, datetime], task_id: str, wanted: _Wanted) -> _Asking[Any]:
+        run_id, dag_id, logical_date = run
+        while True:
+            value = yield from self._pull_instances(run_id, task_id, wanted)
+            if value is not _MISSING or not wanted.include_prior_dates:
+                return value
+            before: RunRow | None = yield _Ask("run_before", (dag_id, logical_date))
+            if before is None:
+                return _MISSING
+            run_id, logical_date = before.run_id, before.logical_date
+
+    def _pull_instances(self, run_id: RunId, task_id: str, wanted: _Wanted) -> _Asking[Any]:
+        indexes = wanted.map_indexes
+        if indexes is None or isinstance(indexes, int):
+            return (yield from self._fetch(run_id, task_id, wanted.key, UNMAPPED if indexes is None else indexes))
+        values: list[Any] = []
+        for index in indexes:
+            value = yield from self._fetch(run_id, task_id, wanted.key, index)
+            values.append(wanted.default if value is _MISSING else value)
+        return values
+
+    def _fetch(self, run_id: RunId, task_id: str, key: str, map_index: int) -> _Asking[Any]:
+        encoded: EncodedValue | None = yield _Ask("xcom_get", (run_id, task_id, key, map_index))
+        return _MISSING if encoded is None else decode(encoded)
+
+    def _nearest_first(self) -> list[str]:
+        """Ids of all tasks upstream, the nearest first, then this task's own."""
+        dag = self.task.dag
+        if dag is None:
+            return [self.task_id]
+        found: dict[str, None] = {}
+        level = sorted(self.task.upstream_task_ids)
+        while level:
+            found.update(dict.fromkeys(level))
+            further = {up for task_id in level for up in dag.task_dict[task_id].upstream_task_ids}
+            level = sorted(further - found.keys())
+        return [*found, self.task_id]
+
+
+class _Missing:
+    """No such XCom; None is a value."""
+
+
+_MISSING: Final = _Missing()
+
+
+def _wanted(
+    task_ids: str | Iterable[str] | None, key: str, dag_id: str | None, prior: bool, more: Mapping[str, Any]
+) -> _Wanted:
+    unknown = more.keys() - {"run_id", "map_indexes", "default", "session"}
+    if unknown:
+        raise TypeError(f"xcom_pull() does not take the arguments {', '.join(map(repr, sorted(unknown)))}")
+    indexes = cast("int | Iterable[int] | None", more.get("map_indexes"))
+    return _Wanted(task_ids, key, dag_id, more.get("run_id"), indexes, prior, more.get("default"))
+
+
+def attempt_environment(context: Mapping[str, Any]) -> dict[str, str]:
+    """Environment variables that tell a task's programs who they work for (`AIRFLOW_CTX_*`, as scripts expect)."""
+    ti = context.get("ti")
+    if ti is None:
+        return {}
+    facts = {
+        "DAG_OWNER": ti.task.owner,
+        "DAG_ID": ti.dag_id,
+        "TASK_ID": ti.task_id,
+        "EXECUTION_DATE": ti.logical_date.isoformat(),
+        "TRY_NUMBER": str(ti.try_number),
+        "DAG_RUN_ID": ti.run_id,
+    }
+    return {f"AIRFLOW_CTX_{name}": value for name, value in facts.items()}

@@ -1,0 +1,124 @@
+"""`@task`: functions whose calls become tasks.
+
+The machinery only; which operator a decorator makes is decided in `standard.decorators`.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, ParamSpec, Self, TypeVar, Unpack, cast, overload
+
+from tradewind.authoring.arguments import TaskSettings
+from tradewind.authoring.nodes import GroupNode
+from tradewind.authoring.operator import BaseOperator
+from tradewind.authoring.scope import current_dag, group_for
+from tradewind.authoring.xcom_arg import XComArg
+from tradewind.model.errors import AuthoringError
+
+P = ParamSpec("P")
+R = TypeVar("R", covariant=True)
+OperatorFactory = Callable[..., BaseOperator]
+_DOCS = ("doc", "doc_md", "doc_json", "doc_yaml", "doc_rst")
+
+
+class TaskOptions(TaskSettings, total=False):
+    """Arguments of `@task(…)` and `.override(…)`."""
+
+    task_id: str
+
+
+class TaskFunction(Generic[P, R]):
+    """A decorated function. Calling it while a DAG is defined makes a task and returns its future result.
+
+    `.function` is the function itself. `.override(task_id=…, retries=…)` gives a copy with other
+    arguments. Called several times in one DAG, the tasks are named `name`, `name__1`, `name__2` …
+    """
+
+    def __init__(self, function: Callable[P, R], make: OperatorFactory, settings: Mapping[str, Any]) -> None:
+        self.function = function
+        self.settings = dict(settings)
+        self.is_setup = False
+        self.is_teardown = False
+        self.on_failure_fail_dagrun = False
+        self._make = make
+        functools.update_wrapper(cast("Any", self), function)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> XComArg:
+        """Makes the task. Raises AuthoringError where the function cannot be called like this."""
+        settings = dict(self.settings)
+        settings["task_id"] = unique_task_id(str(settings["task_id"]), settings)
+        operator = self._make(function=self.function, op_args=args, op_kwargs=kwargs, **settings)
+        if self.function.__doc__ and not any(name in operator.__dict__ for name in _DOCS):
+            operator.doc_md = inspect.cleandoc(self.function.__doc__)
+        if self.is_setup:
+            operator.as_setup()
+        if self.is_teardown:
+            operator.as_teardown(on_failure_fail_dagrun=self.on_failure_fail_dagrun)
+        return XComArg(operator)
+
+    def override(self, **settings: Unpack[TaskOptions]) -> Self:
+        """A copy whose tasks get these arguments."""
+        return self.with_settings(settings)
+
+    def with_settings(self, settings: Mapping[str, Any]) -> Self:
+        """`override`, for arguments that only some kinds of task take."""
+        other = type(self)(self.function, self._make, {**self.settings, **settings})
+        other.is_setup, other.is_teardown = self.is_setup, self.is_teardown
+        other.on_failure_fail_dagrun = self.on_failure_fail_dagrun
+        return other
+
+    def __repr__(self) -> str:
+        return f"<@task function {self.settings['task_id']!r}>"
+
+
+class TaskDecorator:
+    """One kind of `@task`: usable bare, or with the arguments of its operator."""
+
+    def __init__(self, make: OperatorFactory, name: str, *, infers_outputs: bool = False) -> None:
+        self._make_operator = make
+        self._name = name
+        self._infers_outputs = infers_outputs
+
+    @overload
+    def __call__(self, function: Callable[P, R]) -> TaskFunction[P, R]: ...
+    @overload
+    def __call__(self, **settings: Any) -> Callable[[Callable[P, R]], TaskFunction[P, R]]: ...
+    def __call__(self, function: Callable[P, R] | None = None, **settings: Any) -> Any:
+        """Decorates a function. Raises AuthoringError for what is no function."""
+        if function is not None:
+            return self.decorated(function, settings)
+        return lambda function: self.decorated(function, settings)  # pyright: ignore[reportUnknownLambdaType, reportUnknownVariableType]  # typed by the overload
+
+    def decorated(self, function: Callable[P, R], settings: Mapping[str, Any]) -> TaskFunction[P, R]:
+        """The decorated function."""
+        if isinstance(function, TaskFunction):
+            raise AuthoringError(f"{self._name}: {function!r} is decorated already")
+        if not callable(function) or isinstance(function, type):
+            raise AuthoringError(f"{self._name} decorates functions, not {function!r}")
+        settings = {"task_id": getattr(function, "__name__", "task"), **settings}
+        if self._infers_outputs and "multiple_outputs" not in settings and returns_mapping(function):
+            settings["multiple_outputs"] = True
+        return TaskFunction(function, self._make_operator, settings)
+
+
+def returns_mapping(function: Callable[..., object]) -> bool:
+    """Whether the return annotation is a mapping: such results are stored key by key too."""
+    if "return" not in getattr(function, "__annotations__", {}):
+        return False
+    try:
+        hint: Any = typing.get_type_hints(function).get("return")
+    except Exception:  # noqa: BLE001, RUF100 - an annotation may name what exists only for type checkers
+        return False
+    kind = typing.get_origin(hint) or hint
+    return isinstance(kind, type) and issubclass(kind, Mapping)
+
+
+def unique_task_id(task_id: str, settings: Mapping[str, Any]) -> str:
+    """`task_id`, with a number where the DAG has such a task already."""
+    group: GroupNode | None = settings.get("task_group")
+    dag = settings.get("dag") or (group.dag if group is not None else current_dag())
+    group = group or group_for(dag)
+    return task_id if group is None else group.free_label(task_id)

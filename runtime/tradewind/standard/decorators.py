@@ -1,0 +1,182 @@
+"""`task`, with all its kinds: `@task`, `@task.bash`, `@task.branch`, `@task.short_circuit`, `@task.sensor`."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, ClassVar, ParamSpec, TypeVar, cast, overload
+
+from tradewind.authoring.operator import BaseOperator
+from tradewind.authoring.python_call import call_arguments, check_call
+from tradewind.authoring.sensor import BaseSensorOperator, PokeReturnValue
+from tradewind.authoring.taskflow import TaskDecorator, TaskFunction
+from tradewind.model.errors import AuthoringError, TaskFailed
+from tradewind.standard.bash import BashOperator
+from tradewind.standard.python import BranchPythonOperator, PythonOperator, ShortCircuitOperator, is_async_callable
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class _Called:
+    """The function and the arguments of a call, kept on the operator as fields that are rendered."""
+
+    python_callable: Callable[..., Any]
+    op_args: Collection[Any]
+    op_kwargs: Mapping[str, Any]
+
+    def keep_call(self, function: Callable[..., Any], args: Collection[Any], kwargs: Mapping[str, Any]) -> None:
+        """Notes what was called with what."""
+        self.python_callable = function
+        self.op_args = tuple(args)
+        self.op_kwargs = dict(kwargs)
+
+    def call(self, context: Mapping[str, Any]) -> Any:
+        """Calls it, with the values of the context that its signature names."""
+        args, kwargs = call_arguments(self.python_callable, list(self.op_args), self.op_kwargs, context)
+        return self.python_callable(*args, **kwargs)
+
+
+class DecoratedPythonOperator(PythonOperator):
+    """The task of a `@task` function."""
+
+    operator_name = "@task"
+
+    def __init__(self, *, function: Callable[..., Any], op_args: Any, op_kwargs: Any, **arguments: Any) -> None:
+        check_call(function, op_args, op_kwargs, f"@task {arguments.get('task_id')!r}")
+        super().__init__(python_callable=function, op_args=op_args, op_kwargs=op_kwargs, **arguments)
+
+
+class DecoratedBranchOperator(BranchPythonOperator):
+    """The task of a `@task.branch` function."""
+
+    operator_name = "@task.branch"
+
+    def __init__(self, *, function: Callable[..., Any], op_args: Any, op_kwargs: Any, **arguments: Any) -> None:
+        check_call(function, op_args, op_kwargs, f"@task.branch {arguments.get('task_id')!r}")
+        super().__init__(python_callable=function, op_args=op_args, op_kwargs=op_kwargs, **arguments)
+
+
+class DecoratedShortCircuitOperator(ShortCircuitOperator):
+    """The task of a `@task.short_circuit` function."""
+
+    operator_name = "@task.short_circuit"
+
+    def __init__(self, *, function: Callable[..., Any], op_args: Any, op_kwargs: Any, **arguments: Any) -> None:
+        check_call(function, op_args, op_kwargs, f"@task.short_circuit {arguments.get('task_id')!r}")
+        super().__init__(python_callable=function, op_args=op_args, op_kwargs=op_kwargs, **arguments)
+
+
+class DecoratedBashOperator(_Called, BashOperator):
+    """The task of a `@task.bash` function: it returns the command, which is rendered and run."""
+
+    operator_name = "@task.bash"
+    template_fields = ("op_args", "op_kwargs", "bash_command", "env", "cwd")
+
+    def __init__(self, *, function: Callable[..., Any], op_args: Any, op_kwargs: Any, **arguments: Any) -> None:
+        where = f"@task.bash {arguments.get('task_id')!r}"
+        if is_async_callable(function):
+            raise AuthoringError(f"{where}: the function that makes the command has to be a plain one, not async")
+        check_call(function, op_args, op_kwargs, where)
+        super().__init__(bash_command="", **arguments)
+        self.keep_call(function, op_args, op_kwargs)
+
+    def execute(self, context: Any) -> Any:
+        """Makes the command and runs it."""
+        command = self.call(context)
+        if not isinstance(command, str) or not command.strip():
+            raise TaskFailed(
+                f"@task.bash {self.task_id!r}: the function has to return a bash command as text, not {command!r}"
+            )
+        self.bash_command = command
+        render = getattr(self, "render_template", None)
+        if callable(render):
+            self.bash_command = cast("str", render(command, context))
+        return super().execute(context)
+
+
+class DecoratedSensorOperator(_Called, BaseSensorOperator):
+    """The task of a `@task.sensor` function: it returns True or a `PokeReturnValue` when the wait is over."""
+
+    operator_name = "@task.sensor"
+    template_fields = ("op_args", "op_kwargs")
+
+    def __init__(self, *, function: Callable[..., Any], op_args: Any, op_kwargs: Any, **arguments: Any) -> None:
+        check_call(function, op_args, op_kwargs, f"@task.sensor {arguments.get('task_id')!r}")
+        super().__init__(**arguments)
+        self.keep_call(function, op_args, op_kwargs)
+
+    @property
+    def is_async(self) -> bool:
+        """Whether the function is a coroutine function."""
+        return is_async_callable(self.python_callable)
+
+    def poke(self, context: Any) -> Any:
+        """Asks the function once; for an `async def` function returns the awaitable of its answer."""
+        answer = self.call(context)
+        return answer if inspect.isawaitable(answer) else _answer(answer)
+
+
+def _answer(answer: object) -> bool | PokeReturnValue:
+    return answer if isinstance(answer, PokeReturnValue) else bool(answer)
+
+
+class TaskDecorators(TaskDecorator):
+    """`task`: itself the decorator for Python functions, and the others as its attributes."""
+
+    bash: ClassVar[TaskDecorator] = TaskDecorator(DecoratedBashOperator, "@task.bash")
+    branch: ClassVar[TaskDecorator] = TaskDecorator(DecoratedBranchOperator, "@task.branch")
+    short_circuit: ClassVar[TaskDecorator] = TaskDecorator(DecoratedShortCircuitOperator, "@task.short_circuit")
+    sensor: ClassVar[TaskDecorator] = TaskDecorator(DecoratedSensorOperator, "@task.sensor")
+
+    @property
+    def python(self) -> TaskDecorators:
+        """`@task.python`, the same as `@task`."""
+        return self
+
+    def __getattr__(self, name: str) -> TaskDecorator:
+        kinds = ", ".join(f"@task.{kind}" for kind in ("python", "bash", "branch", "short_circuit", "sensor"))
+        raise AttributeError(f"there is no @task.{name}; there are @task, {kinds}")
+
+
+task = TaskDecorators(DecoratedPythonOperator, "@task", infers_outputs=True)
+
+
+def _as_task(function: Any) -> TaskFunction[..., Any]:
+    if isinstance(function, TaskFunction):
+        return cast("TaskFunction[..., Any]", function)
+    return task(cast("Callable[..., Any]", function))
+
+
+@overload
+def setup(function: TaskFunction[P, R]) -> TaskFunction[P, R]: ...
+@overload
+def setup(function: Callable[P, R]) -> TaskFunction[P, R]: ...
+def setup(function: Any) -> Any:
+    """`@setup`: the function's tasks are setups. Stands above or in place of `@task`."""
+    marked = _as_task(function)
+    marked.is_setup = True
+    return marked
+
+
+@overload
+def teardown(function: TaskFunction[P, R]) -> TaskFunction[P, R]: ...
+@overload
+def teardown(function: Callable[P, R]) -> TaskFunction[P, R]: ...
+@overload
+def teardown(*, on_failure_fail_dagrun: bool = False) -> Callable[[Callable[P, R]], TaskFunction[P, R]]: ...
+def teardown(function: Any = None, *, on_failure_fail_dagrun: bool = False) -> Any:
+    """`@teardown(on_failure_fail_dagrun=…)`: the function's tasks are teardowns."""
+
+    def mark(function: Any) -> Any:
+        marked = _as_task(function)
+        marked.is_teardown = True
+        marked.on_failure_fail_dagrun = on_failure_fail_dagrun
+        return marked
+
+    return mark if function is None else mark(function)
+
+
+def operator_of(result: Any) -> BaseOperator:
+    """The task behind a `@task` call's result."""
+    return cast("BaseOperator", result.operator)

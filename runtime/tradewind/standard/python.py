@@ -1,0 +1,122 @@
+"""Tasks that call a Python function."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import Any, ClassVar, Unpack, cast
+
+from tradewind.authoring.arguments import OperatorArguments
+from tradewind.authoring.operator import BaseOperator, OutcomeForm
+from tradewind.authoring.python_call import call_arguments
+from tradewind.model.errors import AuthoringError
+
+
+class PythonOperator(BaseOperator):
+    """Calls `python_callable(*op_args, **op_kwargs)`; what it returns is the task's result.
+
+    The function gets those values of the context that its signature names (`ds`, `ti`, `params` …),
+    all of them where it has `**kwargs`, and `templates_dict` where given. An `async def` function
+    runs as a coroutine on the event loop, a plain one in a process of its own.
+    """
+
+    template_fields = ("templates_dict", "op_args", "op_kwargs")
+    template_fields_renderers: ClassVar[Mapping[str, str]] = {
+        "templates_dict": "json",
+        "op_args": "py",
+        "op_kwargs": "py",
+    }
+    ui_color = "#ffefeb"
+
+    def __init__(
+        self,
+        *,
+        python_callable: Callable[..., Any],
+        op_args: Collection[Any] | None = None,
+        op_kwargs: Mapping[str, Any] | None = None,
+        templates_dict: dict[str, Any] | None = None,
+        templates_exts: Collection[str] | None = None,
+        show_return_value_in_logs: bool = True,
+        **arguments: Unpack[OperatorArguments],
+    ) -> None:
+        if not callable(python_callable):
+            raise AuthoringError(
+                f"{type(self).__name__} (task_id: {arguments.get('task_id')}): `python_callable` param must be callable, "
+                f"not {python_callable!r}"
+            )
+        super().__init__(**arguments)
+        self.python_callable = python_callable
+        self.op_args: Collection[Any] = op_args if op_args is not None else ()
+        self.op_kwargs: Mapping[str, Any] = op_kwargs if op_kwargs is not None else {}
+        self.templates_dict = templates_dict
+        self.show_return_value_in_logs = show_return_value_in_logs
+        if templates_exts:
+            self.template_ext = tuple(templates_exts)
+
+    @property
+    def is_async(self) -> bool:
+        """Whether the function is a coroutine function."""
+        return is_async_callable(self.python_callable)
+
+    def execute(self, context: Any) -> Any:
+        """Calls the function; for an `async def` function returns the awaitable of its result."""
+        result = self.call(context)
+        if inspect.isawaitable(result):
+            return self._awaited(result)
+        self._note(result)
+        return result
+
+    def call(self, context: Mapping[str, Any]) -> Any:
+        """The call itself, with the arguments that the signature asks for."""
+        offered = context
+        if self.templates_dict is not None:
+            offered = {**context, "templates_dict": self.templates_dict}
+        args, kwargs = call_arguments(self.python_callable, list(self.op_args), self.op_kwargs, offered)
+        return self.python_callable(*args, **kwargs)
+
+    async def _awaited(self, result: Awaitable[Any]) -> Any:
+        value = await result
+        self._note(value)
+        return value
+
+    def _note(self, result: object) -> None:
+        if self.show_return_value_in_logs:
+            self.log.info("Done. Returned value was: %s", result)
+        else:
+            self.log.info("Done. Returned value not shown")
+
+
+class BranchPythonOperator(PythonOperator):
+    """Calls a function that returns the id of the task to go on with, or a list of ids.
+
+    All other tasks directly downstream are skipped. Ids of task groups stand for what the group
+    begins with; None or an empty list skips all.
+    """
+
+    outcome_kind: ClassVar[OutcomeForm] = "branch"
+
+
+class ShortCircuitOperator(PythonOperator):
+    """Calls a function; if the result is false, what follows is skipped.
+
+    With `ignore_downstream_trigger_rules=False` only the tasks directly downstream are skipped,
+    and the trigger rules of the later ones decide about them.
+    """
+
+    outcome_kind: ClassVar[OutcomeForm] = "short_circuit"
+
+    def __init__(
+        self,
+        *,
+        ignore_downstream_trigger_rules: bool = True,
+        **arguments: Any,
+    ) -> None:
+        super().__init__(**arguments)
+        self.ignore_downstream_trigger_rules = ignore_downstream_trigger_rules
+
+
+def is_async_callable(function: Callable[..., Any]) -> bool:
+    """Whether calling it gives a coroutine: functions, partials and objects with an async `__call__`."""
+    while hasattr(function, "func") and hasattr(function, "keywords"):
+        function = cast("Any", function).func
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
