@@ -13,37 +13,27 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import TypedDict, TypeVar
-
-import asyncpg
+from typing import TypeVar
 
 from tradewind.store.embedded import binaries as programs
 from tradewind.store.embedded import cluster, locks, places, watch
 from tradewind.store.embedded.errors import EmbeddedError
+from tradewind.store.embedded.running import (
+    ConnectArguments,
+    Running,
+    connect_arguments,
+    connect_until_alive,
+    log_tail,
+    read_state,
+)
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 _KEEPER = Path(__file__).with_name("keeper.py")
 _LOCK_WITHIN_S = 120.0
-_ALIVE_WITHIN_S = 300.0
-_CONNECT_TIMEOUT_S = 10.0
-_TRY_AGAIN_S = 0.01
 _REVIVE_AGAIN_S = 1.0
 _STOPPED_WITHIN_S = 30.0
-_SHORT_LIVES_MAX = 3
-_LOG_TAIL_LINES = 12
-
-
-class ConnectArguments(TypedDict):
-    """Keyword arguments for `asyncpg.connect` and `asyncpg.create_pool`."""
-
-    host: str
-    port: int
-    user: str
-    password: str
-    database: str
-    ssl: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,30 +45,6 @@ class _Wish:
     on_restart: Callable[[], None] | None
 
 
-@dataclass(frozen=True, slots=True)
-class _State:
-    """What the keeper wrote: whose it is, the socket's folder, pids, which start this is, how the last one ended."""
-
-    root: Path
-    run: Path
-    keeper: int
-    server: int
-    generation: int
-    short_lives: int
-    last_ending: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Running:
-    """A server that answered: where it is, how to connect, what it and its keeper say about themselves."""
-
-    where: places.Places
-    password: str
-    state: _State | None
-    version: str
-    system_identifier: int
-
-
 @dataclass(slots=True)
 class EmbeddedServer:
     """One home's PostgreSQL, in use by this process until `leave`.
@@ -88,7 +54,7 @@ class EmbeddedServer:
     """
 
     _wish: _Wish
-    _running: _Running
+    _running: Running
     _users: locks.FileLock
     _supervisor: asyncio.Task[None] | None = field(default=None)
 
@@ -127,7 +93,7 @@ class EmbeddedServer:
     @property
     def asyncpg_kwargs(self) -> ConnectArguments:
         """How to connect, as keyword arguments of asyncpg."""
-        return _connect_arguments(self._running.where, self._running.password)
+        return connect_arguments(self._running.where, self._running.password)
 
     @property
     def dsn(self) -> str:
@@ -221,9 +187,9 @@ async def _in_thread(call: Callable[[], _T]) -> _T:
         raise
 
 
-async def _changed(running: _Running) -> None:
+async def _changed(running: Running) -> None:
     """Return when the server, or the keeper, is not the one any more that we connected to."""
-    state = await _in_thread(lambda: _read_state(running.where))
+    state = await _in_thread(lambda: read_state(running.where))
     if state is None or state != running.state:
         return
     waits = [asyncio.ensure_future(watch.process_ended(pid)) for pid in (state.keeper, state.server)]
@@ -235,7 +201,7 @@ async def _changed(running: _Running) -> None:
         await asyncio.gather(*waits, return_exceptions=True)
 
 
-async def _ensure(where: places.Places, wish: _Wish, users: locks.FileLock) -> _Running:
+async def _ensure(where: places.Places, wish: _Wish, users: locks.FileLock) -> Running:
     """Under the start lock: be a user, see that a server runs, connect once."""
     start = locks.FileLock(where.start_lock)
     try:
@@ -245,7 +211,7 @@ async def _ensure(where: places.Places, wish: _Wish, users: locks.FileLock) -> _
                 f"{_LOCK_WITHIN_S:.0f} s. Look at {where.log}."
             )
         where, password = await _in_thread(lambda: _see_that_it_runs(where, wish, users))
-        return await _connect_until_alive(where, password)
+        return await connect_until_alive(where, password)
     finally:
         start.release()
 
@@ -255,7 +221,7 @@ def _see_that_it_runs(where: places.Places, wish: _Wish, users: locks.FileLock) 
         raise EmbeddedError(
             f"The database in {where.root} has been stopping for {_LOCK_WITHIN_S:.0f} s. See {where.log}."
         )
-    state = _read_state(where)
+    state = read_state(where)
     if state is not None and not locks.is_free(where.keeper_lock):
         return replace(where, run=state.run), cluster.read_password(where)
     chosen = programs.choose(major=cluster.existing_major(where), named=wish.bin_dir)
@@ -296,79 +262,8 @@ def _start_keeper(where: places.Places, command: list[str]) -> None:
     )
     lines = answer.stdout.splitlines()
     if not lines or "error" in json.loads(lines[0]):
-        said = lines[0] if lines else answer.stderr.strip() or _log_tail(where)
+        said = lines[0] if lines else answer.stderr.strip() or log_tail(where)
         raise EmbeddedError(f"The keeper of the database in {where.root} did not start: {said}")
-
-
-async def _connect_until_alive(where: places.Places, password: str) -> _Running:
-    loop = asyncio.get_running_loop()
-    end = loop.time() + _ALIVE_WITHIN_S
-    while True:
-        state = await _in_thread(lambda: _read_state(where))
-        try:
-            version, identifier = await _ask(where, password)
-            return _Running(where, password, state, version, identifier)
-        except asyncpg.InvalidPasswordError as error:
-            raise EmbeddedError(f"The password in {where.password} is not the one of the database: {error}") from error
-        except asyncpg.InvalidCatalogNameError:
-            await _create_database(where, password)
-            continue
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            reason = error
-        if state is not None and state.short_lives >= _SHORT_LIVES_MAX:
-            raise EmbeddedError(
-                f"PostgreSQL in {where.data} does not stay up ({state.last_ending}). The end of {where.log}:\n"
-                + await _in_thread(lambda: _log_tail(where))
-            )
-        if loop.time() > end:
-            raise EmbeddedError(
-                f"PostgreSQL in {where.data} did not answer on {where.run} for {_ALIVE_WITHIN_S:.0f} s: {reason}. "
-                f"See {where.log}; a server of the same home in another container cannot be joined."
-            )
-        await asyncio.sleep(_TRY_AGAIN_S)
-
-
-async def _ask(where: places.Places, password: str) -> tuple[str, int]:
-    """Connect and make sure that the server that answers is the one of this data directory: version, identifier."""
-    connection = await asyncpg.connect(**_connect_arguments(where, password), timeout=_CONNECT_TIMEOUT_S)
-    try:
-        row = await connection.fetchrow(
-            "SELECT system_identifier, current_setting('data_directory'), current_setting('server_version')"
-            " FROM pg_control_system()"
-        )
-    finally:
-        await connection.close(timeout=_CONNECT_TIMEOUT_S)
-    if row is None:
-        raise EmbeddedError(f"The server on {where.run} does not say which it is.")
-    identifier, directory, version = int(row[0]), str(row[1]), str(row[2])
-    expected = await _in_thread(lambda: cluster.system_identifier(where))
-    if identifier != expected or directory != where.data_argument:
-        raise EmbeddedError(
-            f"The server that answers on {where.run} serves {directory} (system identifier {identifier}), not "
-            f"{where.data} ({expected}). Stop it, or choose another home."
-        )
-    return version.split()[0], identifier
-
-
-async def _create_database(where: places.Places, password: str) -> None:
-    arguments = _connect_arguments(where, password)
-    arguments["database"] = "postgres"
-    connection = await asyncpg.connect(**arguments, timeout=_CONNECT_TIMEOUT_S)
-    try:
-        await connection.execute(f'CREATE DATABASE "{cluster.DATABASE}"')
-    finally:
-        await connection.close(timeout=_CONNECT_TIMEOUT_S)
-
-
-def _connect_arguments(where: places.Places, password: str) -> ConnectArguments:
-    return ConnectArguments(
-        host=str(where.run),
-        port=places.SOCKET_PORT,
-        user=cluster.SUPERUSER,
-        password=password,
-        database=cluster.DATABASE,
-        ssl=False,
-    )
 
 
 def _leave(where: places.Places, users: locks.FileLock) -> None:
@@ -383,27 +278,3 @@ def _leave(where: places.Places, users: locks.FileLock) -> None:
         users.release()
         if last:
             locks.wait_free(where.keeper_lock, within_s=_STOPPED_WITHIN_S)
-
-
-def _read_state(where: places.Places) -> _State | None:
-    try:
-        found = json.loads(where.state.read_text())
-    except (OSError, ValueError):
-        return None
-    return _State(
-        root=Path(found["root"]),
-        run=Path(found["run"]),
-        keeper=int(found["keeper"]),
-        server=int(found["server"]),
-        generation=int(found["generation"]),
-        short_lives=int(found["short_lives"]),
-        last_ending=str(found["last_ending"]),
-    )
-
-
-def _log_tail(where: places.Places) -> str:
-    try:
-        lines = where.log.read_text(errors="replace").splitlines()
-    except OSError:
-        return f"({where.log} cannot be read)"
-    return "\n".join(lines[-_LOG_TAIL_LINES:])
