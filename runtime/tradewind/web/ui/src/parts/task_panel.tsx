@@ -1,0 +1,106 @@
+/** One task of a run: what it is, its attempts, and the log of one of them. */
+import type { DagRun, TaskInstance } from "../api/types";
+import { instancesOf } from "../logic/summary";
+import { lookOf } from "../logic/states";
+import type { RunTasks } from "../state/dag_view";
+import { Facts } from "./facts";
+import { Log } from "./log";
+import { Empty, Loading } from "./problem";
+import { StatePill } from "./state";
+import { Elapsed, Time } from "./time";
+
+interface Props {
+  dagId: string;
+  run: DagRun;
+  taskId: string;
+  shown: RunTasks | undefined;
+  mapIndex: number | null;
+  /** The attempt asked for; null for the newest. */
+  attempt: number | null;
+  choose: (mapIndex: number | null, attempt: number | null) => void;
+  back: () => void;
+}
+
+export function TaskPanel({ dagId, run, taskId, shown, mapIndex, attempt, choose, back }: Props) {
+  const all = shown ? instancesOf(shown.instances, taskId) : [];
+  const instance = all.find((each) => each.map_index === mapIndex) ?? all[0];
+  return (
+    <section className="card panel" aria-label={`Task ${taskId}`}>
+      <div className="panel-head">
+        <button type="button" className="as-link crumb" onClick={back}>← {run.dag_run_id}</button>
+      </div>
+      <div className="panel-head">
+        <h2>{taskId}</h2>
+        {instance && <StatePill state={instance.state} />}
+        <span className="spacer" />
+        {all.length > 1 && instance && <MapChoice all={all} chosen={instance} choose={(index) => choose(index, null)} />}
+      </div>
+      {!shown && <Loading what="the task" />}
+      {shown && !instance && <Empty title="This run has no such task"><p>The DAG had other tasks when it ran.</p></Empty>}
+      {instance && (
+        <>
+          <InstanceFacts of={instance} />
+          <Attempts of={instance} attempt={attempt} choose={(number) => choose(mapIndex, number)} />
+          <AttemptView dagId={dagId} runId={run.dag_run_id} of={instance} attempt={attempt} />
+        </>
+      )}
+    </section>
+  );
+}
+
+function MapChoice({ all, chosen, choose }: { all: TaskInstance[]; chosen: TaskInstance; choose: (index: number) => void }) {
+  return (
+    <label className="inline-field">
+      Mapped instance
+      <select value={chosen.map_index} onChange={(event) => choose(Number(event.target.value))}>
+        {all.map((each) => <option key={each.map_index} value={each.map_index}>{each.map_index}: {lookOf(each.state).label}</option>)}
+      </select>
+    </label>
+  );
+}
+
+function InstanceFacts({ of }: { of: TaskInstance }) {
+  return (
+    <Facts of={[
+      ["Operator", of.operator ?? ""],
+      ["Started", of.start_date && <Time at={of.start_date} precise />],
+      ["Took", of.start_date && <Elapsed start={of.start_date} end={of.end_date} />],
+      ["Pool", of.pool ?? ""],
+      ["Queue", of.queue ?? ""],
+      ["Host", of.hostname ?? ""],
+      ["Process", of.pid ?? ""],
+    ]} />
+  );
+}
+
+interface AttemptProps {
+  of: TaskInstance;
+  attempt: number | null;
+}
+
+function Attempts({ of, attempt, choose }: AttemptProps & { choose: (attempt: number | null) => void }) {
+  if (of.try_number < 1) return null;
+  const numbers = Array.from({ length: of.try_number }, (_, index) => index + 1);
+  const chosen = attempt ?? of.try_number;
+  return (
+    <div className="attempts">
+      <div className="choice" role="group" aria-label="Attempt">
+        {numbers.map((number) => (
+          <button key={number} type="button" aria-pressed={number === chosen}
+            onClick={() => choose(number === of.try_number ? null : number)}>Attempt {number}</button>
+        ))}
+      </div>
+      {typeof of.max_tries === "number" && of.max_tries > 0 && (
+        <span className="faint">{of.max_tries} {of.max_tries === 1 ? "retry" : "retries"} allowed</span>
+      )}
+    </div>
+  );
+}
+
+function AttemptView({ dagId, runId, of, attempt }: AttemptProps & { dagId: string; runId: string }) {
+  if (of.try_number < 1) {
+    return <Empty title="No attempt has begun"><p>{lookOf(of.state).meaning} The log shows here as soon as one begins.</p></Empty>;
+  }
+  const tryNumber = Math.min(attempt ?? of.try_number, of.try_number);
+  return <Log of={{ dagId, runId, taskId: of.task_id, mapIndex: of.map_index, tryNumber }} />;
+}

@@ -1,0 +1,94 @@
+/** The log of one attempt, as it is written. */
+import { api, ApiError, type Api, type AttemptRef } from "../api/client";
+import { Stream } from "../api/stream";
+import type { LogRecord } from "../api/types";
+import { LogLines } from "../logic/log_lines";
+import { Observed } from "./observed";
+
+export class AttemptLog extends Observed {
+  readonly lines = new LogLines();
+  /** `following`: more may come. `ended`: it is complete. `broken`: the stream is down and will be tried again. */
+  phase: "opening" | "following" | "ended" | "broken" = "opening";
+  problem: unknown = null;
+
+  private stream: Stream | null = null;
+  private stopped = new AbortController();
+  private waiting: LogRecord[] = [];
+  private asText = false;
+
+  constructor(readonly of: AttemptRef, private readonly server: Api = api) {
+    super();
+  }
+
+  start(): void {
+    this.stopped = new AbortController();
+    if (this.phase === "ended") return;
+    this.lines.clear();
+    this.stream = new Stream(this.server.logStream(this.of), {
+      on: {
+        record: (record: LogRecord) => this.onRecord(record),
+        end: () => this.enter("ended"),
+      },
+      lastEvent: "end",
+      opened: (first) => this.onOpen(first),
+      state: (state) => { if (state === "waiting") this.onFailure(); },
+    });
+  }
+
+  stop(): void {
+    this.stopped.abort();
+    this.stream?.close();
+  }
+
+  private enter(phase: AttemptLog["phase"]): void {
+    this.take();
+    this.phase = phase;
+    this.changed();
+  }
+
+  /** A stream that begins again tells all from its first line. */
+  private onOpen(first: boolean): void {
+    if (!first) {
+      this.waiting = [];
+      this.lines.clear();
+    }
+    this.problem = null;
+    this.enter("following");
+  }
+
+  private onRecord(record: LogRecord): void {
+    this.waiting.push(record);
+    if (this.waiting.length === 1) requestAnimationFrame(() => {
+      this.take();
+      this.changed();
+    });
+  }
+
+  private take(): void {
+    if (!this.waiting.length) return;
+    this.lines.add(this.waiting);
+    this.waiting = [];
+  }
+
+  private onFailure(): void {
+    this.enter("broken");
+    // An event stream can't say why it was refused; the plain log can.
+    if (!this.lines.total && !this.asText) void this.fetchText();
+  }
+
+  private async fetchText(): Promise<void> {
+    this.asText = true;
+    const signal = this.stopped.signal;
+    try {
+      const text = await this.server.log(this.of, signal);
+      if (this.lines.total) return;
+      const rows = text.replace(/\n$/, "").split("\n");
+      this.lines.add(rows.map((message) => ({ ts: null, level: null, logger: null, stream: null, message })));
+    } catch (problem) {
+      if (signal.aborted) return;
+      this.problem = problem;
+      if (problem instanceof ApiError && problem.status !== 0 && problem.status < 500) this.stream?.close();
+    }
+    this.changed();
+  }
+}
