@@ -1,0 +1,130 @@
+"""The group commit: one batch, one statement, one round trip, all of it or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
+import asyncpg
+
+from tradewind.failpoints import failpoint
+from tradewind.model.errors import BatchConflict, Fenced, StoreError
+from tradewind.model.rows import Batch, Lease
+from tradewind.store.columns import Columns, columns_of
+from tradewind.store.connection import Line, Session
+from tradewind.store.statements import Statement, bind, fragments, statement
+
+REFUSED = "TW001"
+"""SQLSTATE that `batch_refuse` raises."""
+
+
+@cache
+def composed(sections: tuple[str, ...]) -> Statement:
+    """The one statement for a batch that has these sections."""
+    return compose(fragments("batch")["batch_fence"], sections, "NULL")
+
+
+def compose(head: str, sections: Sequence[str], result: str) -> Statement:
+    """A statement of common table expressions: `head` (with the fence), the sections, their checks.
+
+    Its row holds seq, agreed, mine (ids of mail done here that this process had sent) and `result`.
+    """
+    texts = fragments("batch")
+    parts = [head, *(texts[f"batch_{name}"] for name in sections)]
+    checks = [texts[f"batch_{name}.check"] for name in sections if f"batch_{name}.check" in texts]
+    verdict = f"CASE {' '.join(checks)} ELSE true END" if checks else "true"
+    mine = texts["batch_mail.mine"] if "mail" in sections else "NULL"
+    text = (
+        f"WITH {','.join(parts)}\n"
+        f"SELECT fence.seq, {verdict} AS agreed, {mine} AS mine, {result} AS result FROM fence"
+    )
+    return bind("+".join(sections), text)
+
+
+class BatchWriter:
+    """Applies batches over the writer's line."""
+
+    def __init__(self, line: Line, sender: str, on_reply: Callable[[int], None]) -> None:
+        """`sender` is this process's address for replies; `on_reply` hears of those it sent itself."""
+        self._line = line
+        self._sender = sender
+        self._on_reply = on_reply
+
+    async def apply(self, lease: Lease, batch: Batch) -> int:
+        """As `Store.batch_apply`."""
+        columns = columns_of(batch)
+        query = composed(tuple(columns.sections))
+        given = columns.given
+        given["runtime_id"], given["epoch"], given["me"] = lease.runtime_id, lease.epoch, self._sender
+        failpoint("store.batch.before_commit")
+        try:
+            row = await self._line.fetchrow(query, *query.values(given))
+        except (asyncpg.PostgresError, StoreError) as error:
+            if not _is_of_the_rows(error):
+                raise
+            raise await self._conflict(lease, batch, columns, error) from error
+        failpoint("store.batch.after_commit")
+        if row is None:
+            raise Fenced
+        for mail_id in row["mine"] or ():
+            self._on_reply(mail_id)
+        seq: int = row["seq"]
+        return seq
+
+    async def _conflict(self, lease: Lease, batch: Batch, columns: Columns, error: Exception) -> BatchConflict:
+        """Finds out which runs are to blame. The rows have not changed since: only we write them."""
+        runs: dict[Any, None] = {}
+        dags: dict[Any, None] = {}
+        mail: dict[Any, None] = {}
+        details: list[str] = []
+        columns.given["closing"] = columns.given.get("c_attempt", ())
+        async with self._line.session() as session:
+            for name in diagnoses(columns):
+                query = statement("batch", name)
+                for key, detail in await session.fetch(query.text, *query.values(columns.given)):
+                    details.append(detail)
+                    blamed = dags if name == "conflict_dags" else mail if name == "conflict_mail" else runs
+                    blamed[key] = None
+            if not details:
+                for run_id, detail in await self._tried_alone(session, lease, batch):
+                    runs[run_id] = None
+                    details.append(detail)
+        if not details:
+            runs = dict.fromkeys(segment.run_id for segment in batch.segments)
+            details.append(str(error))
+        return BatchConflict(tuple(runs), "; ".join(details[:20]), dag_ids=tuple(dags), mail_ids=tuple(mail))
+
+    async def _tried_alone(self, session: Session, lease: Lease, batch: Batch) -> list[tuple[int, str]]:
+        """Each run's segment applied alone and undone: the runs that fail, with the reason."""
+        found: list[tuple[int, str]] = []
+        for segment in batch.segments:
+            columns = columns_of(Batch([segment]))
+            query = composed(tuple(columns.sections))
+            columns.given.update(runtime_id=lease.runtime_id, epoch=lease.epoch, me=self._sender)
+            transaction = session.transaction()
+            await transaction.start()
+            try:
+                await session.fetch(query.text, *query.values(columns.given))
+            except asyncpg.PostgresError as error:
+                if not _is_of_the_rows(error):
+                    raise
+                found.append((segment.run_id, str(error)))
+            finally:
+                await transaction.rollback()
+        return found
+
+
+def _is_of_the_rows(error: Exception) -> bool:
+    """Whether the error comes from what the batch says, not from the way to the server."""
+    if isinstance(error, asyncpg.PostgresError):
+        return error.sqlstate == REFUSED or isinstance(
+            error, (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError, asyncpg.CardinalityViolationError)
+        )
+    return isinstance(error.__cause__, asyncpg.DataError)
+
+
+def diagnoses(columns: Columns) -> Sequence[str]:
+    """Names of the statements that find out which rows of these sections are not as expected."""
+    wanted = (("t_run", "tasks"), ("c_run", "closed"), ("o_run", "opened"), ("r_run", "runs"), ("d_dag", "dags"))
+    return [f"conflict_{name}" for mark, name in (*wanted, ("m_id", "mail")) if mark in columns.given]

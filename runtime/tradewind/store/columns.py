@@ -1,0 +1,173 @@
+"""A batch as columns: what `unnest` takes, one sequence a column, and which sections it fills."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from tradewind.model.keys import RunId
+from tradewind.model.outcomes import EncodedValue
+from tradewind.model.rows import AttemptClosed, AttemptOpened, Batch, DagChange, ScheduleCursor, Segment
+
+INLINE_LIMIT: Final = 64 * 1024
+"""Bytes up to which a value lies in its own row; longer ones go to `blob`."""
+
+NO_CURSOR: Final = ScheduleCursor(None, None, None, None, None, None)
+
+_Part = Callable[[Segment], Sequence[Sequence[object]]]
+
+
+@dataclass(slots=True)
+class Columns:
+    """The sections of a batch that hold something, and all their columns by parameter name."""
+
+    sections: list[str] = field(default_factory=list[str])
+    given: dict[str, object] = field(default_factory=dict[str, object])
+
+    def add(self, section: str, names: Sequence[str], rows: Iterable[Sequence[object]]) -> bool:
+        """A section with these rows, turned into columns; not there if there are none."""
+        columns = tuple(zip(*rows, strict=True))
+        if not columns:
+            return False
+        self.sections.append(section)
+        self.given.update(zip(names, columns, strict=True))
+        return True
+
+
+def text_bytes(text: str) -> bytes:
+    """Free text as it is stored: UTF-8, lone surrogates kept."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+def text_of(data: bytes) -> str:
+    """What `text_bytes` stored."""
+    return data.decode("utf-8", "surrogatepass")
+
+
+_TASKS: Final = ("t_task", "t_map", "t_expected", "t_state", "t_try", "t_max", "t_lost")
+_TASK_TIMES: Final = ("t_queued", "t_started", "t_ended", "t_due", "t_attempt")
+_OPENED: Final = ("attempt", "task", "map", "try", "executor", "pool", "slots", "started")
+_CLOSED: Final = ("attempt", "kind", "ended", "started", "host", "pid", "detail")
+
+
+def columns_of(batch: Batch) -> Columns:
+    """All sections of the batch in the order in which they are composed."""
+    out = Columns()
+    segments = batch.segments
+    if len(segments) > 1:
+        segments = sorted(segments, key=_run_of)
+    _add(out, "tasks", _TASKS + _TASK_TIMES, segments, lambda s: s.tasks, "t_run")
+    _add_attempts(out, segments)
+    _add(out, "history", ("h_task", "h_map", "h_try", "h_story"), segments, lambda s: s.history, "h_run")
+    if any(s.xcoms for s in segments):
+        _add_xcoms(out, segments)
+    out.add(
+        "runs",
+        ("r_run", "r_expected", "r_state", "r_started", "r_ended", "r_counts"),
+        [(s.run_id, *s.run) for s in segments if s.run is not None],
+    )
+    out.add(
+        "outbox",
+        ("u_run", "u_dag", "u_kind", "u_body"),
+        [(s.run_id, s.dag_id, *row) for s in segments if s.outbox for row in s.outbox],
+    )
+    if batch.dags:
+        _add_dags(out, batch.dags)
+    if batch.mail_done:
+        out.add("mail", ("m_id", "m_reply"), batch.mail_done)
+    return out
+
+
+def _run_of(segment: Segment) -> RunId:
+    return segment.run_id
+
+
+def _add(
+    out: Columns, section: str, names: Sequence[str], segments: Sequence[Segment], part: _Part, run_name: str
+) -> None:
+    """A section whose rows are the named tuples of one field of all segments, run ids beside them."""
+    rows: list[Sequence[object]] = []
+    runs: list[RunId] = []
+    for segment in segments:
+        own = part(segment)
+        if own:
+            rows += own
+            runs += [segment.run_id] * len(own)
+    if out.add(section, names, rows):
+        out.given[run_name] = runs
+
+
+def _add_attempts(out: Columns, segments: Sequence[Segment]) -> None:
+    opened: list[tuple[RunId, AttemptOpened]] = []
+    closed: list[tuple[RunId, AttemptClosed]] = []
+    brief: list[Sequence[object]] = []
+    for s in segments:
+        own_opened, own_closed = s.opened, s.closed
+        if own_opened and own_closed:
+            ends = {row.attempt: row for row in own_closed}
+            both = {row.attempt for row in own_opened} & ends.keys()
+            if both:
+                brief += [_brief_row(s.run_id, o, ends[o.attempt]) for o in own_opened if o.attempt in both]
+                own_opened = [o for o in own_opened if o.attempt not in both]
+                own_closed = [c for c in own_closed if c.attempt not in both]
+        if own_opened:
+            opened += [(s.run_id, row) for row in own_opened]
+        if own_closed:
+            closed += [(s.run_id, row) for row in own_closed]
+    names = tuple(f"c_{name}" for name in ("run", *_CLOSED))
+    ending = out.add("closed", names, [(run, *_closed_row(row)) for run, row in closed])
+    names = tuple(f"o_{name}" for name in ("run", *_OPENED))
+    out.add("reopened" if ending else "opened", names, [(run, *row) for run, row in opened])
+    out.add("brief", tuple(f"b_{name}" for name in ("run", *_OPENED, "kind", "ended", "host", "pid", "detail")), brief)
+
+
+def _closed_row(row: AttemptClosed) -> Sequence[object]:
+    if row.hostname is None:
+        return row
+    return (*row[:4], text_bytes(row.hostname), *row[5:])
+
+
+def _brief_row(run_id: RunId, begun: AttemptOpened, end: AttemptClosed) -> Sequence[object]:
+    if end.started_at is not None:
+        begun = begun._replace(started_at=end.started_at)
+    host = None if end.hostname is None else text_bytes(end.hostname)
+    return (run_id, *begun, end.kind, end.ended_at, host, end.pid, end.detail)
+
+
+def _add_xcoms(out: Columns, segments: Sequence[Segment]) -> None:
+    """Changes of values, folded: per task instance whether all go first, then the last word on each key."""
+    cleared: dict[tuple[object, ...], None] = {}
+    last: dict[tuple[object, ...], EncodedValue] = {}
+    for s in segments:
+        for row in s.xcoms:
+            place = (s.run_id, row.task_id, row.map_index)
+            if row.value.codec == 0 and row.key == "":
+                cleared[place] = None
+                last = {key: value for key, value in last.items() if key[:3] != place}
+            else:
+                last[(*place, text_bytes(row.key))] = row.value
+    after = out.add("xcoms_cleared", ("xc_run", "xc_task", "xc_map"), cleared)
+    deleted = [key for key, value in last.items() if value.codec == 0]
+    out.add("xcoms_deleted", ("xd_run", "xd_task", "xd_map", "xd_key"), deleted)
+    rows: list[Sequence[object]] = []
+    blobs: dict[bytes, bytes] = {}
+    for key, value in last.items():
+        if value.codec == 0:
+            continue
+        if len(value.data) > INLINE_LIMIT:
+            digest = hashlib.sha256(value.data).digest()
+            blobs[digest] = value.data
+            rows.append((*key, value.codec, None, digest))
+        else:
+            rows.append((*key, value.codec, value.data, None))
+    out.add("blobs", ("l_hash", "l_data"), sorted(blobs.items()))
+    names = ("x_run", "x_task", "x_map", "x_key", "x_codec", "x_data", "x_blob")
+    out.add("xcoms_after" if after else "xcoms", names, rows)
+
+
+def _add_dags(out: Columns, changes: Sequence[DagChange]) -> None:
+    rows = [(c.dag_id, c.is_paused, c.cursor is not None, *(c.cursor or NO_CURSOR)) for c in changes]
+    names = ("last_start", "last_end", "next_logical", "next_start", "next_end", "next_after")
+    out.add("dags", ("d_dag", "d_paused", "d_moves", *(f"d_{name}" for name in names)), rows)

@@ -1,0 +1,144 @@
+"""The connections of one process to its database, and who uses which.
+
+lease    beats, LISTEN, the runtime's advisory lock (a session that must not be busy)
+writer   batches and whatever else is on the way of a task (small transactions, by primary key only)
+bulk     creation of large runs, publication of DAG files, loading of whole DAGs
+readers  views, mail, named things
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from tradewind.model.errors import Fenced, StoreUnavailable
+from tradewind.model.rows import Lease
+from tradewind.store import migrate
+from tradewind.store.batch import BatchWriter
+from tradewind.store.connection import Line, LineSettings, Readers, Session
+from tradewind.store.crypto import Vault
+from tradewind.store.migrate import DEFAULT_SCHEMA
+from tradewind.store.statements import statement
+
+FIRST_PAUSE_S: Final = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class StoreOptions:
+    """What can be set about the way to the database. Times in seconds."""
+
+    schema: str = DEFAULT_SCHEMA
+    """Name of the PostgreSQL schema that holds all tables; several installations can share a database."""
+    readers: int = 4
+    patience: float = 10.0
+    """How long `open` waits for a server that does not answer yet."""
+    statement_timeout: float = 30.0
+    connect_timeout: float = 5.0
+
+
+class Lines:
+    """Opens, watches and closes the connections; the store's parts work on them."""
+
+    def __init__(self, url: str, *, secret_key: str, options: StoreOptions | None = None) -> None:
+        """`secret_key` encrypts variables and connections (see `crypto.generate_key`)."""
+        self.url = url
+        self.options = options or StoreOptions()
+        migrate.require_schema_name(self.options.schema)
+        self._vault = Vault(secret_key)
+        self._sender = f"{self.options.schema}_reply_{os.urandom(4).hex()}"
+        self._lease: Lease | None = None
+        self._on_mail: Callable[[], None] = _nothing
+        self._on_reply: Callable[[int], None] = _no_reply
+        self._lease_line = Line(self._settings("lease"), self._greet_lease)
+        self._writer = Line(self._settings("writer", planner_on_rails=True))
+        self._bulk = Line(self._settings("bulk", statement_timeout=300.0))
+        self._readers = Readers(self._settings("reader"), self.options.readers)
+        self._batches = BatchWriter(self._writer, self._sender, self._reply_arrived)
+
+    async def open(self) -> None:
+        """As `Store.open`. Waits up to `options.patience` for a server that is just starting."""
+        deadline = time.monotonic() + self.options.patience
+        while True:
+            try:
+                await self._check()
+                return
+            except StoreUnavailable:
+                if time.monotonic() >= deadline:
+                    raise
+            await asyncio.sleep(FIRST_PAUSE_S)
+
+    async def close(self) -> None:
+        """Ends all connections; the runtime's lock goes with its session."""
+        self._lease = None
+        for line in (self._writer, self._bulk, self._readers, self._lease_line):
+            await line.close()
+
+    def watch(self, lease: Lease, on_mail: Callable[[], None], on_reply: Callable[[int], None]) -> None:
+        """As `Store.watch`."""
+        if self._lease is None or self._lease.runtime_id != lease.runtime_id:
+            raise Fenced(f"runtime {lease.runtime_id} is not the one that this store has joined as")
+        self._on_mail = on_mail
+        self._on_reply = on_reply
+
+    async def _check(self) -> None:
+        async with self._readers.line() as line, line.session() as session:
+            await migrate.check(session, self.options.schema)
+
+    def _settings(self, purpose: str, *, planner_on_rails: bool = False, statement_timeout: float = 0.0) -> LineSettings:
+        return LineSettings(
+            url=self.url,
+            schema=self.options.schema,
+            purpose=purpose,
+            statement_timeout=statement_timeout or self.options.statement_timeout,
+            connect_timeout=self.options.connect_timeout,
+            planner_on_rails=planner_on_rails,
+        )
+
+    async def _greet_lease(self, session: Session) -> None:
+        """A new lease session: listens, and takes the runtime's lock back from the one that was lost."""
+        await session.add_listener(self._sender, self._heard)
+        lease = self._lease
+        if lease is None:
+            return
+        await self._listen_for_mail(session, lease)
+        back = statement("runtime", "runtime_return")
+        given = {"runtime_id": lease.runtime_id, "epoch": lease.epoch, "application": "tradewind lease"}
+        if await session.fetchrow(back.text, *back.values(given)):
+            await session.fetch(statement("runtime", "runtime_lock").text, lease.runtime_id)
+        self._on_mail()
+
+    async def _listen_for_mail(self, session: Session, lease: Lease) -> None:
+        await session.add_listener(f"{self._mail_channel}{lease.runtime_id}", self._heard)
+
+    @property
+    def _mail_channel(self) -> str:
+        """Channel of a runtime's mail, without its number."""
+        return f"{self.options.schema}_mail_"
+
+    def _heard(self, _session: object, _pid: int, channel: str, payload: object) -> None:
+        if channel == self._sender:
+            self._reply_arrived(int(str(payload)))
+        else:
+            self._on_mail()
+
+    def _reply_arrived(self, mail_id: int) -> None:
+        self._on_reply(mail_id)
+
+
+async def touch(session: Session, lease: Lease) -> None:
+    """The fence of a transaction of several statements. Raises Fenced."""
+    row = await session.fetchrow(statement("runtime", "runtime_touch").text, lease.runtime_id, lease.epoch)
+    if row is None:
+        raise Fenced
+
+
+def _nothing() -> None:
+    """Nobody watches for mail."""
+
+
+def _no_reply(_mail_id: int) -> None:
+    """Nobody watches for replies."""

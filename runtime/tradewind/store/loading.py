@@ -1,0 +1,71 @@
+"""What a new owner loads: whole runs, and the past that a task may depend on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from tradewind.model.errors import Fenced, NotFoundError
+from tradewind.model.keys import RunId
+from tradewind.model.rows import InstanceRow, Lease, RunSnapshot
+from tradewind.model.specs import DagSpec
+from tradewind.store.connection import Row, Session
+from tradewind.store.decode import attempt_of, instance_of, run_of, source_of
+from tradewind.store.lines import Lines
+from tradewind.store.statements import statement
+
+
+class Loading(Lines):
+    """Reads of the scheduler, over the bulk line."""
+
+    async def run_load(self, lease: Lease, dag_ids: Sequence[str]) -> list[RunSnapshot]:
+        """As `Store.run_load`."""
+        specs: dict[bytes, DagSpec] = {}
+        async with self._bulk.session() as session, session.transaction(isolation="repeatable_read", readonly=True):
+            await _require(session, lease)
+            rows = await _run(session, "run_unfinished", dag_ids=dag_ids, runtime_id=lease.runtime_id)
+            return [await _snapshot(session, row["run_id"], specs) for row in rows]
+
+    async def run_load_one(self, lease: Lease, run_id: RunId) -> RunSnapshot | None:
+        """As `Store.run_load_one`."""
+        async with self._bulk.session() as session, session.transaction(isolation="repeatable_read", readonly=True):
+            await _require(session, lease)
+            if not await _run(session, "run_owned", run_id=run_id, runtime_id=lease.runtime_id):
+                return None
+            return await _snapshot(session, run_id, {})
+
+    async def past_states(self, dag_id: str, before: datetime, task_ids: Sequence[str]) -> dict[str, InstanceRow]:
+        """As `Store.past_states`."""
+        query = statement("run", "instance_past")
+        given = {"dag_id": dag_id, "before": before, "task_ids": task_ids}
+        rows = await self._readers.fetch(query, *query.values(given))
+        return {row["task_id"]: instance_of(row) for row in rows}
+
+
+async def _require(session: Session, lease: Lease) -> None:
+    query = statement("runtime", "runtime_seq")
+    if await session.fetchrow(query.text, lease.runtime_id, lease.epoch) is None:
+        raise Fenced
+
+
+async def _snapshot(session: Session, run_id: RunId, specs: dict[bytes, DagSpec]) -> RunSnapshot:
+    """A run, complete. Runs of one version share one spec."""
+    rows = await _run(session, "run_with_version", run_id=run_id)
+    if not rows:
+        raise NotFoundError(f"run {run_id}: the version of its DAG is not in the database")
+    head = rows[0]
+    spec = specs.get(head["spec"])
+    if spec is None:
+        spec = specs[head["spec"]] = DagSpec.from_json(head["spec"])
+    return RunSnapshot(
+        run=run_of(head),
+        spec=spec,
+        source=source_of(head),
+        instances=tuple(map(instance_of, await _run(session, "instance_list", run_id=run_id))),
+        live=tuple(map(attempt_of, await _run(session, "attempt_live", run_id=run_id))),
+    )
+
+
+async def _run(session: Session, name: str, **given: object) -> list[Row]:
+    query = statement("run", name)
+    return await session.fetch(query.text, *query.values(given))

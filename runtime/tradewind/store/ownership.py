@@ -1,0 +1,103 @@
+"""Runtimes, their leases, the DAGs that they own and the shared limits granted to them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tradewind.model.errors import Fenced
+from tradewind.model.keys import RuntimeId
+from tradewind.model.rows import BeatReport, DagRow, Lease, PeerRow
+from tradewind.store.connection import Session
+from tradewind.store.decode import dag_of
+from tradewind.store.lines import Lines, touch
+from tradewind.store.statements import statement
+
+
+class Ownership(Lines):
+    """Who may write what."""
+
+    async def runtime_join(self, name: str) -> Lease:
+        """As `Store.runtime_join`."""
+        async with self._lease_line.session() as session:
+            if self._lease is not None:
+                await self._let_go(session, self._lease)
+            row = await session.fetchrow(statement("runtime", "runtime_insert").text, name)
+            if row is None:
+                raise Fenced("the runtime's row was not made")
+            lease = Lease(RuntimeId(row["runtime_id"]), row["epoch"])
+            await session.fetch(statement("runtime", "runtime_lock").text, lease.runtime_id)
+            await self._listen_for_mail(session, lease)
+            self._lease = lease
+            await session.execute(statement("runtime", "runtime_forget").text)
+        return lease
+
+    async def runtime_beat(self, lease: Lease) -> BeatReport:
+        """As `Store.runtime_beat`."""
+        row = await self._lease_line.fetchrow(statement("runtime", "runtime_beat"), lease.runtime_id, lease.epoch)
+        if row is None:
+            raise Fenced
+        peers = tuple(PeerRow(RuntimeId(int(i)), int(epoch), int(beat), True, name) for i, epoch, beat, name in row["peers"])
+        return BeatReport(row["seq"], peers, row["mail_waiting"], tuple(row["unowned"]))
+
+    async def runtime_seq(self, lease: Lease) -> int:
+        """As `Store.runtime_seq`."""
+        row = await self._readers.fetchrow(statement("runtime", "runtime_seq"), lease.runtime_id, lease.epoch)
+        if row is None:
+            raise Fenced
+        seq: int = row["seq"]
+        return seq
+
+    async def runtime_leave(self, lease: Lease) -> None:
+        """As `Store.runtime_leave`."""
+        async with self._lease_line.session() as session:
+            await session.fetch(statement("runtime", "runtime_leave").text, lease.runtime_id, lease.epoch)
+            if self._lease is not None and self._lease.runtime_id == lease.runtime_id:
+                await self._let_go(session, self._lease)
+
+    async def runtime_bury(self, dead: RuntimeId, seen_beat: int) -> bool:
+        """As `Store.runtime_bury`."""
+        row = await self._readers.fetchrow(statement("runtime", "runtime_bury"), dead, seen_beat)
+        return row is not None and bool(row["done"])
+
+    async def runtime_is_provably_dead(self, peer: RuntimeId) -> bool:
+        """As `Store.runtime_is_provably_dead`."""
+        row = await self._readers.fetchrow(statement("runtime", "runtime_lock_is_free"), peer)
+        return row is not None and bool(row[0])
+
+    async def dag_claim(self, lease: Lease, dag_ids: Sequence[str] | None = None) -> list[DagRow]:
+        """As `Store.dag_claim`."""
+        query = statement("dag", "dag_claim")
+        given = {"runtime_id": lease.runtime_id, "epoch": lease.epoch, "dag_ids": dag_ids}
+        rows = await self._bulk.fetch(query, *query.values(given))
+        if not rows:
+            raise Fenced
+        return [dag_of(row) for row in rows if row["dag_id"] is not None]
+
+    async def grant_take(self, lease: Lease, limit: str, size: int, want: int) -> int:
+        """As `Store.grant_take`. Never gives back: that is `grant_return`, or a size that shrank."""
+        async with self._readers.line() as line, line.session() as session, session.transaction():
+            await touch(session, lease)
+            await session.fetch(statement("runtime", "limit_lock").text, limit, size)
+            query = statement("runtime", "limit_grants")
+            row = await session.fetchrow(query.text, *query.values({"runtime_id": lease.runtime_id, "name": limit}))
+            mine, others = (row["mine"], row["others"]) if row else (0, 0)
+            granted: int = min(max(mine, want), max(size - others, 0))
+            name = "limit_set" if granted else "limit_clear"
+            query = statement("runtime", name)
+            given = {"runtime_id": lease.runtime_id, "name": limit, "granted": granted}
+            await session.fetch(query.text, *query.values(given))
+        return granted
+
+    async def grant_return(self, lease: Lease, limit: str, count: int) -> None:
+        """As `Store.grant_return`."""
+        async with self._readers.line() as line, line.session() as session, session.transaction():
+            await touch(session, lease)
+            query = statement("runtime", "limit_reduce")
+            given = {"runtime_id": lease.runtime_id, "name": limit, "count": count}
+            await session.fetch(query.text, *query.values(given))
+
+    async def _let_go(self, session: Session, lease: Lease) -> None:
+        """This session is no longer that runtime's."""
+        self._lease = None
+        await session.remove_listener(f"{self._mail_channel}{lease.runtime_id}", self._heard)
+        await session.fetch(statement("runtime", "runtime_unlock").text, lease.runtime_id)

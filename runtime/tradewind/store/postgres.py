@@ -1,0 +1,28 @@
+"""The store in PostgreSQL: the port's methods, by subject, over the connections of `lines`.
+
+``views`` what views read · ``loading`` what a new owner loads · ``ownership`` runtimes, claims, grants ·
+``batch`` the group commit · ``creation`` new runs · ``publishing`` DAG files · ``mail`` inbox and outbox ·
+``named`` pools, variables, connections, users. All SQL stands in `sql/`.
+"""
+
+from __future__ import annotations
+
+from tradewind.model.rows import Batch, Lease
+from tradewind.store.creation import Creation
+from tradewind.store.lines import StoreOptions
+from tradewind.store.loading import Loading
+from tradewind.store.mail import Mail
+from tradewind.store.named import Named
+from tradewind.store.ownership import Ownership
+from tradewind.store.publishing import Publishing
+from tradewind.store.views import Views
+
+__all__ = ["PostgresStore", "StoreOptions"]
+
+
+class PostgresStore(Ownership, Creation, Publishing, Loading, Mail, Named, Views):
+    """`ports.Store` over asyncpg. One object a process; it joins as one runtime at a time."""
+
+    async def batch_apply(self, lease: Lease, batch: Batch) -> int:
+        """As `Store.batch_apply`."""
+        return await self._batches.apply(lease, batch)

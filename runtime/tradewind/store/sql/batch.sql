@@ -1,0 +1,290 @@
+-- A batch is ONE statement, composed of the sections that it needs. Each section is one or more
+-- common table expressions that read the fence first, so that without it nothing is changed, and
+-- NAME.check is what its counts must satisfy; if one does not, `batch_refuse` raises and the whole
+-- statement is undone. Sections run in the order in which they read each other.
+
+-- name: batch_fence
+-- The runtime's own row: its lock orders this batch before or after a takeover, for good.
+fence AS (
+    UPDATE runtime SET seq = seq + 1, beat = beat + 1
+    WHERE runtime_id = :runtime_id::bigint AND epoch = :epoch::bigint AND alive
+    RETURNING seq
+)
+
+-- name: batch_touch
+-- The fence of a transaction that is not a batch: moves the beat on, not the sequence.
+fence AS (
+    UPDATE runtime SET beat = beat + 1
+    WHERE runtime_id = :runtime_id::bigint AND epoch = :epoch::bigint AND alive
+    RETURNING seq
+)
+
+-- name: batch_tasks
+-- Task instances move on, each only from the state that the batch expects. A key that comes twice
+-- is updated once, which the count then shows.
+tasks AS (
+    UPDATE task_instance ti
+    SET state = u.state::task_state, try_number = u.try_number, max_tries = u.max_tries, lost_count = u.lost_count,
+        queued_at = u.queued_at, started_at = u.started_at, ended_at = u.ended_at, due_at = u.due_at,
+        attempt = u.attempt
+    FROM fence, unnest(
+        :t_run::bigint[], :t_task::text[], :t_map::integer[], :t_expected::text[], :t_state::text[],
+        :t_try::integer[], :t_max::integer[], :t_lost::integer[], :t_queued::timestamptz[],
+        :t_started::timestamptz[], :t_ended::timestamptz[], :t_due::timestamptz[], :t_attempt::bytea[]
+    ) AS u(run_id, task_id, map_index, expected, state, try_number, max_tries, lost_count, queued_at, started_at,
+           ended_at, due_at, attempt)
+    WHERE ti.run_id = u.run_id AND ti.task_id = u.task_id AND ti.map_index = u.map_index
+      AND ti.state = u.expected::task_state
+    RETURNING 1
+)
+
+-- name: batch_tasks.check
+WHEN (SELECT count(*) FROM tasks) <> cardinality(:t_run::bigint[]) THEN batch_refuse('task instances')
+
+-- name: batch_closed
+-- Attempts end: they move from the living to those that are kept.
+gone AS (
+    DELETE FROM live_attempt l USING fence, unnest(
+        :c_run::bigint[], :c_attempt::bytea[], :c_kind::text[], :c_ended::timestamptz[], :c_started::timestamptz[],
+        :c_host::bytea[], :c_pid::integer[], :c_detail::bytea[]
+    ) AS u(run_id, attempt, kind, ended_at, started_at, hostname, pid, detail)
+    WHERE l.run_id = u.run_id AND l.attempt = u.attempt
+    RETURNING l.run_id, l.attempt, l.task_id, l.map_index, l.try_number, l.executor, l.pool, l.pool_slots,
+              coalesce(u.started_at, l.started_at) AS started_at, l.version_hash, u.kind::outcome_kind AS kind,
+              u.ended_at, u.hostname, u.pid, u.detail
+),
+closed AS (
+    INSERT INTO attempt (run_id, attempt, task_id, map_index, try_number, executor, pool, pool_slots, started_at,
+                         version_hash, kind, ended_at, hostname, pid, detail)
+    SELECT * FROM gone
+)
+
+-- name: batch_closed.check
+WHEN (SELECT count(*) FROM gone) <> cardinality(:c_run::bigint[]) THEN batch_refuse('live attempts')
+
+-- name: batch_opened
+-- Attempts begin. Unique keys of `live_attempt` refuse a second one for the same task instance.
+opened AS (
+    INSERT INTO live_attempt (run_id, attempt, task_id, map_index, try_number, executor, pool, pool_slots, started_at)
+    SELECT u.* FROM fence, unnest(
+        :o_run::bigint[], :o_attempt::bytea[], :o_task::text[], :o_map::integer[], :o_try::integer[],
+        :o_executor::text[], :o_pool::text[], :o_slots::integer[], :o_started::timestamptz[]
+    ) AS u
+)
+
+-- name: batch_reopened
+-- The same where attempts end in this batch too: theirs leave first.
+opened AS (
+    INSERT INTO live_attempt (run_id, attempt, task_id, map_index, try_number, executor, pool, pool_slots, started_at)
+    SELECT u.* FROM fence, unnest(
+        :o_run::bigint[], :o_attempt::bytea[], :o_task::text[], :o_map::integer[], :o_try::integer[],
+        :o_executor::text[], :o_pool::text[], :o_slots::integer[], :o_started::timestamptz[]
+    ) AS u
+    WHERE (SELECT count(*) FROM gone) >= 0
+)
+
+-- name: batch_brief
+-- Attempts that began and ended within the batch: they never were among the living.
+brief AS (
+    INSERT INTO attempt (run_id, attempt, task_id, map_index, try_number, executor, pool, pool_slots, started_at,
+                         kind, ended_at, hostname, pid, detail)
+    SELECT u.run_id, u.attempt, u.task_id, u.map_index, u.try_number, u.executor, u.pool, u.pool_slots, u.started_at,
+           u.kind::outcome_kind, u.ended_at, u.hostname, u.pid, u.detail
+    FROM fence, unnest(
+        :b_run::bigint[], :b_attempt::bytea[], :b_task::text[], :b_map::integer[], :b_try::integer[],
+        :b_executor::text[], :b_pool::text[], :b_slots::integer[], :b_started::timestamptz[],
+        :b_kind::text[], :b_ended::timestamptz[], :b_host::bytea[], :b_pid::integer[], :b_detail::bytea[]
+    ) AS u(run_id, attempt, task_id, map_index, try_number, executor, pool, pool_slots, started_at, kind, ended_at,
+           hostname, pid, detail)
+)
+
+-- name: batch_history
+-- Packed lines of task instances' stories.
+told AS (
+    INSERT INTO history (run_id, task_id, map_index, try_number, story)
+    SELECT u.* FROM fence, unnest(
+        :h_run::bigint[], :h_task::text[], :h_map::integer[], :h_try::integer[], :h_story::bytea[]
+    ) AS u
+)
+
+-- name: batch_xcoms_cleared
+-- All values of these task instances go.
+xcoms_cleared AS (
+    DELETE FROM xcom x USING fence, unnest(:xc_run::bigint[], :xc_task::text[], :xc_map::integer[])
+        AS u(run_id, task_id, map_index)
+    WHERE x.run_id = u.run_id AND x.task_id = u.task_id AND x.map_index = u.map_index
+    RETURNING 1
+)
+
+-- name: batch_xcoms_cleared.check
+WHEN (SELECT count(*) FROM xcoms_cleared) < 0 THEN false
+
+-- name: batch_xcoms_deleted
+-- Single values go.
+xcoms_deleted AS (
+    DELETE FROM xcom x USING fence, unnest(:xd_run::bigint[], :xd_task::text[], :xd_map::integer[], :xd_key::bytea[])
+        AS u(run_id, task_id, map_index, key)
+    WHERE x.run_id = u.run_id AND x.task_id = u.task_id AND x.map_index = u.map_index AND x.key = u.key
+)
+
+-- name: batch_blobs
+-- Large values, once each.
+blobs AS (
+    INSERT INTO blob (blob_hash, data)
+    SELECT u.* FROM fence, unnest(:l_hash::bytea[], :l_data::bytea[]) AS u
+    ON CONFLICT DO NOTHING
+)
+
+-- name: batch_xcoms
+-- Values are set.
+xcoms AS (
+    INSERT INTO xcom (run_id, task_id, map_index, key, codec, data, blob_hash, at)
+    SELECT u.*, now() FROM fence, unnest(
+        :x_run::bigint[], :x_task::text[], :x_map::integer[], :x_key::bytea[], :x_codec::smallint[],
+        :x_data::bytea[], :x_blob::bytea[]
+    ) AS u
+    ON CONFLICT (run_id, task_id, map_index, key) DO UPDATE
+    SET codec = excluded.codec, data = excluded.data, blob_hash = excluded.blob_hash, at = excluded.at
+)
+
+-- name: batch_xcoms_after
+-- The same where values of these task instances are cleared in this batch: that comes first.
+xcoms AS (
+    INSERT INTO xcom (run_id, task_id, map_index, key, codec, data, blob_hash, at)
+    SELECT u.*, now() FROM fence, unnest(
+        :x_run::bigint[], :x_task::text[], :x_map::integer[], :x_key::bytea[], :x_codec::smallint[],
+        :x_data::bytea[], :x_blob::bytea[]
+    ) AS u
+    WHERE (SELECT count(*) FROM xcoms_cleared) >= 0
+    ON CONFLICT (run_id, task_id, map_index, key) DO UPDATE
+    SET codec = excluded.codec, data = excluded.data, blob_hash = excluded.blob_hash, at = excluded.at
+)
+
+-- name: batch_runs
+-- Runs move on, each only from the state that the batch expects.
+runs AS (
+    UPDATE dag_run r
+    SET state = u.state::run_state, started_at = u.started_at, ended_at = u.ended_at, counts = u.counts
+    FROM fence, unnest(
+        :r_run::bigint[], :r_expected::text[], :r_state::text[], :r_started::timestamptz[], :r_ended::timestamptz[],
+        :r_counts::bytea[]
+    ) AS u(run_id, expected, state, started_at, ended_at, counts)
+    WHERE r.run_id = u.run_id AND r.state = u.expected::run_state
+    RETURNING 1
+)
+
+-- name: batch_runs.check
+WHEN (SELECT count(*) FROM runs) <> cardinality(:r_run::bigint[]) THEN batch_refuse('runs')
+
+-- name: batch_outbox
+-- What must happen because of this commit.
+posted AS (
+    INSERT INTO outbox (run_id, dag_id, kind, body)
+    SELECT u.* FROM fence, unnest(:u_run::bigint[], :u_dag::text[], :u_kind::text[], :u_body::bytea[]) AS u
+)
+
+-- name: batch_dags
+-- Pause switches and schedule cursors of DAGs that this runtime owns.
+dags AS (
+    UPDATE dag d
+    SET is_paused = coalesce(u.is_paused, d.is_paused),
+        cursor_set = d.cursor_set OR u.moves,
+        last_interval_start = CASE WHEN u.moves THEN u.last_start ELSE d.last_interval_start END,
+        last_interval_end = CASE WHEN u.moves THEN u.last_end ELSE d.last_interval_end END,
+        next_logical_date = CASE WHEN u.moves THEN u.next_logical ELSE d.next_logical_date END,
+        next_interval_start = CASE WHEN u.moves THEN u.next_start ELSE d.next_interval_start END,
+        next_interval_end = CASE WHEN u.moves THEN u.next_end ELSE d.next_interval_end END,
+        next_run_after = CASE WHEN u.moves THEN u.next_after ELSE d.next_run_after END
+    FROM fence, unnest(
+        :d_dag::text[], :d_paused::boolean[], :d_moves::boolean[], :d_last_start::timestamptz[],
+        :d_last_end::timestamptz[], :d_next_logical::timestamptz[], :d_next_start::timestamptz[],
+        :d_next_end::timestamptz[], :d_next_after::timestamptz[]
+    ) AS u(dag_id, is_paused, moves, last_start, last_end, next_logical, next_start, next_end, next_after)
+    WHERE d.namespace = 'default' AND d.dag_id = u.dag_id AND d.owner = :runtime_id::bigint
+    RETURNING 1
+)
+
+-- name: batch_dags.check
+WHEN (SELECT count(*) FROM dags) <> cardinality(:d_dag::text[]) THEN batch_refuse('DAGs')
+
+-- name: batch_mail
+-- Mail is done: its row goes, its reply stays, and a sender in another process hears of it.
+mail AS (
+    DELETE FROM inbox i USING fence, unnest(:m_id::bigint[], :m_reply::bytea[]) AS u(mail_id, reply)
+    WHERE i.mail_id = u.mail_id
+    RETURNING i.mail_id, i.sender, u.reply
+),
+replies AS (
+    INSERT INTO inbox_reply (mail_id, reply) SELECT mail_id, reply FROM mail
+),
+told_others AS (
+    SELECT pg_notify(sender, mail_id::text) FROM mail WHERE sender <> :me::text
+)
+
+-- name: batch_mail.check
+WHEN (SELECT count(*) FROM mail) <> cardinality(:m_id::bigint[]) THEN batch_refuse('mail')
+WHEN (SELECT count(*) FROM told_others) < 0 THEN false
+
+-- name: batch_mail.mine
+(SELECT array_agg(mail_id) FROM mail WHERE sender = :me::text)
+
+-- name: conflict_tasks
+-- Which task instances are not in the state that the batch expects, or come twice.
+SELECT u.run_id, format('task %s [%s] is %s, expected %s', u.task_id, u.map_index, coalesce(ti.state::text, 'not there'),
+                        u.expected) AS detail
+FROM unnest(:t_run::bigint[], :t_task::text[], :t_map::integer[], :t_expected::text[])
+    AS u(run_id, task_id, map_index, expected)
+LEFT JOIN task_instance ti ON ti.run_id = u.run_id AND ti.task_id = u.task_id AND ti.map_index = u.map_index
+WHERE ti.state IS NULL OR ti.state <> u.expected::task_state
+UNION ALL
+SELECT u.run_id, format('task %s [%s] is changed %s times in one batch', u.task_id, u.map_index, count(*))
+FROM unnest(:t_run::bigint[], :t_task::text[], :t_map::integer[]) AS u(run_id, task_id, map_index)
+GROUP BY u.run_id, u.task_id, u.map_index HAVING count(*) > 1
+
+-- name: conflict_closed
+-- Which attempts cannot end: unknown, ended before, or ended twice in this batch.
+SELECT u.run_id, format('attempt %s %s', encode(u.attempt, 'hex'),
+    CASE WHEN l.attempt IS NULL THEN 'is not live' ELSE 'ends twice in one batch' END) AS detail
+FROM (SELECT run_id, attempt, count(*) AS times FROM unnest(:c_run::bigint[], :c_attempt::bytea[]) AS w(run_id, attempt)
+      GROUP BY run_id, attempt) AS u
+LEFT JOIN live_attempt l ON l.run_id = u.run_id AND l.attempt = u.attempt
+WHERE l.attempt IS NULL OR u.times > 1
+
+-- name: conflict_opened
+-- Which attempts cannot begin: their id is used, or their task instance has a live attempt already.
+SELECT u.run_id, format('task %s [%s] has a live attempt already', u.task_id, u.map_index) AS detail
+FROM unnest(:o_run::bigint[], :o_task::text[], :o_map::integer[], :o_attempt::bytea[])
+    AS u(run_id, task_id, map_index, attempt)
+JOIN live_attempt l ON l.run_id = u.run_id
+    AND (l.task_id = u.task_id AND l.map_index = u.map_index OR l.attempt = u.attempt)
+WHERE l.attempt <> ALL (:closing::bytea[])
+UNION ALL
+SELECT u.run_id, format('task %s [%s] gets %s attempts in one batch', u.task_id, u.map_index, count(*))
+FROM unnest(:o_run::bigint[], :o_task::text[], :o_map::integer[]) AS u(run_id, task_id, map_index)
+GROUP BY u.run_id, u.task_id, u.map_index HAVING count(*) > 1
+
+-- name: conflict_runs
+-- Which runs are not in the state that the batch expects.
+SELECT u.run_id, format('the run is %s, expected %s', coalesce(r.state::text, 'not there'), u.expected) AS detail
+FROM unnest(:r_run::bigint[], :r_expected::text[]) AS u(run_id, expected)
+LEFT JOIN dag_run r ON r.run_id = u.run_id
+WHERE r.state IS NULL OR r.state <> u.expected::run_state
+UNION ALL
+SELECT u.run_id, format('the run is changed %s times in one batch', count(*))
+FROM unnest(:r_run::bigint[]) AS u(run_id) GROUP BY u.run_id HAVING count(*) > 1
+
+-- name: conflict_dags
+-- Which DAGs are not this runtime's.
+SELECT u.dag_id, format('DAG %s is %s', u.dag_id,
+    CASE WHEN d.dag_id IS NULL THEN 'not there' WHEN d.owner IS NULL THEN 'owned by nobody'
+         WHEN d.owner = :runtime_id::bigint THEN 'changed twice in one batch'
+         ELSE 'owned by runtime ' || d.owner END) AS detail
+FROM (SELECT dag_id, count(*) AS times FROM unnest(:d_dag::text[]) AS w(dag_id) GROUP BY dag_id) AS u
+LEFT JOIN dag d ON d.namespace = 'default' AND d.dag_id = u.dag_id
+WHERE d.owner IS DISTINCT FROM :runtime_id::bigint OR u.times > 1
+
+-- name: conflict_mail
+-- Which mail is no longer in the inbox.
+SELECT u.mail_id, format('mail %s is done already', u.mail_id) AS detail
+FROM (SELECT mail_id, count(*) AS times FROM unnest(:m_id::bigint[]) AS w(mail_id) GROUP BY mail_id) AS u
+LEFT JOIN inbox i ON i.mail_id = u.mail_id WHERE i.mail_id IS NULL OR u.times > 1

@@ -1,0 +1,48 @@
+-- Inbox and outbox.
+
+-- name: mail_send
+-- A new key makes a row and wakes the DAG's owner where that is another process. A sender that is not
+-- the owner listens on the channel `sender` for the reply.
+WITH target AS (
+    SELECT dag_id, owner FROM dag WHERE namespace = 'default' AND dag_id = :dag_id::text
+), fresh AS (
+    INSERT INTO inbox_key (idempotency_key) SELECT :key::bytea FROM target
+    ON CONFLICT (idempotency_key) DO NOTHING RETURNING mail_id
+), sent AS (
+    INSERT INTO inbox (mail_id, dag_id, kind, sender, idempotency_key, body)
+    SELECT f.mail_id, :dag_id::text, :kind::text, :sender::text, :key::bytea, :body::bytea FROM fresh f
+)
+SELECT target.owner, fresh.mail_id,
+       CASE WHEN fresh.mail_id IS NOT NULL AND target.owner IS DISTINCT FROM :own::bigint AND target.owner IS NOT NULL
+            THEN pg_notify(:channel::text || target.owner, '') END AS told
+FROM target LEFT JOIN fresh ON true
+
+-- name: mail_known
+SELECT mail_id FROM inbox_key WHERE idempotency_key = :key::bytea
+
+-- name: mail_read
+SELECT i.mail_id, i.dag_id, i.kind, i.body, i.idempotency_key
+FROM inbox i JOIN dag d ON d.namespace = 'default' AND d.dag_id = i.dag_id
+WHERE d.owner = :runtime_id::bigint ORDER BY i.mail_id LIMIT :limit::bigint
+
+-- name: mail_reply
+SELECT reply FROM inbox_reply WHERE mail_id = :mail_id::bigint
+
+-- name: outbox_read
+SELECT o.outbox_id, o.dag_id, o.run_id, o.kind, o.body, o.tries
+FROM outbox o JOIN dag d ON d.namespace = 'default' AND d.dag_id = o.dag_id
+WHERE d.owner = :runtime_id::bigint ORDER BY o.outbox_id LIMIT :limit::bigint
+
+-- name: outbox_done
+WITH fence AS (
+    UPDATE runtime SET beat = beat + 1
+    WHERE runtime_id = :runtime_id::bigint AND epoch = :epoch::bigint AND alive
+    RETURNING runtime_id
+), gone AS (
+    DELETE FROM outbox o USING fence
+    WHERE o.outbox_id = ANY (:ids::bigint[]) AND (NOT :failed::boolean OR o.tries + 1 >= :most_tries::integer)
+), again AS (
+    UPDATE outbox o SET tries = tries + 1 FROM fence
+    WHERE o.outbox_id = ANY (:ids::bigint[]) AND :failed::boolean AND o.tries + 1 < :most_tries::integer
+)
+SELECT runtime_id FROM fence

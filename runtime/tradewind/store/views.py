@@ -1,0 +1,162 @@
+"""What views read: lists, single rows, values. Over the readers, never in the way of a batch."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+from tradewind.model.errors import StoreError
+from tradewind.model.keys import UNMAPPED, RunId
+from tradewind.model.outcomes import EncodedValue
+from tradewind.model.rows import (
+    AttemptRow,
+    DagRow,
+    DagVersionRow,
+    HistoryEntry,
+    ImportErrorRow,
+    InstanceRow,
+    RunRow,
+    XComEntry,
+)
+from tradewind.model.states import RunState
+from tradewind.ports import RunFilter
+from tradewind.store.columns import text_bytes, text_of
+from tradewind.store.connection import Row
+from tradewind.store.decode import (
+    attempt_of,
+    dag_of,
+    history_of,
+    import_error_of,
+    instance_of,
+    run_of,
+    version_of,
+    xcom_of,
+)
+from tradewind.store.lines import Lines
+from tradewind.store.statements import statement
+
+RUN_ORDERS: Final = frozenset({"run_id", "logical_date", "started_at", "ended_at", "state", "dag_run_id"})
+
+
+def run_order(order_by: str) -> tuple[str, bool]:
+    """Column and whether it descends. Raises StoreError for an unknown one."""
+    column = order_by.removeprefix("-")
+    if column not in RUN_ORDERS:
+        raise StoreError(f"runs cannot be ordered by {order_by!r}: use one of {', '.join(sorted(RUN_ORDERS))}")
+    return column, order_by.startswith("-")
+
+
+class Views(Lines):
+    """`StoreReads` without the named things."""
+
+    async def dag_list(self) -> list[DagRow]:
+        """As `StoreReads.dag_list`."""
+        return [dag_of(row) for row in await self._dag_rows("dag_list")]
+
+    async def dag_get(self, dag_id: str) -> DagRow | None:
+        """As `StoreReads.dag_get`."""
+        rows = await self._dag_rows("dag_get", dag_id=dag_id)
+        return dag_of(rows[0]) if rows else None
+
+    async def dag_version_get(self, dag_id: str, version_hash: str | None = None) -> DagVersionRow | None:
+        """As `StoreReads.dag_version_get`."""
+        rows = await self._dag_rows("dag_version_get", dag_id=dag_id, version_hash=version_hash)
+        return version_of(rows[0]) if rows else None
+
+    async def dag_code_get(self, dag_id: str, version_hash: str | None = None) -> str | None:
+        """As `StoreReads.dag_code_get`."""
+        rows = await self._dag_rows("dag_code_get", dag_id=dag_id, version_hash=version_hash)
+        return text_of(rows[0]["code"]) if rows else None
+
+    async def import_error_list(self) -> list[ImportErrorRow]:
+        """As `StoreReads.import_error_list`."""
+        return [import_error_of(row) for row in await self._dag_rows("import_error_list")]
+
+    async def run_list(self, where: RunFilter) -> tuple[list[RunRow], int]:
+        """As `StoreReads.run_list`. Runs without the ordering value come last."""
+        column, descends = run_order(where.order_by)
+        way = "DESC" if descends else "ASC"
+        order = f"r.{column} {way} NULLS LAST, r.run_id {way}"
+        given = {
+            "dag_id": where.dag_id,
+            "states": where.states,
+            "logical_from": where.logical_from,
+            "logical_to": where.logical_to,
+            "limit": where.limit,
+            "offset": where.offset,
+        }
+        page = statement("run", "run_list", order=order)
+        count = statement("run", "run_count")
+        async with self._readers.line() as line:
+            rows = await line.fetch(page, *page.values(given))
+            total = await line.fetchrow(count, *count.values(given))
+        return [run_of(row) for row in rows], 0 if total is None else total["total"]
+
+    async def run_get(self, dag_id: str, dag_run_id: str) -> RunRow | None:
+        """As `StoreReads.run_get`."""
+        rows = await self._run_rows("run_get", dag_id=dag_id, dag_run_id=dag_run_id)
+        return run_of(rows[0]) if rows else None
+
+    async def run_by_id(self, run_id: RunId) -> RunRow | None:
+        """As `StoreReads.run_by_id`."""
+        rows = await self._run_rows("run_by_id", run_id=run_id)
+        return run_of(rows[0]) if rows else None
+
+    async def run_before(self, dag_id: str, logical_date: datetime, state: RunState | None = None) -> RunRow | None:
+        """As `StoreReads.run_before`."""
+        rows = await self._run_rows("run_before", dag_id=dag_id, before=logical_date, state=state)
+        return run_of(rows[0]) if rows else None
+
+    async def instance_list(self, run_id: RunId) -> list[InstanceRow]:
+        """As `StoreReads.instance_list`."""
+        return [instance_of(row) for row in await self._run_rows("instance_list", run_id=run_id)]
+
+    async def instance_get(self, run_id: RunId, task_id: str, map_index: int = UNMAPPED) -> InstanceRow | None:
+        """As `StoreReads.instance_get`."""
+        rows = await self._run_rows("instance_get", run_id=run_id, task_id=task_id, map_index=map_index)
+        return instance_of(rows[0]) if rows else None
+
+    async def task_success_before(
+        self, dag_id: str, task_id: str, logical_date: datetime
+    ) -> tuple[RunRow, InstanceRow] | None:
+        """As `StoreReads.task_success_before`."""
+        rows = await self._run_rows("instance_success_before", dag_id=dag_id, task_id=task_id, before=logical_date)
+        if not rows:
+            return None
+        run_id, map_index = rows[0]
+        run = await self.run_by_id(run_id)
+        instance = await self.instance_get(run_id, task_id, map_index)
+        return None if run is None or instance is None else (run, instance)
+
+    async def attempt_list(
+        self, run_id: RunId, task_id: str | None = None, map_index: int | None = None
+    ) -> list[AttemptRow]:
+        """As `StoreReads.attempt_list`."""
+        rows = await self._run_rows("attempt_list", run_id=run_id, task_id=task_id, map_index=map_index)
+        return [attempt_of(row) for row in rows]
+
+    async def history_list(self, run_id: RunId, task_id: str, map_index: int = UNMAPPED) -> list[HistoryEntry]:
+        """As `StoreReads.history_list`."""
+        rows = await self._run_rows("history_list", run_id=run_id, task_id=task_id, map_index=map_index)
+        return [history_of(row) for row in rows]
+
+    async def xcom_get(
+        self, run_id: RunId, task_id: str, key: str, map_index: int = UNMAPPED
+    ) -> EncodedValue | None:
+        """As `StoreReads.xcom_get`."""
+        rows = await self._run_rows(
+            "xcom_get", run_id=run_id, task_id=task_id, key=text_bytes(key), map_index=map_index
+        )
+        return EncodedValue(rows[0]["codec"], rows[0]["data"]) if rows else None
+
+    async def xcom_list(self, run_id: RunId, task_id: str | None = None) -> list[XComEntry]:
+        """As `StoreReads.xcom_list`."""
+        return [xcom_of(row) for row in await self._run_rows("xcom_list", run_id=run_id, task_id=task_id)]
+
+    async def _dag_rows(self, name: str, **given: object) -> list[Row]:
+        query = statement("dag", name)
+        return await self._readers.fetch(query, *query.values(given))
+
+    async def _run_rows(self, name: str, **given: object) -> list[Row]:
+        query = statement("run", name)
+        return await self._readers.fetch(query, *query.values(given))
