@@ -20,9 +20,11 @@ import subprocess
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, cast
 
+from tradewind.authoring.defaults import AuthoringDefaults
 from tradewind.config_options import (
     AIRFLOW_SETTLED,
     SECTIONS,
@@ -80,6 +82,22 @@ class Config:
         if section.startswith("executors."):
             return self.executors.settings(section.removeprefix("executors."))[key]
         return getattr(getattr(self, section), key)
+
+    def authoring_defaults(self) -> AuthoringDefaults:
+        """What holds where a DAG file says nothing."""
+        core = self.core
+        return AuthoringDefaults(
+            timezone="UTC" if core.default_timezone.lower() == "utc" else core.default_timezone,
+            catchup=bool(core.catchup_by_default),
+            max_active_runs=core.max_active_runs_per_dag,
+            max_active_tasks=core.max_active_tasks_per_dag,
+            xcom_max_bytes=core.xcom_max_bytes,
+            xcom_backend=core.xcom_backend or "",
+            operator_arguments={
+                "retries": core.default_task_retries,
+                "retry_delay": timedelta(seconds=core.default_task_retry_delay),
+            },
+        )
 
     def listing(self) -> list[Setting]:
         """Every option in the order of the documentation, with its source; secrets are masked."""
@@ -313,7 +331,7 @@ def _check_together(config: Config) -> None:
             f"scheduler.lease = {scheduler.lease:g} must be at least twice scheduler.beat = {scheduler.beat:g}: "
             "one missed beat would end the lease."
         )
-    if config.core.default_timezone.lower() not in ("utc", "system"):
+    if config.core.default_timezone.lower() != "utc":
         from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
         try:

@@ -126,7 +126,7 @@ class CoreSection:
     xcom_backend: str | None = _text(
         None, "Dotted path of a class that stores XComs elsewhere; not set: in the database.", "core.xcom_backend"
     )
-    xcom_max_bytes: int = _integer(48 * 1024 * 1024, "Largest XCom, encoded, in bytes.", minimum=1024)
+    xcom_max_bytes: int = _integer(16 * 1024 * 1024, "Largest XCom, encoded, in bytes.", minimum=1024)
     fernet_key: str | None = _text(
         None,
         "Key that encrypts connections and variables; not set: made once and kept in the home folder.",

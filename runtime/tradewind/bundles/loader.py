@@ -13,7 +13,7 @@ import linecache
 import re
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -115,11 +115,11 @@ def _execute(module: ModuleType, path: Path, content: bytes) -> list[DAG]:
             exec(code, module.__dict__)  # noqa: S102 - importing the user's file is the purpose
         except (Exception, SystemExit) as error:
             raise DagFileError(str(path), user_trace(error)) from error
-    return found
+    return [dag for dag in found if isinstance(dag, DAG)]
 
 
 @contextmanager
-def _importing(module: ModuleType, folder: Path, *, private: bool) -> Iterator[set[str]]:
+def _importing(module: ModuleType, folder: Path, *, private: bool) -> Generator[set[str], None, None]:
     """The module stands in `sys.modules` (for good, unless this raises). Afterwards the yielded set
     holds the files of the bundle's modules that were imported meanwhile.
     """

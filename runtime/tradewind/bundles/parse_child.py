@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import os
 import sys
 import time
@@ -42,7 +43,10 @@ class ReadTracker:
         sys.addaudithook(self._hear)
 
     def _hear(self, event: str, args: tuple[Any, ...]) -> None:
-        if event not in _HEARD or sys._getframe(1).f_code.co_filename.startswith("<frozen"):  # noqa: SLF001
+        if event not in _HEARD:
+            return
+        here = inspect.currentframe()
+        if here is not None and here.f_back is not None and here.f_back.f_code.co_filename.startswith("<frozen"):
             return  # what the import system looks into is known from the modules
         if event == "open":
             path, mode = args[0], args[1]

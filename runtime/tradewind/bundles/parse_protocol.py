@@ -113,8 +113,9 @@ def answer_frame(answer: ParseAnswer) -> bytes:
 
 def answer_of(frame: Frame) -> ParseAnswer:
     """The answer that `answer_frame` wrote."""
-    header = {key: tuple(value) if isinstance(value, list) else value for key, value in frame.header.items()}
-    return ParseAnswer(specs=tuple(frame.blobs), **header)
+    header = frame.header
+    reads, lists = tuple(header.pop("reads")), tuple(header.pop("lists"))
+    return ParseAnswer(specs=tuple(frame.blobs), reads=reads, lists=lists, **header)
 
 
 def defaults_to_json(defaults: AuthoringDefaults) -> str:

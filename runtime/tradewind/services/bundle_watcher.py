@@ -1,0 +1,370 @@
+"""Keeps the store's DAGs the same as the DAG files, from the moment a file changes.
+
+A change in a folder is an event (inotify and its likes); the files that it touches are parsed in child
+processes, the edited ones first, and published in groups. One broken file costs nothing but itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final, NamedTuple, Protocol
+
+import anyio
+
+from tradewind.bundles.claims import DagClaims
+from tradewind.bundles.folder import Changes, FolderBundle, compare
+from tradewind.bundles.folder_events import watching
+from tradewind.bundles.known_files import KnownFile, KnownFiles, fingerprint_of, read_cache, write_cache
+from tradewind.bundles.parse_queue import ParseQueue, Urgency
+from tradewind.bundles.parser import FileToParse, ParseHostFailed, Parser, ParseResult
+from tradewind.config import Config
+from tradewind.model.errors import ConfigError, StoreUnavailable
+from tradewind.model.rows import DagRow, ImportErrorRow, Lease, ParsedFile
+from tradewind.services.bundle_sources import (
+    DAGS_BUNDLE,
+    EXAMPLES_BUNDLE,
+    bundles_of,
+    file_of,
+    look,
+    parse_settings,
+)
+
+log = logging.getLogger(__name__)
+
+EXTERNAL_SECONDS: Final = 300.0
+"""Files that ask the network or a program are parsed again this often: no file tells of such a change."""
+
+FIRST_RETRY: Final = 0.5
+LAST_RETRY: Final = 15.0
+
+
+class DagPublishing(Protocol):
+    """The part of the store that this service uses; `ports.Store` says what each call does."""
+
+    async def dag_list(self) -> list[DagRow]:
+        """See `StoreReads`."""
+        ...
+
+    async def import_error_list(self) -> list[ImportErrorRow]:
+        """See `StoreReads`."""
+        ...
+
+    async def dag_publish(self, lease: Lease, bundle: str, files: Sequence[ParsedFile]) -> list[str]:
+        """See `Store`."""
+        ...
+
+    async def dag_retire(self, lease: Lease, bundle: str, relative_filelocs: Sequence[str]) -> list[str]:
+        """See `Store`."""
+        ...
+
+
+class _Watched(NamedTuple):
+    bundle: FolderBundle
+    known: KnownFiles
+
+
+class BundleWatcher:
+    """Watches the DAG folder and the examples. `run` ends only when it is cancelled.
+
+    Args:
+        store: where DAGs are published.
+        lease: the runtime's lease at the moment of a write.
+        config: folders and limits of parsing.
+        on_published: called on the loop with the ids of DAGs that changed, after each commit.
+    """
+
+    def __init__(
+        self,
+        store: DagPublishing,
+        lease: Callable[[], Lease],
+        config: Config,
+        on_published: Callable[[list[str]], None],
+    ) -> None:
+        self._store = store
+        self._lease = lease
+        self._config = config
+        self._on_published = on_published
+        self._settings = parse_settings(config)
+        self._parser = Parser(self._settings)
+        self._queue = ParseQueue()
+        self._claims = DagClaims()
+        self._watched = {bundle.name: _Watched(bundle, KnownFiles()) for bundle in bundles_of(config)}
+        self._hints: set[str] = set()
+        self._hinted = asyncio.Event()
+        self._results: list[ParseResult] = []
+        self._resulted = asyncio.Event()
+        self._gone: dict[str, set[str]] = {}
+        self._stored: frozenset[tuple[str, str]] = frozenset()
+        self._cache = config.home / "cache" / "dag_files.json"
+        self.ready = asyncio.Event()
+        """Set when every file that was there at the start has been published."""
+        self.sweep_finds = 0
+        """Changes that no event told of. 0 in a healthy system."""
+
+    async def run(self) -> None:
+        """Publishes what is there, then every change. Raises Fenced when the lease is lost."""
+        try:
+            async with anyio.create_task_group() as tasks:
+                root = self._watched[DAGS_BUNDLE].bundle.root
+                await asyncio.to_thread(root.mkdir, parents=True, exist_ok=True)
+                tasks.start_soon(self._listen, root)
+                for _ in range(self._settings.processes):
+                    tasks.start_soon(self._work)
+                tasks.start_soon(self._publish)
+                await self._first_pass()
+                tasks.start_soon(self._sweep)
+                tasks.start_soon(self._reparse_external)
+                await self._follow()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._parser.close()
+
+    # -------------------------------------------------------------- what has changed
+
+    async def _listen(self, root: Path) -> None:
+        """Turns file events into hints. Ends never; a folder that is replaced is watched anew."""
+        there = anyio.Path(root)
+        while True:
+            try:
+                async with watching(root) as events:
+                    self._hint([str(root)])
+                    while await there.is_dir():
+                        self._hint(await events.next_burst())
+            except (FileNotFoundError, NotADirectoryError):
+                log.warning("the DAG folder %s is gone; waiting for it to come back", root)
+            while not await there.is_dir():
+                await self._something_in_nearest(root)
+
+    async def _something_in_nearest(self, root: Path) -> None:
+        """The folder itself was removed: waits for a change in the nearest folder above that is left."""
+        for above in root.parents:
+            if await anyio.Path(above).is_dir():
+                async with watching(above, recursive=False) as events:
+                    if not await anyio.Path(root).is_dir():
+                        await events.next_burst()
+                return
+
+    def _hint(self, paths: Iterable[str]) -> None:
+        self._hints.update(paths)
+        self._hinted.set()
+
+    async def _follow(self) -> None:
+        while True:
+            await self._hinted.wait()
+            self._hinted.clear()
+            hints, self._hints = self._hints, set()
+            for watched in self._watched.values():
+                await self._update(watched, hints)
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(self._config.dags.sweep_interval)
+            for watched in self._watched.values():
+                if not self._hints:
+                    self.sweep_finds += await self._update(watched, None)
+
+    async def _reparse_external(self) -> None:
+        while True:
+            await asyncio.sleep(EXTERNAL_SECONDS)
+            for bundle, known in self._watched.values():
+                await self._queue.put((file_of(bundle, path) for path in known.external_files()), Urgency.KNOWN)
+
+    async def _update(self, watched: _Watched, hints: set[str] | None) -> int:
+        """Lists what the hints tell of (None: everything), and queues what must be parsed. Returns how
+        many files had changed.
+        """
+        bundle, known = watched
+        before = known.listing
+        try:
+            after = await asyncio.to_thread(look, bundle, before, hints)
+        except ConfigError as error:
+            log.error("%s", error.message)
+            return 0
+        if after is None:
+            return 0
+        known.listing = after
+        python, data = compare(before.python, after.python), compare(before.data, after.data)
+        for path in python.removed:
+            await self._forget(bundle, known, path)
+        await self._queue.put((file_of(bundle, path) for path in python.added | python.changed), Urgency.CHANGED)
+        await self._queue.put((file_of(bundle, path) for path in known.touched_by(python, data)), Urgency.TOUCHED)
+        if python.removed:
+            self._resulted.set()
+        return _count(python) + _count(data)
+
+    async def _forget(self, bundle: FolderBundle, known: KnownFiles, path: str) -> None:
+        file = file_of(bundle, path)
+        self._queue.drop(file)
+        known.forget(path)
+        self._gone.setdefault(bundle.name, set()).add(path)
+        await self._queue.put(self._claims.release(file), Urgency.TOUCHED)
+
+    async def _first_pass(self) -> None:
+        rows, errors = await self._from_store()
+        cached = await asyncio.to_thread(read_cache, self._cache, fingerprint_of(self._settings))
+        stored = {(row.source.bundle, row.source.relative_fileloc) for row in rows if row.is_active}
+        stored |= {(error.bundle, error.relative_fileloc) for error in errors}
+        self._stored = frozenset(stored)
+        versions = {row.dag_id: row for row in rows if row.is_active}
+        for bundle, known in self._watched.values():
+            try:
+                known.listing = await asyncio.to_thread(bundle.list_files)
+            except ConfigError as error:
+                log.error("%s", error.message)
+                continue
+            _restore(known, cached.get(_cache_key(bundle)))
+            wanted: list[FileToParse] = []
+            for path in known.listing.python:
+                if known.unchanged(path) and _is_stored(bundle, path, known[path], versions):
+                    self._claims.claim(file_of(bundle, path), known[path].dag_ids)
+                else:
+                    known.forget(path)
+                    wanted.append(file_of(bundle, path))
+            await self._queue.put(wanted, Urgency.KNOWN)
+            gone = {path for name, path in stored if name == bundle.name and path not in known.listing.python}
+            self._gone.setdefault(bundle.name, set()).update(gone)
+        if EXAMPLES_BUNDLE not in self._watched:
+            self._gone[EXAMPLES_BUNDLE] = {path for name, path in stored if name == EXAMPLES_BUNDLE}
+        self._resulted.set()
+
+    async def _from_store(self) -> tuple[list[DagRow], list[ImportErrorRow]]:
+        """What the store has, waiting for it while it cannot be reached."""
+        delay = FIRST_RETRY
+        while True:
+            try:
+                return await self._store.dag_list(), await self._store.import_error_list()
+            except StoreUnavailable as error:
+                log.warning("DAGs cannot be read yet, trying again in %g s: %s", delay, error)
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, LAST_RETRY)
+
+    # -------------------------------------------------------------- parsing and publishing
+
+    async def _work(self) -> None:
+        delay = FIRST_RETRY
+        while True:
+            file = await self._queue.take()
+            try:
+                self._results.append(await self._parser.parse_one(file))
+                self._resulted.set()
+                delay = FIRST_RETRY
+            except ParseHostFailed as error:
+                log.error("%s", error.message)
+                await self._queue.put([file], Urgency.KNOWN)
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, LAST_RETRY)
+            finally:
+                await self._queue.done(file)
+
+    async def _publish(self) -> None:
+        """Writes what has come in since the last write: the first file at once, many in groups."""
+        while True:
+            await self._resulted.wait()
+            self._resulted.clear()
+            results, self._results = self._results, []
+            files: dict[str, list[ParsedFile]] = {}
+            for result in results:
+                files.setdefault(result.file.bundle, []).extend(await self._learn(result))
+            for name, parsed in files.items():
+                if parsed:
+                    await self._write(functools.partial(self._store_files, name, parsed))
+            if not (self._results or self._resulted.is_set()) and self._queue.idle:
+                await self._settle()
+
+    async def _settle(self) -> None:
+        """Nothing is in work: files that are gone can be retired, and the cache is true."""
+        gone, self._gone = self._gone, {}
+        for name, paths in gone.items():
+            known = self._watched[name].known if name in self._watched else None
+            left = sorted(path for path in paths if known is None or path not in known.listing.python)
+            if left:
+                await self._write(functools.partial(self._retire_files, name, left))
+        self.ready.set()
+        bundles = {_cache_key(bundle): known.to_json() for bundle, known in self._watched.values()}
+        try:
+            await asyncio.to_thread(write_cache, self._cache, fingerprint_of(self._settings), bundles)
+        except OSError as error:
+            log.warning("the list of parsed files cannot be kept; the next start parses all again: %s", error)
+
+    async def _learn(self, result: ParseResult) -> list[ParsedFile]:
+        """What to publish of a parse: nothing where the file is gone, or has nothing and never had."""
+        known, path = self._watched[result.file.bundle].known, result.file.relative
+        if path not in known.listing.python:
+            return []
+        claims = self._claims.claim(result.file, [spec.dag_id for spec in result.parsed.dags])
+        await self._queue.put(claims.freed, Urgency.TOUCHED)
+        parsed = _without(result.parsed, claims.taken)
+        before = known.get(path)
+        known.learn(result._replace(parsed=parsed))
+        if parsed.error is not None:
+            log.warning("%s: %s", parsed.source.fileloc, parsed.error.rpartition("\n")[2])
+        if before is None and not result.is_dag_file and not self._was_stored(result.file):
+            return []
+        return [parsed]
+
+    def _was_stored(self, file: FileToParse) -> bool:
+        return (file.bundle, file.relative) in self._stored
+
+    async def _store_files(self, bundle: str, files: list[ParsedFile]) -> list[str]:
+        return await self._store.dag_publish(self._lease(), bundle, files)
+
+    async def _retire_files(self, bundle: str, paths: list[str]) -> list[str]:
+        return await self._store.dag_retire(self._lease(), bundle, paths)
+
+    async def _write(self, write: Callable[[], Awaitable[list[str]]]) -> None:
+        """One write, repeated until the database is there. The ids it returns are told."""
+        delay = FIRST_RETRY
+        while True:
+            try:
+                changed = await write()
+            except StoreUnavailable as error:
+                log.warning("DAGs cannot be written yet, trying again in %g s: %s", delay, error)
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, LAST_RETRY)
+            else:
+                if changed:
+                    self._on_published(changed)
+                return
+
+
+def _count(changes: Changes) -> int:
+    return len(changes.added) + len(changes.changed) + len(changes.removed)
+
+
+def _cache_key(bundle: FolderBundle) -> str:
+    return f"{bundle.name}:{bundle.root}"
+
+
+def _restore(known: KnownFiles, files: Mapping[str, Any] | None) -> None:
+    try:
+        known.restore(files or {})
+    except (KeyError, TypeError, ValueError):
+        log.warning("the list of parsed files is damaged: everything is parsed again")
+
+
+def _is_stored(bundle: FolderBundle, path: str, known: KnownFile, rows: Mapping[str, DagRow]) -> bool:
+    """Whether the store has the file's DAGs just as the cache says."""
+    return all(
+        (row := rows.get(dag_id)) is not None
+        and (row.source.bundle, row.source.relative_fileloc) == (bundle.name, path)
+        and row.source.bundle_version == known.version
+        and row.source.fileloc == str(bundle.root / path)
+        for dag_id in known.dag_ids
+    )
+
+
+def _without(parsed: ParsedFile, taken: Mapping[str, FileToParse]) -> ParsedFile:
+    """The parsed file without DAGs whose id another file has; its error says so."""
+    if not taken:
+        return parsed
+    said = [
+        f"DAG id {dag_id!r} is already used in {holder.root}/{holder.relative}. Give one of the two another id."
+        for dag_id, holder in taken.items()
+    ]
+    dags = tuple(spec for spec in parsed.dags if spec.dag_id not in taken)
+    return replace(parsed, dags=dags, error="\n\n".join([*([parsed.error] if parsed.error else []), *said]))
