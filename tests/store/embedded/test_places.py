@@ -127,6 +127,14 @@ async def test_root_runs_the_server_as_another_user(home: Path) -> None:
         assert await ask(server, "SELECT current_setting('data_directory')") == str(server.data_directory)
 
 
+@pytest.mark.root
+@pytest.mark.postgres15
+@pytest.mark.skipif(not AS_ROOT, reason="an ordinary user reaches its own home")
+async def test_the_oldest_version_says_what_it_cannot_do(home: Path) -> None:
+    with pytest.raises(EmbeddedError, match=r"PostgreSQL 15.* which that user cannot reach"):
+        await EmbeddedServer.join(home, bin_dir=postgres15_bin())
+
+
 def _reads_python(account: places.Account) -> bool:
     needed = (Path(sys.executable), Path(sys.executable).resolve(), Path(os.__file__), _ROOT / "runtime")
     return all(account.reaches(path) for path in needed)

@@ -33,6 +33,7 @@ _SOCKET_NAME = f".s.PGSQL.{SOCKET_PORT}"
 _SOCKET_PATH_MAX = 100
 _NETWORK_FILESYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "fuse.sshfs", "fuse.s3fs"})
 OWN_CWD = "/proc/self/cwd"
+_FIRST_TO_STAY_IN_CWD = 16  # older ones change folders, and back by name, to find out where they are installed
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +235,15 @@ def readable_binaries(binaries: Binaries, account: Account) -> Binaries:
         f"Started by root, the database runs as user {account.uid}, who cannot read {install}, and no copy could be "
         "made in /var/lib/tradewind or /var/tmp. Install Tradewind where everybody can read it."
     )
+
+
+def need_walkable(places: Places, binaries: Binaries) -> None:
+    """Raise where these programs cannot start in a folder that their user cannot walk down to."""
+    if not places.reachable and binaries.major < _FIRST_TO_STAY_IN_CWD:
+        raise EmbeddedError(
+            f"{binaries} cannot run as user {places.account.uid} in {places.root}, which that user cannot reach. Choose a "
+            f"home whose parent folders may be entered by everybody, or use PostgreSQL {_FIRST_TO_STAY_IN_CWD} or newer."
+        )
 
 
 def _usable(folder: Path, account: Account) -> bool:

@@ -225,6 +225,7 @@ def _see_that_it_runs(where: places.Places, wish: _Wish, users: locks.FileLock) 
     if state is not None and not locks.is_free(where.keeper_lock):
         return replace(where, run=state.run), cluster.read_password(where)
     chosen = programs.choose(major=cluster.existing_major(where), named=wish.bin_dir)
+    places.need_walkable(where, chosen)
     chosen = places.readable_binaries(chosen, where.account)
     password = cluster.read_password(where)
     own = state is not None and state.root == where.root  # the state in a copied home speaks of the original
