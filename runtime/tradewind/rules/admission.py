@@ -14,10 +14,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from heapq import heappop, heappush
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from tradewind.model.keys import RunId
 from tradewind.model.specs import TaskSpec
+
+
+PARALLELISM: Final = "parallelism"
+"""The global limit of attempts outside the loop: a coroutine that waits takes nobody's place."""
+
+ON_LOOP: Final = "inline"
 
 
 class Place(NamedTuple):
@@ -77,6 +83,8 @@ class Admission:
         self._roomier: set[Limit] = set()
         self._waiting: dict[Place, Lane] = {}
         self._holding: dict[Place, Lane] = {}
+        self._of_run: dict[RunId, list[tuple[tuple[object, ...], str]]] = {}
+        self._lane_count = 0
 
     # ------------------------------------------------------------------------------ limits
 
@@ -160,6 +168,12 @@ class Admission:
                 limit.used += lane.costs[k]
             yield place
 
+    def forget_run(self, run_id: RunId) -> None:
+        """Drops the lanes and limits that only this (ended) run had."""
+        for key, name in self._of_run.pop(run_id, ()):
+            self._lanes.pop(key, None)
+            self._limits.pop(name, None)
+
     def why_waiting(self, place: Place) -> str | None:
         """The limit that holds the instance up, with its numbers. None if it does not wait."""
         lane = self._waiting.get(place)
@@ -198,18 +212,21 @@ class Admission:
         if lane is not None:
             return lane
         needs = [
-            (self._limit("parallelism", -1), 1),
             (self._limit(f"pool {task.pool!r}", 0), task.pool_slots),
             (self._limit(f"executor {task.executor!r}", 0), 1),
             (self._limit(f"max_active_tasks of DAG {dag_id!r}", -1), 1),
         ]
+        if task.executor != ON_LOOP:
+            needs.append((self._limit(PARALLELISM, -1), 1))
         if per_dag is not None:
             name = f"max_active_tis_per_dag of task {dag_id}.{task.task_id}"
             needs.append((self._limit(name, per_dag), 1))
         if per_run is not None:
             name = f"max_active_tis_per_dagrun of task {dag_id}.{task.task_id} in {place.run_id}"
             needs.append((self._limit(name, per_run), 1))
-        lane = self._lanes[key] = Lane(len(self._lanes), tuple(needs))
+            self._of_run.setdefault(place.run_id, []).append((key, name))
+        self._lane_count += 1
+        lane = self._lanes[key] = Lane(self._lane_count, tuple(needs))
         return lane
 
     def _limit(self, name: str, size: int) -> Limit:

@@ -6,7 +6,7 @@ store's rows. What should change, and why, is decided by `run_machine`.
 
 An instance that merely waits for limits (`none -> scheduled`) is not written until somebody
 could notice: mostly it starts within the same turn, and a fan-out of thousands would otherwise
-cost a third row change a task. `note_waiting` has them written.
+cost a third row change a task. `note_for_views` has them written.
 """
 
 from __future__ import annotations
@@ -98,6 +98,7 @@ class RunLedger:
         self._dirty: dict[int, TaskState] = {}
         self._waiting: set[int] = set()
         self._run_dirty = False
+        self._counts_stale = False
         self._run_committed = run.state
 
     # ------------------------------------------------------------------------------ changes
@@ -126,6 +127,7 @@ class RunLedger:
         counts = self.counts
         counts[start] -= 1
         counts[finish] = counts.get(finish, 0) + 1
+        self._counts_stale = True
         if active is None:
             active = self.active[n] = Active()
         active.story.append((finish.value, stamp.at.timestamp(), stamp.cause))
@@ -222,7 +224,7 @@ class RunLedger:
                 self._run_committed, run.state, run.started_at, run.ended_at, self.packed_counts()
             )
             self._run_committed = run.state
-            self._run_dirty = False
+            self._run_dirty = self._counts_stale = False
         self.segment = Segment(self.run.run_id, self.run.dag_id)
         return segment
 
@@ -230,16 +232,14 @@ class RunLedger:
         """JSON of {state: count} for the states that occur."""
         return orjson.dumps({s.value: c for s, c in self.counts.items() if c})
 
-    def touch_counts(self) -> None:
-        """Has the next flush write the run's counters although its state stays."""
-        self._run_dirty = True
-
-    def note_waiting(self) -> bool:
-        """Has the next flush write the instances that wait for limits. False: there are none."""
+    def note_for_views(self) -> bool:
+        """Has the next flush write what views show but nothing waits for: instances that wait for
+        limits, and the run's counters. False: there is nothing new."""
         for n in self._waiting:
             self._dirty[n] = _S.NONE
-        found = bool(self._waiting)
+        found = bool(self._waiting) or self._counts_stale
         self._waiting = set()
+        self._run_dirty = self._run_dirty or self._counts_stale
         return found
 
     def restore(self, rows: Iterable[InstanceRow], live: Iterable[AttemptRow]) -> None:

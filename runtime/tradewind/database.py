@@ -1,0 +1,92 @@
+"""Opens the store that the configuration names: your own PostgreSQL, or the embedded one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+from tradewind.config import Config
+from tradewind.model.errors import ConfigError
+from tradewind.ports import Health
+from tradewind.services.clock import SystemClock
+from tradewind.services.control import RuntimeControl
+from tradewind.services.inbox import MailedWishes
+from tradewind.services.live import LiveHub
+from tradewind.store.crypto import generate_key
+from tradewind.store.embedded import EmbeddedServer
+from tradewind.store.migrate import migrate_url
+from tradewind.store.postgres import PostgresStore, StoreOptions
+from tradewind.store.url import normalise_url
+from tradewind.version import VERSION
+
+KEY_FILE: Final = "fernet.key"
+
+
+@asynccontextmanager
+async def database_url(config: Config) -> AsyncIterator[str]:
+    """The URL of the database for the time of the block; starts (or joins) the embedded server
+    where none is configured. Raises EmbeddedError, ConfigError."""
+    if config.database.url:
+        yield normalise_url(config.database.url)
+        return
+    async with await EmbeddedServer.join(config.home) as server:
+        yield server.dsn
+
+
+@asynccontextmanager
+async def open_store(config: Config) -> AsyncIterator[PostgresStore]:
+    """The store, connected. The embedded database is migrated on the way; your own is only
+    checked. Raises StoreUnavailable, SchemaMismatch, EmbeddedError, ConfigError."""
+    async with database_url(config) as url:
+        if not config.database.url:
+            await migrate_url(url)
+        options = StoreOptions(readers=config.database.readers)
+        store = PostgresStore(url, secret_key=secret_key(config), options=options)
+        try:
+            await store.open()
+            yield store
+        finally:
+            await store.close()
+
+
+@asynccontextmanager
+async def open_control(config: Config) -> AsyncIterator[RuntimeControl]:
+    """What a command asks of the system without being a runtime itself: wishes go by mail to the
+    runtimes that own the DAGs."""
+    async with open_store(config) as store:
+        clock = SystemClock()
+        mailed = MailedWishes(store, clock)
+
+        def health() -> Health:
+            return Health(database=True, scheduler=False, scheduler_beat=None, version=VERSION)
+
+        yield RuntimeControl(store, mailed, LiveHub(), str(config.logging.folder), health)
+
+
+def secret_key(config: Config) -> str:
+    """The key that encrypts connections and variables: the configured one, else that of the home
+    folder, made at the first start (mode 600). Raises ConfigError."""
+    if config.core.fernet_key:
+        return config.core.fernet_key
+    path = config.home / KEY_FILE
+    try:
+        return path.read_text().strip()
+    except FileNotFoundError:
+        return _new_key(path)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _new_key(path: Path) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_text().strip()
+    key = generate_key()
+    with os.fdopen(file, "w") as out:
+        out.write(key + "\n")
+    return key

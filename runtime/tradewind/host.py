@@ -1,0 +1,336 @@
+"""The runtime: one event loop that composes the services. Start-up is recovery; there is no other.
+
+::
+
+    async with Runtime(database="postgresql://…", dags=[onboarding]) as runtime:
+        run = await runtime.control.run_trigger(TriggerRequest("onboarding", {"user": 7}))
+        run = await runtime.control.run_wait(run.run_id)
+
+The daemon is this plus signals and the web server. Leaving the block drains: nothing new starts,
+running attempts get `scheduler.drain_timeout` to end, what is left goes on at the next start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+from importlib.metadata import entry_points
+from types import TracebackType
+from typing import Final, Self
+
+import anyio
+import anyio.abc
+
+from tradewind.authoring.dag import DAG
+from tradewind.config import Config, load_config
+from tradewind.model.errors import ConfigError, Fenced, StoreUnavailable
+from tradewind.model.keys import AttemptId
+from tradewind.model.rows import Lease, ParsedFile, PoolRow
+from tradewind.model.specs import DEFAULT_POOL, DagSource, Json
+from tradewind.ports import Clock, Executor, Health, Store
+from tradewind.services.bundle_watcher import BundleWatcher
+from tradewind.services.callbacks import Callbacks, run_callback
+from tradewind.services.clock import SystemClock
+from tradewind.services.control import RuntimeControl
+from tradewind.services.dispatcher import Dispatcher
+from tradewind.services.inbox import InboxReader, MailedWishes
+from tradewind.services.live import LiveHub
+from tradewind.services.planner import RunPlanner
+from tradewind.services.rescuer import Rescuer, runtime_name
+from tradewind.services.scheduler import Scheduler
+from tradewind.services.task_services import RuntimeServices
+from tradewind.services.wishes import OwnerWishes
+from tradewind.database import open_store
+from tradewind.version import VERSION
+
+log = logging.getLogger(__name__)
+
+EMBEDDED_BUNDLE: Final = "embedded"
+"""The bundle of DAGs that a program hands over as objects."""
+
+EXECUTORS_GROUP: Final = "tradewind.executors"
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Replacements for parts of a runtime (tests, simulation, embedding). None: the usual one."""
+
+    store: Store | None = None
+    clock: Clock | None = None
+    executors: Mapping[str, Executor] | None = None
+    watch_files: bool = True
+    """Whether the DAG folder is loaded and watched."""
+
+
+class Runtime:
+    """Everything that runs workflows, on the running loop, for the time of an `async with`."""
+
+    def __init__(
+        self,
+        config: Config | None = None,
+        *,
+        database: str | None = None,
+        dags: Sequence[DAG] = (),
+        parts: Parts | None = None,
+    ) -> None:
+        overrides: dict[str, Json] = {"database.url": database} if database else {}
+        self.config = config or load_config(overrides=overrides)
+        self.parts = parts or Parts()
+        self.clock: Clock = self.parts.clock or SystemClock()
+        self.live = LiveHub()
+        self._given = tuple(dags)
+        self._exit = AsyncExitStack()
+        self._started = asyncio.Event()
+        self._services: _Services | None = None
+        self._watcher: BundleWatcher | None = None
+        self._reigning: anyio.CancelScope | None = None
+        self._lease: Lease | None = None
+
+    # ---------------------------------------------------------------------------- lifecycle
+
+    async def __aenter__(self) -> Self:
+        try:
+            store = self.parts.store
+            if store is None:
+                store = await self._exit.enter_async_context(open_store(self.config))
+            self._services = services = self._compose(store)
+            tasks = await self._exit.enter_async_context(anyio.create_task_group())
+            self._exit.push_async_callback(self._stop, tasks)
+            await services.dispatcher.start(services.scheduler)
+            tasks.start_soon(self._live_on, services)
+            await self._started.wait()
+        except BaseException as error:
+            await self._exit.__aexit__(type(error), error, error.__traceback__)
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._exit.__aexit__(kind, error, trace)
+
+    async def _stop(self, tasks: anyio.abc.TaskGroup) -> None:
+        """Drains, then ends the services. What attempts report while draining is committed."""
+        services = self.services
+        drain = timedelta(seconds=self.config.scheduler.drain_timeout)
+        with anyio.CancelScope(shield=True):
+            services.planner.stop()
+            services.scheduler.close_admission()
+            await services.dispatcher.stop(drain)
+            await services.scheduler.settled()
+            tasks.cancel_scope.cancel()
+            if self._lease is not None:
+                try:
+                    await services.store.runtime_leave(self._lease)
+                except (StoreUnavailable, Fenced) as gone:
+                    log.info("left without saying good-bye: %s", gone)
+
+    # ------------------------------------------------------------------------------- faces
+
+    @property
+    def services(self) -> _Services:
+        """The running parts. Raises RuntimeError outside `async with`."""
+        if self._services is None:
+            raise RuntimeError("the runtime has not started: use `async with Runtime(...)`")
+        return self._services
+
+    @property
+    def control(self) -> RuntimeControl:
+        """What people ask of the system."""
+        return self.services.control
+
+    async def files_loaded(self) -> None:
+        """Returns when every DAG file that was there at the start has been published."""
+        if self._watcher is not None:
+            await self._watcher.ready.wait()
+
+    def health(self) -> Health:
+        """Whether the parts work. The database counts as gone after two beats without answer."""
+        services = self._services
+        seen = services.rescuer.last_beat if services is not None else None
+        now = self.clock.monotonic()
+        fresh = seen is not None and now - seen <= 2 * self.config.scheduler.beat_alone + 5
+        beat = self.clock.now() - timedelta(seconds=now - seen) if seen is not None else None
+        return Health(fresh, self._started.is_set(), beat, VERSION)
+
+    # ------------------------------------------------------------------------------ within
+
+    def _compose(self, store: Store) -> _Services:
+        config, clock = self.config, self.clock
+        log_root = str(config.logging.folder)
+        mailed = MailedWishes(store, clock)
+        control = RuntimeControl(store, mailed, self.live, log_root, self.health)
+        task_services = RuntimeServices(store, control.run_trigger)
+        executors = self.parts.executors
+        if executors is None:
+            executors = load_executors()
+        for executor in executors.values():
+            for dag in self._given:
+                register = getattr(executor, "register_dag", None)
+                if register is not None:
+                    register(dag)
+        settings = {kind: _executor_settings(config, kind) for kind in executors}
+        dispatcher = Dispatcher(executors, task_services, clock, log_root, settings)
+        scheduler = Scheduler(store, clock, dispatcher, self.live)
+        scheduler.on_committed.append(task_services.cache.learn)
+        task_services.attach(scheduler)
+        planner = RunPlanner(store, clock, scheduler)
+        wishes = OwnerWishes(store, scheduler, planner, self.live)
+        control.attach(wishes, scheduler)
+        inbox = InboxReader(store, wishes, self.refresh)
+        callbacks = Callbacks(store, partial(run_callback, store))
+        scheduler.on_outbox = callbacks.wake
+        rescuer = Rescuer(
+            store,
+            clock,
+            lease_seconds=config.scheduler.lease,
+            beat_seconds=config.scheduler.beat,
+            beat_alone_seconds=config.scheduler.beat_alone,
+            take_over=self._take_over,
+            on_mail=inbox.wake,
+        )
+        return _Services(
+            store, scheduler, planner, dispatcher, rescuer, inbox, mailed, callbacks, control
+        )
+
+    async def _live_on(self, services: _Services) -> None:
+        """One reign after another: a runtime that is fenced forgets all and joins anew."""
+        while True:
+            try:
+                await self._reign(services)
+            except* Fenced as fenced:
+                log.error("another runtime has taken over: %s", fenced.exceptions[0])
+                services.scheduler.drop()
+
+    async def _reign(self, services: _Services) -> None:
+        store, scheduler = services.store, services.scheduler
+        lease = self._lease = await store.runtime_join(runtime_name())
+        store.watch(lease, services.inbox.wake, services.mailed.on_reply)
+        await services.rescuer.bury_the_gone(lease)
+        await scheduler.start(lease)
+        await self._size_pools(services)
+        await self._take_over()
+        if self._given:
+            await self._publish_given(lease)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(scheduler.run)
+            tasks.start_soon(services.planner.run)
+            tasks.start_soon(services.rescuer.run, lease)
+            tasks.start_soon(services.inbox.run, lease)
+            tasks.start_soon(services.callbacks.run, lease)
+            if self.parts.watch_files:
+                watcher = BundleWatcher(store, lambda: lease, self.config, self._published)
+                self._watcher = watcher
+                tasks.start_soon(watcher.run)
+            self._started.set()
+
+    async def _size_pools(self, services: _Services) -> None:
+        pools = await services.store.pool_list()
+        if not any(pool.name == DEFAULT_POOL for pool in pools):
+            default = PoolRow(DEFAULT_POOL, self.config.core.default_pool_slots, "Default pool")
+            await services.store.pool_set(default)
+            pools.append(default)
+        for pool in pools:
+            services.scheduler.admission.resize(f"pool {pool.name!r}", pool.slots)
+        services.scheduler.admission.resize("parallelism", self.config.core.parallelism)
+
+    async def _take_over(self) -> None:
+        """Claims every DAG that nobody owns and goes on with its runs."""
+        services = self.services
+        store, scheduler = services.store, services.scheduler
+        rows = await store.dag_claim(scheduler.lease)
+        rows = [row for row in rows if row.dag_id not in scheduler.dags]
+        if not rows:
+            return
+        for row in rows:
+            version = await store.dag_version_get(row.dag_id, row.version_hash)
+            if version is not None:
+                scheduler.own(row, version.spec)
+        snapshots = await store.run_load(scheduler.lease, [row.dag_id for row in rows])
+        keys = await scheduler.resume(snapshots)
+        running = await services.dispatcher.adopt(keys)
+        gone = [key for key in keys if key not in running]
+        scheduler.lost(gone, "the runtime that carried it ended")
+        for row in rows:
+            services.planner.plan(row.dag_id)
+
+    def _published(self, dag_ids: list[str]) -> None:
+        asyncio.get_running_loop().create_task(self.refresh(dag_ids))
+
+    async def refresh(self, dag_ids: Sequence[str]) -> None:
+        """Takes in what has changed about these DAGs, or tells their owner."""
+        services = self.services
+        for dag_id in dag_ids:
+            row = await services.store.dag_get(dag_id)
+            if row is None:
+                continue
+            if self._lease is None or row.owner != self._lease.runtime_id:
+                await services.mailed.tell_changed(dag_id)
+                continue
+            known = services.scheduler.dags.get(dag_id)
+            spec = known.spec if known is not None else None
+            if spec is None or known is None or known.row.version_hash != row.version_hash:
+                version = await services.store.dag_version_get(dag_id, row.version_hash)
+                if version is None:
+                    continue
+                spec = version.spec
+            services.scheduler.own(row, spec)
+            services.planner.plan(dag_id)
+
+    async def _publish_given(self, lease: Lease) -> None:
+        files = [
+            ParsedFile(
+                DagSource(EMBEDDED_BUNDLE, VERSION, dag.fileloc or dag.dag_id, dag.dag_id),
+                (dag.to_spec(),),
+            )
+            for dag in self._given
+        ]
+        changed = await self.services.store.dag_publish(lease, EMBEDDED_BUNDLE, files)
+        await self.refresh(changed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Services:
+    """The parts of one runtime."""
+
+    store: Store
+    scheduler: Scheduler
+    planner: RunPlanner
+    dispatcher: Dispatcher
+    rescuer: Rescuer
+    inbox: InboxReader
+    mailed: MailedWishes
+    callbacks: Callbacks
+    control: RuntimeControl
+    orphans: list[AttemptId] = field(default_factory=list[AttemptId])
+
+
+def load_executors() -> dict[str, Executor]:
+    """Every executor that is installed, by the kind it registers as. Raises ConfigError."""
+    found: dict[str, Executor] = {}
+    for entry in entry_points(group=EXECUTORS_GROUP):
+        try:
+            found[entry.name] = entry.load()()
+        except Exception as error:
+            raise ConfigError(f"executor {entry.name!r} ({entry.value}): {error}") from error
+    return found
+
+
+def _executor_settings(config: Config, kind: str) -> dict[str, Json]:
+    settings: dict[str, Json] = dict(config.executors.settings(kind))
+    settings.setdefault("log_level", config.logging.level)
+    if kind == "inline":
+        settings["max_in_flight"] = settings.pop("in_flight")
+        settings["block_warn"] = config.scheduler.block_report
+        settings["block_kill"] = config.scheduler.block_kill
+    if kind == "local" and settings.get("slots") is None:
+        settings["slots"] = config.core.parallelism
+    return settings

@@ -1,0 +1,80 @@
+"""Commits what a turn has decided, whatever the database is doing.
+
+Losing PostgreSQL is a pause: the batch is kept, the connection is tried again with jittered
+back-off, and the runtime's own sequence number tells whether the last batch had landed. A batch
+that the database refuses names the runs to blame; the rest is committed without them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Final
+
+from tradewind.failpoints import failpoint
+from tradewind.model.errors import BatchConflict, StoreUnavailable
+from tradewind.model.keys import RunId
+from tradewind.model.rows import Batch, Lease
+from tradewind.ports import Clock, Store
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE: Final = 0.05
+LONGEST_PAUSE: Final = 5.0
+
+
+class Committer:
+    """The one writer of a runtime's batches, one at a time."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._seq = 0
+        self.outages = 0
+        """How often the database was lost while a batch was on its way."""
+
+    async def start(self, lease: Lease) -> None:
+        """Learns where the lease's sequence stands."""
+        self._seq = await self._store.runtime_seq(lease)
+
+    async def commit(self, lease: Lease, batch: Batch) -> set[RunId]:
+        """Commits the batch. Returns the runs that were left out because the database holds
+        something else than expected: their machines must be dropped and loaded anew. Raises
+        Fenced, and BatchConflict where no run is to blame."""
+        refused: set[RunId] = set()
+        while batch:
+            try:
+                failpoint("scheduler.before_commit")
+                self._seq = await self._store.batch_apply(lease, batch)
+                failpoint("scheduler.after_commit")
+                break
+            except BatchConflict as conflict:
+                log.error("%s", conflict)
+                if not batch.segments:
+                    raise
+                blamed = {RunId(run_id) for run_id in conflict.run_ids}
+                if not blamed:
+                    blamed = {segment.run_id for segment in batch.segments}
+                refused |= blamed
+                batch.segments = [s for s in batch.segments if s.run_id not in blamed]
+            except StoreUnavailable as lost:
+                if await self._landed(lease, lost):
+                    break
+        return refused
+
+    async def _landed(self, lease: Lease, lost: StoreUnavailable) -> bool:
+        """Waits until the database is back, then says whether the last batch was committed."""
+        self.outages += 1
+        log.warning("the database is away (%s): running tasks go on, nothing new starts", lost)
+        pause = FIRST_PAUSE
+        while True:
+            await asyncio.sleep(pause * (0.5 + self._clock.draw()))
+            pause = min(pause * 2, LONGEST_PAUSE)
+            try:
+                seq = await self._store.runtime_seq(lease)
+            except StoreUnavailable:
+                continue
+            log.warning("the database is back")
+            landed = seq > self._seq
+            self._seq = seq
+            return landed

@@ -1,0 +1,115 @@
+"""What CLI, web and embedding services ask of the system, whichever runtime owns the DAG."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Final
+
+from tradewind.model.errors import NotFoundError
+from tradewind.model.keys import RunId
+from tradewind.model.rows import DagRow, InstanceRow, RunRow
+from tradewind.model.states import RUN_FINISHED
+from tradewind.ports import Health, LiveEvent, Store, StoreReads, TriggerRequest
+from tradewind.rules.run_machine import RunMachine
+from tradewind.services.inbox import MailedWishes
+from tradewind.services.live import LiveHub
+from tradewind.services.scheduler import Scheduler
+from tradewind.services.wishes import OwnerWishes
+
+LOOK_AGAIN: Final = 1.0
+"""Longest pause, in seconds, between two looks at a run that another runtime owns."""
+
+
+class RuntimeControl:
+    """`ports.Control`: our own DAGs directly, those of other runtimes by mail."""
+
+    def __init__(
+        self,
+        store: Store,
+        mailed: MailedWishes,
+        live: LiveHub,
+        log_root: str,
+        health: Callable[[], Health],
+    ) -> None:
+        self._store = store
+        self._mailed = mailed
+        self._live = live
+        self._health = health
+        self.log_root = log_root
+        self._own: OwnerWishes | None = None
+        self._scheduler: Scheduler | None = None
+        self._waiting: dict[RunId, list[asyncio.Future[None]]] = {}
+
+    def attach(self, wishes: OwnerWishes, scheduler: Scheduler) -> None:
+        """Gives it the DAGs of this runtime. Without them every wish goes by mail."""
+        self._own, self._scheduler = wishes, scheduler
+        scheduler.on_run_ended.append(self._run_ended)
+
+    @property
+    def reads(self) -> StoreReads:
+        """What views read."""
+        return self._store
+
+    def _owner(self, dag_id: str) -> OwnerWishes | None:
+        return self._own if self._own is not None and self._own.owns(dag_id) else None
+
+    async def run_trigger(self, request: TriggerRequest) -> RunRow:
+        """See `Control`."""
+        own = self._owner(request.dag_id)
+        if own is not None:
+            return await own.trigger(request)
+        return await self._mailed.trigger(request)
+
+    async def dag_pause(self, dag_id: str, *, paused: bool) -> DagRow:
+        """See `Control`."""
+        own = self._owner(dag_id)
+        if own is not None:
+            return await own.pause(dag_id, paused=paused)
+        return await self._mailed.pause(dag_id, paused=paused)
+
+    async def instances_clear(
+        self, dag_id: str, dag_run_id: str, task_ids: Sequence[str], *, downstream: bool = True
+    ) -> list[InstanceRow]:
+        """See `Control`."""
+        own = self._owner(dag_id)
+        if own is not None:
+            return await own.clear(dag_id, dag_run_id, task_ids, downstream=downstream)
+        return await self._mailed.clear(dag_id, dag_run_id, task_ids, downstream=downstream)
+
+    async def run_cancel(self, dag_id: str, dag_run_id: str) -> RunRow:
+        """See `Control`."""
+        own = self._owner(dag_id)
+        if own is not None:
+            return await own.cancel(dag_id, dag_run_id)
+        return await self._mailed.cancel(dag_id, dag_run_id)
+
+    async def run_wait(self, run_id: RunId, timeout: float | None = None) -> RunRow:
+        """See `Control`."""
+        async with asyncio.timeout(timeout):
+            if self._scheduler is not None and run_id in self._scheduler.runs:
+                ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+                self._waiting.setdefault(run_id, []).append(ended)
+                await ended
+            pause = 0.02
+            while True:
+                run = await self._store.run_by_id(run_id)
+                if run is None:
+                    raise NotFoundError(f"there is no run {run_id}")
+                if run.state in RUN_FINISHED:
+                    return run
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, LOOK_AGAIN)
+
+    def live_events(self, dag_id: str | None = None) -> AsyncIterator[LiveEvent]:
+        """See `Control`."""
+        return self._live.subscribe(dag_id)
+
+    def health(self) -> Health:
+        """See `Control`."""
+        return self._health()
+
+    def _run_ended(self, machine: RunMachine) -> None:
+        for ended in self._waiting.pop(machine.run.run_id, ()):
+            if not ended.done():
+                ended.set_result(None)

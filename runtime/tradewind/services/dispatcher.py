@@ -1,0 +1,157 @@
+"""Hands committed attempts to their executors and hears of their ends.
+
+The dispatcher is the `ExecutorHost`: what executors report becomes events for the scheduler. A
+report is acknowledged (`on_committed`) only after the scheduler has committed it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import Final, Protocol
+
+from tradewind.failpoints import failpoint
+from tradewind.model.attempts import Attempt, AttemptKey
+from tradewind.model.events import AttemptBegan, AttemptEnded, RunEvent, Stamp
+from tradewind.model.keys import RunId
+from tradewind.model.outcomes import Finished, Outcome
+from tradewind.model.specs import Json
+from tradewind.model.states import OutcomeKind
+from tradewind.ports import Clock, Executor, TaskServices
+
+log = logging.getLogger(__name__)
+
+CANCEL_GRACE: Final = timedelta(seconds=5)
+"""What a cancelled attempt gets to clean up before it is ended by force."""
+
+
+class EventSink(Protocol):
+    """Where the dispatcher sends what it hears: the scheduler."""
+
+    def post(
+        self, run_id: RunId, event: RunEvent, on_committed: Callable[[bool], None] | None = None
+    ) -> None:
+        """Takes in an event of a run; `on_committed(accepted)` once its effect is durable."""
+        ...
+
+    def stamp(self) -> Stamp:
+        """The stamp of an event that happens now."""
+        ...
+
+    def capacity_changed(self) -> None:
+        """An executor has room again."""
+        ...
+
+
+class _Host:
+    """What one executor sees of the runtime."""
+
+    def __init__(self, dispatcher: Dispatcher, settings: Mapping[str, Json]) -> None:
+        self._dispatcher = dispatcher
+        self.settings = settings
+
+    @property
+    def services(self) -> TaskServices:
+        return self._dispatcher.services
+
+    @property
+    def log_root(self) -> str:
+        return self._dispatcher.log_root
+
+    def began(self, key: AttemptKey, *, hostname: str, pid: int | None) -> None:
+        sink = self._dispatcher.sink
+        sink.post(key.run_id, AttemptBegan(sink.stamp(), key.attempt, hostname, pid))
+
+    def finished(
+        self, key: AttemptKey, end: Finished, on_committed: Callable[[bool], None] | None = None
+    ) -> None:
+        failpoint("dispatcher.finished")
+        sink = self._dispatcher.sink
+        event = AttemptEnded(sink.stamp(), key.attempt, end.outcome, end.started_at, end.ended_at)
+        sink.post(key.run_id, event, on_committed)
+
+    def slots_changed(self) -> None:
+        self._dispatcher.sink.capacity_changed()
+
+
+class Dispatcher:
+    """All executors of a runtime behind one door."""
+
+    def __init__(
+        self,
+        executors: Mapping[str, Executor],
+        services: TaskServices,
+        clock: Clock,
+        log_root: str,
+        settings: Mapping[str, Mapping[str, Json]],
+    ) -> None:
+        self.executors = dict(executors)
+        self.services = services
+        self.log_root = log_root
+        self._clock = clock
+        self._settings = settings
+        self._sink: EventSink | None = None
+
+    @property
+    def sink(self) -> EventSink:
+        """The scheduler; there is none before `start`."""
+        if self._sink is None:
+            raise RuntimeError("the dispatcher has not been started")
+        return self._sink
+
+    async def start(self, sink: EventSink) -> None:
+        """Starts all executors; from now on they may report."""
+        self._sink = sink
+        for kind, executor in self.executors.items():
+            await executor.start(_Host(self, self._settings.get(kind, {})))
+
+    async def stop(self, drain: timedelta | None) -> None:
+        """Stops all executors; running attempts get `drain` to end."""
+        for executor in self.executors.values():
+            await executor.stop(drain=drain)
+
+    def starts_at_once(self, kind: str) -> bool:
+        """Whether an attempt is running as soon as this executor has it."""
+        executor = self.executors.get(kind)
+        return executor.starts_at_once if executor is not None else True
+
+    def slots(self) -> dict[str, int | None]:
+        """Free slots of each executor; None: unbounded."""
+        return {kind: executor.free_slots for kind, executor in self.executors.items()}
+
+    async def submit(self, attempts: Sequence[Attempt]) -> None:
+        """Sends each attempt to its executor. One whose executor is not there fails, and says so."""
+        failpoint("dispatcher.submit")
+        by_kind: dict[str, list[Attempt]] = {}
+        for attempt in attempts:
+            by_kind.setdefault(attempt.task.executor, []).append(attempt)
+        for kind, batch in by_kind.items():
+            executor = self.executors.get(kind)
+            if executor is None:
+                self._refuse(kind, batch)
+            else:
+                await executor.submit(batch)
+
+    async def cancel(self, keys: Iterable[AttemptKey]) -> None:
+        """Has the attempts ended, whichever executor carries them."""
+        for key in keys:
+            for executor in self.executors.values():
+                await executor.cancel(key, grace=CANCEL_GRACE)
+
+    async def adopt(self, keys: Sequence[AttemptKey]) -> set[AttemptKey]:
+        """Which of these attempts of an earlier life still run in an executor here."""
+        found: set[AttemptKey] = set()
+        for executor in self.executors.values():
+            found |= await executor.adopt(keys)
+        return found
+
+    def _refuse(self, kind: str, attempts: Iterable[Attempt]) -> None:
+        known = ", ".join(sorted(self.executors)) or "none"
+        reason = f"there is no executor {kind!r} here (there are: {known})"
+        now = self._clock.now()
+        for attempt in attempts:
+            log.error("task %s: %s", attempt.key.task_id, reason)
+            outcome = Outcome(OutcomeKind.FAILED_FOR_GOOD, reason=reason)
+            event = AttemptEnded(self.sink.stamp(), attempt.key.attempt, outcome, None, now)
+            self.sink.post(attempt.key.run_id, event)

@@ -1,0 +1,224 @@
+"""Mail between processes: wishes for DAGs that another runtime owns.
+
+`InboxReader` takes in what was sent to our DAGs; `MailedWishes` sends to others' and awaits the
+answer. A wish carries its own idempotency key, so sending it again after a crash does no harm.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import orjson
+
+from tradewind.model import errors
+from tradewind.model.errors import NotFoundError, StoreUnavailable, TradewindError
+from tradewind.model.rows import DagRow, InstanceRow, Lease, MailRow, RunRow
+from tradewind.model.states import RunType
+from tradewind.ports import Clock, Store, TriggerRequest
+from tradewind.rules.due import dag_run_id_of
+from tradewind.services.wishes import OwnerWishes
+
+log = logging.getLogger(__name__)
+
+ANSWER_WITHIN: Final = 10.0
+"""Seconds a sender waits for the owner's answer."""
+
+
+class MailPending(TradewindError):
+    """No runtime has answered yet; the wish is kept and carried out when one does."""
+
+
+class InboxReader:
+    """Carries out the mail to the DAGs that this runtime owns."""
+
+    def __init__(
+        self,
+        store: Store,
+        wishes: OwnerWishes,
+        refresh: Callable[[Sequence[str]], Awaitable[None]],
+    ) -> None:
+        self._store = store
+        self._wishes = wishes
+        self._refresh = refresh
+        self._wake = asyncio.Event()
+        self._wake.set()
+
+    def wake(self) -> None:
+        """There is mail."""
+        self._wake.set()
+
+    async def run(self, lease: Lease) -> None:
+        """Reads mail as it comes, oldest first."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            try:
+                while mail := await self._store.mail_read(lease):
+                    for row in mail:
+                        await self._carry_out(row)
+            except StoreUnavailable:
+                asyncio.get_running_loop().call_later(1.0, self.wake)
+
+    async def _carry_out(self, mail: MailRow) -> None:
+        try:
+            body: dict[str, Any] = orjson.loads(mail.body)
+            await self._do(mail, body)
+        except StoreUnavailable:
+            raise
+        except (TradewindError, ValueError, KeyError, TypeError) as error:
+            log.info("mail %s for DAG %s: %s", mail.kind, mail.dag_id, error)
+            await self._wishes.refuse(mail.mail_id, error)
+
+    async def _do(self, mail: MailRow, body: Mapping[str, Any]) -> None:
+        wishes, dag_id, number = self._wishes, mail.dag_id, mail.mail_id
+        match mail.kind:
+            case "trigger":
+                await wishes.trigger(_request(dag_id, body), number)
+            case "pause":
+                await wishes.pause(dag_id, paused=bool(body["paused"]), mail_id=number)
+            case "clear":
+                await wishes.clear(
+                    dag_id,
+                    body["dag_run_id"],
+                    body["task_ids"],
+                    downstream=body["downstream"],
+                    mail_id=number,
+                )
+            case "cancel":
+                await wishes.cancel(dag_id, body["dag_run_id"], number)
+            case "changed":
+                await self._refresh([dag_id])
+                await wishes.acknowledge(number)
+            case _:
+                raise ValueError(f"unknown kind of mail {mail.kind!r}")
+
+
+class MailedWishes:
+    """Sends wishes to the runtimes that own the DAGs, and awaits their answers."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._answered: dict[int, asyncio.Event] = {}
+
+    def on_reply(self, mail_id: int) -> None:
+        """The store says that this mail has been answered."""
+        event = self._answered.get(mail_id)
+        if event is not None:
+            event.set()
+
+    async def trigger(self, request: TriggerRequest) -> RunRow:
+        """As `Control.run_trigger`. Raises MailPending where nobody answers in time."""
+        row = await self._known(request.dag_id)
+        logical = request.logical_date or self._clock.now()
+        dag_run_id = request.dag_run_id or dag_run_id_of(request.run_type, logical)
+        body = {
+            "conf": request.conf,
+            "dag_run_id": dag_run_id,
+            "logical_date": logical.isoformat(),
+            "unpause": request.unpause,
+            "note": request.note,
+            "run_type": request.run_type.value,
+        }
+        await self._send(row.dag_id, "trigger", body)
+        run = await self._store.run_get(row.dag_id, dag_run_id)
+        if run is None:
+            raise NotFoundError(f"run {dag_run_id!r} of DAG {row.dag_id!r} is gone again")
+        return run
+
+    async def pause(self, dag_id: str, *, paused: bool) -> DagRow:
+        """As `Control.dag_pause`."""
+        await self._known(dag_id)
+        await self._send(dag_id, "pause", {"paused": paused})
+        return await self._known(dag_id)
+
+    async def clear(
+        self, dag_id: str, dag_run_id: str, task_ids: Sequence[str], *, downstream: bool
+    ) -> list[InstanceRow]:
+        """As `Control.instances_clear`."""
+        run = await self._run(dag_id, dag_run_id)
+        body = {"dag_run_id": dag_run_id, "task_ids": list(task_ids), "downstream": downstream}
+        cleared = set((await self._send(dag_id, "clear", body))["task_ids"])
+        rows = await self._store.instance_list(run.run_id)
+        return [row for row in rows if row.task_id in cleared]
+
+    async def cancel(self, dag_id: str, dag_run_id: str) -> RunRow:
+        """As `Control.run_cancel`."""
+        await self._run(dag_id, dag_run_id)
+        await self._send(dag_id, "cancel", {"dag_run_id": dag_run_id})
+        return await self._run(dag_id, dag_run_id)
+
+    async def tell_changed(self, dag_id: str) -> None:
+        """Tells the owner that the DAG has a new version. Does not wait."""
+        await self._store.mail_send(dag_id, "changed", b"{}", uuid.uuid4().hex)
+
+    async def _send(self, dag_id: str, kind: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        mail_id = await self._store.mail_send(dag_id, kind, orjson.dumps(body), uuid.uuid4().hex)
+        answered = self._answered[mail_id] = asyncio.Event()
+        try:
+            reply = await self._await_reply(mail_id, answered)
+        finally:
+            del self._answered[mail_id]
+        if reply is None:
+            raise MailPending(
+                f"no runtime has taken up the request for DAG {dag_id!r} yet: "
+                "it is kept and carried out as soon as one runs (tradewind standalone)"
+            )
+        answer: dict[str, Any] = orjson.loads(reply)
+        if "error" in answer:
+            raise _error(answer["error"])
+        return dict(answer["ok"])
+
+    async def _await_reply(self, mail_id: int, answered: asyncio.Event) -> bytes | None:
+        """The reply: when the store says so, and looked for now and then should it not."""
+        deadline = self._clock.monotonic() + ANSWER_WITHIN
+        pause = 0.05
+        while True:
+            reply = await self._store.mail_reply(mail_id)
+            left = deadline - self._clock.monotonic()
+            if reply is not None or left <= 0:
+                return reply
+            try:
+                async with asyncio.timeout(min(pause, left)):
+                    await answered.wait()
+            except TimeoutError:
+                pause = min(pause * 2, 1.0)
+
+    async def _known(self, dag_id: str) -> DagRow:
+        row = await self._store.dag_get(dag_id)
+        if row is None:
+            raise NotFoundError(f"there is no DAG {dag_id!r}")
+        return row
+
+    async def _run(self, dag_id: str, dag_run_id: str) -> RunRow:
+        run = await self._store.run_get(dag_id, dag_run_id)
+        if run is None:
+            raise NotFoundError(f"DAG {dag_id!r} has no run {dag_run_id!r}")
+        return run
+
+
+def _request(dag_id: str, body: Mapping[str, Any]) -> TriggerRequest:
+    logical = body.get("logical_date")
+    return TriggerRequest(
+        dag_id,
+        conf=body.get("conf"),
+        dag_run_id=body.get("dag_run_id"),
+        logical_date=datetime.fromisoformat(logical) if logical else None,
+        unpause=bool(body.get("unpause")),
+        note=body.get("note"),
+        run_type=RunType(body.get("run_type", "manual")),
+    )
+
+
+def _error(answer: Mapping[str, str]) -> TradewindError:
+    kind = getattr(errors, answer["kind"], TradewindError)
+    if isinstance(kind, type) and issubclass(kind, TradewindError):
+        made = TradewindError.__new__(kind)
+        made.args = (answer["message"],)
+        return made
+    return TradewindError(answer["message"])

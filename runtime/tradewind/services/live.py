@@ -1,0 +1,96 @@
+"""Tells views what has just been committed, as it happens.
+
+Nothing is made for nobody: without a subscriber a commit costs one truth test. Each subscriber has
+a bounded queue; one that does not keep up loses the oldest events and is told to fetch again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Iterable
+from typing import Final
+
+from tradewind.model.keys import RunId
+from tradewind.model.rows import InstanceRow, RunRow, TaskChange
+from tradewind.ports import LiveEvent
+
+BACKLOG: Final = 1_000
+"""Events that a subscriber may be behind."""
+
+FETCH_AGAIN: Final = LiveEvent("dag")
+"""Sent in place of events that were dropped."""
+
+
+class _Subscriber:
+    __slots__ = ("dag_id", "lost", "queue", "wake")
+
+    def __init__(self, dag_id: str | None) -> None:
+        self.dag_id = dag_id
+        self.queue: deque[LiveEvent] = deque(maxlen=BACKLOG)
+        self.wake = asyncio.Event()
+        self.lost = False
+
+    def put(self, event: LiveEvent) -> None:
+        if self.dag_id is not None and event.dag_id not in ("", self.dag_id):
+            return
+        self.lost = self.lost or len(self.queue) == BACKLOG
+        self.queue.append(event)
+        self.wake.set()
+
+
+class LiveHub:
+    """Fans committed changes out to subscribers."""
+
+    def __init__(self) -> None:
+        self._subscribers: set[_Subscriber] = set()
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether anybody listens."""
+        return bool(self._subscribers)
+
+    def publish(self, event: LiveEvent) -> None:
+        """Sends one event to all whom it concerns."""
+        for subscriber in self._subscribers:
+            subscriber.put(event)
+
+    def publish_tasks(self, run: RunRow, changes: Iterable[TaskChange]) -> None:
+        """Sends the task instances that changed in one run as one event."""
+        if self._subscribers:
+            items = tuple(_instance(run.run_id, change) for change in changes)
+            self.publish(LiveEvent("task", run.dag_id, run.dag_run_id, items=items))
+
+    async def subscribe(self, dag_id: str | None = None) -> AsyncIterator[LiveEvent]:
+        """Everything published from the first step of the iteration on."""
+        subscriber = _Subscriber(dag_id)
+        self._subscribers.add(subscriber)
+        try:
+            while True:
+                await subscriber.wake.wait()
+                subscriber.wake.clear()
+                if subscriber.lost:
+                    subscriber.lost = False
+                    subscriber.queue.clear()
+                    yield FETCH_AGAIN
+                while subscriber.queue:
+                    yield subscriber.queue.popleft()
+        finally:
+            self._subscribers.discard(subscriber)
+
+
+def _instance(run_id: RunId, change: TaskChange) -> InstanceRow:
+    return InstanceRow(
+        run_id=run_id,
+        task_id=change.task_id,
+        map_index=change.map_index,
+        state=change.state,
+        try_number=change.try_number,
+        max_tries=change.max_tries,
+        lost_count=change.lost_count,
+        queued_at=change.queued_at,
+        started_at=change.started_at,
+        ended_at=change.ended_at,
+        due_at=change.due_at,
+        attempt=change.attempt,
+    )

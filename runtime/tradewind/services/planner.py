@@ -1,0 +1,222 @@
+"""Plans runs: creates those that are due by schedule and those that people ask for.
+
+A run, its task instances and the schedule's new place are created in one transaction; only then
+does the scheduler hear of it. Each DAG is planned by one coroutine at a time, so two wishes for
+the same run cannot cross, and a DAG of a hundred thousand tasks holds up nobody else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import Final, overload
+
+import orjson
+
+from tradewind.authoring.params import values_for_run
+from tradewind.model.errors import (
+    AuthoringError,
+    ConflictError,
+    DagPausedError,
+    NotFoundError,
+    StoreUnavailable,
+)
+from tradewind.model.keys import RunId
+from tradewind.model.outcomes import CODEC_JSON, EncodedValue
+from tradewind.model.rows import DagChange, InstanceRow, RunRow, ScheduleCursor
+from tradewind.model.specs import TaskSpec
+from tradewind.model.states import RunState, RunType
+from tradewind.ports import Clock, Store, TriggerRequest
+from tradewind.rules.due import dag_run_id_of, due_runs, manual_run
+from tradewind.rules.run_machine import RunMachine
+from tradewind.rules.timetables import RunInfo
+from tradewind.services.owned_dag import OwnedDag
+from tradewind.services.scheduler import Scheduler
+from tradewind.services.timers import Timers
+from tradewind.services.turn import Turn
+
+log = logging.getLogger(__name__)
+
+RETRY_AFTER: Final = 2.0
+"""Seconds until a plan that the database refused is tried again."""
+
+
+class FreshInstances(Sequence[InstanceRow]):
+    """The instances of a new run, made one by one as they are read."""
+
+    def __init__(self, run_id: RunId, tasks: Sequence[TaskSpec]) -> None:
+        self._run_id = run_id
+        self._tasks = tasks
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    @overload
+    def __getitem__(self, index: int) -> InstanceRow: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[InstanceRow]: ...
+    def __getitem__(self, index: int | slice) -> InstanceRow | Sequence[InstanceRow]:
+        if isinstance(index, slice):
+            return FreshInstances(self._run_id, self._tasks[index])
+        task = self._tasks[index]
+        return InstanceRow(self._run_id, task.task_id, max_tries=task.retries)
+
+    def __iter__(self) -> Iterator[InstanceRow]:
+        for task in self._tasks:
+            yield InstanceRow(self._run_id, task.task_id, max_tries=task.retries)
+
+
+class RunPlanner:
+    """Creates runs of the DAGs that the scheduler owns."""
+
+    def __init__(self, store: Store, clock: Clock, scheduler: Scheduler) -> None:
+        self._store = store
+        self._clock = clock
+        self._scheduler = scheduler
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._due: dict[str, None] = {}
+        self._wake = asyncio.Event()
+        self._timers: Timers[str] = Timers(clock, lambda _, dag_id: self.plan(dag_id))
+        self._planned_for: dict[str, datetime] = {}
+        scheduler.on_run_ended.append(lambda machine: self.plan(machine.run.dag_id))
+
+    def plan(self, dag_id: str) -> None:
+        """Looks at the DAG's schedule soon: it is new, changed, unpaused, due, or a run ended."""
+        self._due[dag_id] = None
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Plans for ever."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._due:
+                dag_id = next(iter(self._due))
+                del self._due[dag_id]
+                await self._plan_one(dag_id)
+
+    def stop(self) -> None:
+        """Forgets the moments at which schedules are due."""
+        self._timers.stop()
+        self._planned_for.clear()
+
+    async def _plan_one(self, dag_id: str) -> None:
+        dag = self._scheduler.dags.get(dag_id)
+        if dag is None:
+            return
+        try:
+            async with self._lock(dag_id):
+                await self._create_due(dag)
+        except AuthoringError as error:
+            log.error("the schedule of DAG %s cannot be followed: %s", dag_id, error)
+        except StoreUnavailable as lost:
+            log.warning("the schedule of DAG %s waits for the database: %s", dag_id, lost)
+            asyncio.get_running_loop().call_later(RETRY_AFTER, self.plan, dag_id)
+
+    async def _create_due(self, dag: OwnedDag) -> None:
+        while not dag.row.is_paused and dag.row.is_active:
+            room = dag.spec.max_active_runs + 1 - dag.unfinished
+            due = due_runs(
+                dag.spec, dag.row.cursor, self._clock.now(), min(room, 1), dag.unfinished
+            )
+            if not due.runs:
+                if due.cursor != dag.row.cursor:
+                    dag.row = dataclasses.replace(dag.row, cursor=due.cursor)
+                    change = DagChange(dag.dag_id, cursor=due.cursor)
+                    await self._scheduler.ask(partial(_note_dag, change=change))
+                self._wake_at(dag.dag_id, due.wake_at)
+                return
+            info = due.runs[0]
+            run = self._row(dag, info, RunType.SCHEDULED)
+            await self._create(dag, run, due.cursor)
+
+    def _wake_at(self, dag_id: str, at: datetime | None) -> None:
+        if at is None or self._planned_for.get(dag_id) == at:
+            return
+        self._planned_for[dag_id] = at
+        self._timers.arm(at, dag_id)
+
+    async def trigger(
+        self, request: TriggerRequest, mail_done: tuple[int, bytes] | None = None
+    ) -> RunRow:
+        """Creates the run that somebody asks for.
+
+        Raises NotFoundError (no such DAG here), DagPausedError, ConflictError (the DAG has a run
+        of that id), ParamValidationError (conf does not fit the params).
+        """
+        dag = self._scheduler.dags.get(request.dag_id)
+        if dag is None:
+            raise NotFoundError(f"there is no DAG {request.dag_id!r}")
+        async with self._lock(request.dag_id):
+            if not dag.row.is_active:
+                raise ConflictError(f"DAG {dag.dag_id!r} is gone: its file no longer defines it")
+            if dag.row.is_paused and not request.unpause:
+                raise DagPausedError(
+                    f"DAG {dag.dag_id!r} is paused: unpause it, or trigger it with `unpause`"
+                )
+            values_for_run(dag.spec.params, request.conf)
+            at = request.logical_date or self._clock.now()
+            info = manual_run(dag.spec, at)
+            run = self._row(dag, info, request.run_type, request)
+            if not await self._create(dag, run, mail_done=mail_done):
+                raise ConflictError(
+                    f"DAG {dag.dag_id!r} already has a run {run.dag_run_id!r}: "
+                    "choose another run id or logical date"
+                )
+            return run
+
+    async def _create(
+        self,
+        dag: OwnedDag,
+        run: RunRow,
+        cursor: ScheduleCursor | None = None,
+        mail_done: tuple[int, bytes] | None = None,
+    ) -> bool:
+        instances = FreshInstances(run.run_id, dag.spec.tasks)
+        row, spec = dag.row, dag.spec
+        fresh = await self._store.run_create(
+            self._scheduler.lease, run, instances, cursor, mail_done
+        )
+        if cursor is not None:
+            dag.row = dataclasses.replace(dag.row, cursor=cursor)
+        if fresh:
+            graph = dag.graph(run.version_hash, spec)
+            self._scheduler.add_run(RunMachine(run, graph, row.source))
+        return fresh
+
+    def _row(
+        self, dag: OwnedDag, info: RunInfo, run_type: RunType, asked: TriggerRequest | None = None
+    ) -> RunRow:
+        conf = None
+        if asked is not None and asked.conf is not None:
+            conf = EncodedValue(CODEC_JSON, orjson.dumps(asked.conf))
+        now = self._clock.now()
+        logical = info.logical_date.astimezone(UTC)
+        chosen = asked.dag_run_id if asked is not None else None
+        return RunRow(
+            run_id=self._clock.run_id(),
+            dag_id=dag.dag_id,
+            dag_run_id=chosen or dag_run_id_of(run_type, logical),
+            version_hash=dag.row.version_hash,
+            run_type=run_type,
+            state=RunState.QUEUED,
+            logical_date=logical,
+            interval_start=info.interval.start.astimezone(UTC),
+            interval_end=info.interval.end.astimezone(UTC),
+            queued_at=now,
+            run_after=info.run_after.astimezone(UTC),
+            conf=conf,
+            external_trigger=asked is not None,
+            note=asked.note if asked is not None else None,
+        )
+
+    def _lock(self, dag_id: str) -> asyncio.Lock:
+        return self._locks.setdefault(dag_id, asyncio.Lock())
+
+
+def _note_dag(turn: Turn, change: DagChange) -> None:
+    turn.dags.append(change)

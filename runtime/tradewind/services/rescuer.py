@@ -1,0 +1,150 @@
+"""Keeps this runtime's lease alive and takes over from runtimes that are dead.
+
+One statement a beat says that we live, reads the peers and counts mail. Death is proved where it
+can be: a peer on this machine whose process is gone, or one whose session lock is free while its
+beat stands still for a second. Else the lease decides: a beat that has not moved for a full lease
+on our own clock, while our own connection worked. No two machines' clocks are ever compared.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tradewind.model.errors import StoreUnavailable
+from tradewind.model.keys import RuntimeId
+from tradewind.model.rows import BeatReport, Lease, PeerRow
+from tradewind.ports import Clock, Store
+
+log = logging.getLogger(__name__)
+
+STANDSTILL: Final = 1.0
+"""Seconds for which a peer's beat must stand still before a free session lock proves its death."""
+
+
+def runtime_name() -> str:
+    """This process, such that another process of the machine can tell whether it lives:
+    host, boot, process-id namespace, process id and its start time."""
+    return "/".join((socket.gethostname(), _boot_id(), _pid_namespace(), _process(os.getpid())))
+
+
+def is_provably_gone(name: str) -> bool:
+    """Whether `name` is of this machine and boot and its process no longer exists."""
+    host, _, rest = name.partition("/")
+    boot, _, rest = rest.partition("/")
+    namespace, _, process = rest.partition("/")
+    if (host, boot, namespace) != (socket.gethostname(), _boot_id(), _pid_namespace()):
+        return False
+    pid = process.partition("@")[0]
+    return not boot or (pid.isdigit() and _process(int(pid)) != process)
+
+
+def _boot_id() -> str:
+    path = Path("/proc/sys/kernel/random/boot_id")
+    return path.read_text().strip() if path.exists() else ""
+
+
+def _pid_namespace() -> str:
+    try:
+        return os.readlink("/proc/self/ns/pid")  # noqa: PTH115  its text is the name
+    except OSError:
+        return ""
+
+
+def _process(pid: int) -> str:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return f"{pid}@"
+    return f"{pid}@{fields[19]}" if fields[0] not in "ZX" else f"{pid}@"
+
+
+@dataclass(slots=True)
+class _Seen:
+    epoch: int
+    beat: int
+    since: float
+    """Our own monotonic seconds at which this beat was first seen."""
+
+
+class Rescuer:
+    """Beats, watches peers, buries the dead and has their DAGs taken over."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        *,
+        lease_seconds: float,
+        beat_seconds: float,
+        beat_alone_seconds: float,
+        take_over: Callable[[], Awaitable[None]],
+        on_mail: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._lease_seconds = lease_seconds
+        self._beat_seconds = beat_seconds
+        self._beat_alone_seconds = beat_alone_seconds
+        self._take_over = take_over
+        self._on_mail = on_mail
+        self._seen: dict[RuntimeId, _Seen] = {}
+        self.last_beat: float | None = None
+        self.sweep_finds = 0
+        """What beats found that an event should have told us; 0 in a healthy system."""
+
+    async def run(self, lease: Lease) -> None:
+        """Beats for ever. Raises Fenced when the lease has been taken away."""
+        while True:
+            try:
+                report = await self._store.runtime_beat(lease)
+            except StoreUnavailable:
+                self._seen.clear()  # what we did not see does not count
+                await asyncio.sleep(min(1.0, self._beat_seconds))
+                continue
+            self.last_beat = self._clock.monotonic()
+            alive = await self._look_at(lease, report)
+            await asyncio.sleep(self._next_beat(alive))
+
+    def _next_beat(self, peers: list[PeerRow]) -> float:
+        if not peers:
+            return self._beat_alone_seconds
+        return self._beat_seconds
+
+    async def _look_at(self, lease: Lease, report: BeatReport) -> list[PeerRow]:
+        """Buries who is dead, takes what nobody owns. Returns the peers that live."""
+        living = [p for p in report.peers if p.alive and p.runtime_id != lease.runtime_id]
+        buried = [peer for peer in living if await self._bury(peer)]
+        if buried or report.unowned_dags:
+            await self._take_over()
+        if report.mail_waiting:
+            self._on_mail()
+        return [peer for peer in living if peer not in buried]
+
+    async def bury_the_gone(self, lease: Lease) -> None:
+        """At start: buries at once the peers whose death this machine can prove."""
+        report = await self._store.runtime_beat(lease)
+        for peer in report.peers:
+            if peer.alive and peer.runtime_id != lease.runtime_id and is_provably_gone(peer.name):
+                await self._store.runtime_bury(peer.runtime_id, peer.beat)
+
+    async def _bury(self, peer: PeerRow) -> bool:
+        now = self._clock.monotonic()
+        seen = self._seen.get(peer.runtime_id)
+        if seen is None or (seen.epoch, seen.beat) != (peer.epoch, peer.beat):
+            seen = self._seen[peer.runtime_id] = _Seen(peer.epoch, peer.beat, now)
+        still = now - seen.since
+        dead = is_provably_gone(peer.name) or still >= self._lease_seconds
+        if not dead and still >= STANDSTILL:
+            dead = await self._store.runtime_is_provably_dead(peer.runtime_id)
+        if not dead or not await self._store.runtime_bury(peer.runtime_id, peer.beat):
+            return False
+        log.warning("runtime %s is dead: its DAGs are taken over", peer.name)
+        self._seen.pop(peer.runtime_id, None)
+        return True

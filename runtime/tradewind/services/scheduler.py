@@ -1,0 +1,480 @@
+"""The scheduler: events in, one turn of pure decisions, one commit, then the effects.
+
+Whatever arrives while a commit is on its way is decided in the next turn, so the more there is to
+do the larger the batches get. The finish of one task and the start of those that waited for it are
+part of the same commit; nothing is sent to an executor, told to a waiter or shown to a view before
+it is durable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+from functools import partial
+from itertools import count
+from typing import Final
+
+from tradewind.model.attempts import AttemptKey
+from tradewind.model.commands import Settled
+from tradewind.model.errors import Fenced, TradewindError
+from tradewind.model.events import (
+    Admitted,
+    AttemptEnded,
+    PastSettled,
+    RunActivated,
+    RunEvent,
+    Stamp,
+    TimerDue,
+)
+from tradewind.model.keys import RunId
+from tradewind.model.outcomes import Outcome
+from tradewind.model.rows import Batch, DagRow, Lease, RunSnapshot, Segment
+from tradewind.model.specs import DagSpec
+from tradewind.model.states import RUN_FINISHED, OutcomeKind, RunState, TaskState
+from tradewind.ports import Clock, LiveEvent, Store
+from tradewind.rules.admission import Admission, Place
+from tradewind.rules.past import past_is_settled, past_of, tasks_asked_of_past
+from tradewind.rules.run_machine import RunMachine
+from tradewind.services.committer import Committer
+from tradewind.services.dispatcher import Dispatcher
+from tradewind.services.live import LiveHub
+from tradewind.services.owned_dag import OwnedDag, state_in
+from tradewind.services.timers import Timers
+from tradewind.services.turn import Answer, Turn
+
+log = logging.getLogger(__name__)
+
+VISIBLE_AFTER: Final = 0.5
+"""Seconds after which waiting instances and counters of a busy run are written for views."""
+
+_BEFORE_START: Final = frozenset({TaskState.SCHEDULED})
+_WITH_ATTEMPT: Final = frozenset({TaskState.QUEUED, TaskState.RUNNING, TaskState.RESTARTING})
+
+Job = Callable[[Turn], None]
+
+
+class Scheduler:
+    """Decides for all DAGs that this runtime owns."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        dispatcher: Dispatcher,
+        live: LiveHub,
+        admission: Admission | None = None,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._dispatcher = dispatcher
+        self._live = live
+        self.admission = admission or Admission()
+        self.dags: dict[str, OwnedDag] = {}
+        self.runs: dict[RunId, RunMachine] = {}
+        self.on_run_ended: list[Callable[[RunMachine], None]] = []
+        """Called after the commit in which a run ended."""
+        self.on_committed: list[Callable[[Batch], None]] = []
+        """Called with every batch once it is durable."""
+        self.on_outbox: Callable[[], None] = lambda: None
+        """Called after a commit that put something into the outbox."""
+        self.committer = Committer(store, clock)
+        self._lease: Lease | None = None
+        self._causes = count(1)
+        self._posted: deque[tuple[RunId, RunEvent, Answer | None]] = deque()
+        self._jobs: deque[tuple[Job, Answer | None]] = deque()
+        self._closed = False
+        self._wake = asyncio.Event()
+        self._timers: Timers[Place] = Timers(clock, self._on_timer)
+        self._views_due: asyncio.TimerHandle | None = None
+
+    # -------------------------------------------------------------------------- what comes in
+
+    @property
+    def lease(self) -> Lease:
+        """The lease under which this scheduler writes. Raises Fenced if it has none."""
+        if self._lease is None:
+            raise Fenced("this runtime holds no lease")
+        return self._lease
+
+    def stamp(self) -> Stamp:
+        """The stamp of an event that happens now."""
+        return Stamp(self._clock.now(), next(self._causes), self._clock.draw())
+
+    def post(self, run_id: RunId, event: RunEvent, on_committed: Answer | None = None) -> None:
+        """Takes in an event of a run; `on_committed(accepted)` once its effect is durable."""
+        self._posted.append((run_id, event, on_committed))
+        self._wake.set()
+
+    def do(self, job: Job, answer: Answer | None = None) -> None:
+        """Runs `job` within the next turn: whatever it changes is committed with it."""
+        self._jobs.append((job, answer))
+        self._wake.set()
+
+    async def ask(self, job: Job) -> None:
+        """Runs `job` within the next turn and returns once that is committed."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def answer(committed: bool) -> None:
+            if done.done():
+                return
+            if committed:
+                done.set_result(None)
+            else:
+                done.set_exception(TradewindError("the change could not be committed: try again"))
+
+        self.do(job, answer)
+        await done
+
+    def capacity_changed(self) -> None:
+        """An executor has room again."""
+        self._size_executors()
+        self._wake.set()
+
+    # ------------------------------------------------------------------------------ ownership
+
+    async def start(self, lease: Lease) -> None:
+        """Begins to write under `lease`."""
+        self._lease = lease
+        await self.committer.start(lease)
+        self._size_executors()
+
+    def own(self, row: DagRow, spec: DagSpec) -> OwnedDag:
+        """Takes in a DAG, or a new version or switch of one it has."""
+        dag = self.dags.get(row.dag_id)
+        if dag is None:
+            dag = self.dags[row.dag_id] = OwnedDag(row, spec)
+        else:
+            dag.row, dag.spec = row, spec
+        self.admission.resize(dag.limit_name, dag.limit_size)
+        self.do(partial(self.plan, dag=dag))
+        return dag
+
+    async def resume(self, snapshots: Sequence[RunSnapshot]) -> list[AttemptKey]:
+        """Goes on with unfinished runs from the store's rows. Returns their live attempts: those
+        that no executor adopts are to be reported as lost."""
+        keys: list[AttemptKey] = []
+        for snapshot in snapshots:
+            dag = self.dags[snapshot.run.dag_id]
+            graph = dag.graph(snapshot.run.version_hash, snapshot.spec)
+            machine = RunMachine(snapshot.run, graph, snapshot.source)
+            dag.add(machine)
+            self.runs[snapshot.run.run_id] = machine
+            keys.extend(
+                AttemptKey(a.attempt, a.run_id, a.task_id, a.map_index, a.try_number)
+                for a in snapshot.live
+            )
+        for snapshot in snapshots:
+            dag, machine = self.dags[snapshot.run.dag_id], self.runs[snapshot.run.run_id]
+            past = await self._past_of(dag, machine)
+            self.do(partial(self._resume_one, snapshot=snapshot, past=past))
+        return keys
+
+    def bring_back(self, snapshot: RunSnapshot) -> RunMachine:
+        """Takes a run that has ended back into memory, as it is in the store."""
+        dag = self.dags[snapshot.run.dag_id]
+        graph = dag.graph(snapshot.run.version_hash, snapshot.spec)
+        machine = RunMachine(snapshot.run, graph, snapshot.source)
+        machine.restore(snapshot.instances, snapshot.live)
+        dag.add(machine)
+        self.runs[snapshot.run.run_id] = machine
+        return machine
+
+    def lost(self, keys: Sequence[AttemptKey], reason: str) -> None:
+        """Reports attempts whose carrier is gone."""
+        now = self._clock.now()
+        for key in keys:
+            outcome = Outcome(OutcomeKind.LOST, reason=reason)
+            event = AttemptEnded(self.stamp(), key.attempt, outcome, None, now)
+            self.post(key.run_id, event)
+
+    def add_run(self, machine: RunMachine) -> None:
+        """Takes in a run that has just been created."""
+        self.dags[machine.run.dag_id].add(machine)
+        self.runs[machine.run.run_id] = machine
+        if self._live.is_watched:
+            run = machine.run
+            self._live.publish(LiveEvent("run", run.dag_id, run.dag_run_id, run=run))
+        self.do(partial(self.plan, dag=self.dags[machine.run.dag_id]))
+
+    def find_run(self, dag_id: str, dag_run_id: str) -> RunMachine | None:
+        """A run in memory by the name that people use."""
+        dag = self.dags.get(dag_id)
+        if dag is None:
+            return None
+        return next((m for m in dag.machines.values() if m.run.dag_run_id == dag_run_id), None)
+
+    def drop(self) -> None:
+        """Forgets everything (the lease is lost): another runtime decides now."""
+        self._lease = None
+        self.dags.clear()
+        self.runs.clear()
+        for _, answer in self._jobs:
+            if answer is not None:
+                answer(False)
+        for _, _, answer in self._posted:
+            if answer is not None:
+                answer(False)
+        self._posted.clear()
+        self._jobs.clear()
+        self._timers.stop()
+        self.admission = Admission()
+
+    def close_admission(self) -> None:
+        """Starts nothing any more: the runtime drains."""
+        self._closed = True
+
+    async def settled(self) -> None:
+        """Returns when everything that has been posted so far is committed."""
+        if self._lease is not None:
+            with suppress(TradewindError):
+                await self.ask(lambda turn: None)
+
+    # ------------------------------------------------------------------------------- the turn
+
+    async def run(self) -> None:
+        """Turns for ever. Raises Fenced when another runtime has taken over."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            await self.turn()
+
+    async def turn(self) -> None:
+        """One turn: take in, decide, commit, carry out."""
+        turn = Turn()
+        try:
+            self._take_in(turn)
+            await self._decide(turn)
+            batch = Batch(self._flush(turn), turn.dags, turn.mail)
+            refused = await self.committer.commit(self.lease, batch) | turn.broken
+        except Fenced:
+            for _, _, answer in turn.answers:
+                answer(False)
+            raise
+        if refused:
+            turn.without(refused)
+            await self._reload(refused)
+        await self._carry_out(turn, batch)
+
+    def _take_in(self, turn: Turn) -> None:
+        jobs, self._jobs = self._jobs, deque()
+        for job, answer in jobs:
+            job(turn)
+            turn.owe(answer, None, accepted=True)
+        posted, self._posted = self._posted, deque()
+        for run_id, event, answer in posted:
+            self.handle(turn, run_id, event, answer)
+
+    def handle(
+        self, turn: Turn, run_id: RunId, event: RunEvent, answer: Answer | None = None
+    ) -> None:
+        """Decides one event within a turn."""
+        machine = self.runs.get(run_id)
+        if machine is None:
+            turn.owe(answer, None, accepted=False)
+            return
+        if answer is not None:
+            attempt = getattr(event, "attempt", None)
+            turn.owe(answer, run_id, accepted=attempt is None or attempt in machine.live)
+        turn.touched[run_id] = machine
+        try:
+            machine.handle(event, turn.decision)
+        except TradewindError:
+            log.exception("event %r of run %s could not be decided", event, machine.run.dag_run_id)
+            turn.broken.add(run_id)
+
+    async def _decide(self, turn: Turn) -> None:
+        """Follows up until nothing more follows: limits, the past of later runs, new runs."""
+        while True:
+            self._admit(turn)
+            self._settle_past(turn)
+            self._note_ended(turn)
+            await self._activate(turn)
+            decision = turn.decision
+            if not (decision.ready or decision.freed or decision.settled):
+                return
+
+    def _admit(self, turn: Turn) -> None:
+        decision, admission = turn.decision, self.admission
+        freed, decision.freed = decision.freed, []
+        for run_id, node in freed:
+            admission.free(Place(run_id, node))
+        ready, decision.ready = decision.ready, []
+        for run_id, node in ready:
+            machine = self.runs[run_id]
+            task = machine.graph.tasks[node]
+            if task.executor not in self._dispatcher.executors:
+                admission.resize(f"executor {task.executor!r}", -1)  # the dispatcher says why not
+            admission.offer(Place(run_id, node), task, machine.run.dag_id)
+        if self._closed:
+            return
+        for place in admission.admit():
+            machine = self.runs.get(place.run_id)
+            if machine is None or machine.state[place.node] not in _BEFORE_START:
+                admission.free(place)
+                continue
+            kind = machine.graph.tasks[place.node].executor
+            at_once = self._dispatcher.starts_at_once(kind)
+            event = Admitted(self.stamp(), place.node, self._clock.attempt_id(), at_once)
+            turn.touched[place.run_id] = machine
+            machine.handle(event, decision)
+
+    def _settle_past(self, turn: Turn) -> None:
+        settled, turn.decision.settled = turn.decision.settled, []
+        for one in settled:
+            self._tell_successor(turn, one)
+
+    def _tell_successor(self, turn: Turn, settled: Settled) -> None:
+        machine = self.runs[settled.run_id]
+        dag = self.dags[machine.run.dag_id]
+        successor = dag.after(machine.run.logical_date)
+        if successor is None or not successor.graph.past_nodes:
+            return
+        graph = successor.graph
+        for n in graph.past_nodes:
+            task_id = graph.tasks[n].task_id
+            if not past_is_settled(graph, n, lambda t: state_in(machine, t)):
+                successor.past[n] = False
+            elif not successor.past.get(n, True):
+                turn.touched[successor.run.run_id] = successor
+                successor.handle(PastSettled(self.stamp(), task_id), turn.decision)
+
+    def _note_ended(self, turn: Turn) -> None:
+        for run_id, _ in turn.decision.ended:
+            machine = self.runs[run_id]
+            dag = self.dags[machine.run.dag_id]
+            if run_id in dag.running or any(place[1] == run_id for place in dag.queued):
+                dag.run_ended(run_id)
+                self.plan(turn, dag)
+
+    def plan(self, turn: Turn, dag: OwnedDag) -> None:
+        """Has this turn see whether a queued run of the DAG may become active."""
+        turn.to_activate[dag.dag_id] = dag
+
+    async def _activate(self, turn: Turn) -> None:
+        dags, turn.to_activate = turn.to_activate, {}
+        for dag in dags.values():
+            while (machine := dag.next_to_activate()) is not None:
+                past = await self._past_of(dag, machine)
+                turn.touched[machine.run.run_id] = machine
+                machine.handle(RunActivated(self.stamp(), past), turn.decision)
+                self._note_ended(turn)
+
+    async def _past_of(self, dag: OwnedDag, machine: RunMachine) -> dict[str, bool]:
+        graph = machine.graph
+        if not graph.past_nodes:
+            return {}
+        before = dag.before(machine.run.logical_date)
+        if before is not None:
+            return past_of(graph, lambda task_id: state_in(before, task_id))
+        rows = await self._store.past_states(
+            dag.dag_id, machine.run.logical_date, tasks_asked_of_past(graph)
+        )
+        return past_of(graph, lambda task_id: rows[task_id].state if task_id in rows else None)
+
+    def _flush(self, turn: Turn) -> list[Segment]:
+        segments: list[Segment] = []
+        busy = False
+        for machine in turn.touched.values():
+            if machine.run.run_id in turn.broken:
+                continue
+            if machine.is_dirty:
+                segments.append(machine.flush())
+            busy = busy or machine.run.state is RunState.RUNNING
+        if busy and self._views_due is None:
+            loop = asyncio.get_running_loop()
+            self._views_due = loop.call_later(VISIBLE_AFTER, self._write_views)
+        return segments
+
+    def _write_views(self) -> None:
+        """Has waiting instances and counters of running runs written, for those who look."""
+        self._views_due = None
+        for machine in self.runs.values():
+            if machine.run.state is RunState.RUNNING and machine.note_for_views():
+                self.do(partial(self._touch, machine=machine))
+
+    def _touch(self, turn: Turn, machine: RunMachine) -> None:
+        turn.touched[machine.run.run_id] = machine
+
+    # ---------------------------------------------------------------------------- effects
+
+    async def _carry_out(self, turn: Turn, batch: Batch) -> None:
+        decision = turn.decision
+        for learn in self.on_committed:
+            learn(batch)
+        if decision.start:
+            await self._dispatcher.submit(decision.start)
+        for timer in decision.timers:
+            self._timers.arm(timer.at, Place(timer.run_id, timer.node))
+        for _, accepted, answer in turn.answers:
+            answer(accepted)
+        if decision.cancel:
+            await self._dispatcher.cancel(decision.cancel)
+        if any(segment.outbox for segment in batch.segments):
+            self.on_outbox()
+        if self._live.is_watched:
+            self._show(batch)
+        for run_id in {run_id for run_id, _ in decision.ended}:
+            machine = self.runs.get(run_id)
+            if machine is not None:
+                for listener in self.on_run_ended:
+                    listener(machine)
+        for machine in turn.touched.values():
+            if machine.run.state in RUN_FINISHED and not machine.live:
+                self._forget(machine)
+
+    def _forget(self, machine: RunMachine) -> None:
+        self.dags[machine.run.dag_id].forget(machine.run.run_id)
+        self.runs.pop(machine.run.run_id, None)
+        self.admission.forget_run(machine.run.run_id)
+
+    def _show(self, batch: Batch) -> None:
+        for segment in batch.segments:
+            machine = self.runs.get(segment.run_id)
+            if machine is None:
+                continue
+            run = machine.run
+            if segment.run is not None:
+                self._live.publish(LiveEvent("run", run.dag_id, run.dag_run_id, run=run))
+            if segment.tasks:
+                self._live.publish_tasks(run, segment.tasks)
+
+    def _on_timer(self, at: datetime, place: Place) -> None:
+        self.post(place.run_id, TimerDue(self.stamp(), place.node, at))
+
+    # --------------------------------------------------------------------------- repair
+
+    async def _reload(self, run_ids: set[RunId]) -> None:
+        """The database holds something else for these runs: believe it."""
+        for run_id in run_ids:
+            machine = self.runs.pop(run_id, None)
+            if machine is None:
+                continue
+            dag = self.dags[machine.run.dag_id]
+            dag.forget(run_id)
+            for n, state in enumerate(machine.state):
+                if state in _WITH_ATTEMPT or state in _BEFORE_START:
+                    self.admission.free(Place(run_id, n))
+            snapshot = await self._store.run_load_one(self.lease, run_id)
+            if snapshot is not None and snapshot.run.state not in RUN_FINISHED:
+                keys = await self.resume([snapshot])
+                running = await self._dispatcher.adopt(keys)
+                self.lost([k for k in keys if k not in running], "its run was loaded anew")
+
+    def _resume_one(self, turn: Turn, snapshot: RunSnapshot, past: Mapping[str, bool]) -> None:
+        machine = self.runs[snapshot.run.run_id]
+        machine.resume(snapshot.instances, snapshot.live, past, self.stamp(), turn.decision)
+        turn.touched[machine.run.run_id] = machine
+        for n in machine.live.values():
+            task = machine.graph.tasks[n]
+            self.admission.adopt(Place(machine.run.run_id, n), task, machine.run.dag_id)
+        self.plan(turn, self.dags[snapshot.run.dag_id])
+
+    def _size_executors(self) -> None:
+        for kind, free in self._dispatcher.slots().items():
+            name = f"executor {kind!r}"
+            size = -1 if free is None else free + self.admission.used(name)
+            self.admission.resize(name, size)

@@ -1,0 +1,150 @@
+"""What user code inside an attempt can ask this runtime for, answered from store and scheduler.
+
+Values that attempts of this runtime have committed are kept in a bounded cache, so a task that
+reads its upstream's result rarely costs a query.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from typing import Final
+
+from tradewind.model.attempts import AttemptKey
+from tradewind.model.errors import Fenced
+from tradewind.model.events import XComStored
+from tradewind.model.keys import UNMAPPED, RunId
+from tradewind.model.outcomes import EncodedValue
+from tradewind.model.rows import Batch, InstanceRow, RunRow
+from tradewind.model.specs import Json
+from tradewind.model.states import RunState
+from tradewind.ports import Store, TriggerRequest
+from tradewind.services.dispatcher import EventSink
+
+CACHE_BYTES: Final = 16 * 1024 * 1024
+LARGEST_CACHED: Final = 256 * 1024
+
+_XComKey = tuple[RunId, str, int, str]
+
+
+class XComCache:
+    """The most recently committed values, at most `CACHE_BYTES` of them."""
+
+    def __init__(self) -> None:
+        self._values: OrderedDict[_XComKey, EncodedValue] = OrderedDict()
+        self._bytes = 0
+
+    def get(self, key: _XComKey) -> EncodedValue | None:
+        """The value, if it is here."""
+        value = self._values.get(key)
+        if value is not None:
+            self._values.move_to_end(key)
+        return value
+
+    def learn(self, batch: Batch) -> None:
+        """Takes in what a batch has just committed."""
+        for segment in batch.segments:
+            for row in segment.xcoms:
+                if row.key:
+                    self._set((segment.run_id, row.task_id, row.map_index, row.key), row.value)
+                else:
+                    self._clear(segment.run_id, row.task_id, row.map_index)
+
+    def _set(self, key: _XComKey, value: EncodedValue) -> None:
+        old = self._values.pop(key, None)
+        if old is not None:
+            self._bytes -= len(old.data)
+        if value.codec == 0 or len(value.data) > LARGEST_CACHED:
+            return
+        self._values[key] = value
+        self._bytes += len(value.data)
+        while self._bytes > CACHE_BYTES:
+            _, dropped = self._values.popitem(last=False)
+            self._bytes -= len(dropped.data)
+
+    def _clear(self, run_id: RunId, task_id: str, map_index: int) -> None:
+        for key in [k for k in self._values if k[:3] == (run_id, task_id, map_index)]:
+            self._bytes -= len(self._values.pop(key).data)
+
+
+class RuntimeServices:
+    """`TaskServices` of the attempts that this runtime's executors carry."""
+
+    def __init__(
+        self, store: Store, trigger: Callable[[TriggerRequest], Awaitable[RunRow]]
+    ) -> None:
+        self._store = store
+        self._trigger = trigger
+        self._sink: EventSink | None = None
+        self.cache = XComCache()
+
+    def attach(self, sink: EventSink) -> None:
+        """Names the scheduler, which is made after its services."""
+        self._sink = sink
+
+    async def xcom_get(
+        self, run_id: RunId, task_id: str, key: str, map_index: int = UNMAPPED
+    ) -> EncodedValue | None:
+        """A committed value, or None."""
+        known = self.cache.get((run_id, task_id, map_index, key))
+        if known is not None:
+            return known
+        return await self._store.xcom_get(run_id, task_id, key, map_index)
+
+    async def xcom_put(self, attempt: AttemptKey, key: str, value: EncodedValue) -> None:
+        """Stores a value before the attempt's end. Durable when it returns. Raises Fenced."""
+        if self._sink is None:
+            raise Fenced("this runtime has not started")
+        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+        def answer(accepted: bool) -> None:
+            if not done.done():
+                done.set_result(accepted)
+
+        event = XComStored(self._sink.stamp(), attempt.attempt, key, value)
+        self._sink.post(attempt.run_id, event, answer)
+        if not await done:
+            raise Fenced(
+                f"attempt {attempt.attempt.hex()} of task {attempt.task_id!r} is no longer the "
+                "live one: its values are not taken any more"
+            )
+
+    async def variable_get(self, key: str) -> str | None:
+        return await self._store.variable_get(key)
+
+    async def variable_set(self, key: str, value: str | None) -> None:
+        await self._store.variable_set(key, value)
+
+    async def connection_get(self, conn_id: str) -> str | None:
+        return await self._store.connection_get(conn_id)
+
+    async def run_find(self, dag_id: str, dag_run_id: str) -> RunRow | None:
+        return await self._store.run_get(dag_id, dag_run_id)
+
+    async def run_before(
+        self, dag_id: str, logical_date: datetime, state: RunState | None = None
+    ) -> RunRow | None:
+        return await self._store.run_before(dag_id, logical_date, state)
+
+    async def task_success_before(
+        self, dag_id: str, task_id: str, logical_date: datetime
+    ) -> tuple[RunRow, InstanceRow] | None:
+        return await self._store.task_success_before(dag_id, task_id, logical_date)
+
+    async def instance_list(self, run_id: RunId) -> list[InstanceRow]:
+        return await self._store.instance_list(run_id)
+
+    async def run_trigger(
+        self,
+        dag_id: str,
+        conf: Mapping[str, Json] | None,
+        *,
+        dag_run_id: str | None,
+        logical_date: datetime | None,
+    ) -> RunRow:
+        """Asks for a run of a DAG, as people do."""
+        return await self._trigger(
+            TriggerRequest(dag_id, conf, dag_run_id=dag_run_id, logical_date=logical_date)
+        )

@@ -1,0 +1,50 @@
+"""One turn of the scheduler: what it touched, decided, and owes to whom."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from tradewind.model.commands import Decision
+from tradewind.model.keys import RunId
+from tradewind.model.rows import DagChange, MailDone
+from tradewind.rules.run_machine import RunMachine
+from tradewind.services.owned_dag import OwnedDag
+
+Answer = Callable[[bool], None]
+"""Called with whether what was asked for has been committed."""
+
+
+@dataclass(slots=True)
+class Turn:
+    """Everything between taking in events and the effects that follow their commit."""
+
+    decision: Decision = field(default_factory=Decision)
+    touched: dict[RunId, RunMachine] = field(default_factory=dict[RunId, RunMachine])
+    to_activate: dict[str, OwnedDag] = field(default_factory=dict[str, OwnedDag])
+    dags: list[DagChange] = field(default_factory=list[DagChange])
+    mail: list[MailDone] = field(default_factory=list[MailDone])
+    answers: list[tuple[RunId | None, bool, Answer]] = field(
+        default_factory=list[tuple[RunId | None, bool, Answer]]
+    )
+    """(run concerned, whether the rules accepted it, whom to tell)."""
+
+    broken: set[RunId] = field(default_factory=set[RunId])
+    """Runs whose event the rules could not decide: to be loaded anew."""
+
+    def owe(self, answer: Answer | None, run_id: RunId | None, *, accepted: bool) -> None:
+        """Notes whom to tell once this turn is committed."""
+        if answer is not None:
+            self.answers.append((run_id, accepted, answer))
+
+    def without(self, refused: set[RunId]) -> None:
+        """Forgets the effects of runs whose changes were not committed."""
+        decision = self.decision
+        decision.start = [a for a in decision.start if a.key.run_id not in refused]
+        decision.cancel = [k for k in decision.cancel if k.run_id not in refused]
+        decision.timers = [t for t in decision.timers if t.run_id not in refused]
+        decision.ended = [e for e in decision.ended if e[0] not in refused]
+        self.answers = [
+            (run_id, accepted and run_id not in refused, answer)
+            for run_id, accepted, answer in self.answers
+        ]

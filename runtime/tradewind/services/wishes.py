@@ -1,0 +1,154 @@
+"""What people wish of a DAG that this runtime owns: run it, pause it, run parts again, stop it.
+
+Each wish returns once it is committed. One that came by mail is done away with in the very
+transaction that applies it, and its answer kept for whoever sent it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import orjson
+
+from tradewind.model.errors import NotFoundError
+from tradewind.model.events import RunCancelled, TasksCleared
+from tradewind.model.rows import DagChange, DagRow, InstanceRow, MailDone, RunRow
+from tradewind.model.states import RunState
+from tradewind.ports import LiveEvent, Store, TriggerRequest
+from tradewind.rules.graph import Graph
+from tradewind.rules.run_machine import RunMachine
+from tradewind.services.live import LiveHub
+from tradewind.services.owned_dag import OwnedDag
+from tradewind.services.planner import RunPlanner
+from tradewind.services.scheduler import Scheduler
+from tradewind.services.turn import Turn
+
+
+class OwnerWishes:
+    """Carries out wishes on owned DAGs. `mail_id`: the inbox row that the wish came as."""
+
+    def __init__(
+        self, store: Store, scheduler: Scheduler, planner: RunPlanner, live: LiveHub
+    ) -> None:
+        self._store = store
+        self._scheduler = scheduler
+        self._planner = planner
+        self._live = live
+
+    def owns(self, dag_id: str) -> bool:
+        """Whether wishes for this DAG are carried out here."""
+        return dag_id in self._scheduler.dags
+
+    async def trigger(self, request: TriggerRequest, mail_id: int | None = None) -> RunRow:
+        """As `Control.run_trigger`."""
+        dag = self._dag(request.dag_id)
+        if request.unpause and dag.row.is_paused:
+            await self.pause(request.dag_id, paused=False)
+        reply = None
+        if mail_id is not None:
+            reply = (mail_id, _ok(dag_run_id=request.dag_run_id))
+        return await self._planner.trigger(request, reply)
+
+    async def pause(self, dag_id: str, *, paused: bool, mail_id: int | None = None) -> DagRow:
+        """As `Control.dag_pause`."""
+        dag = self._dag(dag_id)
+
+        def switch(turn: Turn) -> None:
+            dag.row = dataclasses.replace(dag.row, is_paused=paused)
+            self._scheduler.admission.resize(dag.limit_name, dag.limit_size)
+            turn.dags.append(DagChange(dag_id, is_paused=paused))
+            self._scheduler.plan(turn, dag)
+            _answer(turn, mail_id, _ok())
+
+        await self._scheduler.ask(switch)
+        self._planner.plan(dag_id)
+        self._live.publish(LiveEvent("dag", dag_id, dag=dag.row))
+        return dag.row
+
+    async def clear(
+        self,
+        dag_id: str,
+        dag_run_id: str,
+        task_ids: Sequence[str],
+        *,
+        downstream: bool = True,
+        mail_id: int | None = None,
+    ) -> list[InstanceRow]:
+        """As `Control.instances_clear`."""
+        dag = self._dag(dag_id)
+        machine = await self._machine(dag, dag_run_id)
+        nodes = _nodes(machine.graph, task_ids, downstream=downstream)
+
+        def clear(turn: Turn) -> None:
+            event = TasksCleared(self._scheduler.stamp(), nodes)
+            self._scheduler.handle(turn, machine.run.run_id, event)
+            if machine.run.state is RunState.QUEUED:
+                dag.enqueue(machine)
+                self._scheduler.plan(turn, dag)
+            _answer(turn, mail_id, _ok(task_ids=[machine.graph.tasks[n].task_id for n in nodes]))
+
+        await self._scheduler.ask(clear)
+        wanted = {machine.graph.tasks[n].task_id for n in nodes}
+        rows = await self._store.instance_list(machine.run.run_id)
+        return [row for row in rows if row.task_id in wanted]
+
+    async def cancel(self, dag_id: str, dag_run_id: str, mail_id: int | None = None) -> RunRow:
+        """As `Control.run_cancel`."""
+        dag = self._dag(dag_id)
+        machine = await self._machine(dag, dag_run_id)
+
+        def cancel(turn: Turn) -> None:
+            event = RunCancelled(self._scheduler.stamp(), "it was marked failed by hand")
+            self._scheduler.handle(turn, machine.run.run_id, event)
+            _answer(turn, mail_id, _ok())
+
+        await self._scheduler.ask(cancel)
+        return machine.run
+
+    async def refuse(self, mail_id: int, error: Exception) -> None:
+        """Answers a mail with the error that its wish met."""
+        body = orjson.dumps({"error": {"kind": type(error).__name__, "message": str(error)}})
+        await self._scheduler.ask(lambda turn: _answer(turn, mail_id, body))
+
+    async def acknowledge(self, mail_id: int) -> None:
+        """Answers a mail that asked for nothing but attention."""
+        await self._scheduler.ask(lambda turn: _answer(turn, mail_id, _ok()))
+
+    def _dag(self, dag_id: str) -> OwnedDag:
+        dag = self._scheduler.dags.get(dag_id)
+        if dag is None:
+            raise NotFoundError(f"there is no DAG {dag_id!r}")
+        return dag
+
+    async def _machine(self, dag: OwnedDag, dag_run_id: str) -> RunMachine:
+        """The run in memory, brought back from the store if it has ended."""
+        machine = self._scheduler.find_run(dag.dag_id, dag_run_id)
+        if machine is not None:
+            return machine
+        row = await self._store.run_get(dag.dag_id, dag_run_id)
+        snapshot = None
+        if row is not None:
+            snapshot = await self._store.run_load_one(self._scheduler.lease, row.run_id)
+        if snapshot is None:
+            raise NotFoundError(f"DAG {dag.dag_id!r} has no run {dag_run_id!r}")
+        return self._scheduler.bring_back(snapshot)
+
+
+def _nodes(graph: Graph, task_ids: Sequence[str], *, downstream: bool) -> tuple[int, ...]:
+    unknown = [task_id for task_id in task_ids if task_id not in graph.index]
+    if unknown:
+        raise NotFoundError(f"DAG {graph.spec.dag_id!r} has no task {unknown[0]!r}")
+    chosen = {graph.index[task_id] for task_id in task_ids} or set(range(len(graph)))
+    if downstream:
+        chosen |= graph.descendants(chosen)
+    return tuple(sorted(chosen))
+
+
+def _answer(turn: Turn, mail_id: int | None, reply: bytes) -> None:
+    if mail_id is not None:
+        turn.mail.append(MailDone(mail_id, reply))
+
+
+def _ok(**facts: object) -> bytes:
+    return orjson.dumps({"ok": facts})
