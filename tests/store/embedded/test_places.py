@@ -6,6 +6,7 @@ import asyncio
 import importlib.util
 import json
 import os
+import pwd
 import shutil
 import subprocess
 import sys
@@ -143,7 +144,8 @@ def _reads_python(account: places.Account) -> bool:
 @pytest.mark.root
 @pytest.mark.skipif(not AS_ROOT, reason="root becomes an ordinary user")
 async def test_an_ordinary_user_runs_the_server_as_itself(home: Path) -> None:
-    account = places.Account(uid=54321, gid=54321, switch=True)
+    entry = pwd.getpwnam("daemon")  # any user that is neither root nor the one that root drops to
+    account = places.Account(uid=entry.pw_uid, gid=entry.pw_gid, switch=True)
     if not await asyncio.to_thread(_reads_python, account):
         pytest.skip("this Python or this checkout cannot be read by an ordinary user")
     home.parent.chmod(0o777)

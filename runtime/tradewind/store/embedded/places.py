@@ -241,8 +241,9 @@ def need_walkable(places: Places, binaries: Binaries) -> None:
     """Raise where these programs cannot start in a folder that their user cannot walk down to."""
     if not places.reachable and binaries.major < _FIRST_TO_STAY_IN_CWD:
         raise EmbeddedError(
-            f"{binaries} cannot run as user {places.account.uid} in {places.root}, which that user cannot reach. Choose a "
-            f"home whose parent folders may be entered by everybody, or use PostgreSQL {_FIRST_TO_STAY_IN_CWD} or newer."
+            f"{binaries} cannot run as user {places.account.uid} in {places.root}, which that user cannot reach. "
+            "Choose a home whose parent folders may be entered by everybody, or use PostgreSQL "
+            f"{_FIRST_TO_STAY_IN_CWD} or newer."
         )
 
 
