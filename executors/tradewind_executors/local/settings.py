@@ -1,0 +1,56 @@
+"""Settings of the local executor."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+from tradewind.model.errors import ConfigError
+from tradewind.model.specs import Json
+
+
+@dataclass(frozen=True, slots=True)
+class LocalSettings:
+    """The executor's section of the configuration. Durations are seconds."""
+
+    parallelism: int = 16
+    """How many attempts run at once."""
+    zygotes_max: int = 4
+    """How many DAG files stay loaded while nothing of them runs."""
+    zygote_idle: float = 60.0
+    """After this long without an attempt a zygote goes."""
+    timeout_margin: float = 5.0
+    """How long after its `execution_timeout` a task that does not stop by itself is killed."""
+    import_deaths_max: int = 5
+    """So many deaths in a row while importing a file are an import error."""
+    log_level: str = "INFO"
+
+    @staticmethod
+    def of(section: Mapping[str, Json]) -> LocalSettings:
+        """Reads the section; names of others are ignored. Raises ConfigError for values that cannot be."""
+        values: dict[str, Json] = {}
+        for field in fields(LocalSettings):
+            if field.name not in section:
+                continue
+            given = section[field.name]
+            values[field.name] = str(given).upper() if field.name == "log_level" else _number(field.name, given)
+        return LocalSettings(**values)
+
+
+def _number(name: str, given: Json) -> float | int:
+    whole = name in ("parallelism", "zygotes_max", "import_deaths_max")
+    try:
+        value = int(given) if whole else float(given)
+    except (TypeError, ValueError):
+        value = -1
+    if value < 0 or (whole and value < 1):
+        raise ConfigError(f"executors.local.{name}: a number above 0 is needed, not {given!r}")
+    return value
+
+
+def worker_environment() -> dict[str, str]:
+    """What a zygote inherits: everything, and the way to our own modules where that is not installed."""
+    environment = dict(os.environ)
+    environment.setdefault("PYTHONUNBUFFERED", "1")
+    return environment

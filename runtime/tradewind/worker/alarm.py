@@ -1,0 +1,31 @@
+"""A time limit for sync code: an exception raised in the main thread by a timer signal."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from types import FrameType
+
+from tradewind.model.errors import TaskTimeout
+
+
+@contextmanager
+def deadline(seconds: float | None) -> Generator[None]:
+    """Raises TaskTimeout in the block after `seconds`; None, or a thread that gets no signals: no limit."""
+    if seconds is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ring(signum: int, frame: FrameType | None) -> None:
+        raise TaskTimeout(f"execution_timeout of {seconds:g} s has passed")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    # Rings again each second: code that swallows the first is asked until it ends.
+    signal.setitimer(signal.ITIMER_REAL, max(seconds, 1e-6), 1.0)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

@@ -1,0 +1,329 @@
+"""Carries out one attempt: `run_attempt` on a loop, `run_attempt_blocking` in a process or thread.
+
+Both never raise for anything that user code does, SystemExit and KeyboardInterrupt included: they
+return the `Outcome`. The order: render templates, fetch XComs that arguments refer to (data, never templates), on_execute,
+pre_execute, execute (under `execution_timeout`) or the sensor's pokes, post_execute; then
+callbacks for the end, whose own errors are logged and change nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor as Threads
+from contextvars import copy_context
+from time import sleep
+from typing import Any
+
+from tradewind.authoring.access import BlockingServices, CurrentAttempt, TaskServices, current_attempt
+from tradewind.authoring.dag import DAG
+from tradewind.model.attempts import Attempt
+from tradewind.model.errors import TaskTimeout
+from tradewind.model.outcomes import Outcome
+from tradewind.model.states import OutcomeKind
+from tradewind.worker import steps
+from tradewind.worker.alarm import deadline
+from tradewind.worker.blocking import AsyncInProcess, BlockingOnLoop
+from tradewind.worker.endings import AttemptCancelled, outcome_of_error
+from tradewind.worker.log import current_log
+from tradewind.worker.sensing import Sensing, satisfied
+from tradewind.worker.steps import Work
+
+
+async def run_attempt(
+    attempt: Attempt,
+    dag: DAG,
+    services: TaskServices,
+    *,
+    blocking: BlockingServices | None = None,
+    threads: Threads | None = None,
+) -> Outcome:
+    """Carries out an attempt on the running loop; sync code of it runs in `threads`.
+
+    Cancelling the calling task ends the attempt: `on_kill` is called and CancelledError raised.
+    """
+    face = blocking if blocking is not None else BlockingOnLoop(services, asyncio.get_running_loop())
+    current = CurrentAttempt(attempt, services, face)
+    token = current_attempt.set(current)
+    log = current_log.get()
+    work: Work | None = None
+    try:
+        steps.announce(attempt, log)
+        try:
+            work = steps.begin(current, dag, log)
+            if not work.traits.is_async:
+                return await _in_thread(work, threads)
+            outcome = steps.outcome_of_value(work, await _execute(work, services, threads))
+        except asyncio.CancelledError as error:
+            if _is_cancelled():
+                await _kill(work, threads)
+                raise
+            outcome = outcome_of_error(error)
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            outcome = outcome_of_error(error)
+            if outcome.kind is OutcomeKind.TIMED_OUT:
+                await _kill(work, threads)
+        if work is not None:
+            callbacks = steps.callbacks_for(work, outcome)
+            if callbacks:
+                await _call_all(work, callbacks, threads)
+        steps.conclude(attempt, outcome, log)
+        return outcome
+    finally:
+        current_attempt.reset(token)
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
+
+
+async def _execute(work: Work, services: TaskServices, threads: Threads | None) -> Any:
+    operator, traits = work.operator, work.traits
+    if traits.renders:
+        await _off_loop(threads, steps.render, work)
+    if traits.has_references:
+        refs = operator.xcom_refs()
+        run_id = work.attempt.run.run_id
+        found = await asyncio.gather(*(services.xcom_get(run_id, ref.operator.task_id, ref.key) for ref in refs))
+        steps.fill_in(work, zip(refs, found, strict=True))
+    if operator.on_execute_callback:
+        await _call_all(work, steps.callbacks_named(operator, "on_execute"), threads)
+    if traits.pre_execute:
+        await _maybe_async(threads, operator.pre_execute, work.context)
+    timeout = work.attempt.task.execution_timeout
+    if timeout is None:
+        value = await _body(work)
+    else:
+        try:
+            async with asyncio.timeout(timeout) as scope:
+                value = await _body(work)
+        except TimeoutError as error:
+            if scope.expired():
+                raise TaskTimeout(f"execution_timeout of {timeout:g} s has passed") from error
+            raise
+    if traits.post_execute:
+        await _maybe_async(threads, operator.post_execute, work.context, value)
+    return value
+
+
+async def _body(work: Work) -> Any:
+    if work.traits.outcome_kind == "sensor":
+        return await _sense(work)
+    result = work.operator.execute(work.context)
+    return await result if inspect.isawaitable(result) else result
+
+
+async def _sense(work: Work) -> Any:
+    sensing = Sensing.of(work)
+    while True:
+        sensing.check()
+        try:
+            answer: Any = sensing.sensor.poke(work.context)
+            done, value = satisfied(await answer if inspect.isawaitable(answer) else answer)
+            if done:
+                return value
+        except Exception as error:
+            sensing.failed(error)
+        await asyncio.sleep(sensing.pause())
+
+
+async def _off_loop(threads: Threads | None, call: Callable[..., Any], *args: Any) -> Any:
+    """Runs sync user code in a thread that knows the attempt."""
+    return await asyncio.get_running_loop().run_in_executor(threads, copy_context().run, call, *args)
+
+
+async def _maybe_async(threads: Threads | None, call: Callable[..., Any], *args: Any) -> Any:
+    if inspect.iscoroutinefunction(call):
+        return await call(*args)
+    result = await _off_loop(threads, call, *args)
+    return await result if inspect.isawaitable(result) else result
+
+
+async def _call_all(work: Work, callbacks: Sequence[Callable[[Any], object]], threads: Threads | None) -> None:
+    for callback in callbacks:
+        try:
+            await _maybe_async(threads, callback, work.context)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            _report_callback(work, callback, error)
+
+
+def _report_callback(work: Work, callback: Callable[[Any], object], error: BaseException) -> None:
+    info = outcome_of_error(error).error
+    name = getattr(callback, "__qualname__", repr(callback))
+    work.say(f"Callback {name} failed\n{info.traceback if info is not None else error}", level="ERROR")
+
+
+async def _kill(work: Work | None, threads: Threads | None) -> None:
+    """The operator's own clean-up; bounded, so that a cancelled attempt does end."""
+    if work is None:
+        return
+    try:
+        async with asyncio.timeout(5):
+            await _maybe_async(threads, work.operator.on_kill)
+    except BaseException as error:
+        work.say(f"on_kill failed: {type(error).__name__}: {error}", level="ERROR")
+
+
+async def _in_thread(work: Work, threads: Threads | None) -> Outcome:
+    """A sync task on a loop: all of it in one thread. What cannot be interrupted there is left behind."""
+    stop = threading.Event()
+    running = asyncio.get_running_loop().run_in_executor(threads, copy_context().run, _run_work, work, stop)
+    timeout = work.attempt.task.execution_timeout
+    try:
+        async with asyncio.timeout(timeout) as scope:
+            return await asyncio.shield(running)
+    except TimeoutError:
+        if not scope.expired():
+            raise
+        stop.set()
+        outcome = Outcome(
+            OutcomeKind.TIMED_OUT,
+            reason=f"execution_timeout of {timeout:g} s has passed; the thread cannot be stopped and is left behind",
+        )
+        await _kill(work, threads)
+        await _call_all(work, steps.callbacks_for(work, outcome), threads)
+        steps.conclude(work.attempt, outcome, work.log)
+        return outcome
+    except asyncio.CancelledError:
+        stop.set()
+        await _kill(work, threads)
+        raise
+
+
+# ------------------------------------------------------------------------------- blocking
+
+
+def run_attempt_blocking(
+    attempt: Attempt, dag: DAG, blocking: BlockingServices, *, services: TaskServices | None = None
+) -> Outcome:
+    """Carries out an attempt in this thread. In a main thread `execution_timeout` interrupts the code.
+
+    An async task gets a loop of its own, and `services` as its face of the system.
+    """
+    current = CurrentAttempt(attempt, services if services is not None else AsyncInProcess(blocking), blocking)
+    log = current_log.get()
+    token = current_attempt.set(current)
+    try:
+        try:
+            work = steps.begin(current, dag, log)
+        except Exception as error:
+            steps.announce(attempt, log)
+            outcome = outcome_of_error(error)
+            steps.conclude(attempt, outcome, log)
+            return outcome
+        if work.traits.is_async:
+            return asyncio.run(_on_own_loop(attempt, dag, current))
+        steps.announce(attempt, log)
+        return _run_work(work, None)
+    finally:
+        current_attempt.reset(token)
+
+
+async def _on_own_loop(attempt: Attempt, dag: DAG, current: CurrentAttempt) -> Outcome:
+    """An async task in a process: its sync calls (templates, callbacks) may block the way sync tasks do."""
+    return await run_attempt(attempt, dag, current.services, blocking=current.blocking)
+
+
+def _run_work(work: Work, stop: threading.Event | None) -> Outcome:
+    """All of a sync attempt from its inputs to its last log line."""
+    attempt = work.attempt
+    try:
+        outcome = steps.outcome_of_value(work, _execute_blocking(work, stop))
+    except BaseException as error:
+        outcome = outcome_of_error(error)
+        if outcome.kind in (OutcomeKind.CANCELLED, OutcomeKind.TIMED_OUT) and stop is None:
+            _kill_blocking(work)
+    if stop is not None and stop.is_set():
+        return outcome
+    for callback in steps.callbacks_for(work, outcome):
+        _call_blocking(work, callback)
+    steps.conclude(attempt, outcome, work.log)
+    return outcome
+
+
+def _execute_blocking(work: Work, stop: threading.Event | None) -> Any:
+    operator, traits = work.operator, work.traits
+    current = current_attempt.get()
+    if traits.renders:
+        steps.render(work)
+    if traits.has_references:
+        run_id, get = work.attempt.run.run_id, current.blocking.xcom_get
+        refs = operator.xcom_refs()
+        steps.fill_in(work, ((ref, get(run_id, ref.operator.task_id, ref.key)) for ref in refs))
+    for callback in steps.callbacks_named(operator, "on_execute"):
+        _call_blocking(work, callback)
+    with deadline(None if stop is not None else work.attempt.task.execution_timeout):
+        if traits.pre_execute:
+            operator.pre_execute(work.context)
+        if traits.outcome_kind == "sensor":
+            value = _sense_blocking(work, stop)
+        else:
+            value = _awaited(operator.execute(work.context))
+        if traits.post_execute:
+            operator.post_execute(work.context, value)
+    return value
+
+
+def _awaited(value: Any) -> Any:
+    """A sync task that hands out a coroutine means its result."""
+    return asyncio.run(_await(value)) if inspect.iscoroutine(value) else value
+
+
+async def _await(value: Any) -> Any:
+    return await value
+
+
+def _sense_blocking(work: Work, stop: threading.Event | None) -> Any:
+    sensing = Sensing.of(work)
+    while True:
+        sensing.check()
+        try:
+            done, value = satisfied(_awaited(sensing.sensor.poke(work.context)))
+            if done:
+                return value
+        except Exception as error:
+            sensing.failed(error)
+        pause = sensing.pause()
+        if stop is None:
+            sleep(pause)
+        elif stop.wait(pause):
+            raise AttemptCancelled
+
+
+def _call_blocking(work: Work, callback: Callable[[Any], object]) -> None:
+    try:
+        _awaited(callback(work.context))
+    except AttemptCancelled:
+        raise
+    except BaseException as error:
+        _report_callback(work, callback, error)
+
+
+def _kill_blocking(work: Work) -> None:
+    try:
+        work.operator.on_kill()
+    except BaseException as error:
+        work.say(f"on_kill failed: {type(error).__name__}: {error}", level="ERROR")
+
+
+def put_context_in_environment(attempt: Attempt, owner: str) -> None:
+    """Names of DAG, task and run as AIRFLOW_CTX_* and TRADEWIND_CTX_*, for this process and what it starts."""
+    facts = {
+        "DAG_OWNER": owner,
+        "DAG_ID": attempt.run.dag_id,
+        "TASK_ID": attempt.key.task_id,
+        "EXECUTION_DATE": attempt.run.logical_date.isoformat(),
+        "DAG_RUN_ID": attempt.run.dag_run_id,
+        "TRY_NUMBER": str(attempt.key.try_number),
+    }
+    for name, value in facts.items():
+        if "\0" not in value:
+            os.environ[f"AIRFLOW_CTX_{name}"] = os.environ[f"TRADEWIND_CTX_{name}"] = value

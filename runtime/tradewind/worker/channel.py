@@ -1,0 +1,288 @@
+"""What an attempt and its executor say to each other, over whatever carries frames.
+
+The executor speaks first::
+
+    attempt   {attempt, log_root, settings}      what to do
+
+The attempt answers with any of these; each carries the attempt's id::
+
+    began     {attempt, pid, hostname}           its body is about to run
+    heartbeat {attempt}                          still there
+    call      {attempt, name, args}              a question, answered by `reply` or `refused`
+    finished  {attempt, outcome, started_at, ended_at}   answered by `ack` {accepted}, after the commit
+
+`reply {value}` and `refused {error, message}` repeat the sequence of their `call`. The same
+`finished` again is acknowledged again.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from socket import socket
+from typing import Any, Final, cast
+
+import orjson
+
+from tradewind.authoring.access import TaskServices
+from tradewind.model import errors
+from tradewind.model.attempts import Attempt, AttemptKey
+from tradewind.model.errors import NotFoundError, TradewindError
+from tradewind.model.keys import UNMAPPED, AttemptId, RunId
+from tradewind.model.outcomes import EncodedValue, Finished, Outcome
+from tradewind.model.rows import InstanceRow, RunRow
+from tradewind.model.specs import Json
+from tradewind.model.states import RunState
+from tradewind.worker import codec
+from tradewind.worker.frames import Frame, FrameReader, ProtocolError, pack
+
+_CHUNK: Final = 1 << 16
+
+
+class ChannelClosed(TradewindError):
+    """The other side of the attempt's channel is gone: the runtime has ended."""
+
+
+class ChannelClient:
+    """The attempt's side for sync code: `BlockingServices` over a socket. Calls from several threads take turns."""
+
+    def __init__(self, sock: socket) -> None:
+        self._sock = sock
+        self._reader = FrameReader()
+        self._frames: list[Frame] = []
+        self._sequence = 0
+        self._lock = threading.Lock()
+        self._attempt: AttemptId = AttemptId(b"")
+
+    # -- the life of the attempt
+
+    def receive_attempt(self) -> tuple[Attempt, str, dict[str, Any]]:
+        """Waits for the order: the attempt, the log root, and settings for workers. Raises ChannelClosed."""
+        frame = self._receive()
+        if frame.kind != "attempt":
+            raise ProtocolError(f"the first frame must say `attempt`, not {frame.kind!r}")
+        attempt = codec.attempt_of(frame.body["attempt"])
+        self._attempt = attempt.key.attempt
+        return attempt, frame.body["log_root"], frame.body["settings"]
+
+    def began(self, pid: int, hostname: str) -> None:
+        """Says that the body is about to run."""
+        with self._lock:
+            self._send("began", {"pid": pid, "hostname": hostname})
+
+    def heartbeat(self) -> None:
+        """Says that the attempt is still there."""
+        with self._lock:
+            self._send("heartbeat", {})
+
+    def finished(self, outcome: Outcome, started_at: datetime, ended_at: datetime) -> None:
+        """Reports the end; does not wait for the acknowledgement."""
+        with self._lock:
+            body = {"outcome": codec.plain_outcome(outcome), "started_at": started_at, "ended_at": ended_at}
+            self._send("finished", body)
+
+    def acknowledged(self) -> bool:
+        """Waits until the end is committed; False: another end was recorded before. Raises ChannelClosed."""
+        with self._lock:
+            while True:
+                frame = self._receive()
+                if frame.kind == "ack":
+                    return bool(frame.body["accepted"])
+
+    # -- BlockingServices
+
+    def xcom_get(self, run_id: RunId, task_id: str, key: str, map_index: int = UNMAPPED) -> EncodedValue | None:
+        """See BlockingServices."""
+        return codec.value_of(self._call("xcom_get", [run_id, task_id, key, map_index]))
+
+    def xcom_put(self, attempt: AttemptKey, key: str, value: EncodedValue) -> None:
+        """See BlockingServices."""
+        self._call("xcom_put", [codec.plain_key(attempt), key, codec.plain_value(value)])
+
+    def variable_get(self, key: str) -> str | None:
+        """See BlockingServices."""
+        return cast("str | None", self._call("variable_get", [key]))
+
+    def variable_set(self, key: str, value: str | None) -> None:
+        """See BlockingServices."""
+        self._call("variable_set", [key, value])
+
+    def connection_get(self, conn_id: str) -> str | None:
+        """See BlockingServices."""
+        return cast("str | None", self._call("connection_get", [conn_id]))
+
+    def run_find(self, dag_id: str, dag_run_id: str) -> RunRow | None:
+        """See BlockingServices."""
+        return codec.run_of(self._call("run_find", [dag_id, dag_run_id]))
+
+    def run_before(self, dag_id: str, logical_date: datetime, state: RunState | None = None) -> RunRow | None:
+        """See BlockingServices."""
+        return codec.run_of(self._call("run_before", [dag_id, logical_date, state]))
+
+    def task_success_before(
+        self, dag_id: str, task_id: str, logical_date: datetime
+    ) -> tuple[RunRow, InstanceRow] | None:
+        """See BlockingServices."""
+        plain = self._call("task_success_before", [dag_id, task_id, logical_date])
+        run = codec.run_of(plain[0]) if plain is not None else None
+        return None if run is None else (run, codec.instance_of(plain[1]))
+
+    def instance_list(self, run_id: RunId) -> list[InstanceRow]:
+        """See BlockingServices."""
+        return [codec.instance_of(row) for row in self._call("instance_list", [run_id])]
+
+    def run_trigger(
+        self,
+        dag_id: str,
+        conf: Mapping[str, Json] | None,
+        *,
+        dag_run_id: str | None,
+        logical_date: datetime | None,
+    ) -> RunRow:
+        """See BlockingServices."""
+        body = None if conf is None else orjson.dumps(dict(conf))
+        run = codec.run_of(self._call("run_trigger", [dag_id, body, dag_run_id, logical_date]))
+        if run is None:
+            raise NotFoundError(f"no run of DAG {dag_id!r} was made")
+        return run
+
+    # -- frames
+
+    def _call(self, name: str, args: list[Any]) -> Any:
+        with self._lock:
+            sequence = self._send("call", {"name": name, "args": args})
+            while True:
+                frame = self._receive()
+                if frame.sequence == sequence and frame.kind == "reply":
+                    return frame.body["value"]
+                if frame.sequence == sequence and frame.kind == "refused":
+                    raise refusal(frame.body["error"], frame.body["message"])
+
+    def _send(self, kind: str, body: dict[str, Any]) -> int:
+        self._sequence += 1
+        body["attempt"] = self._attempt
+        data = pack(Frame(kind, self._sequence, body))
+        try:
+            self._sock.sendall(data)
+        except OSError as error:
+            raise ChannelClosed from error
+        return self._sequence
+
+    def _receive(self) -> Frame:
+        while not self._frames:
+            try:
+                data = self._sock.recv(_CHUNK)
+            except OSError as error:
+                raise ChannelClosed from error
+            if not data:
+                raise ChannelClosed
+            self._frames = self._reader.feed(data)
+        return self._frames.pop(0)
+
+
+def refusal(name: str, message: str) -> Exception:
+    """The error that the runtime raised, as the attempt's side raises it again."""
+    kind = getattr(errors, name, None)
+    if isinstance(kind, type) and issubclass(kind, TradewindError) and kind.__init__ is TradewindError.__init__:
+        return kind(message)
+    return TradewindError(f"{name}: {message}")
+
+
+# --------------------------------------------------------------------------- the executor's side
+
+
+def attempt_frame(attempt: Attempt, log_root: str, settings: Mapping[str, Json]) -> bytes:
+    """The order that opens a channel."""
+    body = {"attempt": codec.plain_attempt(attempt), "log_root": log_root, "settings": dict(settings)}
+    return pack(Frame("attempt", 0, body))
+
+
+def ack_frame(sequence: int, *, accepted: bool) -> bytes:
+    """Says that an end was committed, or refused because another was."""
+    return pack(Frame("ack", sequence, {"accepted": accepted}))
+
+
+def finished_of(body: Mapping[str, Any]) -> Finished:
+    """The end that a `finished` frame reports."""
+    started = datetime.fromisoformat(body["started_at"])
+    ended = datetime.fromisoformat(body["ended_at"])
+    return Finished(AttemptId(body["attempt"]), codec.outcome_of(body["outcome"]), started, ended)
+
+
+async def answer(frame: Frame, services: TaskServices) -> bytes:
+    """Carries out a `call` and packs the answer. Never raises: what goes wrong is the answer."""
+    try:
+        call = _CALLS.get(frame.body["name"])
+        if call is None:
+            raise ProtocolError(f"nothing is called {frame.body['name']!r}")
+        value = await call(services, frame.body["args"])
+        return pack(Frame("reply", frame.sequence, {"value": value}))
+    except Exception as error:
+        return pack(Frame("refused", frame.sequence, {"error": type(error).__name__, "message": str(error)}))
+
+
+async def _xcom_get(services: TaskServices, args: list[Any]) -> Any:
+    return codec.plain_value(await services.xcom_get(*args))
+
+
+async def _xcom_put(services: TaskServices, args: list[Any]) -> None:
+    key, name, value = args
+    await services.xcom_put(codec.key_of(key), name, EncodedValue(*value))
+
+
+async def _variable_get(services: TaskServices, args: list[Any]) -> Any:
+    return await services.variable_get(*args)
+
+
+async def _variable_set(services: TaskServices, args: list[Any]) -> None:
+    await services.variable_set(*args)
+
+
+async def _connection_get(services: TaskServices, args: list[Any]) -> Any:
+    return await services.connection_get(*args)
+
+
+async def _run_find(services: TaskServices, args: list[Any]) -> Any:
+    return codec.plain_run(await services.run_find(*args))
+
+
+async def _run_before(services: TaskServices, args: list[Any]) -> Any:
+    dag_id, logical_date, state = args
+    at = datetime.fromisoformat(logical_date)
+    return codec.plain_run(await services.run_before(dag_id, at, None if state is None else RunState(state)))
+
+
+async def _task_success_before(services: TaskServices, args: list[Any]) -> Any:
+    dag_id, task_id, logical_date = args
+    found = await services.task_success_before(dag_id, task_id, datetime.fromisoformat(logical_date))
+    return None if found is None else [codec.plain_run(found[0]), codec.plain_instance(found[1])]
+
+
+async def _instance_list(services: TaskServices, args: list[Any]) -> Any:
+    return [codec.plain_instance(row) for row in await services.instance_list(*args)]
+
+
+async def _run_trigger(services: TaskServices, args: list[Any]) -> Any:
+    dag_id, conf, dag_run_id, logical_date = args
+    run = await services.run_trigger(
+        dag_id,
+        None if conf is None else orjson.loads(conf),
+        dag_run_id=dag_run_id,
+        logical_date=None if logical_date is None else datetime.fromisoformat(logical_date),
+    )
+    return codec.plain_run(run)
+
+
+_CALLS: Final[dict[str, Callable[[TaskServices, list[Any]], Awaitable[Any]]]] = {
+    "xcom_get": _xcom_get,
+    "xcom_put": _xcom_put,
+    "variable_get": _variable_get,
+    "variable_set": _variable_set,
+    "connection_get": _connection_get,
+    "run_find": _run_find,
+    "run_before": _run_before,
+    "task_success_before": _task_success_before,
+    "instance_list": _instance_list,
+    "run_trigger": _run_trigger,
+}

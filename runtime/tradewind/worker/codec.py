@@ -1,0 +1,166 @@
+"""The values of the attempt protocol as plain JSON (with bytes, see `frames`), and back."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import datetime
+from typing import Any, TypeVar, cast
+
+from tradewind.model.attempts import Attempt, AttemptKey, RunFacts
+from tradewind.model.keys import AttemptId, RunId
+from tradewind.model.outcomes import EncodedValue, ErrorInfo, ExitInfo, Outcome, XComPut
+from tradewind.model.rows import InstanceRow, RunRow
+from tradewind.model.specs import DagSource, TaskSpec
+from tradewind.model.states import OutcomeKind, RunState, RunType, TaskState, TriggerRule
+
+T = TypeVar("T")
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+
+
+def _instant(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
+
+
+def _instant_in(data: dict[str, Any], *names: str) -> None:
+    for name in names:
+        data[name] = _instant(data.get(name))
+
+
+def plain_value(value: EncodedValue | None) -> Any:
+    """[codec, bytes], or None."""
+    return None if value is None else [value.codec, value.data]
+
+
+def value_of(plain: Any) -> EncodedValue | None:
+    """Undoes `plain_value`."""
+    return None if plain is None else EncodedValue(plain[0], plain[1])
+
+
+def plain_key(key: AttemptKey) -> Any:
+    """The key as a list."""
+    return [key.attempt, key.run_id, key.task_id, key.map_index, key.try_number]
+
+
+def key_of(plain: Any) -> AttemptKey:
+    """Undoes `plain_key`."""
+    attempt, run_id, task_id, map_index, try_number = plain
+    return AttemptKey(AttemptId(attempt), RunId(run_id), task_id, map_index, try_number)
+
+
+def plain_attempt(attempt: Attempt) -> Any:
+    """An attempt with all facts of its run."""
+    run = _fields(attempt.run)
+    run["conf"] = plain_value(attempt.run.conf)
+    run["source"] = _fields(attempt.run.source)
+    task: dict[str, Any] = {}
+    for field in dataclasses.fields(attempt.task):
+        value = getattr(attempt.task, field.name)
+        if field.name != "extra" and not _is_default(field, value):  # extra is the views' own, and any JSON
+            task[field.name] = value
+    return {
+        "key": plain_key(attempt.key),
+        "task": task,
+        "run": run,
+        "max_tries": attempt.max_tries,
+        "first_started_at": attempt.first_started_at,
+    }
+
+
+def _is_default(field: dataclasses.Field[Any], value: Any) -> bool:
+    if field.default is not dataclasses.MISSING:
+        return bool(field.default == value)
+    return field.default_factory is not dataclasses.MISSING and bool(field.default_factory() == value)
+
+
+def _known(kind: type[T], data: dict[str, Any]) -> dict[str, Any]:
+    """Only the fields that this release knows: the next one may have more."""
+    names = {f.name for f in dataclasses.fields(cast("Any", kind))}
+    return {k: v for k, v in data.items() if k in names}
+
+
+def attempt_of(plain: Any) -> Attempt:
+    """Undoes `plain_attempt`."""
+    run = _known(RunFacts, plain["run"])
+    run["conf"] = value_of(run["conf"])
+    run["source"] = DagSource(**_known(DagSource, run["source"]))
+    run["run_type"] = RunType(run["run_type"])
+    _instant_in(run, "logical_date", "interval_start", "interval_end", "run_after", "queued_at", "started_at")
+    task = _known(TaskSpec, plain["task"])
+    for name in ("upstream", "template_fields", "callbacks"):
+        if name in task:
+            task[name] = tuple(task[name])
+    if "trigger_rule" in task:
+        task["trigger_rule"] = TriggerRule(task["trigger_rule"])
+    _instant_in(task, "start_date", "end_date")
+    began = datetime.fromisoformat(plain["first_started_at"])
+    return Attempt(key_of(plain["key"]), TaskSpec(**task), RunFacts(**run), plain["max_tries"], began)
+
+
+def plain_outcome(outcome: Outcome) -> dict[str, Any]:
+    """An outcome, without what holds its default."""
+    default = Outcome(outcome.kind)
+    plain: dict[str, Any] = {"kind": outcome.kind.value}
+    for name, value, usual in zip(outcome._fields[1:], outcome[1:], default[1:], strict=True):
+        if value != usual:
+            plain[name] = value
+    if outcome.xcoms:
+        plain["xcoms"] = [[x.key, plain_value(x.value)] for x in outcome.xcoms]
+    if outcome.error is not None:
+        plain["error"] = list(outcome.error)
+    if outcome.exit is not None:
+        plain["exit"] = outcome.exit._asdict()
+    return plain
+
+
+def outcome_of(plain: dict[str, Any]) -> Outcome:
+    """Undoes `plain_outcome`."""
+    data = {k: v for k, v in plain.items() if k in Outcome._fields}
+    data["kind"] = OutcomeKind(data["kind"])
+    data["xcoms"] = tuple(XComPut(key, EncodedValue(*value)) for key, value in data.get("xcoms", ()))
+    if data.get("branch") is not None:
+        data["branch"] = tuple(data["branch"])
+    if data.get("error") is not None:
+        data["error"] = ErrorInfo(*data["error"])
+    if data.get("exit") is not None:
+        data["exit"] = ExitInfo(**data["exit"])
+    data["reschedule_at"] = _instant(data.get("reschedule_at"))
+    return Outcome(**data)
+
+
+def plain_run(run: RunRow | None) -> Any:
+    """A run's row."""
+    if run is None:
+        return None
+    plain = _fields(run)
+    plain["conf"] = plain_value(run.conf)
+    return plain
+
+
+def run_of(plain: Any) -> RunRow | None:
+    """Undoes `plain_run`."""
+    if plain is None:
+        return None
+    data = _known(RunRow, plain)
+    data["conf"] = value_of(data["conf"])
+    data["run_type"] = RunType(data["run_type"])
+    data["state"] = RunState(data["state"])
+    _instant_in(
+        data, "logical_date", "interval_start", "interval_end", "queued_at", "run_after", "started_at", "ended_at"
+    )
+    return RunRow(**data)
+
+
+def plain_instance(row: InstanceRow) -> Any:
+    """A task instance's row."""
+    return _fields(row)
+
+
+def instance_of(plain: Any) -> InstanceRow:
+    """Undoes `plain_instance`."""
+    data = _known(InstanceRow, plain)
+    data["state"] = TaskState(data["state"])
+    _instant_in(data, "queued_at", "started_at", "ended_at", "due_at")
+    return InstanceRow(**data)

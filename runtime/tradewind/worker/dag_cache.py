@@ -1,0 +1,61 @@
+"""DAG objects for attempts that run in the runtime's own process: imported once a version, in a thread."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+
+from tradewind.authoring.dag import DAG
+from tradewind.bundles.loader import load_file
+from tradewind.model.attempts import RunFacts
+from tradewind.worker.dag_missing import bundle_root, missing_dag
+
+_KEPT = 64
+
+
+class DagCache:
+    """Least recently used DAGs by (version, id); one import at a time for each.
+
+    DAGs handed over by embedding code (`register`) are found by id, whatever their version.
+    """
+
+    def __init__(self, kept: int = _KEPT) -> None:
+        self._kept = kept
+        self._registered: dict[str, DAG] = {}
+        self._loaded: OrderedDict[tuple[str, str], DAG] = OrderedDict()
+        self._loading: dict[tuple[str, str], asyncio.Task[DAG]] = {}
+
+    def register(self, dag: DAG) -> None:
+        """A DAG that needs no import."""
+        self._registered[dag.dag_id] = dag
+
+    def get(self, run: RunFacts) -> DAG | None:
+        """The DAG, if it is here."""
+        dag = self._registered.get(run.dag_id)
+        if dag is not None:
+            return dag
+        key = (run.version_hash, run.dag_id)
+        dag = self._loaded.get(key)
+        if dag is not None:
+            self._loaded.move_to_end(key)
+        return dag
+
+    async def load(self, run: RunFacts) -> DAG:
+        """Imports the file in a thread. Raises DagFileError (with its traceback), NotFoundError."""
+        key = (run.version_hash, run.dag_id)
+        task = self._loading.get(key)
+        if task is None:
+            task = self._loading[key] = asyncio.get_running_loop().create_task(self._import(run))
+            task.add_done_callback(lambda _: self._loading.pop(key, None))
+        return await asyncio.shield(task)
+
+    async def _import(self, run: RunFacts) -> DAG:
+        source = run.source
+        loaded = await asyncio.to_thread(load_file, source.fileloc, root=bundle_root(source), private_helpers=True)
+        dag = loaded.dags.get(run.dag_id)
+        if dag is None:
+            raise missing_dag(run.dag_id, source)
+        self._loaded[run.version_hash, run.dag_id] = dag
+        while len(self._loaded) > self._kept:
+            self._loaded.popitem(last=False)
+        return dag

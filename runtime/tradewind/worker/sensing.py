@@ -1,0 +1,96 @@
+"""How a sensor's pokes become one attempt: the pace, the time limit, and what a poke's answer means."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from random import random
+from time import monotonic
+from typing import Any, cast
+
+from tradewind.authoring.sensor import TIMED_OUT, BaseSensorOperator, PokeReturnValue
+from tradewind.model.errors import FailWithoutRetry, RescheduleTask, SkipTask, TaskSignal, TaskTimeout
+from tradewind.worker.endings import SensorTimeout
+from tradewind.worker.steps import Work
+
+
+@dataclass(slots=True)
+class Sensing:
+    """The state of one attempt of a sensor.
+
+    `before` is how many seconds ago the try's first slice began when this attempt did: a
+    rescheduled sensor goes on counting.
+    """
+
+    sensor: BaseSensorOperator
+    before: float
+    began: float
+    pokes: int = 0
+
+    @staticmethod
+    def of(work: Work) -> Sensing:
+        """For the attempt that begins now."""
+        since = (datetime.now(UTC) - work.attempt.first_started_at).total_seconds()
+        return Sensing(cast("BaseSensorOperator", work.operator), max(since, 0.0), monotonic())
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the try's first slice began."""
+        return self.before + monotonic() - self.began
+
+    def check(self) -> None:
+        """Before each poke. Raises SensorTimeout (or SkipTask with soft_fail) once the time is out.
+
+        The first poke of a try is always made: a later slice begins no sooner than an interval
+        after the first.
+        """
+        sensor = self.sensor
+        first = self.pokes == 0 and self.before < 0.9 * sensor.poke_interval
+        self.pokes += 1
+        if first or self.elapsed <= sensor.timeout:
+            return
+        if sensor.soft_fail or sensor.never_fail:
+            raise SkipTask(TIMED_OUT)
+        raise SensorTimeout(TIMED_OUT)
+
+    def pause(self) -> float:
+        """Seconds until the next poke of this attempt. Raises RescheduleTask in reschedule mode."""
+        sensor = self.sensor
+        pokes = self.pokes
+        if sensor.reschedule and sensor.exponential_backoff:
+            pokes = _pokes_in(self.elapsed, sensor.poke_interval)
+        delay = sensor.next_poke_delay(pokes, random())  # noqa: S311 - spreads load, guards nothing
+        if sensor.reschedule:
+            raise RescheduleTask(datetime.now(UTC) + timedelta(seconds=delay))
+        return delay
+
+    def failed(self, error: Exception) -> None:
+        """A poke raised. Returns where the sensor goes on all the same; else raises what it means."""
+        sensor = self.sensor
+        if isinstance(error, (SkipTask, RescheduleTask)) or (
+            isinstance(error, TaskTimeout) and not (sensor.soft_fail or sensor.never_fail)
+        ):
+            raise error
+        if sensor.never_fail or (sensor.soft_fail and isinstance(error, (FailWithoutRetry, TaskTimeout))):
+            raise SkipTask(f"the poke failed with {type(error).__name__}: {error}") from error
+        if sensor.silent_fail and not isinstance(error, TaskSignal):
+            logging.getLogger("tradewind.task").error("The poke failed; silent_fail is set", exc_info=error)
+            return
+        raise error
+
+
+def _pokes_in(elapsed: float, interval: float) -> int:
+    """How many doubling intervals fit into the time so far: a rescheduled sensor remembers only that."""
+    pokes, total = 1, max(interval, 1.0)
+    while total < elapsed and pokes < 40:
+        total += max(interval, 1.0) * 2.0**pokes
+        pokes += 1
+    return pokes
+
+
+def satisfied(answer: Any) -> tuple[bool, Any]:
+    """Whether a poke's answer ends the wait, and the value it leaves; of a plain answer the truth counts."""
+    if isinstance(answer, PokeReturnValue):
+        return answer.is_done, answer.xcom_value
+    return bool(answer), None

@@ -1,0 +1,34 @@
+"""An attempt in a new interpreter, for DAG files that do not survive a fork.
+
+``python -m tradewind.worker.spawned FD PARENT_PID FILE ROOT``
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+from typing import NoReturn
+
+from tradewind.authoring.dag import DAG
+from tradewind.bundles.loader import load_file
+from tradewind.model.attempts import Attempt
+from tradewind.worker.child import die_with_parent, run_child
+from tradewind.worker.dag_missing import missing_dag
+
+
+def main() -> NoReturn:
+    """Imports the file inside the attempt: what that prints is in the attempt's log."""
+    descriptor, parent, fileloc, root = sys.argv[1:5]
+    die_with_parent(int(parent))
+
+    def load(attempt: Attempt) -> DAG:
+        dag = load_file(fileloc, root=root or None).dags.get(attempt.run.dag_id)
+        if dag is None:
+            raise missing_dag(attempt.run.dag_id, attempt.run.source)
+        return dag
+
+    run_child(socket.socket(fileno=int(descriptor)), load, socket.gethostname())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,201 @@
+"""The steps of an attempt that are the same whether it waits on a loop or blocks a process.
+
+Each takes the one `Work` value, looks at it, and hands on. `attempt.py` strings them together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, cast
+from weakref import WeakKeyDictionary
+
+from tradewind.authoring.access import CurrentAttempt
+from tradewind.authoring.branching import branch_ids
+from tradewind.authoring.context import build_context
+from tradewind.authoring.dag import DAG
+from tradewind.authoring.operator import BaseOperator
+from tradewind.authoring.xcom import decode, puts_of
+from tradewind.authoring.xcom_arg import XComArg
+from tradewind.model.attempts import Attempt
+from tradewind.model.errors import NotFoundError
+from tradewind.model.outcomes import SUCCEEDED, EncodedValue, Outcome
+from tradewind.model.states import OutcomeKind
+from tradewind.worker.log import TASK_LOGGER, AttemptLog
+
+CALLBACK_OF_KIND = {
+    OutcomeKind.SUCCESS: "on_success",
+    OutcomeKind.SKIPPED: "on_skipped",
+}
+
+
+class Traits(NamedTuple):
+    """What has to be done for an operator, found once: a task that needs nothing pays nothing."""
+
+    is_async: bool
+    has_references: bool
+    renders: bool
+    pre_execute: bool
+    post_execute: bool
+    outcome_kind: str
+
+
+@dataclass(slots=True)
+class Work:
+    """One attempt in progress: what was given, and the operator and context made for it."""
+
+    attempt: Attempt
+    dag: DAG
+    operator: BaseOperator
+    traits: Traits
+    context: Any
+    log: AttemptLog | None
+
+    def say(self, message: str, *, level: str = "INFO", end: str | None = None) -> None:
+        """A line of the runtime's own in the attempt's log."""
+        say(self.log, message, level=level, end=end)
+
+
+def say(log: AttemptLog | None, message: str, *, level: str = "INFO", end: str | None = None) -> None:
+    """A line of the runtime's own; through `logging` where the attempt has no log of its own."""
+    if log is not None:
+        log.write(message, level=level, end=end)
+    else:
+        import logging
+
+        logging.getLogger(TASK_LOGGER).log(getattr(logging, level, logging.INFO), "%s", message)
+
+
+_traits: WeakKeyDictionary[BaseOperator, Traits] = WeakKeyDictionary()
+
+
+def traits_of(operator: BaseOperator) -> Traits:
+    """What this operator of a DAG file needs (kept as long as the operator is)."""
+    found = _traits.get(operator)
+    if found is None:
+        kind = type(operator)
+        found = _traits[operator] = Traits(
+            operator.is_async,
+            bool(operator.xcom_refs()),
+            _renders(operator),
+            _overrides(operator, kind, "pre_execute"),
+            _overrides(operator, kind, "post_execute"),
+            operator.outcome_kind,
+        )
+    return found
+
+
+def _renders(operator: BaseOperator) -> bool:
+    if not operator.template_fields:
+        return False
+    from tradewind.authoring.templating import needs_rendering  # Jinja is imported by DAG files that use it
+
+    return needs_rendering(operator)
+
+
+def _overrides(operator: BaseOperator, kind: type[BaseOperator], name: str) -> bool:
+    return name in vars(operator) or getattr(kind, name) is not getattr(BaseOperator, name)
+
+
+def begin(current: CurrentAttempt, dag: DAG, log: AttemptLog | None) -> Work:
+    """The operator's copy for this attempt, and its context. Raises NotFoundError."""
+    attempt = current.attempt
+    original = dag.task_dict.get(attempt.key.task_id)
+    if original is None:
+        raise NotFoundError(
+            f"DAG {dag.dag_id!r} in {attempt.run.source.fileloc} has no task {attempt.key.task_id!r} any more; "
+            "it was there when this run's version was made"
+        )
+    traits = traits_of(original)
+    operator = original.shallow_copy_for_run()
+    return Work(attempt, dag, operator, traits, build_context(current, dag, operator), log)
+
+
+def render(work: Work) -> None:
+    """Renders the operator's templates: user code, which may ask the system."""
+    from tradewind.authoring.templating import render as render_fields
+
+    render_fields(work.operator, work.context)
+
+
+def fill_in(work: Work, values: Iterable[tuple[XComArg, EncodedValue | None]]) -> None:
+    """Puts the fetched XComs in the place of their references; a value that was never pushed is None."""
+    work.operator.resolve_inputs({ref: None if value is None else decode(value) for ref, value in values})
+
+
+def outcome_of_value(work: Work, value: Any) -> Outcome:
+    """What a returned value means for this operator. Raises XComError, TaskFailed."""
+    kind = work.traits.outcome_kind
+    if kind == "value" and value is None:
+        return SUCCEEDED
+    xcoms = puts_of(work.operator, value)
+    if kind == "branch":
+        return Outcome(OutcomeKind.SUCCESS, xcoms, branch=_branch(work, value))
+    if kind == "short_circuit" and not value:
+        work.say("The condition is false: what follows is skipped")
+        follow = bool(getattr(work.operator, "ignore_downstream_trigger_rules", True))
+        return Outcome(OutcomeKind.SUCCESS, xcoms, short_circuit=True, ignore_downstream_trigger_rules=follow)
+    return Outcome(OutcomeKind.SUCCESS, xcoms)
+
+
+def _branch(work: Work, value: Any) -> tuple[str, ...]:
+    chosen = branch_ids(work.operator, value)
+    work.say(f"Following branch {', '.join(chosen) or '(none)'}")
+    return chosen
+
+
+def callbacks_for(work: Work, outcome: Outcome) -> Sequence[Callable[[Any], object]]:
+    """The task's callbacks for this end."""
+    name = CALLBACK_OF_KIND.get(outcome.kind)
+    if name is None and outcome.kind in (OutcomeKind.FAILED, OutcomeKind.TIMED_OUT):
+        again = work.attempt.key.try_number < work.attempt.max_tries
+        name = "on_retry" if again else "on_failure"
+    elif outcome.kind is OutcomeKind.FAILED_FOR_GOOD:
+        name = "on_failure"
+    return () if name is None else callbacks_named(work.operator, name)
+
+
+def callbacks_named(operator: BaseOperator, name: str) -> Sequence[Callable[[Any], object]]:
+    """`on_…_callback` of the operator as a list."""
+    value: Any = getattr(operator, f"{name}_callback", None)
+    if not value:
+        return ()
+    return cast("Sequence[Callable[[Any], object]]", value if isinstance(value, (list, tuple)) else (value,))
+
+
+_VERDICT = {
+    OutcomeKind.SUCCESS: ("INFO", "Marking task as SUCCESS."),
+    OutcomeKind.SKIPPED: ("INFO", "Marking task as SKIPPED."),
+    OutcomeKind.RESCHEDULED: ("INFO", "Rescheduling task, marking task as UP_FOR_RESCHEDULE."),
+    OutcomeKind.CANCELLED: ("WARNING", "The attempt was ended from outside."),
+    OutcomeKind.LOST: ("WARNING", "The attempt is lost."),
+}
+
+
+def verdict(work_attempt: Attempt, outcome: Outcome) -> tuple[str, str]:
+    """Level and text of the last line of an attempt's log."""
+    found = _VERDICT.get(outcome.kind)
+    if found is None:
+        again = outcome.kind is not OutcomeKind.FAILED_FOR_GOOD and work_attempt.key.try_number < work_attempt.max_tries
+        found = ("ERROR", "Marking task as UP_FOR_RETRY." if again else "Marking task as FAILED.")
+    level, text = found
+    if outcome.reschedule_at is not None:
+        text = f"{text} Next: {outcome.reschedule_at.isoformat()}"
+    if outcome.reason:
+        text = f"{text} {outcome.reason}"
+    return level, text
+
+
+def announce(attempt: Attempt, log: AttemptLog | None) -> None:
+    """The first line of an attempt's log."""
+    say(log, f"Starting attempt {attempt.key.try_number} of {attempt.max_tries}")
+
+
+def conclude(attempt: Attempt, outcome: Outcome, log: AttemptLog | None) -> None:
+    """The last lines: the traceback where there is one, and the verdict."""
+    if log is not None:
+        log.flush()
+    if outcome.error is not None:
+        say(log, f"Task failed with exception\n{outcome.error.traceback.rstrip()}", level="ERROR")
+    level, text = verdict(attempt, outcome)
+    say(log, text, level=level, end=outcome.kind.value)

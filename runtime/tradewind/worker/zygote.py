@@ -1,0 +1,262 @@
+"""The zygote: a process that has imported one DAG file and forks itself for each attempt of it.
+
+Started by exec (``python -m tradewind.worker.zygote``), never forked from the runtime. It stays
+single-threaded, talks to its executor over a SOCK_SEQPACKET socket, one JSON object a packet, and is
+the only one that reaps its children. Packets to it::
+
+    {"load": {fileloc, root, log_root}}               once, first
+    {"start": n} + descriptor                         an attempt's socket: fork, and let the child serve it
+    {"kill": n, "signal": s}                          to the attempt's process group
+
+Packets from it: ``{"loaded": {mode, because}}`` or ``{"failed": {type, message, traceback}}``,
+``{"forked": n, "pid": p}``, ``{"exited": n, "status": s, "rss": KiB, "user": s, "system": s}``.
+
+When the control socket ends, the runtime is gone: all attempts are killed and the zygote leaves.
+Children die with the zygote, by the kernel's parent-death signal.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import threading
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+from tradewind.authoring.dag import DAG
+from tradewind.bundles.loader import LoadedFile, load_file
+from tradewind.model.attempts import Attempt
+from tradewind.worker.child import die_with_parent, live_without_parent, run_child
+from tradewind.worker.dag_missing import missing_dag
+from tradewind.worker.endings import error_info
+
+PACKET_MAX: Final = 128 * 1024
+_TRACE_MAX: Final = 48 * 1024
+_HARMLESS_THREADS: Final = frozenset({"jemalloc_bg_thd"})
+
+
+def main() -> NoReturn:
+    """``python -m tradewind.worker.zygote FD PARENT_PID``."""
+    control = socket.socket(fileno=int(sys.argv[1]))
+    die_with_parent(int(sys.argv[2]))
+    Zygote(control).serve()
+
+
+class Zygote:
+    """One DAG file, loaded, and the attempts that run in forks of it."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+        self._children: dict[int, int] = {}
+        self._mode = "fork"
+        self._file: LoadedFile | None = None
+        self._order: dict[str, Any] = {}
+        self._hostname = socket.gethostname()
+        self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def serve(self) -> NoReturn:
+        """Loads the file, then forks and reaps until the runtime is gone."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if self._load():
+            signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
+            signal.signal(signal.SIGCHLD, lambda *_: None)
+            poll = select.poll()
+            poll.register(self._control, select.POLLIN)
+            poll.register(self._wake_read, select.POLLIN)
+            while True:
+                ready = [fd for fd, _ in poll.poll()]
+                if self._wake_read in ready:
+                    self._drain_wakeups()
+                    self._reap()
+                if self._control.fileno() in ready and not self._obey():
+                    break
+        self._leave()
+
+    # -- loading
+
+    def _load(self) -> bool:
+        packet = self._control.recv(PACKET_MAX)
+        if not packet:
+            return False
+        self._order = json.loads(packet)["load"]
+        try:
+            self._file = load_file(self._order["fileloc"], root=self._order["root"])
+        except BaseException as error:
+            info = error_info(error)
+            trace = getattr(error, "trace", None) or info.traceback
+            self._say(failed={"type": info.type, "message": info.message[:4000], "traceback": trace[-_TRACE_MAX:]})
+            return False
+        if any(task.is_async for dag in self._file.dags.values() for task in dag.tasks):
+            import asyncio  # noqa: F401 - once here, not in each fork
+        because = self._why_not_fork()
+        if because:
+            self._mode = "spawn"
+        gc.collect()
+        gc.disable()
+        gc.freeze()
+        live_without_parent()  # from here on the end of the control socket tells, and leaves time to end all groups
+        self._say(loaded={"mode": self._mode, "because": because, "helpers": list(self._file.helpers)})
+        return True
+
+    def _why_not_fork(self) -> str:
+        """What the import has left behind that does not survive a fork; '' for nothing."""
+        threads = [t.name for t in threading.enumerate() if t is not threading.main_thread()]
+        if threads:
+            return f"it started threads while it was imported ({', '.join(threads[:5])})"
+        native = _native_threads()
+        if native:
+            return f"a library that it imports started threads ({', '.join(sorted(native)[:5])})"
+        ours = {self._control.fileno(), self._wake_read, self._wake_write}
+        sockets = [
+            target
+            for fd, target in _descriptors()
+            if fd not in ours and target.startswith(("socket:", "anon_inode:[eventpoll]"))
+        ]
+        if sockets:
+            return f"it opened {len(sockets)} sockets while it was imported"
+        return ""
+
+    # -- orders
+
+    def _obey(self) -> bool:
+        packet, descriptors, _, _ = socket.recv_fds(self._control, PACKET_MAX, 1)
+        if not packet:
+            return False
+        order = json.loads(packet)
+        if "start" in order:
+            self._start(order["start"], descriptors[0])
+        elif "kill" in order:
+            self._kill(order["kill"], order["signal"])
+        return True
+
+    def _start(self, number: int, descriptor: int) -> None:
+        try:
+            pid = self._fork(descriptor) if self._mode == "fork" else self._spawn(descriptor)
+        except OSError as error:
+            os.close(descriptor)
+            self._say(exited=number, status=None, error=f"no process could be started: {error}")
+            return
+        os.close(descriptor)
+        self._children[pid] = number
+        self._say(forked=number, pid=pid)
+
+    def _fork(self, descriptor: int) -> int:
+        parent = os.getpid()
+        pid = os.fork()
+        if pid:
+            return pid
+        try:
+            os.setsid()
+            die_with_parent(parent)
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            self._control.close()
+            os.close(self._wake_read)
+            os.close(self._wake_write)
+            gc.enable()
+            run_child(socket.socket(fileno=descriptor), self._dag_of, self._hostname)
+        finally:
+            os._exit(70)
+
+    def _spawn(self, descriptor: int) -> int:
+        """A new interpreter that imports the file itself."""
+        os.set_inheritable(descriptor, True)
+        arguments = [sys.executable, "-m", "tradewind.worker.spawned", str(descriptor), str(os.getpid())]
+        arguments += [self._order["fileloc"], self._order["root"] or ""]
+        return os.posix_spawn(
+            sys.executable, arguments, os.environ, setsid=True, setsigdef=[signal.SIGCHLD, signal.SIGINT]
+        )
+
+    def _dag_of(self, attempt: Attempt) -> DAG:
+        dag = self._file.dags.get(attempt.run.dag_id) if self._file is not None else None
+        if dag is None:
+            raise missing_dag(attempt.run.dag_id, attempt.run.source)
+        return dag
+
+    def _kill(self, number: int, signum: int) -> None:
+        """Only the reaper may do this: until it has reaped, the pid cannot be anyone else's."""
+        for pid, child in self._children.items():
+            if child == number:
+                try:
+                    os.killpg(pid, signum)
+                except ProcessLookupError:
+                    # Between fork and setsid there is no such group yet.
+                    os.kill(pid, signum)
+
+    # -- ends
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                return
+            if ended is None:
+                return
+            pid = ended.si_pid
+            number = self._children.pop(pid, None)
+            if number is not None:
+                self._end_group(pid)  # before it is reaped the number cannot be anyone else's
+            _, status, usage = os.wait4(pid, 0)
+            if number is not None:
+                self._say(exited=number, status=status, rss=usage.ru_maxrss, user=usage.ru_utime, system=usage.ru_stime)
+
+    @staticmethod
+    def _end_group(pid: int) -> None:
+        """What an attempt has left running in its process group ends with it."""
+        try:
+            os.killpg(pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            pass
+
+    def _drain_wakeups(self) -> None:
+        try:
+            while os.read(self._wake_read, 512):
+                pass
+        except BlockingIOError:
+            pass
+
+    def _say(self, **packet: Any) -> None:
+        try:
+            self._control.send(json.dumps(packet).encode())
+        except OSError:
+            self._leave()
+
+    def _leave(self) -> NoReturn:
+        for pid in self._children:
+            self._end_group(pid)
+        os._exit(0)
+
+
+def _native_threads() -> list[str]:
+    """Names of threads that Python does not know, without those known to survive a fork."""
+    names: list[str] = []
+    own = Path("/proc/self/comm").read_text(encoding="utf-8").strip()
+    for task in Path("/proc/self/task").iterdir():
+        if int(task.name) == os.getpid():
+            continue
+        name = (task / "comm").read_text(encoding="utf-8").strip()
+        numpy_blas = name == own and "numpy" in sys.modules  # OpenBLAS restarts its pool in the child by itself
+        if name not in _HARMLESS_THREADS and not numpy_blas:
+            names.append(name)
+    return names
+
+
+def _descriptors() -> list[tuple[int, str]]:
+    found: list[tuple[int, str]] = []
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            found.append((int(name), os.readlink(f"/proc/self/fd/{name}")))
+        except OSError:
+            continue
+    return found
+
+
+if __name__ == "__main__":
+    main()
