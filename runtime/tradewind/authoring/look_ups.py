@@ -17,11 +17,17 @@ from tradewind.model.errors import AuthoringError
 class ValueServices(Protocol):
     """The part of `BlockingServices` that look-ups need."""
 
-    def variable_get(self, key: str) -> str | None: ...
+    def variable_get(self, key: str) -> str | None:
+        """The variable's text; None where there is none."""
+        ...
 
-    def variable_set(self, key: str, value: str | None) -> None: ...
+    def variable_set(self, key: str, value: str | None) -> None:
+        """Stores a variable; None deletes it."""
+        ...
 
-    def connection_get(self, conn_id: str) -> str | None: ...
+    def connection_get(self, conn_id: str) -> str | None:
+        """The connection as JSON text; None where there is none."""
+        ...
 
 
 outside_services: ContextVar[ValueServices | None] = ContextVar("tradewind_outside_services", default=None)

@@ -64,7 +64,7 @@ def restriction_of(spec: DagSpec) -> TimeRestriction:
     ends = [task.end_date for task in spec.tasks if task.end_date is not None]
     latest = spec.end_date
     if spec.tasks and len(ends) == len(spec.tasks):
-        latest = max([*ends, *([spec.end_date] if spec.end_date is not None else [])])
+        latest = max(ends) if latest is None else max(*ends, latest)
     return TimeRestriction(min(starts, default=None), latest, spec.catchup)
 
 

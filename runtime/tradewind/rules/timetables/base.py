@@ -67,3 +67,13 @@ class Timetable(ABC):
     @abstractmethod
     def manual_interval(self, run_after: datetime) -> DataInterval:
         """What a run that is triggered by hand at `run_after` is about."""
+
+    def previous_schedule(self, moment: datetime) -> datetime | None:
+        """Where the interval before the one that starts at `moment` starts; None where runs do not divide time up."""
+        del moment
+        return None
+
+    def following_schedule(self, moment: datetime) -> datetime | None:
+        """Where the interval after the one that holds `moment` starts; None where there is none."""
+        del moment
+        return None

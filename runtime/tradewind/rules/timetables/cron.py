@@ -65,8 +65,8 @@ def check_expression(text: str) -> str:
         raise AuthoringError(f"cron expression {text!r} names a date that never comes") from error
     except (CroniterError, ValueError, KeyError, AttributeError) as error:
         raise AuthoringError(
-            f"cron expression {text!r} cannot be read: {str(error).rstrip('.')}. It has five fields, minute hour day month weekday, "
-            "for example '30 6 * * MON-FRI', or is one of " + ", ".join(PRESETS)
+            f"cron expression {text!r} cannot be read: {str(error).rstrip('.')}. It has five fields, minute hour day "
+            "month weekday, for example '30 6 * * MON-FRI', or is one of " + ", ".join(PRESETS)
         ) from error
     return expression
 

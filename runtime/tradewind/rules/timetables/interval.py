@@ -55,6 +55,14 @@ class CronDataInterval(Timetable):
             return DataInterval.exact(run_after.astimezone(UTC))
         return DataInterval(start, end)
 
+    def previous_schedule(self, moment: datetime) -> datetime | None:
+        """The tick before `moment`."""
+        return self.ticker.prev_before(moment)
+
+    def following_schedule(self, moment: datetime) -> datetime | None:
+        """The tick after `moment`."""
+        return self.ticker.next_after(moment)
+
     def _newest_start(self, now: datetime, *, first: bool) -> datetime | None:
         """Start of the newest interval that is over by `now`; before the very first tick, that tick.
 
@@ -91,6 +99,14 @@ class DeltaDataInterval(Timetable):
         """The stretch of the delta's length that ends then."""
         end = run_after.astimezone(UTC)
         return DataInterval(subtract(end, self.delta), end)
+
+    def previous_schedule(self, moment: datetime) -> datetime | None:
+        """One delta earlier."""
+        return subtract(moment, self.delta)
+
+    def following_schedule(self, moment: datetime) -> datetime | None:
+        """One delta later."""
+        return add(moment, self.delta)
 
     def _newest_start(self, now: datetime) -> datetime:
         """One delta before the last multiple of the delta since 1970; months count as 30 days for it."""

@@ -1,0 +1,58 @@
+"""What templates find under `macros`: dates, ids, JSON."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from datetime import datetime, timedelta
+from random import random
+from typing import TYPE_CHECKING
+
+import dateutil
+import dateutil.parser
+import dateutil.relativedelta
+
+if TYPE_CHECKING:
+    from datetime import date
+
+__all__ = [
+    "datetime",
+    "datetime_diff_for_humans",
+    "dateutil",
+    "ds_add",
+    "ds_format",
+    "json",
+    "random",
+    "time",
+    "timedelta",
+    "uuid",
+]
+
+_WITH_DATEUTIL = (dateutil.parser, dateutil.relativedelta)
+"""Loaded here, so that templates find them under `macros.dateutil`."""
+
+
+def ds_add(ds: str, days: int) -> str:
+    """The day `days` after (before, if negative) the day `ds`, both as ``YYYY-MM-DD``."""
+    if not days:
+        return str(ds)
+    day = datetime.strptime(str(ds), "%Y-%m-%d")  # noqa: DTZ007 - a calendar day has no zone
+    return (day + timedelta(days=days)).strftime("%Y-%m-%d")
+
+
+def ds_format(ds: str, input_format: str, output_format: str) -> str:
+    """The date `ds`, read by one strptime format and written by another."""
+    return datetime.strptime(str(ds), input_format).strftime(output_format)  # noqa: DTZ007 - the format decides
+
+
+def datetime_diff_for_humans(dt: date | datetime, since: date | datetime | None = None) -> str:
+    """How far `dt` lies from `since` (default: now) in words: ``2 days before``."""
+    import pendulum
+
+    def moment(value: date | datetime) -> pendulum.DateTime:
+        if isinstance(value, datetime):
+            return pendulum.instance(value)
+        return pendulum.datetime(value.year, value.month, value.day)
+
+    return moment(dt).diff_for_humans(None if since is None else moment(since))
