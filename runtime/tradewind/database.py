@@ -28,7 +28,8 @@ KEY_FILE: Final = "fernet.key"
 @asynccontextmanager
 async def database_url(config: Config) -> AsyncIterator[str]:
     """The URL of the database for the time of the block; starts (or joins) the embedded server
-    where none is configured. Raises EmbeddedError, ConfigError."""
+    where none is configured. Raises EmbeddedError, ConfigError.
+    """
     if config.database.url:
         yield normalise_url(config.database.url)
         return
@@ -39,7 +40,8 @@ async def database_url(config: Config) -> AsyncIterator[str]:
 @asynccontextmanager
 async def open_store(config: Config) -> AsyncIterator[PostgresStore]:
     """The store, connected. The embedded database is migrated on the way; your own is only
-    checked. Raises StoreUnavailable, SchemaMismatch, EmbeddedError, ConfigError."""
+    checked. Raises StoreUnavailable, SchemaMismatch, EmbeddedError, ConfigError.
+    """
     async with database_url(config) as url:
         if not config.database.url:
             await migrate_url(url)
@@ -55,7 +57,8 @@ async def open_store(config: Config) -> AsyncIterator[PostgresStore]:
 @asynccontextmanager
 async def open_control(config: Config) -> AsyncIterator[RuntimeControl]:
     """What a command asks of the system without being a runtime itself: wishes go by mail to the
-    runtimes that own the DAGs."""
+    runtimes that own the DAGs.
+    """
     async with open_store(config) as store:
         clock = SystemClock()
         mailed = MailedWishes(store, clock)
@@ -68,7 +71,8 @@ async def open_control(config: Config) -> AsyncIterator[RuntimeControl]:
 
 def secret_key(config: Config) -> str:
     """The key that encrypts connections and variables: the configured one, else that of the home
-    folder, made at the first start (mode 600). Raises ConfigError."""
+    folder, made at the first start (mode 600). Raises ConfigError.
+    """
     if config.core.fernet_key:
         return config.core.fernet_key
     path = config.home / KEY_FILE

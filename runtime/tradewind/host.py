@@ -16,7 +16,7 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from importlib.metadata import entry_points
@@ -28,8 +28,8 @@ import anyio.abc
 
 from tradewind.authoring.dag import DAG
 from tradewind.config import Config, load_config
+from tradewind.database import open_store
 from tradewind.model.errors import ConfigError, Fenced, StoreUnavailable
-from tradewind.model.keys import AttemptId
 from tradewind.model.rows import Lease, ParsedFile, PoolRow
 from tradewind.model.specs import DEFAULT_POOL, DagSource, Json
 from tradewind.ports import Clock, Executor, Health, Store
@@ -45,7 +45,6 @@ from tradewind.services.rescuer import Rescuer, runtime_name
 from tradewind.services.scheduler import Scheduler
 from tradewind.services.task_services import RuntimeServices
 from tradewind.services.wishes import OwnerWishes
-from tradewind.database import open_store
 from tradewind.version import VERSION
 
 log = logging.getLogger(__name__)
@@ -88,8 +87,9 @@ class Runtime:
         self._started = asyncio.Event()
         self._services: _Services | None = None
         self._watcher: BundleWatcher | None = None
-        self._reigning: anyio.CancelScope | None = None
         self._lease: Lease | None = None
+        self._changed: dict[str, None] = {}
+        self._has_changed = asyncio.Event()
 
     # ---------------------------------------------------------------------------- lifecycle
 
@@ -197,9 +197,7 @@ class Runtime:
             take_over=self._take_over,
             on_mail=inbox.wake,
         )
-        return _Services(
-            store, scheduler, planner, dispatcher, rescuer, inbox, mailed, callbacks, control
-        )
+        return _Services(store, scheduler, planner, dispatcher, rescuer, inbox, mailed, callbacks, control)
 
     async def _live_on(self, services: _Services) -> None:
         """One reign after another: a runtime that is fenced forgets all and joins anew."""
@@ -230,6 +228,7 @@ class Runtime:
                 watcher = BundleWatcher(store, lambda: lease, self.config, self._published)
                 self._watcher = watcher
                 tasks.start_soon(watcher.run)
+                tasks.start_soon(self._take_in_published)
             self._started.set()
 
     async def _size_pools(self, services: _Services) -> None:
@@ -239,15 +238,15 @@ class Runtime:
             await services.store.pool_set(default)
             pools.append(default)
         for pool in pools:
-            services.scheduler.admission.resize(f"pool {pool.name!r}", pool.slots)
-        services.scheduler.admission.resize("parallelism", self.config.core.parallelism)
+            services.scheduler.book.admission.resize(f"pool {pool.name!r}", pool.slots)
+        services.scheduler.book.admission.resize("parallelism", self.config.core.parallelism)
 
     async def _take_over(self) -> None:
         """Claims every DAG that nobody owns and goes on with its runs."""
         services = self.services
         store, scheduler = services.store, services.scheduler
         rows = await store.dag_claim(scheduler.lease)
-        rows = [row for row in rows if row.dag_id not in scheduler.dags]
+        rows = [row for row in rows if row.dag_id not in scheduler.book.dags]
         if not rows:
             return
         for row in rows:
@@ -263,7 +262,15 @@ class Runtime:
             services.planner.plan(row.dag_id)
 
     def _published(self, dag_ids: list[str]) -> None:
-        asyncio.get_running_loop().create_task(self.refresh(dag_ids))
+        self._changed.update(dict.fromkeys(dag_ids))
+        self._has_changed.set()
+
+    async def _take_in_published(self) -> None:
+        while True:
+            await self._has_changed.wait()
+            self._has_changed.clear()
+            changed, self._changed = self._changed, {}
+            await self.refresh(list(changed))
 
     async def refresh(self, dag_ids: Sequence[str]) -> None:
         """Takes in what has changed about these DAGs, or tells their owner."""
@@ -275,7 +282,7 @@ class Runtime:
             if self._lease is None or row.owner != self._lease.runtime_id:
                 await services.mailed.tell_changed(dag_id)
                 continue
-            known = services.scheduler.dags.get(dag_id)
+            known = services.scheduler.book.dags.get(dag_id)
             spec = known.spec if known is not None else None
             if spec is None or known is None or known.row.version_hash != row.version_hash:
                 version = await services.store.dag_version_get(dag_id, row.version_hash)
@@ -310,7 +317,6 @@ class _Services:
     mailed: MailedWishes
     callbacks: Callbacks
     control: RuntimeControl
-    orphans: list[AttemptId] = field(default_factory=list[AttemptId])
 
 
 def load_executors() -> dict[str, Executor]:

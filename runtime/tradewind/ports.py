@@ -88,7 +88,9 @@ class StoreReads(Protocol):
         """All DAGs, by id."""
         ...
 
-    async def dag_get(self, dag_id: str) -> DagRow | None: ...
+    async def dag_get(self, dag_id: str) -> DagRow | None:
+        """One DAG, or None."""
+        ...
 
     async def dag_version_get(self, dag_id: str, version_hash: str | None = None) -> DagVersionRow | None:
         """A version, by default the current one."""
@@ -102,15 +104,21 @@ class StoreReads(Protocol):
         """A page of runs and how many there are in all."""
         ...
 
-    async def run_get(self, dag_id: str, dag_run_id: str) -> RunRow | None: ...
+    async def run_get(self, dag_id: str, dag_run_id: str) -> RunRow | None:
+        """One run by its name, or None."""
+        ...
 
-    async def run_by_id(self, run_id: RunId) -> RunRow | None: ...
+    async def run_by_id(self, run_id: RunId) -> RunRow | None:
+        """One run by its number, or None."""
+        ...
 
     async def instance_list(self, run_id: RunId) -> list[InstanceRow]:
         """All task instances of a run, by task id and map index."""
         ...
 
-    async def instance_get(self, run_id: RunId, task_id: str, map_index: int = UNMAPPED) -> InstanceRow | None: ...
+    async def instance_get(self, run_id: RunId, task_id: str, map_index: int = UNMAPPED) -> InstanceRow | None:
+        """One task instance, or None."""
+        ...
 
     async def attempt_list(
         self, run_id: RunId, task_id: str | None = None, map_index: int | None = None
@@ -118,17 +126,25 @@ class StoreReads(Protocol):
         """Attempts in the order they began."""
         ...
 
-    async def history_list(self, run_id: RunId, task_id: str, map_index: int = UNMAPPED) -> list[HistoryEntry]: ...
+    async def history_list(self, run_id: RunId, task_id: str, map_index: int = UNMAPPED) -> list[HistoryEntry]:
+        """The packed lines of a task instance's story, oldest first."""
+        ...
 
-    async def xcom_get(
-        self, run_id: RunId, task_id: str, key: str, map_index: int = UNMAPPED
-    ) -> EncodedValue | None: ...
+    async def xcom_get(self, run_id: RunId, task_id: str, key: str, map_index: int = UNMAPPED) -> EncodedValue | None:
+        """A committed value, or None."""
+        ...
 
-    async def xcom_list(self, run_id: RunId, task_id: str | None = None) -> list[XComEntry]: ...
+    async def xcom_list(self, run_id: RunId, task_id: str | None = None) -> list[XComEntry]:
+        """The XComs of a run (of one task), by task and key."""
+        ...
 
-    async def import_error_list(self) -> list[ImportErrorRow]: ...
+    async def import_error_list(self) -> list[ImportErrorRow]:
+        """Every file that could not be loaded, and why."""
+        ...
 
-    async def pool_list(self) -> list[PoolRow]: ...
+    async def pool_list(self) -> list[PoolRow]:
+        """All pools, by name."""
+        ...
 
     async def variable_get(self, key: str) -> str | None:
         """A variable's decrypted text."""
@@ -138,7 +154,9 @@ class StoreReads(Protocol):
         """A connection as JSON text, decrypted."""
         ...
 
-    async def user_get(self, username: str) -> UserRow | None: ...
+    async def user_get(self, username: str) -> UserRow | None:
+        """One login, or None."""
+        ...
 
     async def task_success_before(
         self, dag_id: str, task_id: str, logical_date: datetime
@@ -163,7 +181,9 @@ class Store(StoreReads, Protocol):
         """Connect and check the schema. Raises StoreUnavailable, SchemaMismatch."""
         ...
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Ends all connections. Twice is allowed."""
+        ...
 
     # -- runtimes
     async def runtime_join(self, name: str) -> Lease:
@@ -184,7 +204,8 @@ class Store(StoreReads, Protocol):
 
     async def runtime_bury(self, dead: RuntimeId, seen_beat: int) -> bool:
         """Declares a peer dead if its beat is still `seen_beat`: epoch moves on, its DAGs are
-        free to be claimed. Waits for a commit of its that is in flight. False: it lives."""
+        free to be claimed. Waits for a commit of its that is in flight. False: it lives.
+        """
         ...
 
     async def runtime_is_provably_dead(self, peer: RuntimeId) -> bool:
@@ -193,7 +214,8 @@ class Store(StoreReads, Protocol):
 
     def watch(self, lease: Lease, on_mail: Callable[[], None], on_reply: Callable[[int], None]) -> None:
         """Calls back when another process has sent mail to this runtime's DAGs, or a reply to a
-        mail that this process sent has been committed. Called on the loop."""
+        mail that this process sent has been committed. Called on the loop.
+        """
         ...
 
     # -- DAGs and ownership
@@ -201,7 +223,8 @@ class Store(StoreReads, Protocol):
         """Takes in parsed files: new versions (idempotent by content hash), import errors set or
         cleared, DAGs that these files no longer define made inactive. A new DAG belongs to the
         caller; `is_paused_upon_creation` (default: paused) applies to it. Returns the ids of DAGs
-        whose current version, source or activity changed."""
+        whose current version, source or activity changed.
+        """
         ...
 
     async def dag_retire(self, lease: Lease, bundle: str, relative_filelocs: Sequence[str]) -> list[str]:
@@ -220,9 +243,7 @@ class Store(StoreReads, Protocol):
         """One run of an owned DAG, finished or not (for clearing)."""
         ...
 
-    async def past_states(
-        self, dag_id: str, before: datetime, task_ids: Sequence[str]
-    ) -> dict[str, InstanceRow]:
+    async def past_states(self, dag_id: str, before: datetime, task_ids: Sequence[str]) -> dict[str, InstanceRow]:
         """For each task the instance in the latest run before `before` that has one."""
         ...
 
@@ -237,14 +258,16 @@ class Store(StoreReads, Protocol):
     ) -> bool:
         """A run with all its instances, the schedule's cursor and the mail that asked for it, in
         one transaction (bulk by COPY). False, and nothing changed, if the DAG already has a run
-        of this dag_run_id (the cursor and the mail are applied all the same)."""
+        of this dag_run_id (the cursor and the mail are applied all the same).
+        """
         ...
 
     async def batch_apply(self, lease: Lease, batch: Batch) -> int:
         """Applies all of the batch in one transaction and returns its sequence number (each batch
         of a lease is one higher). Raises BatchConflict, naming the runs, if any row is not as
         expected: then nothing was applied. A duplicate (run, task) within one segment is a
-        programming error and raises BatchConflict too."""
+        programming error and raises BatchConflict too.
+        """
         ...
 
     # -- inbox
@@ -270,9 +293,13 @@ class Store(StoreReads, Protocol):
         ...
 
     # -- named things
-    async def pool_set(self, pool: PoolRow) -> None: ...
+    async def pool_set(self, pool: PoolRow) -> None:
+        """Makes or changes a pool."""
+        ...
 
-    async def pool_delete(self, name: str) -> bool: ...
+    async def pool_delete(self, name: str) -> bool:
+        """Whether there was one."""
+        ...
 
     async def variable_set(self, key: str, value: str | None) -> None:
         """Stores a variable; None deletes it."""
@@ -282,14 +309,18 @@ class Store(StoreReads, Protocol):
         """Stores a connection (JSON text); None deletes it."""
         ...
 
-    async def user_set(self, user: UserRow) -> None: ...
+    async def user_set(self, user: UserRow) -> None:
+        """Makes or changes a login."""
+        ...
 
     # -- shared limits (engine.md 13): permits of a limit that this runtime may use
     async def grant_take(self, lease: Lease, limit: str, size: int, want: int) -> int:
         """Asks for up to `want` permits of `limit` (in all); returns how many it now holds."""
         ...
 
-    async def grant_return(self, lease: Lease, limit: str, count: int) -> None: ...
+    async def grant_return(self, lease: Lease, limit: str, count: int) -> None:
+        """Gives permits back to the others."""
+        ...
 
 
 # --------------------------------------------------------------------------------- executors
@@ -299,7 +330,9 @@ class ExecutorHost(Protocol):
     """The runtime as executors see it."""
 
     @property
-    def services(self) -> TaskServices: ...
+    def services(self) -> TaskServices:
+        """What user code may ask for."""
+        ...
 
     @property
     def log_root(self) -> str:
@@ -313,12 +346,14 @@ class ExecutorHost(Protocol):
 
     def began(self, key: AttemptKey, *, hostname: str, pid: int | None) -> None:
         """The attempt's body is about to run (for executors whose `starts_at_once` is False),
-        or where and as which process it runs (for the others)."""
+        or where and as which process it runs (for the others).
+        """
         ...
 
     def finished(self, key: AttemptKey, end: Finished, on_committed: Callable[[bool], None] | None = None) -> None:
         """The attempt has ended. Kept until it is committed; then `on_committed(accepted)`.
-        Reporting the same end again is harmless."""
+        Reporting the same end again is harmless.
+        """
         ...
 
     def slots_changed(self) -> None:
@@ -334,16 +369,20 @@ class Executor(Protocol):
     starts_at_once: bool
     """Accepting is starting: attempts are committed as `running` when they are submitted."""
 
-    async def start(self, host: ExecutorHost) -> None: ...
+    async def start(self, host: ExecutorHost) -> None:
+        """Begins to take attempts; from now on it may report to `host`."""
+        ...
 
     async def submit(self, attempts: Sequence[Attempt]) -> None:
         """Returns when they are accepted, not when they are done. Never raises for one attempt:
-        what cannot be started is reported as finished (lost, with the reason)."""
+        what cannot be started is reported as finished (lost, with the reason).
+        """
         ...
 
     async def cancel(self, key: AttemptKey, *, grace: timedelta) -> None:
         """Ends the attempt: first politely, after `grace` by force. Its end is reported as
-        CANCELLED. Unknown keys are ignored."""
+        CANCELLED. Unknown keys are ignored.
+        """
         ...
 
     async def adopt(self, keys: Sequence[AttemptKey]) -> set[AttemptKey]:
@@ -352,7 +391,8 @@ class Executor(Protocol):
 
     async def stop(self, *, drain: timedelta | None) -> None:
         """No new work; running attempts get `drain` to end (None: none), then they are cancelled
-        and reported as LOST."""
+        and reported as LOST.
+        """
         ...
 
     @property
@@ -367,7 +407,8 @@ class Executor(Protocol):
 @dataclass(frozen=True, slots=True)
 class TriggerRequest:
     """A wish for a run. Missing parts are made up: the logical date is now, the id
-    ``manual__<logical date>``. `unpause` also switches a paused DAG on."""
+    ``manual__<logical date>``. `unpause` also switches a paused DAG on.
+    """
 
     dag_id: str
     conf: Mapping[str, Json] | None = None
@@ -407,14 +448,19 @@ class Control(Protocol):
     """
 
     @property
-    def reads(self) -> StoreReads: ...
+    def reads(self) -> StoreReads:
+        """What views read."""
+        ...
 
     @property
-    def log_root(self) -> str: ...
+    def log_root(self) -> str:
+        """Folder of the attempt logs."""
+        ...
 
     async def run_trigger(self, request: TriggerRequest) -> RunRow:
         """Raises NotFoundError, DagPausedError, ConflictError (the run exists),
-        ParamValidationError (conf does not fit the DAG's params)."""
+        ParamValidationError (conf does not fit the DAG's params).
+        """
         ...
 
     async def dag_pause(self, dag_id: str, *, paused: bool) -> DagRow:
@@ -437,7 +483,10 @@ class Control(Protocol):
 
     def live_events(self, dag_id: str | None = None) -> AsyncIterator[LiveEvent]:
         """Everything committed from now on. A slow reader loses the oldest and gets a `dag`
-        event with an empty id, which means: fetch again."""
+        event with an empty id, which means: fetch again.
+        """
         ...
 
-    def health(self) -> Health: ...
+    def health(self) -> Health:
+        """Whether the parts work, as far as this runtime knows."""
+        ...

@@ -25,33 +25,43 @@ from tradewind.model.states import RunState
 class TaskServices(Protocol):
     """What user code may ask the system for. Every call is one round trip."""
 
-    async def xcom_get(
-        self, run_id: RunId, task_id: str, key: str, map_index: int = UNMAPPED
-    ) -> EncodedValue | None: ...
+    async def xcom_get(self, run_id: RunId, task_id: str, key: str, map_index: int = UNMAPPED) -> EncodedValue | None:
+        """A committed value, or None."""
+        ...
 
     async def xcom_put(self, attempt: AttemptKey, key: str, value: EncodedValue) -> None:
         """Durable when it returns. Raises Fenced if the attempt is no longer the live one."""
         ...
 
-    async def variable_get(self, key: str) -> str | None: ...
+    async def variable_get(self, key: str) -> str | None:
+        """A variable's text, or None."""
+        ...
 
-    async def variable_set(self, key: str, value: str | None) -> None: ...
+    async def variable_set(self, key: str, value: str | None) -> None:
+        """Stores a variable; None deletes it."""
+        ...
 
     async def connection_get(self, conn_id: str) -> str | None:
         """JSON text of the connection."""
         ...
 
-    async def run_find(self, dag_id: str, dag_run_id: str) -> RunRow | None: ...
+    async def run_find(self, dag_id: str, dag_run_id: str) -> RunRow | None:
+        """The run of that name, or None."""
+        ...
 
-    async def run_before(
-        self, dag_id: str, logical_date: datetime, state: RunState | None = None
-    ) -> RunRow | None: ...
+    async def run_before(self, dag_id: str, logical_date: datetime, state: RunState | None = None) -> RunRow | None:
+        """The latest run of the DAG with an earlier logical date (in `state`)."""
+        ...
 
     async def task_success_before(
         self, dag_id: str, task_id: str, logical_date: datetime
-    ) -> tuple[RunRow, InstanceRow] | None: ...
+    ) -> tuple[RunRow, InstanceRow] | None:
+        """The latest earlier run in which the task succeeded, with its instance."""
+        ...
 
-    async def instance_list(self, run_id: RunId) -> list[InstanceRow]: ...
+    async def instance_list(self, run_id: RunId) -> list[InstanceRow]:
+        """All task instances of a run."""
+        ...
 
     async def run_trigger(
         self,
@@ -68,29 +78,43 @@ class TaskServices(Protocol):
 class BlockingServices(Protocol):
     """`TaskServices` for sync code: the same calls, each blocks until its answer is there."""
 
-    def xcom_get(
-        self, run_id: RunId, task_id: str, key: str, map_index: int = UNMAPPED
-    ) -> EncodedValue | None: ...
+    def xcom_get(self, run_id: RunId, task_id: str, key: str, map_index: int = UNMAPPED) -> EncodedValue | None:
+        """A committed value, or None."""
+        ...
 
-    def xcom_put(self, attempt: AttemptKey, key: str, value: EncodedValue) -> None: ...
+    def xcom_put(self, attempt: AttemptKey, key: str, value: EncodedValue) -> None:
+        """Stores a value under one of the attempt's own keys."""
+        ...
 
-    def variable_get(self, key: str) -> str | None: ...
+    def variable_get(self, key: str) -> str | None:
+        """A variable's text, or None."""
+        ...
 
-    def variable_set(self, key: str, value: str | None) -> None: ...
+    def variable_set(self, key: str, value: str | None) -> None:
+        """Stores a variable; None deletes it."""
+        ...
 
-    def connection_get(self, conn_id: str) -> str | None: ...
+    def connection_get(self, conn_id: str) -> str | None:
+        """JSON text of the connection, or None."""
+        ...
 
-    def run_find(self, dag_id: str, dag_run_id: str) -> RunRow | None: ...
+    def run_find(self, dag_id: str, dag_run_id: str) -> RunRow | None:
+        """The run of that name, or None."""
+        ...
 
-    def run_before(
-        self, dag_id: str, logical_date: datetime, state: RunState | None = None
-    ) -> RunRow | None: ...
+    def run_before(self, dag_id: str, logical_date: datetime, state: RunState | None = None) -> RunRow | None:
+        """The latest run of the DAG with an earlier logical date (in `state`)."""
+        ...
 
     def task_success_before(
         self, dag_id: str, task_id: str, logical_date: datetime
-    ) -> tuple[RunRow, InstanceRow] | None: ...
+    ) -> tuple[RunRow, InstanceRow] | None:
+        """The latest earlier run in which the task succeeded, with its instance."""
+        ...
 
-    def instance_list(self, run_id: RunId) -> list[InstanceRow]: ...
+    def instance_list(self, run_id: RunId) -> list[InstanceRow]:
+        """All task instances of a run."""
+        ...
 
     def run_trigger(
         self,
@@ -99,7 +123,9 @@ class BlockingServices(Protocol):
         *,
         dag_run_id: str | None,
         logical_date: datetime | None,
-    ) -> RunRow: ...
+    ) -> RunRow:
+        """Asks for a run of a DAG."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

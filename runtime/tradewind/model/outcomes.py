@@ -1,6 +1,6 @@
-"""What an attempt reports when it ends, and the values it leaves behind.
+r"""What an attempt reports when it ends, and the values it leaves behind.
 
-Values travel as bytes with a codec, never as database JSON: one ``\\u0000`` in a user's text
+Values travel as bytes with a codec, never as database JSON: one ``\u0000`` in a user's text
 would make PostgreSQL refuse everything that is committed with it.
 """
 

@@ -135,8 +135,7 @@ TASK_TRANSITIONS: Final[dict[TaskState, frozenset[TaskState]]] = {
         | {_S.UPSTREAM_FAILED, _S.REMOVED}
     ),
     _S.UP_FOR_RESCHEDULE: frozenset(
-        {_S.NONE, _S.SCHEDULED, _S.QUEUED, _S.RUNNING, _S.SUCCESS, _S.FAILED, _S.SKIPPED}
-        | {_S.REMOVED}
+        {_S.NONE, _S.SCHEDULED, _S.QUEUED, _S.RUNNING, _S.SUCCESS, _S.FAILED, _S.SKIPPED} | {_S.REMOVED}
     ),
     _S.DEFERRED: frozenset(
         {_S.NONE, _S.SCHEDULED, _S.QUEUED, _S.RUNNING, _S.SUCCESS, _S.FAILED, _S.SKIPPED}

@@ -19,7 +19,6 @@ from typing import Final, NamedTuple
 from tradewind.model.keys import RunId
 from tradewind.model.specs import TaskSpec
 
-
 PARALLELISM: Final = "parallelism"
 """The global limit of attempts outside the loop: a coroutine that waits takes nobody's place."""
 
@@ -125,7 +124,8 @@ class Admission:
 
     def adopt(self, place: Place, task: TaskSpec, dag_id: str) -> None:
         """The instance has a live attempt already: it takes its permits, whether or not there
-        is room."""
+        is room.
+        """
         lane = self._lane(place, task, dag_id)
         self._holding[place] = lane
         for k, limit in enumerate(lane.limits):

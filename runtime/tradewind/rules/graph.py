@@ -65,9 +65,7 @@ class Graph:
         uncounted teardowns, the last tasks decide.
         """
         leaves = tuple(
-            n
-            for n, down in enumerate(self.down)
-            if self._counts(n) and not any(self._counts(d) for d in down)
+            n for n, down in enumerate(self.down) if self._counts(n) and not any(self._counts(d) for d in down)
         )
         return leaves or tuple(n for n, down in enumerate(self.down) if not down)
 
@@ -77,7 +75,8 @@ class Graph:
 
     def _far_setups(self) -> dict[int, tuple[int, ...]]:
         """For each task the setups that it needs although they are not direct upstreams: those
-        above it which have a teardown below it, or none at all. Teardowns have their own rule."""
+        above it which have a teardown below it, or none at all. Teardowns have their own rule.
+        """
         setups = [n for n, task in enumerate(self.tasks) if task.is_setup]
         if not setups:
             return {}

@@ -40,6 +40,4 @@ def past_is_settled(graph: Graph, n: int, state_of: StateOf) -> bool:
 
 def past_of(graph: Graph, state_of: StateOf) -> dict[str, bool]:
     """For each task that depends on its past, whether the previous run lets it start."""
-    return {
-        graph.tasks[n].task_id: past_is_settled(graph, n, state_of) for n in graph.past_nodes
-    }
+    return {graph.tasks[n].task_id: past_is_settled(graph, n, state_of) for n in graph.past_nodes}

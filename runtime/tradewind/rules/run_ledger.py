@@ -87,9 +87,7 @@ class RunLedger:
         self.tries = array("i", bytes(4 * n))
         self.max_tries = array("i", [task.retries for task in graph.tasks])
         self.lost = array("b", bytes(n))
-        self.ended_upstream: dict[TaskState, array[int]] = {
-            state: array("i", bytes(4 * n)) for state in COUNTED
-        }
+        self.ended_upstream: dict[TaskState, array[int]] = {state: array("i", bytes(4 * n)) for state in COUNTED}
         self.active: dict[int, Active] = {}
         self.live: dict[AttemptId, int] = {}
         self.unfinished = n
@@ -105,7 +103,8 @@ class RunLedger:
 
     def move(self, n: int, finish: TaskState, stamp: Stamp) -> None:
         """Changes the state of `n`. Raises IllegalTransition, with the story, if the table has
-        no such change."""
+        no such change.
+        """
         start = self.state[n]
         active = self.active.get(n)
         if finish not in TASK_TRANSITIONS[start]:
@@ -168,16 +167,12 @@ class RunLedger:
         self.active[n] = fresh
         self.lost[n] = 0
 
-    def move_run(
-        self, state: RunState, *, started_at: datetime | None, ended_at: datetime | None
-    ) -> None:
+    def move_run(self, state: RunState, *, started_at: datetime | None, ended_at: datetime | None) -> None:
         """Changes the run's own state. Raises IllegalTransition."""
         run = self.run
         if state not in RUN_TRANSITIONS[run.state]:
             raise IllegalTransition(f"run {run.dag_id}/{run.dag_run_id}", run.state, state)
-        self.run = dataclasses.replace(
-            run, state=state, started_at=started_at, ended_at=ended_at, counts=None
-        )
+        self.run = dataclasses.replace(run, state=state, started_at=started_at, ended_at=ended_at, counts=None)
         self.facts = facts_of(self.run, self.facts.source)
         self._run_dirty = True
 
@@ -187,9 +182,7 @@ class RunLedger:
     def is_dirty(self) -> bool:
         """Whether `flush` has anything to give."""
         seg = self.segment
-        return bool(
-            self._dirty or self._run_dirty or seg.xcoms or seg.outbox or seg.closed or seg.opened
-        )
+        return bool(self._dirty or self._run_dirty or seg.xcoms or seg.outbox or seg.closed or seg.opened)
 
     def flush(self) -> Segment:
         """All changes since the last flush, each row once."""
@@ -220,9 +213,7 @@ class RunLedger:
         self._dirty = {}
         if self._run_dirty:
             run = self.run
-            segment.run = RunChange(
-                self._run_committed, run.state, run.started_at, run.ended_at, self.packed_counts()
-            )
+            segment.run = RunChange(self._run_committed, run.state, run.started_at, run.ended_at, self.packed_counts())
             self._run_committed = run.state
             self._run_dirty = self._counts_stale = False
         self.segment = Segment(self.run.run_id, self.run.dag_id)
@@ -234,7 +225,8 @@ class RunLedger:
 
     def note_for_views(self) -> bool:
         """Has the next flush write what views show but nothing waits for: instances that wait for
-        limits, and the run's counters. False: there is nothing new."""
+        limits, and the run's counters. False: there is nothing new.
+        """
         for n in self._waiting:
             self._dirty[n] = _S.NONE
         found = bool(self._waiting) or self._counts_stale
@@ -244,7 +236,8 @@ class RunLedger:
 
     def restore(self, rows: Iterable[InstanceRow], live: Iterable[AttemptRow]) -> None:
         """Takes over the rows of the store, as their new owner. Rows of tasks that this version
-        does not have are left alone."""
+        does not have are left alone.
+        """
         index, down = self.graph.index, self.graph.down
         for row in rows:
             n = index.get(row.task_id)

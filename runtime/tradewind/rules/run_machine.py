@@ -69,7 +69,8 @@ class RunMachine(RunLedger):
 
     def handle(self, event: RunEvent, decision: Decision) -> None:
         """Takes in one event. Events that no longer apply (a stale attempt, an outdated timer)
-        change nothing. Raises IllegalTransition if the rules contradict the table."""
+        change nothing. Raises IllegalTransition if the rules contradict the table.
+        """
         _HANDLERS[type(event)](self, event, decision)
 
     def resume(
@@ -82,7 +83,8 @@ class RunMachine(RunLedger):
     ) -> None:
         """Goes on with a run that another owner (or an earlier life) began: offers again what
         was waiting for limits, arms the timers, judges what was left unjudged. Live attempts
-        stay; whoever finds that they are gone sends their end as LOST."""
+        stay; whoever finds that they are gone sends their end as LOST.
+        """
         self.restore(rows, live)
         self._learn_past(past)
         for n, state in enumerate(self.state):
@@ -240,7 +242,8 @@ class RunMachine(RunLedger):
 
     def _on_cleared(self, event: TasksCleared, decision: Decision) -> None:
         """Finished instances start anew, running ones are ended first. `max_tries` grows so that
-        the task's own retries are left again."""
+        the task's own retries are left again.
+        """
         stamp = event.stamp
         again: list[int] = []
         for n in event.nodes:
@@ -351,9 +354,7 @@ class RunMachine(RunLedger):
         self.finish(n, state, stamp)
         self._held_by_past.discard(n)
         if self.graph.past_nodes:
-            decision.settled.append(
-                Settled(self.run.run_id, self.graph.tasks[n].task_id, state)
-            )
+            decision.settled.append(Settled(self.run.run_id, self.graph.tasks[n].task_id, state))
 
     def _skip(self, nodes: Iterable[int], stamp: Stamp, decision: Decision) -> None:
         """A branch or short circuit skips these. What has ended or runs keeps its result."""
@@ -381,9 +382,7 @@ class RunMachine(RunLedger):
         keep = follow | graph.descendants(follow)
         return tuple(d for d in graph.down[n] if d not in keep)
 
-    def _wait_until(
-        self, n: int, state: TaskState, due: datetime, stamp: Stamp, decision: Decision
-    ) -> None:
+    def _wait_until(self, n: int, state: TaskState, due: datetime, stamp: Stamp, decision: Decision) -> None:
         self.active[n].due_at = due
         self.move(n, state, stamp)
         decision.timers.append(Timer(due, self.run.run_id, n))
@@ -392,9 +391,7 @@ class RunMachine(RunLedger):
         attempt = self.active[n].attempt
         if attempt is not None:
             task_id = self.graph.tasks[n].task_id
-            decision.cancel.append(
-                AttemptKey(attempt, self.run.run_id, task_id, UNMAPPED, self.tries[n])
-            )
+            decision.cancel.append(AttemptKey(attempt, self.run.run_id, task_id, UNMAPPED, self.tries[n]))
 
     def _learn_past(self, past: Mapping[str, bool]) -> None:
         for task_id, settled in past.items():
@@ -420,7 +417,8 @@ class RunMachine(RunLedger):
 
     def _tell(self, n: int, which: str, outcome: Outcome) -> None:
         """Has a callback run from the outbox where the attempt's own process could not run it:
-        an error that it reported itself means that it has."""
+        an error that it reported itself means that it has.
+        """
         task = self.graph.tasks[n]
         if which not in task.callbacks or outcome.error is not None:
             return

@@ -40,7 +40,8 @@ class Committer:
     async def commit(self, lease: Lease, batch: Batch) -> set[RunId]:
         """Commits the batch. Returns the runs that were left out because the database holds
         something else than expected: their machines must be dropped and loaded anew. Raises
-        Fenced, and BatchConflict where no run is to blame."""
+        Fenced, and BatchConflict where no run is to blame.
+        """
         refused: set[RunId] = set()
         while batch:
             try:

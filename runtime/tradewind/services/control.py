@@ -87,7 +87,7 @@ class RuntimeControl:
     async def run_wait(self, run_id: RunId, timeout: float | None = None) -> RunRow:
         """See `Control`."""
         async with asyncio.timeout(timeout):
-            if self._scheduler is not None and run_id in self._scheduler.runs:
+            if self._scheduler is not None and run_id in self._scheduler.book.runs:
                 ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
                 self._waiting.setdefault(run_id, []).append(ended)
                 await ended

@@ -29,9 +29,7 @@ CANCEL_GRACE: Final = timedelta(seconds=5)
 class EventSink(Protocol):
     """Where the dispatcher sends what it hears: the scheduler."""
 
-    def post(
-        self, run_id: RunId, event: RunEvent, on_committed: Callable[[bool], None] | None = None
-    ) -> None:
+    def post(self, run_id: RunId, event: RunEvent, on_committed: Callable[[bool], None] | None = None) -> None:
         """Takes in an event of a run; `on_committed(accepted)` once its effect is durable."""
         ...
 
@@ -63,9 +61,7 @@ class _Host:
         sink = self._dispatcher.sink
         sink.post(key.run_id, AttemptBegan(sink.stamp(), key.attempt, hostname, pid))
 
-    def finished(
-        self, key: AttemptKey, end: Finished, on_committed: Callable[[bool], None] | None = None
-    ) -> None:
+    def finished(self, key: AttemptKey, end: Finished, on_committed: Callable[[bool], None] | None = None) -> None:
         failpoint("dispatcher.finished")
         sink = self._dispatcher.sink
         event = AttemptEnded(sink.stamp(), key.attempt, end.outcome, end.started_at, end.ended_at)

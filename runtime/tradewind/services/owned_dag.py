@@ -15,7 +15,8 @@ from tradewind.rules.run_machine import RunMachine
 
 class OwnedDag:
     """The runs of one DAG in memory. Only unfinished runs, and finished ones whose attempts are
-    still being ended, are here."""
+    still being ended, are here.
+    """
 
     __slots__ = ("graphs", "machines", "queued", "row", "running", "spec")
 
@@ -29,6 +30,7 @@ class OwnedDag:
 
     @property
     def dag_id(self) -> str:
+        """The id of the DAG."""
         return self.row.dag_id
 
     @property

@@ -105,7 +105,7 @@ class RunPlanner:
         self._planned_for.clear()
 
     async def _plan_one(self, dag_id: str) -> None:
-        dag = self._scheduler.dags.get(dag_id)
+        dag = self._scheduler.book.dags.get(dag_id)
         if dag is None:
             return
         try:
@@ -120,9 +120,7 @@ class RunPlanner:
     async def _create_due(self, dag: OwnedDag) -> None:
         while not dag.row.is_paused and dag.row.is_active:
             room = dag.spec.max_active_runs + 1 - dag.unfinished
-            due = due_runs(
-                dag.spec, dag.row.cursor, self._clock.now(), min(room, 1), dag.unfinished
-            )
+            due = due_runs(dag.spec, dag.row.cursor, self._clock.now(), min(room, 1), dag.unfinished)
             if not due.runs:
                 if due.cursor != dag.row.cursor:
                     dag.row = dataclasses.replace(dag.row, cursor=due.cursor)
@@ -140,32 +138,27 @@ class RunPlanner:
         self._planned_for[dag_id] = at
         self._timers.arm(at, dag_id)
 
-    async def trigger(
-        self, request: TriggerRequest, mail_done: tuple[int, bytes] | None = None
-    ) -> RunRow:
+    async def trigger(self, request: TriggerRequest, mail_done: tuple[int, bytes] | None = None) -> RunRow:
         """Creates the run that somebody asks for.
 
         Raises NotFoundError (no such DAG here), DagPausedError, ConflictError (the DAG has a run
         of that id), ParamValidationError (conf does not fit the params).
         """
-        dag = self._scheduler.dags.get(request.dag_id)
+        dag = self._scheduler.book.dags.get(request.dag_id)
         if dag is None:
             raise NotFoundError(f"there is no DAG {request.dag_id!r}")
         async with self._lock(request.dag_id):
             if not dag.row.is_active:
                 raise ConflictError(f"DAG {dag.dag_id!r} is gone: its file no longer defines it")
             if dag.row.is_paused and not request.unpause:
-                raise DagPausedError(
-                    f"DAG {dag.dag_id!r} is paused: unpause it, or trigger it with `unpause`"
-                )
+                raise DagPausedError(f"DAG {dag.dag_id!r} is paused: unpause it, or trigger it with `unpause`")
             values_for_run(dag.spec.params, request.conf)
             at = request.logical_date or self._clock.now()
             info = manual_run(dag.spec, at)
             run = self._row(dag, info, request.run_type, request)
             if not await self._create(dag, run, mail_done=mail_done):
                 raise ConflictError(
-                    f"DAG {dag.dag_id!r} already has a run {run.dag_run_id!r}: "
-                    "choose another run id or logical date"
+                    f"DAG {dag.dag_id!r} already has a run {run.dag_run_id!r}: choose another run id or logical date"
                 )
             return run
 
@@ -178,9 +171,7 @@ class RunPlanner:
     ) -> bool:
         instances = FreshInstances(run.run_id, dag.spec.tasks)
         row, spec = dag.row, dag.spec
-        fresh = await self._store.run_create(
-            self._scheduler.lease, run, instances, cursor, mail_done
-        )
+        fresh = await self._store.run_create(self._scheduler.lease, run, instances, cursor, mail_done)
         if cursor is not None:
             dag.row = dataclasses.replace(dag.row, cursor=cursor)
         if fresh:
@@ -188,9 +179,7 @@ class RunPlanner:
             self._scheduler.add_run(RunMachine(run, graph, row.source))
         return fresh
 
-    def _row(
-        self, dag: OwnedDag, info: RunInfo, run_type: RunType, asked: TriggerRequest | None = None
-    ) -> RunRow:
+    def _row(self, dag: OwnedDag, info: RunInfo, run_type: RunType, asked: TriggerRequest | None = None) -> RunRow:
         conf = None
         if asked is not None and asked.conf is not None:
             conf = EncodedValue(CODEC_JSON, orjson.dumps(asked.conf))

@@ -30,7 +30,8 @@ STANDSTILL: Final = 1.0
 
 def runtime_name() -> str:
     """This process, such that another process of the machine can tell whether it lives:
-    host, boot, process-id namespace, process id and its start time."""
+    host, boot, process-id namespace, process id and its start time.
+    """
     return "/".join((socket.gethostname(), _boot_id(), _pid_namespace(), _process(os.getpid())))
 
 

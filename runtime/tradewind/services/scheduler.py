@@ -19,7 +19,6 @@ from itertools import count
 from typing import Final
 
 from tradewind.model.attempts import AttemptKey
-from tradewind.model.commands import Settled
 from tradewind.model.errors import Fenced, TradewindError
 from tradewind.model.events import (
     Admitted,
@@ -36,13 +35,13 @@ from tradewind.model.rows import Batch, DagRow, Lease, RunSnapshot, Segment
 from tradewind.model.specs import DagSpec
 from tradewind.model.states import RUN_FINISHED, OutcomeKind, RunState, TaskState
 from tradewind.ports import Clock, LiveEvent, Store
-from tradewind.rules.admission import Admission, Place
-from tradewind.rules.past import past_is_settled, past_of, tasks_asked_of_past
+from tradewind.rules.admission import Place
 from tradewind.rules.run_machine import RunMachine
 from tradewind.services.committer import Committer
 from tradewind.services.dispatcher import Dispatcher
 from tradewind.services.live import LiveHub
-from tradewind.services.owned_dag import OwnedDag, state_in
+from tradewind.services.owned_dag import OwnedDag
+from tradewind.services.run_book import RunBook
 from tradewind.services.timers import Timers
 from tradewind.services.turn import Answer, Turn
 
@@ -52,8 +51,6 @@ VISIBLE_AFTER: Final = 0.5
 """Seconds after which waiting instances and counters of a busy run are written for views."""
 
 _BEFORE_START: Final = frozenset({TaskState.SCHEDULED})
-_WITH_ATTEMPT: Final = frozenset({TaskState.QUEUED, TaskState.RUNNING, TaskState.RESTARTING})
-
 Job = Callable[[Turn], None]
 
 
@@ -66,15 +63,12 @@ class Scheduler:
         clock: Clock,
         dispatcher: Dispatcher,
         live: LiveHub,
-        admission: Admission | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
         self._dispatcher = dispatcher
         self._live = live
-        self.admission = admission or Admission()
-        self.dags: dict[str, OwnedDag] = {}
-        self.runs: dict[RunId, RunMachine] = {}
+        self.book = RunBook(store)
         self.on_run_ended: list[Callable[[RunMachine], None]] = []
         """Called after the commit in which a run ended."""
         self.on_committed: list[Callable[[Batch], None]] = []
@@ -143,44 +137,29 @@ class Scheduler:
         self._size_executors()
 
     def own(self, row: DagRow, spec: DagSpec) -> OwnedDag:
-        """Takes in a DAG, or a new version or switch of one it has."""
-        dag = self.dags.get(row.dag_id)
-        if dag is None:
-            dag = self.dags[row.dag_id] = OwnedDag(row, spec)
-        else:
-            dag.row, dag.spec = row, spec
-        self.admission.resize(dag.limit_name, dag.limit_size)
+        """Takes in a DAG, or a new version or switch of one that is here."""
+        dag = self.book.own(row, spec)
         self.do(partial(self.plan, dag=dag))
         return dag
 
     async def resume(self, snapshots: Sequence[RunSnapshot]) -> list[AttemptKey]:
         """Goes on with unfinished runs from the store's rows. Returns their live attempts: those
-        that no executor adopts are to be reported as lost."""
-        keys: list[AttemptKey] = []
-        for snapshot in snapshots:
-            dag = self.dags[snapshot.run.dag_id]
-            graph = dag.graph(snapshot.run.version_hash, snapshot.spec)
-            machine = RunMachine(snapshot.run, graph, snapshot.source)
-            dag.add(machine)
-            self.runs[snapshot.run.run_id] = machine
-            keys.extend(
-                AttemptKey(a.attempt, a.run_id, a.task_id, a.map_index, a.try_number)
-                for a in snapshot.live
-            )
-        for snapshot in snapshots:
-            dag, machine = self.dags[snapshot.run.dag_id], self.runs[snapshot.run.run_id]
-            past = await self._past_of(dag, machine)
-            self.do(partial(self._resume_one, snapshot=snapshot, past=past))
-        return keys
+        that no executor adopts are to be reported as lost.
+        """
+        machines = [self.book.rebuild(snapshot) for snapshot in snapshots]
+        for machine, snapshot in zip(machines, snapshots, strict=True):
+            past = await self.book.past_of(machine)
+            self.do(partial(self._resume_one, machine=machine, snapshot=snapshot, past=past))
+        return [
+            AttemptKey(a.attempt, a.run_id, a.task_id, a.map_index, a.try_number)
+            for snapshot in snapshots
+            for a in snapshot.live
+        ]
 
     def bring_back(self, snapshot: RunSnapshot) -> RunMachine:
         """Takes a run that has ended back into memory, as it is in the store."""
-        dag = self.dags[snapshot.run.dag_id]
-        graph = dag.graph(snapshot.run.version_hash, snapshot.spec)
-        machine = RunMachine(snapshot.run, graph, snapshot.source)
+        machine = self.book.rebuild(snapshot)
         machine.restore(snapshot.instances, snapshot.live)
-        dag.add(machine)
-        self.runs[snapshot.run.run_id] = machine
         return machine
 
     def lost(self, keys: Sequence[AttemptKey], reason: str) -> None:
@@ -193,25 +172,16 @@ class Scheduler:
 
     def add_run(self, machine: RunMachine) -> None:
         """Takes in a run that has just been created."""
-        self.dags[machine.run.dag_id].add(machine)
-        self.runs[machine.run.run_id] = machine
+        dag = self.book.add(machine)
         if self._live.is_watched:
             run = machine.run
             self._live.publish(LiveEvent("run", run.dag_id, run.dag_run_id, run=run))
-        self.do(partial(self.plan, dag=self.dags[machine.run.dag_id]))
-
-    def find_run(self, dag_id: str, dag_run_id: str) -> RunMachine | None:
-        """A run in memory by the name that people use."""
-        dag = self.dags.get(dag_id)
-        if dag is None:
-            return None
-        return next((m for m in dag.machines.values() if m.run.dag_run_id == dag_run_id), None)
+        self.do(partial(self.plan, dag=dag))
 
     def drop(self) -> None:
         """Forgets everything (the lease is lost): another runtime decides now."""
         self._lease = None
-        self.dags.clear()
-        self.runs.clear()
+        self.book.clear()
         for _, answer in self._jobs:
             if answer is not None:
                 answer(False)
@@ -221,7 +191,6 @@ class Scheduler:
         self._posted.clear()
         self._jobs.clear()
         self._timers.stop()
-        self.admission = Admission()
 
     def close_admission(self) -> None:
         """Starts nothing any more: the runtime drains."""
@@ -268,11 +237,9 @@ class Scheduler:
         for run_id, event, answer in posted:
             self.handle(turn, run_id, event, answer)
 
-    def handle(
-        self, turn: Turn, run_id: RunId, event: RunEvent, answer: Answer | None = None
-    ) -> None:
+    def handle(self, turn: Turn, run_id: RunId, event: RunEvent, answer: Answer | None = None) -> None:
         """Decides one event within a turn."""
-        machine = self.runs.get(run_id)
+        machine = self.book.runs.get(run_id)
         if machine is None:
             turn.owe(answer, None, accepted=False)
             return
@@ -298,13 +265,13 @@ class Scheduler:
                 return
 
     def _admit(self, turn: Turn) -> None:
-        decision, admission = turn.decision, self.admission
+        decision, admission = turn.decision, self.book.admission
         freed, decision.freed = decision.freed, []
         for run_id, node in freed:
             admission.free(Place(run_id, node))
         ready, decision.ready = decision.ready, []
         for run_id, node in ready:
-            machine = self.runs[run_id]
+            machine = self.book.runs[run_id]
             task = machine.graph.tasks[node]
             if task.executor not in self._dispatcher.executors:
                 admission.resize(f"executor {task.executor!r}", -1)  # the dispatcher says why not
@@ -312,7 +279,7 @@ class Scheduler:
         if self._closed:
             return
         for place in admission.admit():
-            machine = self.runs.get(place.run_id)
+            machine = self.book.runs.get(place.run_id)
             if machine is None or machine.state[place.node] not in _BEFORE_START:
                 admission.free(place)
                 continue
@@ -325,27 +292,14 @@ class Scheduler:
     def _settle_past(self, turn: Turn) -> None:
         settled, turn.decision.settled = turn.decision.settled, []
         for one in settled:
-            self._tell_successor(turn, one)
-
-    def _tell_successor(self, turn: Turn, settled: Settled) -> None:
-        machine = self.runs[settled.run_id]
-        dag = self.dags[machine.run.dag_id]
-        successor = dag.after(machine.run.logical_date)
-        if successor is None or not successor.graph.past_nodes:
-            return
-        graph = successor.graph
-        for n in graph.past_nodes:
-            task_id = graph.tasks[n].task_id
-            if not past_is_settled(graph, n, lambda t: state_in(machine, t)):
-                successor.past[n] = False
-            elif not successor.past.get(n, True):
+            for successor, task_id in self.book.released_by(one):
                 turn.touched[successor.run.run_id] = successor
                 successor.handle(PastSettled(self.stamp(), task_id), turn.decision)
 
     def _note_ended(self, turn: Turn) -> None:
         for run_id, _ in turn.decision.ended:
-            machine = self.runs[run_id]
-            dag = self.dags[machine.run.dag_id]
+            machine = self.book.runs[run_id]
+            dag = self.book.dags[machine.run.dag_id]
             if run_id in dag.running or any(place[1] == run_id for place in dag.queued):
                 dag.run_ended(run_id)
                 self.plan(turn, dag)
@@ -358,22 +312,10 @@ class Scheduler:
         dags, turn.to_activate = turn.to_activate, {}
         for dag in dags.values():
             while (machine := dag.next_to_activate()) is not None:
-                past = await self._past_of(dag, machine)
+                past = await self.book.past_of(machine)
                 turn.touched[machine.run.run_id] = machine
                 machine.handle(RunActivated(self.stamp(), past), turn.decision)
                 self._note_ended(turn)
-
-    async def _past_of(self, dag: OwnedDag, machine: RunMachine) -> dict[str, bool]:
-        graph = machine.graph
-        if not graph.past_nodes:
-            return {}
-        before = dag.before(machine.run.logical_date)
-        if before is not None:
-            return past_of(graph, lambda task_id: state_in(before, task_id))
-        rows = await self._store.past_states(
-            dag.dag_id, machine.run.logical_date, tasks_asked_of_past(graph)
-        )
-        return past_of(graph, lambda task_id: rows[task_id].state if task_id in rows else None)
 
     def _flush(self, turn: Turn) -> list[Segment]:
         segments: list[Segment] = []
@@ -392,7 +334,7 @@ class Scheduler:
     def _write_views(self) -> None:
         """Has waiting instances and counters of running runs written, for those who look."""
         self._views_due = None
-        for machine in self.runs.values():
+        for machine in self.book.runs.values():
             if machine.run.state is RunState.RUNNING and machine.note_for_views():
                 self.do(partial(self._touch, machine=machine))
 
@@ -413,27 +355,26 @@ class Scheduler:
             answer(accepted)
         if decision.cancel:
             await self._dispatcher.cancel(decision.cancel)
+        self._tell(turn, batch)
+        for machine in turn.touched.values():
+            if machine.run.state in RUN_FINISHED and not machine.live:
+                self.book.forget(machine)
+
+    def _tell(self, turn: Turn, batch: Batch) -> None:
+        """Tells all who want to know what has been committed."""
         if any(segment.outbox for segment in batch.segments):
             self.on_outbox()
         if self._live.is_watched:
             self._show(batch)
-        for run_id in {run_id for run_id, _ in decision.ended}:
-            machine = self.runs.get(run_id)
+        for run_id in {run_id for run_id, _ in turn.decision.ended}:
+            machine = self.book.runs.get(run_id)
             if machine is not None:
                 for listener in self.on_run_ended:
                     listener(machine)
-        for machine in turn.touched.values():
-            if machine.run.state in RUN_FINISHED and not machine.live:
-                self._forget(machine)
-
-    def _forget(self, machine: RunMachine) -> None:
-        self.dags[machine.run.dag_id].forget(machine.run.run_id)
-        self.runs.pop(machine.run.run_id, None)
-        self.admission.forget_run(machine.run.run_id)
 
     def _show(self, batch: Batch) -> None:
         for segment in batch.segments:
-            machine = self.runs.get(segment.run_id)
+            machine = self.book.runs.get(segment.run_id)
             if machine is None:
                 continue
             run = machine.run
@@ -450,31 +391,26 @@ class Scheduler:
     async def _reload(self, run_ids: set[RunId]) -> None:
         """The database holds something else for these runs: believe it."""
         for run_id in run_ids:
-            machine = self.runs.pop(run_id, None)
+            machine = self.book.runs.get(run_id)
             if machine is None:
                 continue
-            dag = self.dags[machine.run.dag_id]
-            dag.forget(run_id)
-            for n, state in enumerate(machine.state):
-                if state in _WITH_ATTEMPT or state in _BEFORE_START:
-                    self.admission.free(Place(run_id, n))
+            self.book.forget(machine)
             snapshot = await self._store.run_load_one(self.lease, run_id)
             if snapshot is not None and snapshot.run.state not in RUN_FINISHED:
                 keys = await self.resume([snapshot])
                 running = await self._dispatcher.adopt(keys)
                 self.lost([k for k in keys if k not in running], "its run was loaded anew")
 
-    def _resume_one(self, turn: Turn, snapshot: RunSnapshot, past: Mapping[str, bool]) -> None:
-        machine = self.runs[snapshot.run.run_id]
+    def _resume_one(self, turn: Turn, machine: RunMachine, snapshot: RunSnapshot, past: Mapping[str, bool]) -> None:
         machine.resume(snapshot.instances, snapshot.live, past, self.stamp(), turn.decision)
         turn.touched[machine.run.run_id] = machine
         for n in machine.live.values():
             task = machine.graph.tasks[n]
-            self.admission.adopt(Place(machine.run.run_id, n), task, machine.run.dag_id)
-        self.plan(turn, self.dags[snapshot.run.dag_id])
+            self.book.admission.adopt(Place(machine.run.run_id, n), task, machine.run.dag_id)
+        self.plan(turn, self.book.dags[machine.run.dag_id])
 
     def _size_executors(self) -> None:
         for kind, free in self._dispatcher.slots().items():
             name = f"executor {kind!r}"
-            size = -1 if free is None else free + self.admission.used(name)
-            self.admission.resize(name, size)
+            size = -1 if free is None else free + self.book.admission.used(name)
+            self.book.admission.resize(name, size)

@@ -72,9 +72,7 @@ class XComCache:
 class RuntimeServices:
     """`TaskServices` of the attempts that this runtime's executors carry."""
 
-    def __init__(
-        self, store: Store, trigger: Callable[[TriggerRequest], Awaitable[RunRow]]
-    ) -> None:
+    def __init__(self, store: Store, trigger: Callable[[TriggerRequest], Awaitable[RunRow]]) -> None:
         self._store = store
         self._trigger = trigger
         self._sink: EventSink | None = None
@@ -84,9 +82,7 @@ class RuntimeServices:
         """Names the scheduler, which is made after its services."""
         self._sink = sink
 
-    async def xcom_get(
-        self, run_id: RunId, task_id: str, key: str, map_index: int = UNMAPPED
-    ) -> EncodedValue | None:
+    async def xcom_get(self, run_id: RunId, task_id: str, key: str, map_index: int = UNMAPPED) -> EncodedValue | None:
         """A committed value, or None."""
         known = self.cache.get((run_id, task_id, map_index, key))
         if known is not None:
@@ -112,28 +108,33 @@ class RuntimeServices:
             )
 
     async def variable_get(self, key: str) -> str | None:
+        """A variable's text, or None."""
         return await self._store.variable_get(key)
 
     async def variable_set(self, key: str, value: str | None) -> None:
+        """Stores a variable; None deletes it."""
         await self._store.variable_set(key, value)
 
     async def connection_get(self, conn_id: str) -> str | None:
+        """JSON text of the connection, or None."""
         return await self._store.connection_get(conn_id)
 
     async def run_find(self, dag_id: str, dag_run_id: str) -> RunRow | None:
+        """The run of that name, or None."""
         return await self._store.run_get(dag_id, dag_run_id)
 
-    async def run_before(
-        self, dag_id: str, logical_date: datetime, state: RunState | None = None
-    ) -> RunRow | None:
+    async def run_before(self, dag_id: str, logical_date: datetime, state: RunState | None = None) -> RunRow | None:
+        """The latest run of the DAG with an earlier logical date (in `state`)."""
         return await self._store.run_before(dag_id, logical_date, state)
 
     async def task_success_before(
         self, dag_id: str, task_id: str, logical_date: datetime
     ) -> tuple[RunRow, InstanceRow] | None:
+        """The latest earlier run in which the task succeeded, with its instance."""
         return await self._store.task_success_before(dag_id, task_id, logical_date)
 
     async def instance_list(self, run_id: RunId) -> list[InstanceRow]:
+        """All task instances of a run."""
         return await self._store.instance_list(run_id)
 
     async def run_trigger(
@@ -145,6 +146,4 @@ class RuntimeServices:
         logical_date: datetime | None,
     ) -> RunRow:
         """Asks for a run of a DAG, as people do."""
-        return await self._trigger(
-            TriggerRequest(dag_id, conf, dag_run_id=dag_run_id, logical_date=logical_date)
-        )
+        return await self._trigger(TriggerRequest(dag_id, conf, dag_run_id=dag_run_id, logical_date=logical_date))

@@ -24,9 +24,7 @@ class Turn:
     to_activate: dict[str, OwnedDag] = field(default_factory=dict[str, OwnedDag])
     dags: list[DagChange] = field(default_factory=list[DagChange])
     mail: list[MailDone] = field(default_factory=list[MailDone])
-    answers: list[tuple[RunId | None, bool, Answer]] = field(
-        default_factory=list[tuple[RunId | None, bool, Answer]]
-    )
+    answers: list[tuple[RunId | None, bool, Answer]] = field(default_factory=list[tuple[RunId | None, bool, Answer]])
     """(run concerned, whether the rules accepted it, whom to tell)."""
 
     broken: set[RunId] = field(default_factory=set[RunId])
@@ -45,6 +43,5 @@ class Turn:
         decision.timers = [t for t in decision.timers if t.run_id not in refused]
         decision.ended = [e for e in decision.ended if e[0] not in refused]
         self.answers = [
-            (run_id, accepted and run_id not in refused, answer)
-            for run_id, accepted, answer in self.answers
+            (run_id, accepted and run_id not in refused, answer) for run_id, accepted, answer in self.answers
         ]

@@ -28,9 +28,7 @@ from tradewind.services.turn import Turn
 class OwnerWishes:
     """Carries out wishes on owned DAGs. `mail_id`: the inbox row that the wish came as."""
 
-    def __init__(
-        self, store: Store, scheduler: Scheduler, planner: RunPlanner, live: LiveHub
-    ) -> None:
+    def __init__(self, store: Store, scheduler: Scheduler, planner: RunPlanner, live: LiveHub) -> None:
         self._store = store
         self._scheduler = scheduler
         self._planner = planner
@@ -38,7 +36,7 @@ class OwnerWishes:
 
     def owns(self, dag_id: str) -> bool:
         """Whether wishes for this DAG are carried out here."""
-        return dag_id in self._scheduler.dags
+        return dag_id in self._scheduler.book.dags
 
     async def trigger(self, request: TriggerRequest, mail_id: int | None = None) -> RunRow:
         """As `Control.run_trigger`."""
@@ -56,7 +54,7 @@ class OwnerWishes:
 
         def switch(turn: Turn) -> None:
             dag.row = dataclasses.replace(dag.row, is_paused=paused)
-            self._scheduler.admission.resize(dag.limit_name, dag.limit_size)
+            self._scheduler.book.admission.resize(dag.limit_name, dag.limit_size)
             turn.dags.append(DagChange(dag_id, is_paused=paused))
             self._scheduler.plan(turn, dag)
             _answer(turn, mail_id, _ok())
@@ -116,14 +114,14 @@ class OwnerWishes:
         await self._scheduler.ask(lambda turn: _answer(turn, mail_id, _ok()))
 
     def _dag(self, dag_id: str) -> OwnedDag:
-        dag = self._scheduler.dags.get(dag_id)
+        dag = self._scheduler.book.dags.get(dag_id)
         if dag is None:
             raise NotFoundError(f"there is no DAG {dag_id!r}")
         return dag
 
     async def _machine(self, dag: OwnedDag, dag_run_id: str) -> RunMachine:
         """The run in memory, brought back from the store if it has ended."""
-        machine = self._scheduler.find_run(dag.dag_id, dag_run_id)
+        machine = self._scheduler.book.find(dag.dag_id, dag_run_id)
         if machine is not None:
             return machine
         row = await self._store.run_get(dag.dag_id, dag_run_id)

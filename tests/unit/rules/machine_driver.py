@@ -101,9 +101,7 @@ class Driver:
 
     def __init__(self, spec: DagSpec, runs: int = 1) -> None:
         self.graph = Graph(spec)
-        self.machines = [
-            RunMachine(run_row(spec, k + 1), self.graph, SOURCE) for k in range(runs)
-        ]
+        self.machines = [RunMachine(run_row(spec, k + 1), self.graph, SOURCE) for k in range(runs)]
         self.ticks = itertools.count(1)
         self.attempts: dict[AttemptId, tuple[RunMachine, int]] = {}
 
@@ -152,6 +150,4 @@ class Driver:
                     pass
 
     def states(self, machine: RunMachine) -> dict[str, str]:
-        return {
-            task.task_id: machine.state[n].value for n, task in enumerate(self.graph.tasks)
-        }
+        return {task.task_id: machine.state[n].value for n, task in enumerate(self.graph.tasks)}
