@@ -57,6 +57,8 @@ class TaskSettings(TypedDict, total=False):
     on_failure_callback: Callbacks | None
     on_retry_callback: Callbacks | None
     on_skipped_callback: Callbacks | None
+    pre_execute: Callback | None
+    post_execute: Callable[[Any, Any], Any] | None
     on_lost: str
     max_lost: int
     exclusive: bool
@@ -111,10 +113,10 @@ def trigger_rule(value: object, where: str) -> TriggerRule:
 
 
 def _weight_rule(value: object, where: str) -> str:
-    text = getattr(value, "value", value)
-    if text not in _WEIGHT_RULES:
+    text: object = getattr(value, "value", value)
+    if not isinstance(text, str) or text not in _WEIGHT_RULES:
         raise AuthoringError(f"{where}: {value!r} is none of {', '.join(_WEIGHT_RULES)}")
-    return cast("str", text)
+    return text
 
 
 def _whole(least: int | None, *, none_allowed: bool = False) -> Callable[[object, str], int | None]:
@@ -167,10 +169,16 @@ def callbacks(value: object, where: str) -> tuple[Callback, ...]:
     return cast("tuple[Callback, ...]", tuple(listed))
 
 
+def _callable(value: object, where: str) -> Callable[..., Any]:
+    if not callable(value):
+        raise AuthoringError(f"{where}: {value!r} cannot be called")
+    return value
+
+
 def _on_lost(value: object, where: str) -> str:
-    if value not in ("retry", "fail"):
+    if not isinstance(value, str) or value not in ("retry", "fail"):
         raise AuthoringError(f"{where}: {value!r} is none of 'retry', 'fail'")
-    return cast("str", value)
+    return value
 
 
 def _params(value: object, where: str) -> ParamsDict:
@@ -193,15 +201,21 @@ def _as_given(value: object, _where: str) -> object:
     return value
 
 
+_FLAGS: Final = frozenset(
+    {"depends_on_past", "ignore_first_depends_on_past", "wait_for_past_depends_before_skipping", "wait_for_downstream"}
+    | {"retry_exponential_backoff", "do_xcom_push", "multiple_outputs", "exclusive"}
+)
+_FREE: Final = frozenset(
+    {"email", "email_on_retry", "email_on_failure", "inlets", "outlets", "run_as_user", "logger_name"}
+    | {"doc", "doc_md", "doc_json", "doc_yaml", "doc_rst", "task_display_name", "map_index_template"}
+    | {"allow_nested_operators"}
+)
+
 CHECKS: Final[Mapping[str, Callable[[object, str], Any]]] = {
     "owner": _text,
     "start_date": _maybe(instant),
     "end_date": _maybe(instant),
-    **dict.fromkeys(
-        ("depends_on_past", "ignore_first_depends_on_past", "wait_for_past_depends_before_skipping")
-        + ("wait_for_downstream", "retry_exponential_backoff", "do_xcom_push", "multiple_outputs", "exclusive"),
-        _flag,
-    ),
+    **dict.fromkeys(_FLAGS, _flag),
     "retries": _retries,
     "retry_delay": duration,
     "max_retry_delay": _maybe(duration),
@@ -222,14 +236,12 @@ CHECKS: Final[Mapping[str, Callable[[object, str], Any]]] = {
     "on_failure_callback": callbacks,
     "on_retry_callback": callbacks,
     "on_skipped_callback": callbacks,
+    "pre_execute": _callable,
+    "post_execute": _callable,
     "on_lost": _on_lost,
     "max_lost": _whole(0),
     "sla": _timedelta,
-    **dict.fromkeys(
-        ("email", "email_on_retry", "email_on_failure", "inlets", "outlets", "run_as_user", "doc", "doc_md", "doc_json")
-        + ("doc_yaml", "doc_rst", "task_display_name", "map_index_template", "logger_name", "allow_nested_operators"),
-        _as_given,
-    ),
+    **dict.fromkeys(_FREE, _as_given),
 }
 """For each argument that is kept as an attribute: the check that also brings it into its kept form."""
 

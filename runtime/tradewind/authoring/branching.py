@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, KeysView
 from typing import cast
 
 from tradewind.authoring.nodes import GroupNode, TaskNode
@@ -46,7 +46,7 @@ def _listed(operator: TaskNode, result: object) -> Iterable[object]:
         return ()
     if isinstance(result, str):
         return (result,)
-    if isinstance(result, Iterable) and not isinstance(result, (bytes, dict)):
+    if isinstance(result, (list, tuple, set, frozenset, KeysView, Iterator)):
         return cast("Iterable[object]", result)
     raise TaskFailed(
         f"branch {operator.task_id!r}: 'branch_task_ids' must be either None, a task ID, or an Iterable of IDs, "

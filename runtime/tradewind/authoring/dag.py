@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
 import pkgutil
-import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from pathlib import Path
@@ -86,7 +86,7 @@ class DAG(DagContainer):
         unknown = given.keys() - DagSettings.__annotations__.keys()
         if unknown:
             reject_unknown(unknown, DagSettings.__annotations__, f"DAG {dag_id!r}")
-        self.fileloc = sys._getframe(1).f_code.co_filename  # noqa: SLF001 - the file that is being imported
+        self.fileloc = _defining_file()
         self.default_args = dict(given.get("default_args") or {})
         self._tasks: dict[str, BaseOperator] = {}
         self._edge_labels: dict[tuple[str, str], str] = {}
@@ -251,7 +251,7 @@ class DAG(DagContainer):
         return [task for task in self._tasks.values() if not task.downstream_task_ids]
 
     def topological_sort(self) -> tuple[BaseOperator, ...]:
-        """All tasks in an order that views can use: upstream first, members of a group together."""
+        """All tasks as views list them: upstream first, members of a group together."""
         return cast("tuple[BaseOperator, ...]", tuple(topological(self._group, self._tasks)))
 
     @property
@@ -353,10 +353,11 @@ class DAG(DagContainer):
     def check(self) -> None:
         """Raises AuthoringError for circles, setups, rules and params that cannot be."""
         check_cycle(self.dag_id, self._tasks)
+        stoppable = (TriggerRule.ALL_SUCCESS, TriggerRule.ALL_DONE_SETUP_SUCCESS)
         for task in self._tasks.values():
             if task.is_setup:
                 self._check_setup(task)
-            if self.fail_stop and task.trigger_rule not in (TriggerRule.ALL_SUCCESS, TriggerRule.ALL_DONE_SETUP_SUCCESS):
+            if self.fail_stop and task.trigger_rule not in stoppable:
                 raise AuthoringError(
                     f"DAG {self.dag_id!r}: task {task.task_id!r} has trigger_rule {task.trigger_rule.value!r}; "
                     "with fail_stop every task needs 'all_success'"
@@ -391,8 +392,8 @@ class DAG(DagContainer):
                 ) from why
 
     def test(self, *args: Any, **kwargs: Any) -> Any:
-        """Runs the DAG once in this process, without database and server; arguments as of `tradewind.host.test_dag`."""
-        run = cast("Any", pkgutil.resolve_name("tradewind.host:test_dag"))
+        """Runs the DAG once in this process, without database or server; as `tradewind.host.test_dag`."""
+        run: Any = pkgutil.resolve_name("tradewind.host:test_dag")
         return run(self, *args, **kwargs)
 
     def __enter__(self) -> Self:
@@ -406,6 +407,14 @@ class DAG(DagContainer):
 
     def __repr__(self) -> str:
         return f"<DAG: {self.dag_id}>"
+
+
+def _defining_file() -> str:
+    """The file whose code is making a DAG: the nearest caller outside of this module."""
+    frame = inspect.currentframe()
+    while frame is not None and frame.f_code.co_filename == __file__:
+        frame = frame.f_back
+    return frame.f_code.co_filename if frame is not None else ""
 
 
 def _needs_start(schedule: object) -> bool:

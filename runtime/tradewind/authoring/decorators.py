@@ -8,17 +8,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, Generic, ParamSpec, Self, TypeVar, Unpack, cast, overload
 
 from tradewind.authoring.dag import DAG, DagSettings
-from tradewind.authoring.nodes import Dependency
 from tradewind.authoring.task_group import TaskGroup
 from tradewind.model.errors import AuthoringError
 
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
-
-
-class _DagDecoratorSettings(DagSettings, total=False):
-    dag_id: str
-    description: str | None
 
 
 class DagFunction(Generic[P]):
@@ -76,7 +70,11 @@ def dag(dag_id: Any = None, description: str | None = None, **settings: Any) -> 
     if callable(dag_id):
         return _dag_function(dag_id, None, {})
     given = {"description": description, **settings} if description is not None else settings
-    return lambda function: _dag_function(function, dag_id, given)  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType]  # typed by the overload
+
+    def decorate(function: Callable[P, object]) -> DagFunction[P]:
+        return _dag_function(function, dag_id, given)
+
+    return decorate
 
 
 def _dag_function(function: Callable[P, object], dag_id: str | None, settings: Mapping[str, Any]) -> DagFunction[P]:
@@ -93,17 +91,13 @@ class TaskGroupFunction(Generic[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Makes the group. Returns what the function returns; the group itself where that is None."""
-        settings = {"add_suffix_on_collision": True, **self.settings}
+        settings: dict[str, Any] = {"add_suffix_on_collision": True, **self.settings}
         if not settings.get("tooltip") and self.function.__doc__:
             settings["tooltip"] = inspect.cleandoc(self.function.__doc__)
         group_id: str = settings.pop("group_id")
         with TaskGroup(group_id, **settings) as group:
             result = self.function(*args, **kwargs)
-        if result is None:
-            return cast("R", group)
-        if isinstance(result, (list, tuple)) and any(isinstance(r, Dependency) for r in cast("list[object]", result)):
-            return result
-        return result
+        return cast("R", group) if result is None else result
 
     def override(self, **settings: Any) -> Self:
         """A copy whose groups get these arguments."""
@@ -118,7 +112,11 @@ def task_group(group_id: Any = None, **settings: Any) -> Any:
     """`@task_group(group_id=…, tooltip=…)`: the id is the function's name unless given."""
     if callable(group_id):
         return _group_function(group_id, None, {})
-    return lambda function: _group_function(function, group_id, settings)  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType]  # typed by the overload
+
+    def decorate(function: Callable[P, R]) -> TaskGroupFunction[P, R]:
+        return _group_function(function, group_id, settings)
+
+    return decorate
 
 
 def _group_function(
@@ -131,6 +129,6 @@ def _bound(function: Callable[..., object], args: Any, kwargs: Any, where: str) 
     try:
         bound = inspect.signature(function).bind(*args, **kwargs)
     except TypeError as why:
-        raise AuthoringError(f"{where}: {why}; its arguments become params, so each needs a value or a default") from None
+        raise AuthoringError(f"{where}: {why}; arguments become params, so each needs a value or default") from None
     bound.apply_defaults()
     return dict(bound.arguments)

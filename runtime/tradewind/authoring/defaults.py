@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -41,7 +41,7 @@ def current_defaults() -> AuthoringDefaults:
 
 
 @contextmanager
-def use_defaults(defaults: AuthoringDefaults) -> Iterator[None]:
+def use_defaults(defaults: AuthoringDefaults) -> Generator[None, None, None]:
     """These defaults inside the `with` block (and in tasks and threads that copy its context)."""
     token = _defaults.set(defaults)
     try:

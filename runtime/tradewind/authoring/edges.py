@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
-from tradewind.authoring.nodes import DagNode, Dependencies, Dependency, EdgeText, GroupNode, as_sequence
+from tradewind.authoring.nodes import DagNode, Dependencies, Dependency, EdgeText, GroupNode, TaskNode, as_sequence
 from tradewind.authoring.xcom_arg import XComArg
 from tradewind.model.errors import AuthoringError
 
@@ -21,12 +22,12 @@ class EdgeLabeler(EdgeText):
         self._after: list[Dependency] = []
 
     @property
-    def roots(self) -> Sequence[DagNode]:
+    def roots(self) -> Sequence[TaskNode]:
         """What was put downstream so far."""
         return [task for item in self._after for task in item.roots]
 
     @property
-    def leaves(self) -> Sequence[DagNode]:
+    def leaves(self) -> Sequence[TaskNode]:
         """What was put upstream so far."""
         return [task for item in self._before for task in item.leaves]
 
@@ -94,7 +95,7 @@ def chain(*steps: Dependencies) -> None:
 
     Raises AuthoringError where two neighbouring lists differ in length.
     """
-    for number, (left, right) in enumerate(zip(steps, steps[1:], strict=False), start=1):
+    for number, (left, right) in enumerate(pairwise(steps), start=1):
         if isinstance(left, Dependency):
             left.set_downstream(right)
         elif isinstance(right, Dependency):
@@ -117,7 +118,7 @@ def chain_linear(*steps: Dependencies) -> None:
     levels = [level for level in levels if level]
     if len(levels) == 1 and len(steps) == 1:
         raise AuthoringError("chain_linear: a single step makes no dependency; give at least two")
-    for left, right in zip(levels, levels[1:], strict=False):
+    for left, right in pairwise(levels):
         for task in left:
             task.set_downstream(list(right))
 

@@ -54,7 +54,7 @@ class IdBook:
             self._highest[core] = max(self._highest.get(core, 0), int(number))
 
     def free(self, label: str, prefix: str) -> str:
-        """`label` where `prefix + label` is free, else the label with the next number: `label__1`, …"""
+        """`label` where `prefix + label` is free, else the label with the next number, such as `label__1`."""
         if prefix + label not in self._used:
             return label
         core, mark, number = label.rpartition("__")

@@ -56,7 +56,8 @@ def instant(value: object, where: str, zone: tzinfo | None = None) -> datetime:
             return value
         return value.replace(tzinfo=zone or zone_named(current_defaults().timezone, where))
     if isinstance(value, date):
-        return datetime(value.year, value.month, value.day, tzinfo=zone or zone_named(current_defaults().timezone, where))
+        midnight = datetime(value.year, value.month, value.day)  # noqa: DTZ001 - its zone comes in the next line
+        return midnight.replace(tzinfo=zone or zone_named(current_defaults().timezone, where))
     raise AuthoringError(f"{where}: a datetime or an ISO 8601 text is needed, not {type(value).__name__} {value!r}")
 
 

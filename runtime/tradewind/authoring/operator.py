@@ -167,7 +167,7 @@ class BaseOperator(TaskNode):
     @property
     def is_async(self) -> bool:
         """Whether `execute` is a coroutine function."""
-        return inspect.iscoroutinefunction(type(self).execute)
+        return _is_coroutine_function(type(self).execute)
 
     def shallow_copy_for_run(self) -> Self:
         """A light copy for one attempt: its attributes can be rendered and changed, the DAG's stay as written."""
@@ -185,14 +185,22 @@ class BaseOperator(TaskNode):
         return list(found)
 
     def resolve_inputs(self, values: Mapping[XComArg, object]) -> None:
-        """Puts values in the place of the references in the template fields (call it after rendering:
-        the values of other tasks are data, never templates)."""
+        """Puts values in the place of the references in the template fields.
+
+        Call it after rendering: the values of other tasks are data, never templates.
+        """
         for name in self.template_fields:
             value = getattr(self, name, None)
             if value is not None and type(value) is not str:
                 resolved = resolve(value, values.__getitem__)
                 if resolved is not value:
                     setattr(self, name, resolved)
+
+    def render_template_fields(self, context: Mapping[str, Any]) -> None:
+        """Renders the template fields in place: of a copy, never of the DAG's own operator."""
+        from tradewind.authoring.templating import render
+
+        render(self, context)
 
     # ------------------------------------------------------------------ what authors use
 
@@ -224,7 +232,10 @@ class BaseOperator(TaskNode):
         return self
 
     def as_teardown(
-        self, *, setups: TaskNode | XComArg | Iterable[TaskNode | XComArg] = _UNSET, on_failure_fail_dagrun: bool = _UNSET
+        self,
+        *,
+        setups: TaskNode | XComArg | Iterable[TaskNode | XComArg] = _UNSET,
+        on_failure_fail_dagrun: bool = _UNSET,
     ) -> Self:
         """Marks the task as a teardown: it runs once its setups succeeded and the work is done, well or badly.
 
@@ -265,7 +276,7 @@ class BaseOperator(TaskNode):
     def _join(self, dag: DagContainer, group: GroupNode | None) -> None:
         if group is not None:
             if group.dag is not dag:
-                raise AuthoringError(f"task {self.task_id!r}: its task group belongs to another DAG than {dag.dag_id!r}")
+                raise AuthoringError(f"task {self.task_id!r}: its group belongs to another DAG than {dag.dag_id!r}")
             self.task_group = group
         dag.add_task(self)
 
@@ -280,9 +291,14 @@ class BaseOperator(TaskNode):
                 self.set_upstream(ref.operator)
 
 
+@functools.lru_cache(maxsize=1024)
+def _is_coroutine_function(function: Callable[..., Any]) -> bool:
+    return inspect.iscoroutinefunction(function)
+
+
 def _tasks_of(items: object) -> Iterator[TaskNode]:
-    listed = items if isinstance(items, (list, tuple, set, frozenset)) else (items,)
-    for item in cast("Iterable[object]", listed):
+    many = isinstance(items, (list, tuple, set, frozenset))
+    for item in cast("Iterable[object]", items if many else (items,)):
         node = item.operator if isinstance(item, XComArg) else item
         if not isinstance(node, TaskNode):
             raise AuthoringError(f"setups: a task is needed, not {item!r}")
@@ -353,9 +369,8 @@ def _reject_missing(cls: type[BaseOperator], missing: frozenset[str], arguments:
         dag = current_dag()
         place = f" of DAG {dag.dag_id!r}" if dag is not None else ""
         names = ", ".join(repr(name) for name in sorted(missing))
-        raise AuthoringError(
-            f"{cls.__name__} (task_id: {arguments.get('task_id', 'not given')}){place}: missing keyword argument {names}"
-        )
+        owner = f"{cls.__name__} (task_id: {arguments.get('task_id', 'not given')}){place}"
+        raise AuthoringError(f"{owner}: missing keyword argument {names}")
 
 
 _give_defaults(BaseOperator)

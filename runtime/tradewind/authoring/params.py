@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from tradewind.model.errors import ParamValidationError
 from tradewind.model.specs import Json
@@ -67,7 +67,7 @@ class Param:
 
 def _types(schema: Mapping[str, Json]) -> list[Json]:
     kinds: Json = schema.get("type", [])
-    return cast("list[Json]", kinds) if isinstance(kinds, list) else [kinds]
+    return [kinds] if isinstance(kinds, str) else list(kinds)
 
 
 class ParamsDict(MutableMapping[str, Any]):

@@ -76,14 +76,15 @@ def check_call(
     Parameters with names of the context need no argument. Raises AuthoringError.
     """
     signature = inspect.signature(function)
-    relaxed = [
-        p.replace(default=None, kind=p.kind) if p.name in CONTEXT_NAMES and p.default is p.empty and p.kind in _BY_NAME else p
-        for p in signature.parameters.values()
-    ]
+    relaxed = [p.replace(default=None) if _comes_from_context(p) else p for p in signature.parameters.values()]
     try:
         _with_parameters(relaxed).bind(*args, **kwargs)
     except TypeError as why:
         raise AuthoringError(f"{where}: {why}") from None
+
+
+def _comes_from_context(parameter: inspect.Parameter) -> bool:
+    return parameter.name in CONTEXT_NAMES and parameter.default is parameter.empty and parameter.kind in _BY_NAME
 
 
 def _with_parameters(parameters: Sequence[inspect.Parameter]) -> inspect.Signature:

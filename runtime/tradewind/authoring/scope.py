@@ -5,7 +5,7 @@ Context variables, not globals: two files may be imported in two threads of one 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import NamedTuple
@@ -63,7 +63,7 @@ def note_dag(dag: DagContainer) -> None:
 
 
 @contextmanager
-def collecting_dags() -> Iterator[list[DagContainer]]:
+def collecting_dags() -> Generator[list[DagContainer], None, None]:
     """The DAGs that `with DAG(…)` blocks and `@dag` calls complete inside, bound to a name or not."""
     found: list[DagContainer] = []
     token = _found.set(found)

@@ -56,7 +56,8 @@ class BaseSensorOperator(BaseOperator):
 
     outcome_kind: ClassVar[OutcomeForm] = "sensor"
     own_arguments: ClassVar[frozenset[str]] = frozenset(
-        {"poke_interval", "timeout", "mode", "soft_fail", "silent_fail", "never_fail", "exponential_backoff", "max_wait"}
+        {"poke_interval", "timeout", "mode", "soft_fail", "silent_fail", "never_fail"}
+        | {"exponential_backoff", "max_wait"}
     )
     ui_color = "#e6f1f2"
 
@@ -140,9 +141,9 @@ def _max_wait(value: object, where: str) -> float | None:
 
 
 def _mode(value: object, where: str) -> str:
-    if value not in MODES:
+    if not isinstance(value, str) or value not in MODES:
         raise AuthoringError(f"{where}: the mode must be one of {', '.join(map(repr, MODES))}; received {value!r}")
-    return cast("str", value)
+    return value
 
 
 def _flag(value: object, _where: str) -> bool:

@@ -23,21 +23,36 @@ _CALLBACKS = ("on_execute", "on_success", "on_failure", "on_retry", "on_skipped"
 class SpecSource(Protocol):
     """What `dag_to_spec` reads of a DAG."""
 
+    params: ParamsDict
+
     @property
-    def container(self) -> DagContainer: ...
+    def container(self) -> DagContainer:
+        """Id, dates and zone."""
+        ...
+
     @property
-    def tasks(self) -> Sequence[BaseOperator]: ...
+    def tasks(self) -> Sequence[BaseOperator]:
+        """All tasks, in order of definition."""
+        ...
+
     @property
-    def root(self) -> TaskGroup: ...
+    def root(self) -> TaskGroup:
+        """The nameless group around all others."""
+        ...
+
     @property
-    def edge_labels(self) -> Mapping[tuple[str, str], str]: ...
-    @property
-    def params(self) -> ParamsDict: ...
+    def edge_labels(self) -> Mapping[tuple[str, str], str]:
+        """Texts on edges, by (upstream id, downstream id)."""
+        ...
+
     def spec_settings(self) -> Mapping[str, Any]:
         """Fields of `DagSpec` that are the DAG's own settings."""
         ...
 
-    def timetable_spec(self) -> TimetableSpec: ...
+    def timetable_spec(self) -> TimetableSpec:
+        """The schedule as data."""
+        ...
+
     def check(self) -> None:
         """Raises AuthoringError where the DAG cannot be."""
         ...
@@ -90,7 +105,7 @@ def _task_spec(task: BaseOperator, weight: int, dag: DagContainer) -> TaskSpec:
         label = task.label
         if label != task.task_id:
             fields["label"] = label
-    set_callbacks = tuple(name for name in _CALLBACKS if f"{name}_callback" in own and own[f"{name}_callback"])
+    set_callbacks = tuple(name for name in _CALLBACKS if own.get(f"{name}_callback"))
     if set_callbacks:
         fields["callbacks"] = set_callbacks
     is_async = task.is_async

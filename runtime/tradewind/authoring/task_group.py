@@ -68,7 +68,7 @@ class TaskGroup(GroupNode):
             raise AuthoringError(f"TaskGroup {group_id!r}: a task group has to be made inside a DAG")
         if parent.dag is not dag:
             raise AuthoringError(f"TaskGroup {group_id!r}: its parent group belongs to another DAG than {dag.dag_id!r}")
-        self._ids = parent._ids
+        self._ids = parent.ids
         if group_id in self._ids or parent.child_id(group_id) in self._ids:
             if not suffix:
                 raise DuplicateTaskIdError(
@@ -82,6 +82,11 @@ class TaskGroup(GroupNode):
         parent.add(self)
 
     # ------------------------------------------------------------------ identity
+
+    @property
+    def ids(self) -> IdBook:
+        """All ids of the DAG."""
+        return self._ids
 
     @property
     def group_id(self) -> str | None:

@@ -7,15 +7,17 @@ import os
 import socket
 from collections.abc import Generator, Iterable, Mapping
 from datetime import datetime
-from typing import Any, Final, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, cast
 
-from tradewind.authoring.access import CurrentAttempt
 from tradewind.authoring.operator import BaseOperator
 from tradewind.authoring.xcom import decode, encode
 from tradewind.model.keys import UNMAPPED, RunId
 from tradewind.model.outcomes import RETURN_KEY, EncodedValue
-from tradewind.model.rows import RunRow
 from tradewind.model.states import TaskState
+
+if TYPE_CHECKING:
+    from tradewind.authoring.access import CurrentAttempt
+    from tradewind.model.rows import RunRow
 
 Result = TypeVar("Result")
 
@@ -157,7 +159,8 @@ class TaskInstance:
 
     def _encoded(self, key: str, value: Any) -> EncodedValue:
         facts = {"key": key, "task_id": self.task_id, "dag_id": self.dag_id, "run_id": self.run_id}
-        return encode(value, where=f"XCom {key!r} of task {self.task_id!r}", facts={**facts, "map_index": self.map_index})
+        where = f"XCom {key!r} of task {self.task_id!r}"
+        return encode(value, where=where, facts={**facts, "map_index": self.map_index})
 
     def _pull(self, wanted: _Wanted) -> _Asking[Any]:
         run = yield from self._run(wanted)
@@ -241,19 +244,3 @@ def _wanted(
         raise TypeError(f"xcom_pull() does not take the arguments {', '.join(map(repr, sorted(unknown)))}")
     indexes = cast("int | Iterable[int] | None", more.get("map_indexes"))
     return _Wanted(task_ids, key, dag_id, more.get("run_id"), indexes, prior, more.get("default"))
-
-
-def attempt_environment(context: Mapping[str, Any]) -> dict[str, str]:
-    """Environment variables that tell a task's programs who they work for (`AIRFLOW_CTX_*`, as scripts expect)."""
-    ti = context.get("ti")
-    if ti is None:
-        return {}
-    facts = {
-        "DAG_OWNER": ti.task.owner,
-        "DAG_ID": ti.dag_id,
-        "TASK_ID": ti.task_id,
-        "EXECUTION_DATE": ti.logical_date.isoformat(),
-        "TRY_NUMBER": str(ti.try_number),
-        "DAG_RUN_ID": ti.run_id,
-    }
-    return {f"AIRFLOW_CTX_{name}": value for name, value in facts.items()}

@@ -90,7 +90,11 @@ class TaskDecorator:
         """Decorates a function. Raises AuthoringError for what is no function."""
         if function is not None:
             return self.decorated(function, settings)
-        return lambda function: self.decorated(function, settings)  # pyright: ignore[reportUnknownLambdaType, reportUnknownVariableType]  # typed by the overload
+
+        def decorate(function: Callable[P, R]) -> TaskFunction[P, R]:
+            return self.decorated(function, settings)
+
+        return decorate
 
     def decorated(self, function: Callable[P, R], settings: Mapping[str, Any]) -> TaskFunction[P, R]:
         """The decorated function."""

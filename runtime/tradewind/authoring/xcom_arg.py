@@ -127,7 +127,7 @@ def iter_xcom_refs(value: object) -> Iterator[XComArg]:
             yield from iter_xcom_refs(getattr(value, name, None))
 
 
-def resolve(value: object, lookup: Callable[[XComArg], object]) -> Any:
+def resolve(value: object, lookup: Callable[[XComArg], object]) -> object:
     """`value` with every reference replaced by `lookup(reference)`.
 
     Containers that hold no reference are returned as they are; the others are copied, so the
@@ -141,12 +141,12 @@ def resolve(value: object, lookup: Callable[[XComArg], object]) -> Any:
     if isinstance(value, dict):
         pairs = cast("dict[object, object]", value)
         changed = {k: resolve(v, lookup) for k, v in pairs.items()}
-        return value if all(changed[k] is v for k, v in pairs.items()) else changed
+        return pairs if all(changed[k] is v for k, v in pairs.items()) else changed
     if isinstance(value, (list, tuple, set, frozenset)):
         items = list(cast("Sequence[object]", value))
         resolved = [resolve(item, lookup) for item in items]
         if all(new is old for new, old in zip(resolved, items, strict=True)):
-            return cast("Any", value)
-        make = getattr(kind, "_make", kind)
+            return cast("object", value)
+        make = cast("Callable[[list[object]], object]", getattr(kind, "_make", kind))
         return make(resolved)
     return value

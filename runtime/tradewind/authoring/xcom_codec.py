@@ -71,7 +71,7 @@ def _marked(kind: str, value: Json) -> Json:
     return {TYPE_KEY: kind, "value": value}
 
 
-def _special(value: Any, kind: type, path: str, depth: int) -> Json:
+def _special(value: Any, kind: type[Any], path: str, depth: int) -> Json:
     """Values of types that JSON does not have."""
     if isinstance(value, enum.Enum):
         return {TYPE_KEY: "enum", "class": _class_path(kind, path), "value": value.name}
@@ -93,9 +93,8 @@ def _special(value: Any, kind: type, path: str, depth: int) -> Json:
     if isinstance(value, PurePath):
         return _marked("path", str(value))
     if dataclasses.is_dataclass(kind):
-        fields = {
-            f.name: to_json(getattr(value, f.name), f"{path}.{f.name}", depth + 1) for f in dataclasses.fields(kind)
-        }
+        names = [f.name for f in dataclasses.fields(kind)]
+        fields = {name: to_json(getattr(value, name), f"{path}.{name}", depth + 1) for name in names}
         return {TYPE_KEY: "dataclass", "class": _class_path(kind, path), "value": fields}
     return _foreign(value, kind, path, depth)
 
@@ -112,21 +111,22 @@ def _datetime(value: datetime) -> Json:
     return marked
 
 
-def _foreign(value: Any, kind: type, path: str, depth: int) -> Json:
+def _foreign(value: Any, kind: type[Any], path: str, depth: int) -> Json:
     """Values of well-known libraries, and subclasses of plain types; else the error."""
     if hasattr(kind, "model_validate") and hasattr(value, "model_dump"):
         return {TYPE_KEY: "pydantic", "class": _class_path(kind, path), "value": value.model_dump(mode="json")}
     package = kind.__module__.partition(".")[0]
     if package == "numpy":
-        if hasattr(value, "tolist") and getattr(value, "ndim", 0):
+        if hasattr(value, "tolist") and int(getattr(value, "ndim", 0)):
             return {TYPE_KEY: "ndarray", "dtype": str(value.dtype), "value": to_json(value.tolist(), path, depth + 1)}
         if hasattr(value, "item"):
             return to_json(value.item(), path, depth + 1)
     if isinstance(value, Mapping):
         return to_json(dict(cast("Mapping[object, object]", value)), path, depth + 1)
-    for plain in (bool, int, float, str):
+    plain: type[Any]
+    for plain in (int, float, str):
         if isinstance(value, plain):
-            return to_json(plain(cast("Any", value)), path, depth + 1)
+            return to_json(plain(value), path, depth + 1)
     if isinstance(value, list):
         return to_json(list(cast("list[object]", value)), path, depth + 1)
     if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray, memoryview)):
@@ -138,7 +138,7 @@ def _foreign(value: Any, kind: type, path: str, depth: int) -> Json:
     )
 
 
-def _class_path(kind: type, path: str) -> str:
+def _class_path(kind: type[Any], path: str) -> str:
     if "<locals>" in kind.__qualname__:
         raise XComError(
             f"{path} is of type {kind.__qualname__}, a class defined inside a function: it could not be found again "
@@ -147,7 +147,7 @@ def _class_path(kind: type, path: str) -> str:
     return f"{kind.__module__}:{kind.__qualname__}"
 
 
-_SIMPLE: Final[dict[type, tuple[str, Callable[[Any], Json]]]] = {
+_SIMPLE: Final[dict[type[Any], tuple[str, Callable[[Any], Json]]]] = {
     date: ("date", lambda v: v.isoformat()),
     time: ("time", lambda v: v.isoformat()),
     timedelta: ("timedelta", lambda v: [v.days, v.seconds, v.microseconds]),
@@ -159,10 +159,15 @@ _SIMPLE: Final[dict[type, tuple[str, Callable[[Any], Json]]]] = {
 }
 
 
+def _items(value: Json) -> list[Json]:
+    items: list[Json] = value
+    return items
+
+
 def from_json(value: Json) -> Any:
     """The Python value that `to_json` was given. Raises XComError where a class cannot be found."""
     if isinstance(value, list):
-        return [from_json(item) for item in cast("list[Json]", value)]
+        return [from_json(item) for item in _items(value)]
     if not isinstance(value, dict):
         return value
     pairs = cast("dict[str, Json]", value)
@@ -178,7 +183,7 @@ def from_json(value: Json) -> Any:
 def readable(value: Json) -> Json:
     """Marked JSON as plain JSON for people: no class is imported, marks become their values."""
     if isinstance(value, list):
-        return [readable(item) for item in cast("list[Json]", value)]
+        return [readable(item) for item in _items(value)]
     if not isinstance(value, dict):
         return value
     pairs = cast("dict[str, Json]", value)
@@ -205,20 +210,21 @@ def _class_of(marked: dict[str, Json]) -> Any:
     """The class of a marked value: only dataclasses, named tuples, enums and pydantic models are accepted."""
     module_name, _, qualname = str(marked["class"]).partition(":")
     try:
-        found: Any = sys.modules.get(module_name) or importlib.import_module(module_name)
+        found: object = sys.modules.get(module_name) or importlib.import_module(module_name)
         for part in qualname.split("."):
             found = getattr(found, part)
     except (ImportError, AttributeError) as why:
         raise XComError(f"a stored value is of class {module_name}.{qualname}, which cannot be found: {why}") from why
-    acceptable = isinstance(found, type) and (
-        dataclasses.is_dataclass(found)
-        or issubclass(found, enum.Enum)
-        or hasattr(found, "_fields")
-        or hasattr(found, "model_validate")
-    )
-    if not acceptable:
+    if not _is_storable_class(found):
         raise XComError(f"a stored value names {module_name}.{qualname}, which is no class for stored values")
     return found
+
+
+def _is_storable_class(found: object) -> bool:
+    if not isinstance(found, type):
+        return False
+    made_for_data = hasattr(found, "_fields") or hasattr(found, "model_validate") or issubclass(found, enum.Enum)
+    return made_for_data or dataclasses.is_dataclass(cast("object", found))
 
 
 def _read_dataclass(marked: dict[str, Json]) -> Any:

@@ -8,13 +8,13 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypedDict, Unpack, cast
 
 from tradewind.authoring.arguments import OperatorArguments
+from tradewind.authoring.attempt_environment import attempt_environment
 from tradewind.authoring.operator import BaseOperator
-from tradewind.authoring.task_instance import attempt_environment
 from tradewind.model.errors import AuthoringError, SkipTask, TaskFailed
 
 
@@ -43,8 +43,8 @@ class BashOperator(BaseOperator):
     environment, or is added to it with `append_env`; `output_processor` turns the last line into the result.
     """
 
-    template_fields = ("bash_command", "env", "cwd")
-    template_ext = (".sh", ".bash")
+    template_fields: Sequence[str] = ("bash_command", "env", "cwd")
+    template_ext: Sequence[str] = (".sh", ".bash")
     template_fields_renderers: ClassVar[Mapping[str, str]] = {"bash_command": "bash", "env": "json"}
     ui_color = "#f0ede4"
     own_arguments: ClassVar[frozenset[str]] = frozenset(BashSettings.__annotations__)
@@ -65,7 +65,9 @@ class BashOperator(BaseOperator):
         self._process: subprocess.Popen[bytes] | None = None
 
     def _codes(self, value: object) -> tuple[int, ...]:
-        listed = () if value is None else (value,) if isinstance(value, int) else tuple(cast("Collection[object]", value))
+        if value is None:
+            return ()
+        listed = (value,) if isinstance(value, int) else tuple(cast("Collection[object]", value))
         if not all(isinstance(code, int) for code in listed):
             raise AuthoringError(f"BashOperator {self.task_id!r}: skip_on_exit_code takes exit codes, not {value!r}")
         return cast("tuple[int, ...]", listed)

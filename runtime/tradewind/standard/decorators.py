@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, ClassVar, ParamSpec, TypeVar, cast, overload
 
+from tradewind.authoring.dag import DAG
 from tradewind.authoring.operator import BaseOperator
 from tradewind.authoring.python_call import call_arguments, check_call
 from tradewind.authoring.sensor import BaseSensorOperator, PokeReturnValue
 from tradewind.authoring.taskflow import TaskDecorator, TaskFunction
+from tradewind.authoring.templating import render_template
 from tradewind.model.errors import AuthoringError, TaskFailed
 from tradewind.standard.bash import BashOperator
 from tradewind.standard.python import BranchPythonOperator, PythonOperator, ShortCircuitOperator, is_async_callable
@@ -71,7 +73,7 @@ class DecoratedBashOperator(_Called, BashOperator):
     """The task of a `@task.bash` function: it returns the command, which is rendered and run."""
 
     operator_name = "@task.bash"
-    template_fields = ("op_args", "op_kwargs", "bash_command", "env", "cwd")
+    template_fields: Sequence[str] = ("op_args", "op_kwargs", "bash_command", "env", "cwd")
 
     def __init__(self, *, function: Callable[..., Any], op_args: Any, op_kwargs: Any, **arguments: Any) -> None:
         where = f"@task.bash {arguments.get('task_id')!r}"
@@ -89,9 +91,8 @@ class DecoratedBashOperator(_Called, BashOperator):
                 f"@task.bash {self.task_id!r}: the function has to return a bash command as text, not {command!r}"
             )
         self.bash_command = command
-        render = getattr(self, "render_template", None)
-        if callable(render):
-            self.bash_command = cast("str", render(command, context))
+        if isinstance(self.dag, DAG):
+            self.bash_command = str(render_template(command, context, self.dag, self.template_ext))
         return super().execute(context)
 
 
@@ -99,7 +100,7 @@ class DecoratedSensorOperator(_Called, BaseSensorOperator):
     """The task of a `@task.sensor` function: it returns True or a `PokeReturnValue` when the wait is over."""
 
     operator_name = "@task.sensor"
-    template_fields = ("op_args", "op_kwargs")
+    template_fields: Sequence[str] = ("op_args", "op_kwargs")
 
     def __init__(self, *, function: Callable[..., Any], op_args: Any, op_kwargs: Any, **arguments: Any) -> None:
         check_call(function, op_args, op_kwargs, f"@task.sensor {arguments.get('task_id')!r}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, ClassVar, Unpack, cast
 
 from tradewind.authoring.arguments import OperatorArguments
@@ -20,7 +20,7 @@ class PythonOperator(BaseOperator):
     runs as a coroutine on the event loop, a plain one in a process of its own.
     """
 
-    template_fields = ("templates_dict", "op_args", "op_kwargs")
+    template_fields: Sequence[str] = ("templates_dict", "op_args", "op_kwargs")
     template_fields_renderers: ClassVar[Mapping[str, str]] = {
         "templates_dict": "json",
         "op_args": "py",
@@ -40,10 +40,8 @@ class PythonOperator(BaseOperator):
         **arguments: Unpack[OperatorArguments],
     ) -> None:
         if not callable(python_callable):
-            raise AuthoringError(
-                f"{type(self).__name__} (task_id: {arguments.get('task_id')}): `python_callable` param must be callable, "
-                f"not {python_callable!r}"
-            )
+            owner = f"{type(self).__name__} (task_id: {arguments.get('task_id')})"
+            raise AuthoringError(f"{owner}: `python_callable` param must be callable, not {python_callable!r}")
         super().__init__(**arguments)
         self.python_callable = python_callable
         self.op_args: Collection[Any] = op_args if op_args is not None else ()

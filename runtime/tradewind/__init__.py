@@ -1,0 +1,192 @@
+"""Tradewind: workflows in Python, scheduled by one asyncio loop.
+
+The face: everything that DAG files and embedding programs import, and nothing else. Names are
+loaded when they are first used, so that `import tradewind` costs a few milliseconds.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tradewind.authoring.dag import DAG as DAG
+    from tradewind.authoring.decorators import DagParam as DagParam
+    from tradewind.authoring.decorators import dag as dag
+    from tradewind.authoring.decorators import task_group as task_group
+    from tradewind.authoring.edges import Label as Label
+    from tradewind.authoring.edges import chain as chain
+    from tradewind.authoring.edges import chain_linear as chain_linear
+    from tradewind.authoring.edges import cross_downstream as cross_downstream
+    from tradewind.authoring.operator import BaseOperator as BaseOperator
+    from tradewind.authoring.params import Param as Param
+    from tradewind.authoring.params import ParamsDict as ParamsDict
+    from tradewind.authoring.sensor import BaseSensorOperator as BaseSensorOperator
+    from tradewind.authoring.sensor import PokeReturnValue as PokeReturnValue
+    from tradewind.authoring.sensor import SensorResult as SensorResult
+    from tradewind.authoring.task_group import TaskGroup as TaskGroup
+    from tradewind.authoring.task_instance import TaskInstance as TaskInstance
+    from tradewind.authoring.timetables import ContinuousTimetable as ContinuousTimetable
+    from tradewind.authoring.timetables import CronDataIntervalTimetable as CronDataIntervalTimetable
+    from tradewind.authoring.timetables import CronTriggerTimetable as CronTriggerTimetable
+    from tradewind.authoring.timetables import DeltaDataIntervalTimetable as DeltaDataIntervalTimetable
+    from tradewind.authoring.timetables import DeltaTriggerTimetable as DeltaTriggerTimetable
+    from tradewind.authoring.timetables import EventsTimetable as EventsTimetable
+    from tradewind.authoring.timetables import MultipleCronTriggerTimetable as MultipleCronTriggerTimetable
+    from tradewind.authoring.timetables import OnceTimetable as OnceTimetable
+    from tradewind.authoring.timetables import Timetable as Timetable
+    from tradewind.authoring.xcom import BaseXCom as BaseXCom
+    from tradewind.authoring.xcom_arg import XComArg as XComArg
+    from tradewind.model.errors import AuthoringError as AuthoringError
+    from tradewind.model.errors import FailWithoutRetry as FailWithoutRetry
+    from tradewind.model.errors import RescheduleTask as RescheduleTask
+    from tradewind.model.errors import SkipTask as SkipTask
+    from tradewind.model.errors import TaskFailed as TaskFailed
+    from tradewind.model.errors import TaskTimeout as TaskTimeout
+    from tradewind.model.errors import TradewindError as TradewindError
+    from tradewind.model.errors import XComError as XComError
+    from tradewind.model.states import RunState as RunState
+    from tradewind.model.states import RunType as RunType
+    from tradewind.model.states import TaskState as TaskState
+    from tradewind.model.states import TriggerRule as TriggerRule
+    from tradewind.standard.bash import BashOperator as BashOperator
+    from tradewind.standard.branch import BaseBranchOperator as BaseBranchOperator
+    from tradewind.standard.branch import LatestOnlyOperator as LatestOnlyOperator
+    from tradewind.standard.decorators import setup as setup
+    from tradewind.standard.decorators import task as task
+    from tradewind.standard.decorators import teardown as teardown
+    from tradewind.standard.empty import EmptyOperator as EmptyOperator
+    from tradewind.standard.python import BranchPythonOperator as BranchPythonOperator
+    from tradewind.standard.python import PythonOperator as PythonOperator
+    from tradewind.standard.python import ShortCircuitOperator as ShortCircuitOperator
+    from tradewind.standard.sensors import BashSensor as BashSensor
+    from tradewind.standard.sensors import DateTimeSensor as DateTimeSensor
+    from tradewind.standard.sensors import FileSensor as FileSensor
+    from tradewind.standard.sensors import PythonSensor as PythonSensor
+    from tradewind.standard.sensors import TimeDeltaSensor as TimeDeltaSensor
+    from tradewind.standard.sensors import TimeSensor as TimeSensor
+
+__version__ = "0.1.0"
+
+_HOMES: dict[str, tuple[str, ...]] = {
+    "authoring.dag": ("DAG",),
+    "authoring.decorators": ("DagParam", "dag", "task_group"),
+    "authoring.edges": ("Label", "chain", "chain_linear", "cross_downstream"),
+    "authoring.operator": ("BaseOperator",),
+    "authoring.params": ("Param", "ParamsDict"),
+    "authoring.sensor": ("BaseSensorOperator", "PokeReturnValue", "SensorResult"),
+    "authoring.task_group": ("TaskGroup",),
+    "authoring.task_instance": ("TaskInstance",),
+    "authoring.timetables": (
+        "ContinuousTimetable",
+        "CronDataIntervalTimetable",
+        "CronTriggerTimetable",
+        "DeltaDataIntervalTimetable",
+        "DeltaTriggerTimetable",
+        "EventsTimetable",
+        "MultipleCronTriggerTimetable",
+        "OnceTimetable",
+        "Timetable",
+    ),
+    "authoring.xcom": ("BaseXCom",),
+    "authoring.xcom_arg": ("XComArg",),
+    "model.errors": (
+        "AuthoringError",
+        "FailWithoutRetry",
+        "RescheduleTask",
+        "SkipTask",
+        "TaskFailed",
+        "TaskTimeout",
+        "TradewindError",
+        "XComError",
+    ),
+    "model.states": ("RunState", "RunType", "TaskState", "TriggerRule"),
+    "standard.bash": ("BashOperator",),
+    "standard.branch": ("BaseBranchOperator", "LatestOnlyOperator"),
+    "standard.decorators": ("setup", "task", "teardown"),
+    "standard.empty": ("EmptyOperator",),
+    "standard.python": ("BranchPythonOperator", "PythonOperator", "ShortCircuitOperator"),
+    "standard.sensors": (
+        "BashSensor",
+        "DateTimeSensor",
+        "FileSensor",
+        "PythonSensor",
+        "TimeDeltaSensor",
+        "TimeSensor",
+    ),
+}
+_HOME_OF = {name: f"tradewind.{module}" for module, names in _HOMES.items() for name in names}
+
+__all__ = [  # noqa: RUF022 - by theme: how a DAG is written, what tasks are, when they run, how they end
+    "DAG",
+    "DagParam",
+    "Label",
+    "Param",
+    "ParamsDict",
+    "TaskGroup",
+    "TriggerRule",
+    "XComArg",
+    "chain",
+    "chain_linear",
+    "cross_downstream",
+    "dag",
+    "setup",
+    "task",
+    "task_group",
+    "teardown",
+    #
+    "BaseBranchOperator",
+    "BaseOperator",
+    "BaseSensorOperator",
+    "BaseXCom",
+    "BashOperator",
+    "BashSensor",
+    "BranchPythonOperator",
+    "DateTimeSensor",
+    "EmptyOperator",
+    "FileSensor",
+    "LatestOnlyOperator",
+    "PokeReturnValue",
+    "PythonOperator",
+    "PythonSensor",
+    "SensorResult",
+    "ShortCircuitOperator",
+    "TaskInstance",
+    "TimeDeltaSensor",
+    "TimeSensor",
+    #
+    "ContinuousTimetable",
+    "CronDataIntervalTimetable",
+    "CronTriggerTimetable",
+    "DeltaDataIntervalTimetable",
+    "DeltaTriggerTimetable",
+    "EventsTimetable",
+    "MultipleCronTriggerTimetable",
+    "OnceTimetable",
+    "Timetable",
+    #
+    "AuthoringError",
+    "FailWithoutRetry",
+    "RescheduleTask",
+    "RunState",
+    "RunType",
+    "SkipTask",
+    "TaskFailed",
+    "TaskState",
+    "TaskTimeout",
+    "TradewindError",
+    "XComError",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"tradewind has no {name!r}")
+    value = getattr(importlib.import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
