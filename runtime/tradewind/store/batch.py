@@ -36,8 +36,7 @@ def compose(head: str, sections: Sequence[str], result: str) -> Statement:
     verdict = f"CASE {' '.join(checks)} ELSE true END" if checks else "true"
     mine = texts["batch_mail.mine"] if "mail" in sections else "NULL"
     text = (
-        f"WITH {','.join(parts)}\n"
-        f"SELECT fence.seq, {verdict} AS agreed, {mine} AS mine, {result} AS result FROM fence"
+        f"WITH {','.join(parts)}\nSELECT fence.seq, {verdict} AS agreed, {mine} AS mine, {result} AS result FROM fence"
     )
     return bind("+".join(sections), text)
 

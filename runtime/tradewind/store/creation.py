@@ -85,7 +85,8 @@ class Creation(Lines):
 
     async def _create_large(self, columns: Columns, instances: Sequence[InstanceRow]) -> tuple[Row | None, bool]:
         """The fence comes last here: it guards the commit just as well, and holding the runtime's row
-        through a long COPY would make all batches wait for it."""
+        through a long COPY would make all batches wait for it.
+        """
         given = columns.given
         async with self._bulk.session() as session:
             transaction = session.transaction()

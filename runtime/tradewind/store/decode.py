@@ -152,8 +152,6 @@ def xcom_of(row: Row) -> XComEntry:
     return XComEntry(run_id, task_id, map_index, text_of(key), EncodedValue(codec, data), at)
 
 
-
-
 def json_of(data: bytes | None) -> Json:
     """JSON bytes, or None."""
     return None if data is None else orjson.loads(data)

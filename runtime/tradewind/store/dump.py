@@ -30,8 +30,7 @@ async def dump(session: Session, schema: str = DEFAULT_SCHEMA) -> str:
         labels = ", ".join(f"'{label}'" for label in row["labels"])
         parts.append(f"CREATE TYPE {row['name']} AS ENUM ({labels});\n")
     parts.extend(f"{row['definition'].strip()};\n" for row in await _fetch(session, "dump_functions", schema))
-    for table in await _fetch(session, "dump_tables", schema):
-        parts.append(await _table(session, table))
+    parts += [await _table(session, table) for table in await _fetch(session, "dump_tables", schema)]
     return "\n".join(parts).replace(f"{schema}.", "")
 
 
@@ -68,14 +67,14 @@ async def _fetch(session: Session, name: str, *values: object) -> list[Row]:
     return await session.fetch(statement("schema", name).text, *values)
 
 
-async def _main(url: str, target: Path) -> None:
+async def _dump_of(url: str) -> str:
     session = await connect(LineSettings(url, "tradewind_dump", "dump"))
     try:
         transaction = session.transaction()
         await transaction.start()
         try:
             await migrate(session, "tradewind_dump")
-            target.write_text(await dump(session, "tradewind_dump"), encoding="utf-8")
+            return await dump(session, "tradewind_dump")
         finally:
             await transaction.rollback()
     finally:
@@ -88,7 +87,7 @@ def main() -> None:
     parser.add_argument("url", metavar="URL", help="a PostgreSQL in which a scratch schema may be made")
     parser.add_argument("--output", type=Path, default=FILE)
     options = parser.parse_args()
-    asyncio.run(_main(options.url, options.output))
+    options.output.write_text(asyncio.run(_dump_of(options.url)), encoding="utf-8")
 
 
 if __name__ == "__main__":

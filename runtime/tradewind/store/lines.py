@@ -88,7 +88,9 @@ class Lines:
         async with self._readers.line() as line, line.session() as session:
             await migrate.check(session, self.options.schema)
 
-    def _settings(self, purpose: str, *, planner_on_rails: bool = False, statement_timeout: float = 0.0) -> LineSettings:
+    def _settings(
+        self, purpose: str, *, planner_on_rails: bool = False, statement_timeout: float = 0.0
+    ) -> LineSettings:
         return LineSettings(
             url=self.url,
             schema=self.options.schema,

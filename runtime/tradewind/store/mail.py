@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from tradewind.model.errors import Fenced, NotFoundError
 from tradewind.model.keys import RunId
 from tradewind.model.rows import Lease, MailRow, OutboxItem
+from tradewind.store.bounds import MOST_TRIES
 from tradewind.store.columns import text_bytes, text_of
 from tradewind.store.lines import Lines
 from tradewind.store.statements import statement
-
-MOST_TRIES: Final = 5
-"""So often an outbox item may fail before it is given up."""
 
 
 class Mail(Lines):

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
-from functools import cache
 from importlib.resources import files
 from typing import Final, NamedTuple
 
@@ -31,9 +30,12 @@ class Migration(NamedTuple):
     checksum: str
 
 
-@cache
 def migrations() -> Sequence[Migration]:
-    """All migrations of this version, in order; their numbers are 1, 2, 3 …"""
+    """All migrations of this version, in order; their numbers are 1, 2, 3 and so on."""
+    return _MIGRATIONS
+
+
+def _read() -> Sequence[Migration]:
     found: list[Migration] = []
     for entry in (files("tradewind.store") / "migrations").iterdir():
         match = _FILE.match(entry.name)
@@ -174,3 +176,6 @@ async def _value(session: Session, name: str, *values: object) -> bool:
 def _ddl(name: str, schema: str) -> str:
     return fragments("schema")[name].format(schema=f'"{schema}"')
 
+
+# Read once, at import: they are first asked for on the loop, where nothing may block.
+_MIGRATIONS = _read()

@@ -36,7 +36,9 @@ class Ownership(Lines):
         row = await self._lease_line.fetchrow(statement("runtime", "runtime_beat"), lease.runtime_id, lease.epoch)
         if row is None:
             raise Fenced
-        peers = tuple(PeerRow(RuntimeId(int(i)), int(epoch), int(beat), True, name) for i, epoch, beat, name in row["peers"])
+        peers = tuple(
+            PeerRow(RuntimeId(int(i)), int(epoch), int(beat), True, name) for i, epoch, beat, name in row["peers"]
+        )
         return BeatReport(row["seq"], peers, row["mail_waiting"], tuple(row["unowned"]))
 
     async def runtime_seq(self, lease: Lease) -> int:

@@ -37,9 +37,9 @@ class Publishing(Lines):
             await _run(session, "dag_code_insert", hashes=list(codes), codes=list(codes.values()))
             await touch(session, lease)
             ids = [dag.spec.dag_id for dag in parsed]
-            known = {row["dag_id"]: dag_of(row) for row in await _run(session, "dag_known", dag_ids=ids, bundle=bundle, files=names)}
-            versions = [(r["dag_id"], r["version_hash"], r["number"]) for r in await _run(session, "dag_versions_known", dag_ids=ids)]
-            plan = plan_publication(files, parsed, known, versions)
+            known = [dag_of(row) for row in await _run(session, "dag_known", dag_ids=ids, bundle=bundle, files=names)]
+            versions = [(dag, digest, n) for dag, digest, n in await _run(session, "dag_versions_known", dag_ids=ids)]
+            plan = plan_publication(files, parsed, {dag.dag_id: dag for dag in known}, versions)
             await _write(session, lease, plan)
             await _write_errors(session, bundle, files)
             failpoint("store.publish.before_commit")

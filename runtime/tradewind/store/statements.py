@@ -1,8 +1,8 @@
 """The named SQL statements of `sql/*.sql`: the only place where SQL is kept.
 
 A file is a list of statements, each introduced by ``-- name: SUBJECT_VERB`` and a comment that
-says what it does. ``{NAME}`` stands for another text of the same file. Parameters are written ``:name`` and numbered in the order of their first use;
-callers give them by name, once, when they bind a statement.
+says what it does. ``{NAME}`` stands for another text of the same file. Parameters are written
+``:name`` and numbered in the order of their first use; callers give them by name.
 """
 
 from __future__ import annotations
@@ -30,20 +30,9 @@ class Statement(NamedTuple):
         return [given[name] for name in self.parameters]
 
 
-@cache
 def fragments(file: str) -> Mapping[str, str]:
     """Name to raw text (parameters still ``:name``) of ``sql/FILE.sql``, comments left out."""
-    source = (files("tradewind.store") / "sql" / f"{file}.sql").read_text(encoding="utf-8")
-    found: dict[str, str] = {}
-    marks = list(_NAME.finditer(source))
-    for mark, following in zip(marks, [*marks[1:], None], strict=True):
-        body = source[mark.end() : following.start() if following else len(source)]
-        lines = [line for line in body.splitlines() if line.strip() and not line.lstrip().startswith("--")]
-        name = mark["name"]
-        if name in found:
-            raise ValueError(f"sql/{file}.sql names {name} twice")
-        found[name] = "\n".join(lines).rstrip().rstrip(";")
-    return found
+    return _FILES[file]
 
 
 @cache
@@ -71,3 +60,29 @@ def bind(name: str, text: str) -> Statement:
         return f"${order.setdefault(match['name'], len(order) + 1)}"
 
     return Statement(name, _PARAMETER.sub(number, text), tuple(order))
+
+
+def _read(source: str, where: str) -> Mapping[str, str]:
+    found: dict[str, str] = {}
+    marks = list(_NAME.finditer(source))
+    for mark, following in zip(marks, [*marks[1:], None], strict=True):
+        body = source[mark.end() : following.start() if following else len(source)]
+        lines = [line for line in body.splitlines() if line.strip() and not line.lstrip().startswith("--")]
+        name = mark["name"]
+        if name in found:
+            raise ValueError(f"sql/{where} names {name} twice")
+        found[name] = "\n".join(lines).rstrip()
+    return found
+
+
+def _read_all() -> Mapping[str, Mapping[str, str]]:
+    folder = files("tradewind.store") / "sql"
+    return {
+        entry.name.removesuffix(".sql"): _read(entry.read_text(encoding="utf-8"), entry.name)
+        for entry in folder.iterdir()
+        if entry.name.endswith(".sql")
+    }
+
+
+# Read once, at import: a statement is first asked for on the loop, where nothing may block.
+_FILES = _read_all()

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Final
 
-from tradewind.model.errors import StoreError
 from tradewind.model.keys import UNMAPPED, RunId
 from tradewind.model.outcomes import EncodedValue
 from tradewind.model.rows import (
@@ -20,6 +18,7 @@ from tradewind.model.rows import (
 )
 from tradewind.model.states import RunState
 from tradewind.ports import RunFilter
+from tradewind.store.bounds import run_order
 from tradewind.store.columns import text_bytes, text_of
 from tradewind.store.connection import Row
 from tradewind.store.decode import (
@@ -34,16 +33,6 @@ from tradewind.store.decode import (
 )
 from tradewind.store.lines import Lines
 from tradewind.store.statements import statement
-
-RUN_ORDERS: Final = frozenset({"run_id", "logical_date", "started_at", "ended_at", "state", "dag_run_id"})
-
-
-def run_order(order_by: str) -> tuple[str, bool]:
-    """Column and whether it descends. Raises StoreError for an unknown one."""
-    column = order_by.removeprefix("-")
-    if column not in RUN_ORDERS:
-        raise StoreError(f"runs cannot be ordered by {order_by!r}: use one of {', '.join(sorted(RUN_ORDERS))}")
-    return column, order_by.startswith("-")
 
 
 class Views(Lines):
@@ -140,9 +129,7 @@ class Views(Lines):
         rows = await self._run_rows("history_list", run_id=run_id, task_id=task_id, map_index=map_index)
         return [history_of(row) for row in rows]
 
-    async def xcom_get(
-        self, run_id: RunId, task_id: str, key: str, map_index: int = UNMAPPED
-    ) -> EncodedValue | None:
+    async def xcom_get(self, run_id: RunId, task_id: str, key: str, map_index: int = UNMAPPED) -> EncodedValue | None:
         """As `StoreReads.xcom_get`."""
         rows = await self._run_rows(
             "xcom_get", run_id=run_id, task_id=task_id, key=text_bytes(key), map_index=map_index

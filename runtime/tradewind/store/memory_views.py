@@ -1,0 +1,184 @@
+"""What views read, from memory: `StoreReads`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from tradewind.model.keys import UNMAPPED, RunId
+from tradewind.model.outcomes import EncodedValue
+from tradewind.model.rows import (
+    AttemptRow,
+    DagRow,
+    DagVersionRow,
+    HistoryEntry,
+    ImportErrorRow,
+    InstanceRow,
+    PoolRow,
+    RunRow,
+    UserRow,
+    XComEntry,
+)
+from tradewind.model.states import RunState, TaskState
+from tradewind.ports import RunFilter
+from tradewind.store.bounds import run_order
+from tradewind.store.memory_tables import MemoryDatabase, RunTables
+
+_RUN_STATES = list(RunState)
+
+
+class MemoryViews:
+    """Reads of a `MemoryDatabase`."""
+
+    def __init__(self, database: MemoryDatabase) -> None:
+        """Reads `database`, which other stores may share."""
+        self.database = database
+
+    async def dag_list(self) -> list[DagRow]:
+        """As `StoreReads.dag_list`."""
+        return [self._with_errors(self.database.dags[dag_id]) for dag_id in sorted(self.database.dags)]
+
+    async def dag_get(self, dag_id: str) -> DagRow | None:
+        """As `StoreReads.dag_get`."""
+        dag = self.database.dags.get(dag_id)
+        return None if dag is None else self._with_errors(dag)
+
+    async def dag_version_get(self, dag_id: str, version_hash: str | None = None) -> DagVersionRow | None:
+        """As `StoreReads.dag_version_get`."""
+        return self.database.versions.get((dag_id, self._version(dag_id, version_hash)))
+
+    async def dag_code_get(self, dag_id: str, version_hash: str | None = None) -> str | None:
+        """As `StoreReads.dag_code_get`."""
+        return self.database.codes.get((dag_id, self._version(dag_id, version_hash)))
+
+    async def import_error_list(self) -> list[ImportErrorRow]:
+        """As `StoreReads.import_error_list`."""
+        return [self.database.import_errors[key] for key in sorted(self.database.import_errors)]
+
+    async def run_list(self, where: RunFilter) -> tuple[list[RunRow], int]:
+        """As `StoreReads.run_list`."""
+        column, descends = run_order(where.order_by)
+        runs = [run for run in (tables.run() for tables in self.database.runs.values()) if _fits(run, where)]
+
+        def value(run: RunRow) -> Any:
+            found = getattr(run, column)
+            return _RUN_STATES.index(found) if isinstance(found, RunState) else found
+
+        known = [run for run in runs if value(run) is not None]
+        unknown = [run for run in runs if value(run) is None]
+        known.sort(key=lambda run: (value(run), run.run_id), reverse=descends)
+        unknown.sort(key=lambda run: run.run_id, reverse=descends)
+        ordered = [*known, *unknown]
+        return ordered[where.offset : where.offset + where.limit], len(ordered)
+
+    async def run_get(self, dag_id: str, dag_run_id: str) -> RunRow | None:
+        """As `StoreReads.run_get`."""
+        run_id = self.database.run_names.get((dag_id, dag_run_id))
+        return None if run_id is None else self.database.runs[run_id].run()
+
+    async def run_by_id(self, run_id: RunId) -> RunRow | None:
+        """As `StoreReads.run_by_id`."""
+        tables = self.database.runs.get(run_id)
+        return None if tables is None else tables.run()
+
+    async def run_before(self, dag_id: str, logical_date: datetime, state: RunState | None = None) -> RunRow | None:
+        """As `StoreReads.run_before`."""
+        for tables in self._earlier(dag_id, logical_date):
+            run = tables.run()
+            if state is None or run.state is state:
+                return run
+        return None
+
+    async def instance_list(self, run_id: RunId) -> list[InstanceRow]:
+        """As `StoreReads.instance_list`."""
+        tables = self.database.runs.get(run_id)
+        return [] if tables is None else tables.instance_rows()
+
+    async def instance_get(self, run_id: RunId, task_id: str, map_index: int = UNMAPPED) -> InstanceRow | None:
+        """As `StoreReads.instance_get`."""
+        tables = self.database.runs.get(run_id)
+        return None if tables is None else tables.instance((task_id, map_index))
+
+    async def task_success_before(
+        self, dag_id: str, task_id: str, logical_date: datetime
+    ) -> tuple[RunRow, InstanceRow] | None:
+        """As `StoreReads.task_success_before`."""
+        for tables in self._earlier(dag_id, logical_date):
+            for row in tables.instance_rows():
+                if row.task_id == task_id and row.state is TaskState.SUCCESS:
+                    return tables.run(), row
+        return None
+
+    async def attempt_list(
+        self, run_id: RunId, task_id: str | None = None, map_index: int | None = None
+    ) -> list[AttemptRow]:
+        """As `StoreReads.attempt_list`."""
+        tables = self.database.runs.get(run_id)
+        rows = [] if tables is None else tables.attempt_rows()
+        return [r for r in rows if task_id in (None, r.task_id) and map_index in (None, r.map_index)]
+
+    async def history_list(self, run_id: RunId, task_id: str, map_index: int = UNMAPPED) -> list[HistoryEntry]:
+        """As `StoreReads.history_list`."""
+        tables = self.database.runs.get(run_id)
+        lines = [] if tables is None else tables.history.get((task_id, map_index), [])
+        return [HistoryEntry(run_id, task_id, map_index, x.try_number, orjson.loads(x.story)) for x in lines]
+
+    async def xcom_get(self, run_id: RunId, task_id: str, key: str, map_index: int = UNMAPPED) -> EncodedValue | None:
+        """As `StoreReads.xcom_get`."""
+        tables = self.database.runs.get(run_id)
+        found = None if tables is None else tables.xcoms.get((task_id, map_index), {}).get(key)
+        return None if found is None else found[0]
+
+    async def xcom_list(self, run_id: RunId, task_id: str | None = None) -> list[XComEntry]:
+        """As `StoreReads.xcom_list`."""
+        tables = self.database.runs.get(run_id)
+        places = [] if tables is None else sorted(tables.xcoms.items())
+        return [
+            XComEntry(run_id, task, map_index, key, value, at)
+            for (task, map_index), values in places
+            if task_id in (None, task)
+            for key, (value, at) in sorted(values.items(), key=lambda item: item[0].encode("utf-8", "surrogatepass"))
+        ]
+
+    async def pool_list(self) -> list[PoolRow]:
+        """As `StoreReads.pool_list`."""
+        return [self.database.pools[name] for name in sorted(self.database.pools)]
+
+    async def variable_get(self, key: str) -> str | None:
+        """As `StoreReads.variable_get`."""
+        return self.database.variables.get(key)
+
+    async def connection_get(self, conn_id: str) -> str | None:
+        """As `StoreReads.connection_get`."""
+        return self.database.connections.get(conn_id)
+
+    async def user_get(self, username: str) -> UserRow | None:
+        """As `StoreReads.user_get`."""
+        return self.database.users.get(username)
+
+    def _version(self, dag_id: str, version_hash: str | None) -> str:
+        if version_hash is not None:
+            return version_hash
+        dag = self.database.dags.get(dag_id)
+        return "" if dag is None else dag.version_hash
+
+    def _with_errors(self, dag: DagRow) -> DagRow:
+        broken = (dag.source.bundle, dag.source.relative_fileloc) in self.database.import_errors
+        return replace(dag, has_import_errors=True) if broken else dag
+
+    def _earlier(self, dag_id: str, before: datetime) -> list[RunTables]:
+        """Runs of a DAG with an earlier logical date, the latest first."""
+        found = [t for t in self.database.runs.values() if t.row.dag_id == dag_id and t.row.logical_date < before]
+        return sorted(found, key=lambda tables: (tables.row.logical_date, tables.row.run_id), reverse=True)
+
+
+def _fits(run: RunRow, where: RunFilter) -> bool:
+    return (
+        where.dag_id in (None, run.dag_id)
+        and (where.states is None or run.state in where.states)
+        and (where.logical_from is None or run.logical_date >= where.logical_from)
+        and (where.logical_to is None or run.logical_date <= where.logical_to)
+    )
