@@ -12,7 +12,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from tradewind.web.answers import harden
-from tradewind.web.keys import TIMINGS
+from tradewind.web.keys import TIMINGS, mount_path
 from tradewind.web.problems import http_problem, problem_of
 
 log = logging.getLogger(__name__)
@@ -45,6 +45,11 @@ async def _answer(request: web.Request, handler: Handler, request_id: str) -> we
             allowed = ", ".join(sorted({*error.allowed_methods, "OPTIONS"}))
             return web.Response(status=204, headers={"Allow": allowed})
         return http_problem(error).response(request_id)
+    except web.HTTPNotFound as error:
+        mount = mount_path(request.app)
+        if request.path + "/" == mount:
+            return web.Response(status=308, headers={"Location": mount})
+        return http_problem(error).response(request_id)
     except web.HTTPException as error:
         if error.status < 400:
             raise
@@ -55,12 +60,12 @@ async def _answer(request: web.Request, handler: Handler, request_id: str) -> we
         problem = problem_of(error)
         if problem is not None:
             return problem.response(request_id)
-        return _unexpected(request, request_id)
+        return _unexpected(request, request_id, error)
 
 
-def _unexpected(request: web.Request, request_id: str) -> web.Response:
-    """Called while the error is being handled. The path is logged, never the query or a header."""
-    log.error("request %s failed: %s %s", request_id, request.method, request.path)
+def _unexpected(request: web.Request, request_id: str, error: Exception) -> web.Response:
+    """The path is logged, never the query or a header: they may hold what is nobody's business."""
+    log.error("request %s failed: %s %s", request_id, request.method, request.path, exc_info=error)
     body = (
         '{"type":"urn:tradewind:problem:internal","title":"Internal Server Error","status":500,'
         f'"detail":"Something went wrong here, not with you. The server\'s log tells more under this request id.",'

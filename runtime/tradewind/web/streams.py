@@ -43,8 +43,8 @@ async def send_stream(request: web.Request, frames: AsyncGenerator[bytes]) -> we
     try:
         await asyncio.sleep(0)
         await response.prepare(request)
-        await _write(response, b"retry: %d\n\n" % RETRY_MS)
         if request.method != "HEAD":
+            await _write(response, b"retry: %d\n\n" % RETRY_MS)
             await _pump(request, response, ahead, closing)
     except (ConnectionError, TimeoutError):
         log.debug("the reader of %s has gone", request.path)

@@ -192,11 +192,14 @@ ROUTES: Final = (
         "GET", INSTANCES, "get_task_instances", list_instances, "TaskInstance", "The task instances of a run.",
         query=(*PAGE, *_FILTERS), answers={200: "TaskInstanceCollection"},
     ),
-    Route("GET", INSTANCE, "get_task_instance", get_instance, "TaskInstance", "A task instance that is not mapped.",
-          answers={200: "TaskInstance"}),
+    Route(
+        "GET", INSTANCE, "get_task_instance", get_instance, "TaskInstance", "A task instance.",
+        query=(MAP_INDEX,), answers={200: "TaskInstance"},
+    ),
     Route(
         "GET", f"{INSTANCE}/listMapped", "get_mapped_task_instances", list_mapped, "TaskInstance",
-        "The instances of a mapped task.", query=(*PAGE, *_FILTERS), answers={200: "TaskInstanceCollection"},
+        "The instances of a mapped task.", query=(*PAGE, *(one for one in _FILTERS if one.name != "task_id")),
+        answers={200: "TaskInstanceCollection"},
     ),
     Route("GET", MAPPED, "get_mapped_task_instance", get_instance, "TaskInstance", "One instance of a mapped task.",
           answers={200: "TaskInstance"}, path_kinds=_KINDS),
