@@ -99,6 +99,7 @@ class InlineExecutor:
     def __init__(self) -> None:
         self._flights: dict[bytes, _Flight] = {}
         self._abandoned: set[asyncio.Task[None]] = set()
+        self._endings: set[asyncio.Task[None]] = set()
         self._dags = DagCache()
         self._host: ExecutorHost | None = None
         self._settings = InlineSettings()
@@ -153,12 +154,14 @@ class InlineExecutor:
             flight.task = asyncio.Task(coroutine, loop=self._loop, context=contextvars.copy_context())
 
     async def cancel(self, key: AttemptKey, *, grace: timedelta) -> None:
-        """Cancels the attempt's task; one that does not end within `grace` is reported ended and left behind."""
+        """Cancels the attempt's task and returns; one that does not end within `grace` is reported ended and left
+        behind."""
         flight = self._flights.get(key.attempt)
         if flight is not None:
-            await self._end(
-                [flight], Outcome(OutcomeKind.CANCELLED, reason="ended from outside"), grace.total_seconds()
-            )
+            outcome = Outcome(OutcomeKind.CANCELLED, reason="ended from outside")
+            ending = asyncio.Task(self._end([flight], outcome, grace.total_seconds()), loop=self._loop)
+            self._endings.add(ending)
+            ending.add_done_callback(self._endings.discard)
 
     async def adopt(self, keys: Sequence[AttemptKey]) -> set[AttemptKey]:
         """Coroutines do not outlive their process: only what this one runs is found."""
@@ -177,6 +180,8 @@ class InlineExecutor:
             except TimeoutError:
                 pass
         await self._end(list(self._flights.values()), lost("the runtime was stopped"), 5.0)
+        if self._endings:
+            await asyncio.wait(self._endings)
         self._guard.stop()
         if self._loop.get_task_factory() == self._make_task:
             self._loop.set_task_factory(self._older_factory)

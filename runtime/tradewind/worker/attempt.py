@@ -314,10 +314,10 @@ def _kill_blocking(work: Work) -> None:
         work.say(f"on_kill failed: {type(error).__name__}: {error}", level="ERROR")
 
 
-def put_context_in_environment(attempt: Attempt, owner: str) -> None:
+def put_context_in_environment(attempt: Attempt) -> None:
     """Names of DAG, task and run as AIRFLOW_CTX_* and TRADEWIND_CTX_*, for this process and what it starts."""
     facts = {
-        "DAG_OWNER": owner,
+        "DAG_OWNER": attempt.task.owner,
         "DAG_ID": attempt.run.dag_id,
         "TASK_ID": attempt.key.task_id,
         "EXECUTION_DATE": attempt.run.logical_date.isoformat(),

@@ -6,13 +6,13 @@ Called in a fork of a zygote, or in a new interpreter where the DAG file must no
 from __future__ import annotations
 
 import ctypes
-import logging
 import os
 import random
 import signal
 import socket
 import sys
 import threading
+import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
 from types import FrameType
@@ -24,8 +24,9 @@ from tradewind.model.outcomes import Outcome
 from tradewind.worker.attempt import put_context_in_environment, run_attempt_blocking
 from tradewind.worker.channel import ChannelClient, ChannelClosed
 from tradewind.worker.endings import AttemptCancelled, exit_info_of_self, outcome_of_error
-from tradewind.worker.log import FileLog, attempt_prefix, current_log, open_attempt_files, ref_of
+from tradewind.worker.log import AttemptLog, FileLog, attempt_prefix, current_log, open_attempt_files, ref_of
 from tradewind.worker.log_capture import capture_process
+from tradewind.worker.steps import conclude
 
 EXIT_RUNTIME_GONE: Final = 75
 """Exit code of a worker that found its runtime gone."""
@@ -51,56 +52,78 @@ def live_without_parent() -> None:
         _libc.prctl(_PR_SET_PDEATHSIG, 0, 0, 0, 0)
 
 
-def run_child(sock: socket.socket, load: Callable[[Attempt], DAG], hostname: str) -> NoReturn:
-    """Carries out the attempt that comes over `sock`, reports its end, and leaves."""
+class Order:
+    """An attempt as it came over its socket, with everything opened that it will need.
+
+    A zygote takes the order before it forks: what it does then is done in its own, warm memory,
+    while every page that a new fork touches costs it a fault.
+    """
+
+    __slots__ = ("_sock", "attempt", "client", "fd", "log", "raw_fd", "settings", "started_at")
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self.started_at = datetime.now(UTC)
+        self.client = ChannelClient(sock)
+        self.attempt, log_root, self.settings = self.client.receive_attempt()
+        put_context_in_environment(self.attempt)
+        self.fd, self.raw_fd = open_attempt_files(log_root, ref_of(self.attempt))
+        self.log = FileLog(attempt_prefix(self.attempt), self.fd, self.raw_fd)
+
+    def close(self) -> None:
+        """Lets go of the descriptors: the fork has its own."""
+        self._sock.close()
+        os.close(self.fd)
+        os.close(self.raw_fd)
+
+
+class Output:
+    """Where this process's prints and log records go: the attempt's log, once there is one."""
+
+    def __init__(self) -> None:
+        self.log: AttemptLog | None = None
+
+    def capture(self, level: int) -> None:
+        """Begins to catch them."""
+        capture_process(lambda: self.log, level)
+
+
+def run_child(order: Order, output: Output, load: Callable[[Attempt], DAG], hostname: str) -> NoReturn:
+    """Carries out the attempt, reports its end, and leaves."""
     code = EXIT_RUNTIME_GONE
     try:
-        _attend(ChannelClient(sock), load, hostname)
+        _attend(order, output, load, hostname)
         code = 0
     except ChannelClosed:
         pass
     except BaseException:
-        import traceback
-
         traceback.print_exc()
         code = 70
     finally:
         os._exit(code)
 
 
-def _attend(client: ChannelClient, load: Callable[[Attempt], DAG], hostname: str) -> None:
-    attempt, log_root, settings = client.receive_attempt()
-    started = datetime.now(UTC)
-    client.began(os.getpid(), hostname)
-    fd, raw_fd = open_attempt_files(log_root, ref_of(attempt))
-    log = FileLog(attempt_prefix(attempt), fd, raw_fd)
-    current_log.set(log)
-    os.dup2(raw_fd, 1)
-    os.dup2(raw_fd, 2)
-    capture_process(log, logging.getLevelNamesMapping().get(str(settings.get("log_level", "INFO")), logging.INFO))
+def _attend(order: Order, output: Output, load: Callable[[Attempt], DAG], hostname: str) -> None:
+    order.client.began(os.getpid(), hostname)
+    output.log = order.log
+    current_log.set(order.log)
+    os.dup2(order.raw_fd, 1)
+    os.dup2(order.raw_fd, 2)
     signal.signal(signal.SIGTERM, _cancelled)
     _reseed()
-    outcome = _carry_out(attempt, load, client)
+    outcome = _carry_out(order, load)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     _let_threads_end()
-    client.finished(outcome._replace(exit=exit_info_of_self()), started, datetime.now(UTC))
+    order.client.finished(outcome._replace(exit=exit_info_of_self()), order.started_at, datetime.now(UTC))
 
 
-def _carry_out(attempt: Attempt, load: Callable[[Attempt], DAG], client: ChannelClient) -> Outcome:
+def _carry_out(order: Order, load: Callable[[Attempt], DAG]) -> Outcome:
     try:
-        dag = load(attempt)
-        put_context_in_environment(attempt, _owner_of(attempt))
-        return run_attempt_blocking(attempt, dag, client)
+        return run_attempt_blocking(order.attempt, load(order.attempt), order.client)
     except BaseException as error:
-        from tradewind.worker.steps import conclude
-
         outcome = outcome_of_error(error)
-        conclude(attempt, outcome, current_log.get())
+        conclude(order.attempt, outcome, order.log)
         return outcome
-
-
-def _owner_of(attempt: Attempt) -> str:
-    return attempt.task.owner
 
 
 def _cancelled(signum: int, frame: FrameType | None) -> None:

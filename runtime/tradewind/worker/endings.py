@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -118,8 +120,6 @@ def outcome_of_exit(exit_info: ExitInfo) -> Outcome:
 
 def signal_name(number: int) -> str:
     """SIGKILL for 9."""
-    import signal
-
     try:
         return signal.Signals(number).name
     except ValueError:
@@ -128,8 +128,6 @@ def signal_name(number: int) -> str:
 
 def exit_info_of_self() -> ExitInfo:
     """What this process has used so far, as an orderly exit."""
-    import resource
-
     usage = resource.getrusage(resource.RUSAGE_SELF)
     scale = 1024 if sys.platform == "darwin" else 1
     return ExitInfo(

@@ -99,21 +99,16 @@ class LogHandler(logging.Handler):
             self.handleError(record)
 
 
-def capture_process(log: AttemptLog, level: int) -> None:
-    """Sends everything that this process prints and logs to `log`, until it ends."""
-
-    def find() -> AttemptLog:
-        return log
-
+def capture_process(find: Callable[[], AttemptLog | None], level: int) -> None:
+    """Sends everything that this process prints and logs to the log that `find` gives, until it ends."""
     sys.stdout = LogStream("stdout", _plain(sys.stdout), find)
     sys.stderr = LogStream("stderr", _plain(sys.stderr), find)
     root = logging.getLogger()
     for handler in list(root.handlers):
-        if isinstance(handler, logging.StreamHandler):
+        if isinstance(handler, (logging.StreamHandler, LogHandler)):
             root.removeHandler(handler)
     root.addHandler(LogHandler(find))
     root.setLevel(level)
-    logging.captureWarnings(False)
 
 
 class _OutsideOnly(logging.Filter):

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import sys
 from typing import NoReturn
@@ -12,7 +13,8 @@ from typing import NoReturn
 from tradewind.authoring.dag import DAG
 from tradewind.bundles.loader import load_file
 from tradewind.model.attempts import Attempt
-from tradewind.worker.child import die_with_parent, run_child
+from tradewind.worker.channel import ChannelClosed
+from tradewind.worker.child import EXIT_RUNTIME_GONE, Order, Output, die_with_parent, run_child
 from tradewind.worker.dag_missing import missing_dag
 
 
@@ -27,7 +29,13 @@ def main() -> NoReturn:
             raise missing_dag(attempt.run.dag_id, attempt.run.source)
         return dag
 
-    run_child(socket.socket(fileno=int(descriptor)), load, socket.gethostname())
+    try:
+        order = Order(socket.socket(fileno=int(descriptor)))
+    except ChannelClosed:
+        sys.exit(EXIT_RUNTIME_GONE)
+    output = Output()
+    output.capture(logging.getLevelNamesMapping().get(str(order.settings.get("log_level", "INFO")), logging.INFO))
+    run_child(order, output, load, socket.gethostname())
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import gc
 import json
+import logging
 import os
 import select
 import signal
@@ -31,9 +32,11 @@ from typing import Any, Final, NoReturn
 from tradewind.authoring.dag import DAG
 from tradewind.bundles.loader import LoadedFile, load_file
 from tradewind.model.attempts import Attempt
-from tradewind.worker.child import die_with_parent, live_without_parent, run_child
+from tradewind.model.errors import TradewindError
+from tradewind.worker.child import Order, Output, die_with_parent, live_without_parent, run_child
 from tradewind.worker.dag_missing import missing_dag
 from tradewind.worker.endings import error_info
+from tradewind.worker.steps import traits_of
 
 PACKET_MAX: Final = 128 * 1024
 _TRACE_MAX: Final = 48 * 1024
@@ -56,6 +59,8 @@ class Zygote:
         self._mode = "fork"
         self._file: LoadedFile | None = None
         self._order: dict[str, Any] = {}
+        self._output = Output()
+        self._level = -1
         self._hostname = socket.gethostname()
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
@@ -137,41 +142,61 @@ class Zygote:
     def _start(self, number: int, descriptor: int) -> None:
         try:
             pid = self._fork(descriptor) if self._mode == "fork" else self._spawn(descriptor)
-        except OSError as error:
-            os.close(descriptor)
+        except (OSError, TradewindError) as error:
             self._say(exited=number, status=None, error=f"no process could be started: {error}")
             return
-        os.close(descriptor)
         self._children[pid] = number
         self._say(forked=number, pid=pid)
 
     def _fork(self, descriptor: int) -> int:
-        parent = os.getpid()
-        pid = os.fork()
-        if pid:
-            return pid
-        try:
-            os.setsid()
-            die_with_parent(parent)
-            signal.set_wakeup_fd(-1)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            self._control.close()
-            os.close(self._wake_read)
-            os.close(self._wake_write)
-            gc.enable()
-            run_child(socket.socket(fileno=descriptor), self._dag_of, self._hostname)
-        finally:
-            os._exit(70)
+        with socket.socket(fileno=descriptor) as sock:
+            order = Order(sock)
+            self._prepare(order)
+            parent = os.getpid()
+            try:
+                pid = os.fork()
+            except OSError:
+                order.close()
+                raise
+            if pid:
+                order.close()
+                return pid
+            try:
+                os.setsid()
+                die_with_parent(parent)
+                signal.set_wakeup_fd(-1)
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+                self._control.close()
+                os.close(self._wake_read)
+                os.close(self._wake_write)
+                gc.enable()
+                run_child(order, self._output, self._dag_of, self._hostname)
+            finally:
+                os._exit(70)
+
+    def _prepare(self, order: Order) -> None:
+        """What all forks need alike is made once, here."""
+        level = logging.getLevelNamesMapping().get(str(order.settings.get("log_level", "INFO")), logging.INFO)
+        if level != self._level:
+            self._level = level
+            self._output.capture(level)
+        dag = self._file.dags.get(order.attempt.run.dag_id) if self._file is not None else None
+        task = dag.task_dict.get(order.attempt.key.task_id) if dag is not None else None
+        if task is not None:
+            traits_of(task)
 
     def _spawn(self, descriptor: int) -> int:
         """A new interpreter that imports the file itself."""
         os.set_inheritable(descriptor, True)
         arguments = [sys.executable, "-m", "tradewind.worker.spawned", str(descriptor), str(os.getpid())]
         arguments += [self._order["fileloc"], self._order["root"] or ""]
-        return os.posix_spawn(
-            sys.executable, arguments, os.environ, setsid=True, setsigdef=[signal.SIGCHLD, signal.SIGINT]
-        )
+        try:
+            return os.posix_spawn(
+                sys.executable, arguments, os.environ, setsid=True, setsigdef=[signal.SIGCHLD, signal.SIGINT]
+            )
+        finally:
+            os.close(descriptor)
 
     def _dag_of(self, attempt: Attempt) -> DAG:
         dag = self._file.dags.get(attempt.run.dag_id) if self._file is not None else None
