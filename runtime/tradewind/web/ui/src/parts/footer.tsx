@@ -24,7 +24,7 @@ export function Footer() {
       <span className="health" role="group" aria-label="Health">{signs(health, now)}</span>
       <span className="spacer" />
       <span>Tradewind {version}</span>
-      <a href="api/v1/openapi.json">REST API</a>
+      <a href="api/v1/ui">REST API</a>
     </footer>
   );
 }

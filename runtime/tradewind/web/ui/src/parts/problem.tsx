@@ -1,6 +1,7 @@
 /** What went wrong, why, and what to do; and the friendlier sibling for 'nothing here yet'. */
 import type { ReactNode } from "react";
 import { ApiError } from "../api/client";
+import { Link } from "../router";
 
 interface Advice {
   why: string;
@@ -14,7 +15,7 @@ function adviceFor(cause: unknown): Advice {
   const why = cause.detail ? `${cause.title}. ${cause.detail}` : `${cause.title}.`;
   if (cause.status === 0) return { why: `${cause.title}.`, then: cause.detail };
   if (cause.status === 403) return { why, then: "Ask an administrator for the role that allows it." };
-  if (cause.status === 404) return { why, then: "It may have been deleted or renamed. Go back to the list of DAGs." };
+  if (cause.status === 404) return { why, then: "It may have been deleted or renamed." };
   if (cause.status >= 500) return { why, then: "Try again; if it stays, look into the server's log." };
   return { why, then: "" };
 }
@@ -33,6 +34,7 @@ export function Problem({ what, cause, retry }: { what: string; cause: unknown; 
       <p>{why}</p>
       {then && <p>{then}</p>}
       {retry && <button type="button" onClick={retry}>Try again</button>}
+      {cause instanceof ApiError && cause.status === 404 && <Link to="dags">All DAGs</Link>}
     </div>
   );
 }

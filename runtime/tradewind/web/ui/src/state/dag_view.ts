@@ -102,6 +102,8 @@ export class DagView extends Observed {
   }
 
   private onDag(event: DagEvent): void {
+    // An event without a DAG says: any may have changed.
+    if (!event.dag_id) void this.reload();
     if (event.dag_id !== this.dagId || !this.dag) return;
     this.dag = { ...this.dag, ...event };
     this.changed();
