@@ -56,6 +56,19 @@ async def test_a_folder_that_is_no_data_directory_is_left_alone(home: Path) -> N
         await EmbeddedServer.join(home)
 
 
+async def test_a_damaged_data_directory_is_said(home: Path) -> None:
+    async with await EmbeddedServer.join(home, settings=FAST) as server:
+        control = server.data_directory / "global/pg_control"
+    content = control.read_bytes()
+    control.unlink()
+    with pytest.raises(EmbeddedError, match=r"(?s)does not stay up.*pg_control"):
+        await EmbeddedServer.join(home, settings=FAST)
+    control.write_bytes(content)
+    shutil.chown(control, (home / "postgres/data").stat().st_uid)
+    async with await EmbeddedServer.join(home, settings=FAST) as server:
+        assert await ask(server, "SELECT 1") == 1
+
+
 async def test_a_lost_password_is_said(home: Path) -> None:
     async with await EmbeddedServer.join(home, settings=FAST) as server:
         pass

@@ -66,13 +66,10 @@ async def connect_until_alive(where: places.Places, password: str) -> Running:
     while True:
         state = await asyncio.to_thread(read_state, where)
         try:
-            version, identifier = await _ask(where, password)
+            version, identifier = await _ask_or_create(where, password)
             return Running(where, password, state, version, identifier)
         except asyncpg.InvalidPasswordError as error:
             raise EmbeddedError(f"The password in {where.password} is not the one of the database: {error}") from error
-        except asyncpg.InvalidCatalogNameError:
-            await _create_database(where, password)
-            continue
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             reason = error
         if state is not None and state.short_lives >= _SHORT_LIVES_MAX:
@@ -86,6 +83,14 @@ async def connect_until_alive(where: places.Places, password: str) -> Running:
                 f"See {where.log}; a server of the same home in another container cannot be joined."
             )
         await asyncio.sleep(_TRY_AGAIN_S)
+
+
+async def _ask_or_create(where: places.Places, password: str) -> tuple[str, int]:
+    try:
+        return await _ask(where, password)
+    except asyncpg.InvalidCatalogNameError:
+        await _create_database(where, password)
+    return await _ask(where, password)
 
 
 async def _ask(where: places.Places, password: str) -> tuple[str, int]:

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import urllib.parse
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -142,8 +141,7 @@ class EmbeddedServer:
         supervisor, self._supervisor = self._supervisor, None
         if supervisor is not None:
             supervisor.cancel()
-            with suppress(asyncio.CancelledError):
-                await supervisor
+            await asyncio.wait({supervisor})
         if self._users.opened:
             await _in_thread(lambda: _leave(self._running.where, self._users))
 
@@ -212,6 +210,8 @@ async def _ensure(where: places.Places, wish: _Wish, users: locks.FileLock) -> R
             )
         where, password = await _in_thread(lambda: _see_that_it_runs(where, wish, users))
         return await connect_until_alive(where, password)
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        raise EmbeddedError(f"The database in {where.root} could not be started: {error}. See {where.log}.") from error
     finally:
         start.release()
 
