@@ -5,8 +5,8 @@ VENV ?= .venv
 PYTHON ?=
 ARGS ?=
 
-ui_sources := $(shell find runtime/tradewind/web/ui -type f -not -path '*/node_modules/*' -not -path '*/dist/*' 2>/dev/null | grep -v ' ')
-install_inputs := pyproject.toml constraints.txt .ci/environment $(wildcard hatch_build.py) $(ui_sources)
+ui_sources := $(shell find runtime/tradewind/web/ui -type f -not -path '*/node_modules/*' -not -path '*/dist*/*' 2>/dev/null | grep -v ' ')
+install_inputs := pyproject.toml constraints.txt .ci/environment $(ui_sources)
 
 .PHONY: standalone test lint format services constraints clean
 
@@ -36,7 +36,7 @@ constraints: $(VENV)/.installed           ## write down the versions that were t
 
 clean:                                    ## remove the environment, caches and built files; the home folder stays
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
-	rm -rf runtime/tradewind/web/static runtime/tradewind/web/ui/dist runtime/tradewind/web/ui/node_modules
+	rm -rf runtime/tradewind/web/ui/dist runtime/tradewind/web/ui/dist.* runtime/tradewind/web/ui/node_modules
 
 $(VENV)/.installed: $(install_inputs)
 	PYTHON="$(PYTHON)" .ci/environment "$(VENV)" ""
