@@ -55,6 +55,10 @@ class _Scope(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self._context.keys() | self._globals.keys())
 
+    def copy(self) -> dict[str, Any]:
+        """What Jinja shows as the locals of a template in a traceback: nothing, for that would make every value."""
+        return {}
+
 
 @lru_cache(maxsize=2048)
 def compiled(environment: jinja2.Environment, text: str) -> jinja2.Template:

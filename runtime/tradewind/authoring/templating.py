@@ -63,6 +63,16 @@ class LiteralValue:
         return f"literal({self.value!r})"
 
 
+class RunTimeValue:
+    """A value that only a run has: rendering asks it with the attempt's context."""
+
+    __slots__ = ()
+
+    def resolve(self, context: Mapping[str, Any]) -> Any:
+        """The value in this run."""
+        raise NotImplementedError
+
+
 def literal(value: Any) -> LiteralValue:
     """`bash_command=literal("echo {{ as it stands }}")` keeps the braces."""
     return LiteralValue(value)
@@ -89,7 +99,7 @@ def value_needs_rendering(value: Any, extensions: tuple[str, ...] = (), *, every
         items: Iterable[object] = cast("Mapping[object, object]", value).values()
     elif isinstance(value, (list, tuple, set, frozenset)):
         items = cast("Iterable[object]", value)
-    elif isinstance(value, LiteralValue):
+    elif isinstance(value, (LiteralValue, RunTimeValue)):
         return True
     else:
         return _has_fields(value)
@@ -144,6 +154,8 @@ class Renderer:
             return self._text(value)
         if isinstance(value, LiteralValue):
             return value.value
+        if isinstance(value, RunTimeValue):
+            return value.resolve(self._context)
         if isinstance(value, tuple):
             return self._tuple(cast("tuple[object, ...]", value))
         if isinstance(value, list):
