@@ -250,7 +250,8 @@ class BundleWatcher:
         while True:
             file = await self._queue.take()
             try:
-                self._results.append(await self._parser.parse_one(file))
+                result = await self._parser.parse_one(file)
+                self._results.append(result)  # looked up only now: the list is exchanged while we wait
                 self._resulted.set()
                 delay = FIRST_RETRY
             except ParseHostFailed as error:
