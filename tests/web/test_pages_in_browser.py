@@ -1,0 +1,132 @@
+"""The pages in a real browser, over the real application: what a person does with roles and names."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Page, async_playwright, expect
+
+from tests.web.conftest import Site, serving
+from tradewind.model.states import RunState
+from tradewind.ports import RunFilter
+from tradewind.web.settings import WebConfig
+from tradewind.web.ui import DIST, is_built
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not is_built(), reason="the pages are not built: python -m tradewind.web.ui.build"),
+]
+
+FLAGS = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+
+
+@pytest.fixture
+async def site(web_config: WebConfig, tmp_path: Path) -> AsyncIterator[Site]:
+    """The application with the pages as they are built."""
+    async with serving(replace(web_config, ui_folder=DIST), tmp_path) as started:
+        yield started
+
+
+@pytest.fixture
+async def page(chromium_path: Path) -> AsyncIterator[Page]:
+    """A new browser; the test fails if a page breaks or asks for anything outside this machine."""
+    wrong: list[str] = []
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium_path, args=list(FLAGS))
+        page = await browser.new_page()
+        page.set_default_timeout(10_000)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("request", lambda request: None if "127.0.0.1" in request.url else wrong.append(request.url))
+        yield page
+        await browser.close()
+    assert not wrong
+
+
+async def _sign_in(page: Page, site: Site, path: str, username: str = "admin") -> None:
+    await page.goto(str(site.client.make_url(path)))
+    await page.get_by_label("Username").fill(username)
+    await page.get_by_label("Password").fill(f"{username}-password")
+    await page.get_by_role("button", name="Sign in").click()
+
+
+async def test_signing_in_and_out(page: Page, site: Site) -> None:
+    await page.goto(str(site.client.make_url("/dags/hourly")))
+    await page.get_by_label("Username").fill("admin")
+    await page.get_by_label("Password").fill("a wrong one")
+    await page.get_by_role("button", name="Sign in").click()
+    await expect(page.get_by_role("alert")).to_contain_text("Username or password is wrong")
+    await page.get_by_label("Password").fill("admin-password")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("heading", name="hourly")).to_be_visible()
+    await page.get_by_role("button", name="Sign out").click()
+    await expect(page.get_by_role("heading", name="Sign in to Tradewind")).to_be_visible()
+
+
+async def test_list_of_dags(page: Page, site: Site) -> None:
+    await _sign_in(page, site, "/")
+    await expect(page.get_by_role("row")).to_have_count(4)
+    await expect(page.get_by_label("Import errors")).to_contain_text("1 DAG file")
+    await expect(page.get_by_label("Health")).to_contain_text("Scheduler healthy")
+
+    switch = page.get_by_role("switch", name="hourly active")
+    await expect(switch).not_to_be_checked()
+    await switch.click()
+    await expect(switch).to_be_checked()
+    await site.control.dag_pause("hourly", paused=True)
+    await expect(switch).not_to_be_checked()
+
+    await page.get_by_role("searchbox", name="Search DAGs").fill("fetch")
+    await expect(page.get_by_role("row")).to_have_count(2)
+    await page.get_by_role("searchbox", name="Search DAGs").fill("nowhere")
+    await expect(page.get_by_text("No DAG matches")).to_be_visible()
+    await page.get_by_role("link", name="Show all DAGs").click()
+    await page.get_by_role("button", name="Paused", exact=True).click()
+    await expect(page.get_by_role("rowheader")).to_have_text(["hourly"])
+
+
+async def test_a_paused_dag_is_unpaused_and_run(page: Page, site: Site) -> None:
+    await _sign_in(page, site, "/dags")
+    await page.get_by_role("button", name="Trigger hourly").click()
+    dialog = page.get_by_role("dialog", name="Trigger hourly")
+    await expect(dialog).to_contain_text("Unpause and run?")
+    await dialog.get_by_label("Configuration").fill("[1")
+    await expect(dialog.get_by_role("button", name="Unpause and run")).to_be_disabled()
+    await dialog.get_by_label("Configuration").fill('{"colour": "green"}')
+    await dialog.get_by_role("button", name="Unpause and run").click()
+    await expect(page.get_by_role("heading", name="manual__")).to_be_visible()
+    await expect(page.get_by_role("switch", name="hourly active")).to_be_checked()
+    await page.get_by_role("tab", name="Details").click()
+    await expect(page.get_by_label("Configuration")).to_contain_text('"colour": "green"')
+
+
+async def test_a_run_is_watched_while_it_goes(page: Page, site: Site) -> None:
+    await _sign_in(page, site, "/dags/fetch_pictures")
+    await expect(page.get_by_text("No runs yet")).to_be_visible()
+    await page.get_by_role("button", name="Trigger").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Trigger", exact=True).click()
+    await expect(page.get_by_role("button", name="list: No status")).to_be_visible()
+
+    (run,), _ = await site.store.run_list(RunFilter(dag_id="fetch_pictures"))
+    await site.control.move_run(run, RunState.RUNNING)
+    await site.control.begin(run, "list")
+    await expect(page.get_by_role("button", name="list: Running")).to_be_visible()
+    await expect(page.get_by_role("grid").get_by_role("button", name="Running")).to_have_count(2)
+    await site.control.finish(run, "list", failed="no such host")
+    await site.control.move_run(run, RunState.FAILED)
+    await expect(page.get_by_role("button", name="list: Failed")).to_be_visible()
+    await expect(page.get_by_role("grid").get_by_role("button", name="Failed")).to_have_count(2)
+
+    await page.get_by_role("columnheader").get_by_role("button", name="Failed").focus()
+    await page.keyboard.press("ArrowDown")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("heading", name="list", exact=True)).to_be_visible()
+    await page.go_back()
+    await page.get_by_role("tab", name="Tasks").click()
+    await page.get_by_role("button", name="report", exact=True).click()
+    await expect(page.get_by_text("No attempt has begun")).to_be_visible()
