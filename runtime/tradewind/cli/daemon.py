@@ -1,0 +1,124 @@
+"""`tradewind standalone` and `tradewind run`: the long-running processes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from tradewind.cli.options import config_of, database_option
+
+if TYPE_CHECKING:
+    from tradewind.config import Config
+    from tradewind.host import ReadyInfo
+
+ROLES: Final = ("scheduler", "web")
+
+
+def _daemon_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in (
+        click.option("-p", "--port", type=click.IntRange(0, 65535), help="Port of the pages; 0 takes a free one."),
+        click.option("--host", help="Address to listen on; 0.0.0.0 for every interface."),
+        click.option("--dags", type=click.Path(file_okay=False, path_type=Path), help="Folder of the DAG files."),
+        click.option("--examples/--no-examples", default=None, help="Whether the example DAGs are loaded."),
+        database_option,
+    ):
+        command = option(command)
+    return command
+
+
+@click.command()
+@_daemon_options
+@click.pass_context
+def standalone(ctx: click.Context, **given: Any) -> None:
+    """Everything in one process: database, scheduler, pages.
+
+    Ctrl-C lets running tasks end; a second Ctrl-C stops at once. A new start goes on where this one was.
+    """
+    _serve(ctx, frozenset(ROLES), given)
+
+
+@click.command()
+@click.option(
+    "--roles", default=",".join(ROLES), show_default=True, help="What this process does, separated by commas."
+)
+@_daemon_options
+@click.pass_context
+def run(ctx: click.Context, roles: str, **given: Any) -> None:
+    """A runtime with the roles that you choose; start as many as you like on one database."""
+    wanted = frozenset(role.strip() for role in roles.split(",") if role.strip())
+    unknown = sorted(wanted - set(ROLES))
+    if unknown or not wanted:
+        named = f"{', '.join(unknown)} is no role." if unknown else "No role is named."
+        raise click.BadParameter(f"{named} Roles: {', '.join(ROLES)}.", param_hint="--roles")
+    _serve(ctx, wanted, given)
+
+
+def _serve(ctx: click.Context, roles: frozenset[str], given: dict[str, Any]) -> None:
+    from tradewind.host import serve
+
+    config = config_of(
+        ctx,
+        web__port=given["port"],
+        web__host=given["host"],
+        dags__folder=given["dags"],
+        dags__load_examples=given["examples"],
+        database__url=given["database"],
+    )
+    for variable, reason in config.ignored.items():
+        click.echo(f"{variable} changes nothing: {reason}.", err=True)
+    with _Progress() as progress:
+        code = serve(config, roles, on_ready=lambda ready: progress.done(welcome(config, ready)))
+    ctx.exit(code)
+
+
+class _Progress:
+    """A sign of life until the system is up: a spinner on a terminal, one line elsewhere."""
+
+    def __init__(self) -> None:
+        self._status: Any = None
+
+    def __enter__(self) -> _Progress:
+        if sys.stdout.isatty():
+            from rich.console import Console
+
+            self._status = Console().status("Starting Tradewind …")
+            self._status.start()
+        else:
+            click.echo("Starting Tradewind …")
+        return self
+
+    def done(self, text: str) -> None:
+        """The system is up."""
+        self._stop()
+        click.echo(text)
+
+    def __exit__(self, *error: object) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
+
+
+def welcome(config: Config, ready: ReadyInfo) -> str:
+    """What is where, in a few lines."""
+    from tradewind.config_values import show
+    from tradewind.version import VERSION
+
+    lines = [("Tradewind", f"{VERSION}, ready after {ready.seconds:.1f} s")]
+    if ready.url is not None:
+        lines.append(("Pages", ready.url))
+        secret = ready.password or f"password in {ready.password_file}"
+        lines.append(("Login", f"{ready.username} / {secret}" if ready.username else "your own"))
+    lines += [
+        ("DAG files", f"{config.dags.folder}" + (" and the examples" if config.dags.load_examples else "")),
+        ("Logs", str(config.logging.folder)),
+        ("Database", show(config.database.url, secret=True) or f"PostgreSQL in {config.home}"),
+        ("Stop", "Ctrl-C (again: at once)"),
+    ]
+    return "\n".join(f"  {name:<10} {text}" for name, text in lines)

@@ -1,0 +1,77 @@
+"""Finds a DAG in the DAG files, without a database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from tradewind.authoring.dag import DAG
+from tradewind.authoring.defaults import use_defaults
+from tradewind.bundles.folder import FolderBundle
+from tradewind.bundles.loader import DagFileError, load_file, mentions_dag
+from tradewind.config import Config
+from tradewind.model.errors import NotFoundError
+from tradewind.services.bundle_sources import bundles_of
+
+
+class DagFile(NamedTuple):
+    """A file that may define DAGs, and the root of its bundle."""
+
+    bundle: str
+    root: Path
+    path: Path
+
+
+def find_dag(config: Config, dag_id: str, subdir: Path | None = None) -> tuple[DAG, DagFile]:
+    """Loads DAG files until one defines the DAG; those whose text has the id come first.
+
+    Raises:
+        NotFoundError: no file defines it; the message names files that could not be loaded.
+    """
+    files = list(_files(config, subdir))
+    likely = [file for file in files if _has(file.path, dag_id)]
+    broken: list[str] = []
+    seen: set[str] = set()
+    for file in [*likely, *(file for file in files if file not in likely)]:
+        if config.dags.safe_mode and subdir is None and not mentions_dag(file.path.read_bytes()):
+            continue
+        try:
+            with use_defaults(config.authoring_defaults()):
+                loaded = load_file(file.path, root=file.root, catchup_by_file=config.core.catchup_by_default is None)
+        except DagFileError as error:
+            broken.append(f"{error.fileloc}:\n{error.trace}")
+            continue
+        if dag_id in loaded.dags:
+            return loaded.dags[dag_id], file
+        seen.update(loaded.dags)
+    raise NotFoundError(_not_found(config, dag_id, subdir, seen, broken))
+
+
+def _files(config: Config, subdir: Path | None) -> Iterator[DagFile]:
+    if subdir is not None and subdir.is_file():
+        yield DagFile("dags", subdir.absolute().parent, subdir.absolute())
+        return
+    bundles = bundles_of(config) if subdir is None else [FolderBundle("dags", subdir.absolute())]
+    for bundle in bundles:
+        for relative in bundle.list_files().python:
+            yield DagFile(bundle.name, bundle.root, bundle.root / relative)
+
+
+def _has(path: Path, dag_id: str) -> bool:
+    try:
+        return dag_id.encode() in path.read_bytes()
+    except OSError:
+        return False
+
+
+def _not_found(config: Config, dag_id: str, subdir: Path | None, seen: set[str], broken: list[str]) -> str:
+    import difflib
+
+    place = subdir or config.dags.folder
+    close = difflib.get_close_matches(dag_id, sorted(seen), n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    said = f"there is no DAG {dag_id!r} in {place}.{hint}"
+    if broken:
+        said += "\nThese files could not be loaded:\n" + "\n".join(broken)
+    return said

@@ -1,0 +1,81 @@
+"""The command `tradewind`: its groups, each imported when it is used."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any, Final, cast
+
+import click
+
+from tradewind.cli.failures import failing_clearly
+
+COMMANDS: Final = {
+    "standalone": ("tradewind.cli.daemon:standalone", "Everything in one process: database, scheduler, pages."),
+    "run": ("tradewind.cli.daemon:run", "A runtime with the roles that you choose; start as many as you like."),
+    "dags": ("tradewind.cli.dags:dags", "List, show, trigger, test and pause DAGs."),
+    "tasks": ("tradewind.cli.tasks:tasks", "List, test, render and look into tasks."),
+    "db": ("tradewind.cli.db:db", "Prepare and check the database."),
+    "config": ("tradewind.cli.config:config", "Show the configuration and where each value comes from."),
+    "users": ("tradewind.cli.users:users", "Make logins for the pages and the REST API."),
+    "info": ("tradewind.cli.system:info", "What is installed and where everything is."),
+    "version": ("tradewind.cli.system:version", "Print the version."),
+}
+"""Name to where it is and what it does: `--help` of the whole imports none of them."""
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order of `COMMANDS`."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, with its module imported."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        return cast("click.Command", getattr(importlib.import_module(module), name))
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list in `--help`."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does it, with the nearest name for a typing error."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            import difflib
+
+            close = difflib.get_close_matches(args[0], list(COMMANDS), n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            ctx.fail(f"No such command {args[0]!r}.{hint}")
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs the command; our errors become one sentence and an exit code."""
+        with failing_clearly():
+            return super().invoke(ctx)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option(
+    "--home",
+    type=click.Path(path_type=Path),
+    help="The home folder; by default $TRADEWIND_HOME, else ~/.tradewind.",
+)
+@click.pass_context
+def cli(ctx: click.Context, home: Path | None) -> None:
+    """Tradewind runs workflows.
+
+    Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 the database cannot be reached.
+    """
+    ctx.obj = home
+
+
+def main() -> None:
+    """The console script."""
+    cli(prog_name="tradewind")

@@ -1,0 +1,57 @@
+"""`tradewind version` and `tradewind info`."""
+
+from __future__ import annotations
+
+import click
+
+from tradewind.cli.options import config_of, output_option
+
+
+@click.command()
+def version() -> None:
+    """Print the version."""
+    from tradewind.version import VERSION
+
+    click.echo(VERSION)
+
+
+@click.command()
+@output_option
+@click.pass_context
+def info(ctx: click.Context, output: str) -> None:
+    """What is installed and where everything is."""
+    import platform
+    import sys
+    from importlib.metadata import PackageNotFoundError, entry_points
+    from importlib.metadata import version as version_of
+
+    from tradewind.cli.output import emit_one
+    from tradewind.config_values import show
+    from tradewind.version import VERSION
+
+    def installed(package: str) -> str:
+        try:
+            return version_of(package)
+        except PackageNotFoundError:
+            return "not installed"
+
+    config = config_of(ctx)
+    emit_one(
+        {
+            "version": VERSION,
+            "python": f"{platform.python_version()} ({sys.executable})",
+            "platform": platform.platform(),
+            "home": str(config.home),
+            "config_file": str(config.home / "tradewind.toml"),
+            "dags_folder": str(config.dags.folder),
+            "logs_folder": str(config.logging.folder),
+            "database": show(config.database.url, secret=True) or "built-in PostgreSQL in the home folder",
+            "pages": f"http://{config.web.host}:{config.web.port}",
+            "executors": ", ".join(sorted(point.name for point in entry_points(group="tradewind.executors"))),
+            "asyncpg": installed("asyncpg"),
+            "aiohttp": installed("aiohttp"),
+            "uvloop": installed("uvloop"),
+            "apache_airflow": installed("apache-airflow"),
+        },
+        output,
+    )

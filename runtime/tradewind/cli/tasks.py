@@ -1,0 +1,201 @@
+"""`tradewind tasks`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import click
+
+from tradewind.cli.failures import EXIT_FAILED, Failure, run_async
+from tradewind.cli.options import INSTANT, JSON_OBJECT, config_of, database_option, files_option, output_option
+
+if TYPE_CHECKING:
+    from tradewind.model.rows import InstanceRow, RunRow
+    from tradewind.ports import StoreReads
+
+RULE: Final = "# " + "-" * 58
+
+
+@click.group()
+def tasks() -> None:
+    """List, test, render and look into tasks."""
+
+
+@tasks.command("list")
+@click.argument("dag_id")
+@click.option("-t", "--tree", is_flag=True, help="As a tree, like `dags show`.")
+@files_option
+@output_option
+@click.pass_context
+def list_tasks(ctx: click.Context, dag_id: str, tree: bool, subdir: Path | None, output: str) -> None:
+    """The tasks of a DAG, from its file."""
+    from tradewind.cli.dag_files import find_dag
+    from tradewind.cli.dag_graph import as_tree
+    from tradewind.cli.output import emit
+
+    spec = find_dag(config_of(ctx), dag_id, subdir)[0].to_spec()
+    if output == "table":
+        for line in as_tree(spec) if tree else sorted(task.task_id for task in spec.tasks):
+            click.echo(line)
+        return
+    rows = [
+        {
+            "task_id": task.task_id,
+            "operator": task.operator,
+            "upstream": list(task.upstream),
+            "trigger_rule": task.trigger_rule.value,
+            "executor": task.executor,
+            "pool": task.pool,
+            "retries": task.retries,
+        }
+        for task in spec.tasks
+    ]
+    emit(rows, output, ["task_id"])
+
+
+@tasks.command()
+@click.argument("dag_id")
+@click.argument("task_id")
+@click.argument("logical_date", type=INSTANT, required=False)
+@click.option("-t", "--task-params", "--conf", "conf", type=JSON_OBJECT, help="JSON for the run's conf.")
+@files_option
+@click.pass_context
+def test(ctx: click.Context, dag_id: str, task_id: str, logical_date: datetime | None, **given: Any) -> None:
+    """Run one task once, here, whatever it depends on. Nothing is recorded."""
+    from tradewind.cli.dag_files import find_dag
+    from tradewind.cli.task_alone import attempt_alone, run_alone
+    from tradewind.model.states import OutcomeKind
+
+    config = config_of(ctx)
+    dag, file = find_dag(config, dag_id, given["subdir"])
+    attempt = attempt_alone(dag, file, task_id, logical_date or datetime.now(tz=UTC), given["conf"])
+    outcome = run_async(run_alone(config, dag, attempt))
+    if outcome.error is not None:
+        click.echo(outcome.error.traceback, err=True)
+    good = outcome.kind in (OutcomeKind.SUCCESS, OutcomeKind.SKIPPED, OutcomeKind.RESCHEDULED, OutcomeKind.DEFERRED)
+    if not good:
+        reason = f": {outcome.reason}" if outcome.reason else ""
+        raise Failure(f"task {task_id!r} ended as {outcome.kind.value}{reason}", EXIT_FAILED)
+
+
+@tasks.command()
+@click.argument("dag_id")
+@click.argument("task_id")
+@click.argument("logical_date", type=INSTANT, required=False)
+@click.option("--conf", type=JSON_OBJECT, help="JSON for the run's conf.")
+@files_option
+@click.pass_context
+def render(ctx: click.Context, dag_id: str, task_id: str, logical_date: datetime | None, **given: Any) -> None:
+    """Show what a task's templates become for a date. Nothing is recorded."""
+    from tradewind.cli.dag_files import find_dag
+    from tradewind.cli.task_alone import attempt_alone, rendered_fields
+
+    config = config_of(ctx)
+    dag, file = find_dag(config, dag_id, given["subdir"])
+    attempt = attempt_alone(dag, file, task_id, logical_date or datetime.now(tz=UTC), given["conf"])
+    for name, value in run_async(rendered_fields(config, dag, attempt)).items():
+        shown = list(cast("tuple[object, ...]", value)) if isinstance(value, tuple) else value
+        click.echo(f"{RULE}\n# property: {name}\n{RULE}\n{shown}\n")
+
+
+@tasks.command("state")
+@click.argument("dag_id")
+@click.argument("task_id")
+@click.argument("run", required=False)
+@click.option("--map-index", type=int, default=-1, help="Which instance of a mapped task.")
+@database_option
+@click.pass_context
+def state(ctx: click.Context, dag_id: str, task_id: str, run: str | None, **given: Any) -> None:
+    """The state of a task in a run (id or logical date; by default the latest)."""
+    from tradewind.database import open_control
+
+    config = config_of(ctx, database__url=given["database"])
+
+    async def work() -> InstanceRow:
+        from tradewind.cli.runs import find_run
+
+        async with open_control(config) as control:
+            found = await find_run(control.reads, dag_id, run)
+            return await _instance(control.reads, found, task_id, given["map_index"])
+
+    click.echo(run_async(work()).state.value)
+
+
+@tasks.command("states-for-dag-run")
+@click.argument("dag_id")
+@click.argument("run", required=False)
+@output_option
+@database_option
+@click.pass_context
+def states_for_dag_run(ctx: click.Context, dag_id: str, run: str | None, output: str, database: str | None) -> None:
+    """The state of every task in a run (id or logical date; by default the latest)."""
+    from tradewind.cli.output import emit
+    from tradewind.database import open_control
+
+    config = config_of(ctx, database__url=database)
+
+    async def work() -> list[dict[str, Any]]:
+        from tradewind.cli.runs import find_run
+
+        async with open_control(config) as control:
+            found = await find_run(control.reads, dag_id, run)
+            return [_instance_line(found, row) for row in await control.reads.instance_list(found.run_id)]
+
+    emit(run_async(work()), output, ["dag_id", "execution_date", "task_id", "state", "start_date", "end_date"])
+
+
+@tasks.command()
+@click.argument("dag_id")
+@click.argument("task_id")
+@click.argument("run", required=False)
+@click.option("--try", "try_number", type=click.IntRange(min=1), help="By default the last one.")
+@click.option("--map-index", type=int, default=-1, help="Which instance of a mapped task.")
+@click.option("-f", "--follow", is_flag=True, help="Go on until the try has ended.")
+@database_option
+@click.pass_context
+def logs(ctx: click.Context, dag_id: str, task_id: str, run: str | None, **given: Any) -> None:
+    """What a try of a task has written (run: id or logical date; by default the latest)."""
+    from tradewind.cli.task_logs import print_log
+    from tradewind.database import open_control
+    from tradewind.worker.log import LogRef
+
+    config = config_of(ctx, database__url=given["database"])
+
+    async def work() -> None:
+        from tradewind.cli.runs import find_run
+
+        async with open_control(config) as control:
+            found = await find_run(control.reads, dag_id, run)
+            row = await _instance(control.reads, found, task_id, given["map_index"])
+        number = given["try_number"] or max(row.try_number, 1)
+        ref = LogRef(dag_id, found.dag_run_id, task_id, given["map_index"], number)
+        await print_log(str(config.logging.folder), ref, follow_on=given["follow"])
+
+    run_async(work())
+
+
+async def _instance(reads: StoreReads, run: RunRow, task_id: str, map_index: int) -> InstanceRow:
+    row = await reads.instance_get(run.run_id, task_id, map_index)
+    if row is not None:
+        return row
+    known = sorted({other.task_id for other in await reads.instance_list(run.run_id)})
+    where = f" with map index {map_index}" if map_index >= 0 else ""
+    raise Failure(
+        f"run {run.dag_run_id!r} of DAG {run.dag_id!r} has no task {task_id!r}{where}. It has: {', '.join(known)}"
+    )
+
+
+def _instance_line(run: RunRow, row: InstanceRow) -> dict[str, Any]:
+    return {
+        "dag_id": run.dag_id,
+        "run_id": run.dag_run_id,
+        "execution_date": run.logical_date,
+        "task_id": row.task_id,
+        "map_index": row.map_index,
+        "state": row.state.value,
+        "try_number": row.try_number,
+        "start_date": row.started_at,
+        "end_date": row.ended_at,
+    }
