@@ -17,7 +17,8 @@ from tradewind.ports import Control
 from tradewind.web import pages
 from tradewind.web.auth import login
 from tradewind.web.auth.identity import Authenticator
-from tradewind.web.keys import AUTHENTICATOR, CLOSING, CONFIG, CONTROL, TIMINGS
+from tradewind.web.auth.sessions import TokenSigner
+from tradewind.web.keys import AUTHENTICATOR, CLOSING, CONFIG, CONTROL, LOG_TOKENS, TIMINGS
 from tradewind.web.middleware import around_request
 from tradewind.web.rest import table
 from tradewind.web.rest.catalog import CATALOG, Catalog
@@ -36,6 +37,7 @@ def make_app(control: Control, config: WebConfig) -> web.Application:
     app[TIMINGS] = RequestTimings()
     app[AUTHENTICATOR] = Authenticator(control.reads, config)
     app[CATALOG] = Catalog(control.reads, config.secret_key)
+    app[LOG_TOKENS] = TokenSigner(config.secret_key, "log")
     app[CLOSING] = asyncio.Event()
     app.on_shutdown.append(_close_streams)
     app.cleanup_ctx.append(_reopen)

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from tradewind.ports import Control
 from tradewind.web.auth.identity import Authenticator
+from tradewind.web.auth.sessions import TokenSigner
 from tradewind.web.settings import WebConfig
 from tradewind.web.timings import RequestTimings
 
@@ -16,6 +17,7 @@ CONTROL: Final = web.AppKey("tradewind_control", Control)
 CONFIG: Final = web.AppKey("tradewind_web_config", WebConfig)
 AUTHENTICATOR: Final = web.AppKey("tradewind_authenticator", Authenticator)
 TIMINGS: Final = web.AppKey("tradewind_request_timings", RequestTimings)
+LOG_TOKENS: Final = web.AppKey("tradewind_log_tokens", TokenSigner)
 CLOSING: Final = web.AppKey("tradewind_closing", asyncio.Event)
 """Set when the server is about to stop: streams and long waits end."""
 

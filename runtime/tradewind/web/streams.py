@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
-from typing import Final, Literal
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any, Final, Literal
 
 import orjson
 from aiohttp import web
@@ -74,14 +74,26 @@ class _Ahead:
 
     async def close(self) -> None:
         """Nothing outlives the request."""
-        self.upcoming.cancel()
-        await asyncio.wait({self.upcoming})
-        if not self.upcoming.cancelled():
-            self.upcoming.exception()
+        await put_away(self.upcoming)
         await self._frames.aclose()
 
     async def _next(self) -> bytes | None:
         return await anext(self._frames, None)
+
+
+async def put_away(task: asyncio.Future[Any]) -> None:
+    """Cancels and awaits; what it raised is nobody's business any more."""
+    task.cancel()
+    await asyncio.wait({task})
+    if not task.cancelled():
+        task.exception()
+
+
+async def close_iterator(iterator: AsyncIterator[Any]) -> None:
+    """Ends an async generator now; what is no generator has nothing to end."""
+    aclose = getattr(iterator, "aclose", None)
+    if aclose is not None:
+        await aclose()
 
 
 async def _pump(

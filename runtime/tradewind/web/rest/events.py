@@ -13,7 +13,7 @@ from tradewind.web.rest import dag_views, run_views
 from tradewind.web.rest.catalog import Catalog
 from tradewind.web.rest.params import Kind, Param
 from tradewind.web.rest.route import Call, Route
-from tradewind.web.streams import frame, send_stream
+from tradewind.web.streams import close_iterator, frame, send_stream
 
 
 async def stream_events(call: Call) -> web.StreamResponse:
@@ -34,9 +34,7 @@ async def _frames(call: Call, dag_id: str | None) -> AsyncGenerator[bytes]:
         async for event in events:
             yield frame(event.kind, await event_data(event, call.catalog))
     finally:
-        aclose = getattr(events, "aclose", None)
-        if aclose is not None:
-            await aclose()
+        await close_iterator(events)
 
 
 async def event_data(event: LiveEvent, catalog: Catalog) -> dict[str, Json]:

@@ -51,7 +51,7 @@ class Call:
     def text(self, name: str) -> str:
         """A text that is always there (a path part, a required one)."""
         value = self._value(name)
-        assert isinstance(value, str), name  # noqa: S101 - the route's declaration promises it
+        assert isinstance(value, str), name
         return value
 
     def maybe_text(self, name: str) -> str | None:
@@ -67,7 +67,7 @@ class Call:
     def integer(self, name: str) -> int:
         """A whole number that is always there."""
         value = self._value(name)
-        assert isinstance(value, int), name  # noqa: S101 - the route's declaration promises it
+        assert isinstance(value, int), name
         return value
 
     def maybe_integer(self, name: str) -> int | None:
