@@ -187,7 +187,7 @@ class InlineExecutor:
             self._loop.set_task_factory(self._older_factory)
         if self._settings.capture_output:
             CaptureInline.uninstall()
-        self._logs.close()
+        await self._logs.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     # -- one attempt

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from datetime import timedelta
-from typing import cast
+from typing import Any, cast
 
 from tradewind.model.attempts import Attempt, AttemptKey
 from tradewind.model.errors import ConfigError
@@ -35,6 +35,7 @@ class LocalExecutor:
         self._shared: Flying | None = None
         self._stopping = False
         self._empty = asyncio.Event()
+        self._endings: set[asyncio.Task[None]] = set()
 
     async def start(self, host: ExecutorHost) -> None:
         """Takes its settings; starts no process. Raises ConfigError."""
@@ -49,6 +50,7 @@ class LocalExecutor:
             {"log_level": settings.log_level},
             self._signal,
             self._landed,
+            self._write_end,
         )
 
     @property
@@ -96,6 +98,8 @@ class LocalExecutor:
             self._end(flight, lost("the runtime was stopped"), 2.0)
         await self._until_empty(4.0)
         await self._zygotes.close()
+        while self._endings:
+            await asyncio.wait(self._endings)
 
     async def _until_empty(self, seconds: float) -> None:
         self._empty.clear()
@@ -119,6 +123,11 @@ class LocalExecutor:
         zygote = self._zygotes.find(flight) if self._zygotes is not None else None
         if zygote is not None:
             zygote.kill(flight, signum)
+
+    def _write_end(self, ending: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(ending)
+        self._endings.add(task)
+        task.add_done_callback(self._endings.discard)
 
     def _landed(self, flight: Flight) -> None:
         self._flights.pop(flight.attempt.key.attempt, None)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -21,7 +21,6 @@ from tradewind.worker.channel import ack_frame, answer, attempt_frame, finished_
 from tradewind.worker.endings import lost, outcome_of_exit
 from tradewind.worker.frames import Frame, FrameReader
 from tradewind.worker.log import append_record
-from tradewind.worker.oom import oom_kills
 from tradewind.worker.steps import verdict
 
 _log = logging.getLogger(__name__)
@@ -38,6 +37,7 @@ class Flying:
     worker_settings: dict[str, Json]
     send_signal: Callable[[Flight, int], None]
     landed: Callable[[Flight], None]
+    write_end: Callable[[Coroutine[Any, Any, None]], None]
 
 
 class Flight:
@@ -54,8 +54,6 @@ class Flight:
         self._timer: asyncio.TimerHandle | None = None
         self._forced: Outcome | None = None
         self._started_at: datetime | None = None
-        self._oom_before = 0
-        self._has_process = False
 
     # -- what its zygote tells
 
@@ -64,14 +62,12 @@ class Flight:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         ours.setblocking(False)
         self._sock = ours
-        self._oom_before = oom_kills()
         self._shared.loop.add_reader(ours.fileno(), self._on_readable)
         self._send(attempt_frame(self.attempt, self._shared.host.log_root, self._shared.worker_settings))
         return theirs
 
     def forked(self, pid: int) -> None:
         """Its process exists; from now on its time runs."""
-        self._has_process = True
         if self._started_at is None:
             self._started_at = datetime.now(UTC)
         timeout = self.attempt.task.execution_timeout
@@ -82,10 +78,8 @@ class Flight:
         """Its process has ended: what it has sent is all here already."""
         self._on_readable()
         if not self.ended:
-            if exit_info.signal == signal.SIGKILL and self._forced is None and oom_kills() > self._oom_before:
-                exit_info = exit_info._replace(oom=True)
-            outcome = outcome_of_exit(exit_info)
-            self._end_with_record(self._forced._replace(exit=exit_info) if self._forced is not None else outcome)
+            forced = self._forced
+            self._end_with_record(forced._replace(exit=exit_info) if forced is not None else outcome_of_exit(exit_info))
         self._close()
 
     def not_started(self, reason: str) -> None:
@@ -213,17 +207,24 @@ class Flight:
     # -- the end
 
     def _end_with_record(self, outcome: Outcome) -> None:
-        """For a process that could not say so itself."""
+        """For a process that could not say so itself: the end is written to its log, then reported."""
         if self.ended:
             return
+        self.ended = True
+        self._shared.write_end(self._recorded_end(outcome))
+
+    async def _recorded_end(self, outcome: Outcome) -> None:
         level, text = verdict(self.attempt, outcome)
         if outcome.error is not None:
             text = f"{outcome.error.traceback.rstrip()}\n{text}"
+        ended_at = datetime.now(UTC)
         try:
-            append_record(self._shared.host.log_root, self.attempt, text, level=level, end=outcome.kind.value)
+            await asyncio.to_thread(
+                append_record, self._shared.host.log_root, self.attempt, text, level=level, end=outcome.kind.value
+            )
         except OSError as error:
             _log.error("log of task %s cannot be written: %s", self.attempt.key.task_id, error)
-        self._end(Finished(self.attempt.key.attempt, outcome, self._started_at, datetime.now(UTC)), None)
+        self._end(Finished(self.attempt.key.attempt, outcome, self._started_at, ended_at), None)
 
     def _end(self, end: Finished, on_committed: Callable[[bool], None] | None) -> None:
         self.ended = True

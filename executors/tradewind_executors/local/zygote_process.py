@@ -10,14 +10,12 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from tradewind.model.outcomes import ErrorInfo, ExitInfo
 from tradewind.worker.zygote import PACKET_MAX
-
-Stamp = tuple[int, int]
-
 
 class Source(NamedTuple):
     """The file that a zygote serves, of one version of its bundle."""
@@ -69,8 +67,8 @@ class ZygoteProcess:
     def __init__(self, source: Source, watcher: Watcher, loop: asyncio.AbstractEventLoop) -> None:
         self.source = source
         self.loaded = False
-        self.retired = False
         self.gone = False
+        self._ended = asyncio.Event()
         self.waiting: deque[Attendant] = deque()
         self.children: dict[int, Attendant] = {}
         self.idle_timer: asyncio.TimerHandle | None = None
@@ -81,46 +79,46 @@ class ZygoteProcess:
         self._next = 0
         self._failed = False
         self._unsent: deque[tuple[bytes, socket.socket | None]] = deque()
-        self._stamps: dict[str, Stamp | None] = {}
-        self._control: socket.socket
-        self._process: subprocess.Popen[bytes]
+        self._control: socket.socket | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._burial: asyncio.Task[None] | None = None
 
     @property
     def busy(self) -> bool:
         """Whether attempts run in it or wait for it."""
         return bool(self.children or self.waiting)
 
-    def start(self, output: int, environment: dict[str, str]) -> None:
-        """Executes the interpreter; `output` gets what the import prints. Raises OSError.
+    def start(self, spawner: Executor, output: Path, environment: dict[str, str]) -> None:
+        """Executes the interpreter; the file `output` gets what the import prints.
 
-        Called on the loop's thread, which lives as long as the runtime: the kernel ties a child's
-        parent-death signal to the thread that started it.
+        The kernel ties a child's parent-death signal to the thread that started it, so `spawner` is
+        one thread that lives as long as the executor.
         """
+        self._burial = self._loop.create_task(self._live(spawner, output, environment))
+
+    async def _live(self, spawner: Executor, output: Path, environment: dict[str, str]) -> None:
+        """From the start to the reaping; what it ended with goes to the watcher."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
-        self._stamps = {self.source.fileloc: stamp_of(self.source.fileloc)}
-        try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "tradewind.worker.zygote", str(theirs.fileno()), str(os.getpid())],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                env=environment,
-                pass_fds=(theirs.fileno(),),
-                start_new_session=True,
-            )
-        except OSError:
-            ours.close()
-            raise
-        finally:
-            theirs.close()
         self._control = ours
         self._loop.add_reader(ours.fileno(), self._on_readable)
         self._send({"load": {"fileloc": self.source.fileloc, "root": self.source.root}})
-
-    def is_current(self) -> bool:
-        """Whether the files that it has imported are still as they were."""
-        return all(stamp_of(path) == stamp for path, stamp in self._stamps.items())
+        try:
+            self._process = await self._loop.run_in_executor(spawner, _execute, theirs, output, environment)
+        except OSError as error:
+            ending = f"could not be started: {error}"
+            self._hang_up()
+        else:
+            await self._ended.wait()
+            ending = await asyncio.to_thread(_bury, self._process)
+        finally:
+            theirs.close()
+        orphans: Sequence[Attendant] = list(self.children.values())
+        self.children.clear()
+        self._numbers.clear()
+        for attendant in orphans:
+            attendant.orphaned(f"its zygote {ending}")
+        self._watcher.zygote_gone(self, ending)
 
     def run(self, attendant: Attendant) -> None:
         """Starts the attempt, now or once the file is loaded."""
@@ -149,12 +147,12 @@ class ZygoteProcess:
 
     def close(self) -> None:
         """Ends the zygote and all that runs in it: the end of its control socket is the order."""
-        if not self.gone:
-            self._end("stopped")
+        self._hang_up()
 
     async def wait(self) -> None:
-        """Until its process has been reaped."""
-        await asyncio.to_thread(self._process.wait)
+        """Until its process has been reaped and everyone concerned has been told."""
+        if self._burial is not None:
+            await self._burial
 
     # -- packets
 
@@ -167,25 +165,30 @@ class ZygoteProcess:
         self._flush()
 
     def _flush(self) -> None:
+        control = self._control
+        if control is None:
+            return
         while self._unsent:
             data, passed = self._unsent[0]
             try:
                 if passed is None:
-                    self._control.send(data)
+                    control.send(data)
                 else:
-                    socket.send_fds(self._control, [data], [passed.fileno()])
+                    socket.send_fds(control, [data], [passed.fileno()])
             except BlockingIOError:
-                self._loop.add_writer(self._control.fileno(), self._flush)
+                self._loop.add_writer(control.fileno(), self._flush)
                 return
             except OSError:
                 return  # the reader sees the end
             self._unsent.popleft()
             if passed is not None:
                 passed.close()
-        self._loop.remove_writer(self._control.fileno())
+        self._loop.remove_writer(control.fileno())
 
     def _on_readable(self) -> None:
         for _ in range(64):
+            if self._control is None:
+                return
             try:
                 data = self._control.recv(PACKET_MAX)
             except BlockingIOError:
@@ -193,11 +196,9 @@ class ZygoteProcess:
             except OSError:
                 data = b""
             if not data:
-                self._end("")
+                self._hang_up()
                 return
             self._take(json.loads(data))
-            if self.gone:
-                return
 
     def _take(self, packet: dict[str, Any]) -> None:
         if "exited" in packet:
@@ -209,8 +210,6 @@ class ZygoteProcess:
         elif "loaded" in packet:
             self.loaded = True
             self.mode_reason = packet["loaded"]["because"]
-            for path in packet["loaded"]["helpers"]:
-                self._stamps[path] = stamp_of(path)
             self._watcher.zygote_loaded(self)
             while self.waiting:
                 self.run(self.waiting.popleft())
@@ -231,31 +230,46 @@ class ZygoteProcess:
         if not self.busy:
             self._watcher.zygote_idle(self)
 
-    def _end(self, reason: str) -> None:
+    def _hang_up(self) -> None:
+        control, self._control = self._control, None
         self.gone = True
-        self._loop.remove_reader(self._control.fileno())
-        self._loop.remove_writer(self._control.fileno())
-        self._control.close()
+        if control is not None:
+            self._loop.remove_reader(control.fileno())
+            self._loop.remove_writer(control.fileno())
+            control.close()
         for _, passed in self._unsent:
             if passed is not None:
                 passed.close()
         self._unsent.clear()
-        ending = reason or self._ending()
-        orphans: Sequence[Attendant] = list(self.children.values())
-        self.children.clear()
-        self._numbers.clear()
-        for attendant in orphans:
-            attendant.orphaned(f"its zygote {ending}")
-        self._watcher.zygote_gone(self, ending)
+        self._ended.set()
 
-    def _ending(self) -> str:
-        """How the process ended; its socket closes while it dies, so there is next to nothing to wait for."""
-        try:
-            code = self._process.wait(timeout=0.5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            return "hung and was killed"
-        return f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+
+def _execute(theirs: socket.socket, output: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    output.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(output, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-m", "tradewind.worker.zygote", str(theirs.fileno()), str(os.getpid())],
+            stdin=subprocess.DEVNULL,
+            stdout=descriptor,
+            stderr=descriptor,
+            env=environment,
+            pass_fds=(theirs.fileno(),),
+            start_new_session=True,
+        )
+    finally:
+        os.close(descriptor)
+
+
+def _bury(process: subprocess.Popen[bytes]) -> str:
+    """How it ended. Its socket closes while it dies; one that hangs all the same is killed."""
+    try:
+        code = process.wait(timeout=5.0)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        return "hung and was killed"
+    return f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
 
 
 def _exit_info(packet: dict[str, Any]) -> ExitInfo:
@@ -267,13 +281,5 @@ def _exit_info(packet: dict[str, Any]) -> ExitInfo:
         max_rss_kib=packet["rss"],
         user_seconds=round(packet["user"], 4),
         system_seconds=round(packet["system"], 4),
+        oom=packet["oom"],
     )
-
-
-def stamp_of(path: str) -> Stamp | None:
-    """What changes when a file does; None where it is gone."""
-    try:
-        status = Path(path).stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size

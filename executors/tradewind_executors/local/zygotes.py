@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tradewind.model.outcomes import ErrorInfo
@@ -29,8 +29,8 @@ class Zygotes:
         self._import_failed = import_failed
         self._loop = asyncio.get_running_loop()
         self._zygotes: dict[tuple[str, str], ZygoteProcess] = {}
-        self._retired: set[ZygoteProcess] = set()
-        self._ended: set[asyncio.Task[None]] = set()
+        self._alive: set[ZygoteProcess] = set()
+        self._spawner = ThreadPoolExecutor(1, thread_name_prefix="tradewind-spawner")
         self._deaths: dict[tuple[str, str], int] = {}
         self._announced: set[str] = set()
         self._environment = worker_environment()
@@ -38,21 +38,17 @@ class Zygotes:
 
     def run(self, source: Source, attendant: Attendant) -> None:
         """Starts the attempt in its file's zygote, which is started where there is none."""
-        zygote = self._take(source)
-        if zygote is None:
-            self._import_failed(attendant, "no process could be started for its DAG file", None)
-        else:
-            zygote.run(attendant)
+        self._take(source).run(attendant)
 
     def prewarm(self, source: Source) -> None:
         """Starts the zygote that will be needed soon."""
         zygote = self._take(source)
-        if zygote is not None and zygote.loaded and not zygote.busy:
+        if zygote.loaded and not zygote.busy:
             self.zygote_idle(zygote)
 
     def find(self, attendant: Attendant) -> ZygoteProcess | None:
         """The zygote that runs the attempt or that it waits for."""
-        for zygote in (*self._zygotes.values(), *self._retired):
+        for zygote in self._alive:
             if attendant in zygote.waiting or attendant in zygote.children.values():
                 return zygote
         return None
@@ -60,10 +56,13 @@ class Zygotes:
     async def close(self) -> None:
         """Ends all zygotes and what runs in them; returns when they have been reaped."""
         self._closed = True
-        for zygote in (*self._zygotes.values(), *self._retired):
-            zygote.close()
-        while self._ended:
-            await asyncio.wait(self._ended)
+        while self._alive:
+            zygotes = list(self._alive)
+            for zygote in zygotes:
+                zygote.close()
+            for zygote in zygotes:
+                await zygote.wait()
+        self._spawner.shutdown(wait=False)
 
     # -- what zygotes say
 
@@ -89,10 +88,7 @@ class Zygotes:
         """Its process has ended."""
         self._stop_timer(zygote)
         self._forget(zygote)
-        self._retired.discard(zygote)
-        reaping = self._loop.create_task(zygote.wait())
-        self._ended.add(reaping)
-        reaping.add_done_callback(self._ended.discard)
+        self._alive.discard(zygote)
         if not zygote.waiting:
             return
         if self._closed:
@@ -116,52 +112,23 @@ class Zygotes:
         """Nothing runs in it and nothing waits for it."""
         if zygote.gone:
             return
-        if zygote.retired:
-            zygote.close()
-            return
         self._stop_timer(zygote)
         zygote.idle_timer = self._loop.call_later(self._settings.zygote_idle, self._let_go, zygote)
         self._trim()
 
     # -- within
 
-    def _take(self, source: Source) -> ZygoteProcess | None:
+    def _take(self, source: Source) -> ZygoteProcess:
         key = _key(source)
         zygote = self._zygotes.pop(key, None)
-        if zygote is not None and not zygote.is_current():
-            self._retire(zygote)
-            zygote = None
-        if zygote is None:
-            zygote = self._start(source)
-            if zygote is None:
-                return None
+        if zygote is None or zygote.gone:
+            zygote = ZygoteProcess(source, self, self._loop)
+            self._alive.add(zygote)
+            zygote.start(self._spawner, self._output, self._environment)
         self._stop_timer(zygote)
         self._zygotes[key] = zygote  # last: the most recently used
         self._trim()
         return zygote
-
-    def _start(self, source: Source) -> ZygoteProcess | None:
-        zygote = ZygoteProcess(source, self, self._loop)
-        try:
-            self._output.parent.mkdir(parents=True, exist_ok=True)
-            output = os.open(self._output, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
-            try:
-                zygote.start(output, self._environment)
-            finally:
-                os.close(output)
-        except OSError as error:
-            _log.error("no process could be started for %s: %s", source.fileloc, error)
-            return None
-        return zygote
-
-    def _retire(self, zygote: ZygoteProcess) -> None:
-        """Its files have changed: what runs goes on, nothing new comes."""
-        zygote.retired = True
-        self._stop_timer(zygote)
-        if zygote.busy or not zygote.loaded:
-            self._retired.add(zygote)
-        else:
-            zygote.close()
 
     def _trim(self) -> None:
         idle = [z for z in self._zygotes.values() if z.loaded and not z.busy]

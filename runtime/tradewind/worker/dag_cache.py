@@ -14,7 +14,10 @@ _KEPT = 64
 
 
 class DagCache:
-    """Least recently used DAGs by (version, id); one import at a time for each.
+    """Least recently used DAGs by (file, its version, id); one import at a time for each.
+
+    The version of a file is a digest over its text and all that it has read, so an edit of any of
+    them is another entry.
 
     DAGs handed over by embedding code (`register`) are found by id, whatever their version.
     """
@@ -22,8 +25,8 @@ class DagCache:
     def __init__(self, kept: int = _KEPT) -> None:
         self._kept = kept
         self._registered: dict[str, DAG] = {}
-        self._loaded: OrderedDict[tuple[str, str], DAG] = OrderedDict()
-        self._loading: dict[tuple[str, str], asyncio.Task[DAG]] = {}
+        self._loaded: OrderedDict[tuple[str, str, str], DAG] = OrderedDict()
+        self._loading: dict[tuple[str, str, str], asyncio.Task[DAG]] = {}
 
     def register(self, dag: DAG) -> None:
         """A DAG that needs no import."""
@@ -34,7 +37,7 @@ class DagCache:
         dag = self._registered.get(run.dag_id)
         if dag is not None:
             return dag
-        key = (run.version_hash, run.dag_id)
+        key = (run.source.fileloc, run.source.bundle_version, run.dag_id)
         dag = self._loaded.get(key)
         if dag is not None:
             self._loaded.move_to_end(key)
@@ -42,7 +45,7 @@ class DagCache:
 
     async def load(self, run: RunFacts) -> DAG:
         """Imports the file in a thread. Raises DagFileError (with its traceback), NotFoundError."""
-        key = (run.version_hash, run.dag_id)
+        key = (run.source.fileloc, run.source.bundle_version, run.dag_id)
         task = self._loading.get(key)
         if task is None:
             task = self._loading[key] = asyncio.get_running_loop().create_task(self._import(run))
@@ -55,7 +58,7 @@ class DagCache:
         dag = loaded.dags.get(run.dag_id)
         if dag is None:
             raise missing_dag(run.dag_id, source)
-        self._loaded[run.version_hash, run.dag_id] = dag
+        self._loaded[source.fileloc, source.bundle_version, run.dag_id] = dag
         while len(self._loaded) > self._kept:
             self._loaded.popitem(last=False)
         return dag

@@ -151,7 +151,6 @@ class LoopGuard:
         self._can_interrupt = threading.current_thread() is threading.main_thread()
         if self._can_interrupt:
             self._old_handler = signal.signal(_SIGNAL, self._interrupt)
-        self._dump = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 - lives until stop
         self._thread = threading.Thread(target=self._watch, name="tradewind-loop-guard", daemon=True)
         self._thread.start()
 
@@ -165,8 +164,6 @@ class LoopGuard:
         thread.join()
         if self._can_interrupt:
             signal.signal(_SIGNAL, self._old_handler)
-        if self._dump is not None:
-            self._dump.close()
 
     def wrap(self, coroutine: Coroutine[Any, Any, T], owner: Owner) -> GuardedCoroutine[T]:
         """The same coroutine, watched."""
@@ -180,6 +177,12 @@ class LoopGuard:
     # -- the daemon thread
 
     def _watch(self) -> None:
+        with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as dump:
+            self._dump = dump
+            self._watch_steps()
+            self._dump = None
+
+    def _watch_steps(self) -> None:
         quiet = 0
         seen = -1
         warned = -1

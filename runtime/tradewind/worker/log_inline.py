@@ -47,6 +47,7 @@ class InlineLogs:
         self._thread = threading.get_ident()
         self._waiting: dict[tuple[str, str], list[bytes]] = {}
         self._files: OrderedDict[tuple[str, str], int] = OrderedDict()
+        self._opening: dict[tuple[str, str], tuple[asyncio.Task[None], list[bytes]]] = {}
         self._scheduled = False
         self._broken: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
@@ -75,38 +76,64 @@ class InlineLogs:
             self._loop.call_soon_threadsafe(self.flush)
 
     def flush(self) -> None:
-        """Writes all that waits."""
+        """Writes all that waits; lines of a file that is not open yet wait for it."""
         with self._lock:
             waiting, self._waiting, self._scheduled = self._waiting, {}, False
         for run, lines in waiting.items():
-            try:
-                self._append(self._file(run), b"".join(lines))
-            except OSError as error:
-                if run not in self._broken:
-                    self._broken.add(run)
-                    _log.error("log of run %s of DAG %s cannot be written: %s", run[1], run[0], error)
+            fd = self._files.get(run)
+            if fd is None:
+                self._begin_opening(run, lines)
+            else:
+                self._files.move_to_end(run)
+                self._append(run, fd, lines)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Writes what waits and closes all files."""
+        self.flush()
+        while self._opening:
+            await asyncio.wait([task for task, _ in self._opening.values()])
         self.flush()
         while self._files:
             os.close(self._files.popitem()[1])
 
-    def _file(self, run: tuple[str, str]) -> int:
-        fd = self._files.get(run)
-        if fd is not None:
-            self._files.move_to_end(run)
-            return fd
-        path: Path = inline_file(self._root, *run)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    # Folders are made and files opened in a thread: on a slow disk that takes long, an append does not.
+
+    def _begin_opening(self, run: tuple[str, str], lines: list[bytes]) -> None:
+        found = self._opening.get(run)
+        if found is not None:
+            found[1].extend(lines)
+            return
+        task = self._loop.create_task(self._open(run))
+        self._opening[run] = (task, lines)
+
+    async def _open(self, run: tuple[str, str]) -> None:
+        try:
+            fd = await asyncio.to_thread(_open_file, inline_file(self._root, *run))
+        except OSError as error:
+            del self._opening[run]
+            self._complain(run, error)
+            return
+        _, lines = self._opening.pop(run)
         self._files[run] = fd
+        self._append(run, fd, lines)
         if len(self._files) > _OPEN_FILES:
             os.close(self._files.popitem(last=False)[1])
-        return fd
 
-    @staticmethod
-    def _append(fd: int, data: bytes) -> None:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(fd, view) :]
+    def _append(self, run: tuple[str, str], fd: int, lines: list[bytes]) -> None:
+        view = memoryview(b"".join(lines))
+        try:
+            while view:
+                view = view[os.write(fd, view) :]
+        except OSError as error:
+            self._complain(run, error)
+
+    def _complain(self, run: tuple[str, str], error: OSError) -> None:
+        if run not in self._broken:
+            self._broken.add(run)
+            _log.error("log of run %s of DAG %s cannot be written: %s", run[1], run[0], error)
+
+
+def _open_file(path: Path) -> int:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Without O_NONBLOCK nothing would differ for a file; with it a log folder that holds a pipe cannot stop the loop.
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o640)

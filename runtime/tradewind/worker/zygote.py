@@ -9,7 +9,7 @@ the only one that reaps its children. Packets to it::
     {"kill": n, "signal": s}                          to the attempt's process group
 
 Packets from it: ``{"loaded": {mode, because}}`` or ``{"failed": {type, message, traceback}}``,
-``{"forked": n, "pid": p}``, ``{"exited": n, "status": s, "rss": KiB, "user": s, "system": s}``.
+``{"forked": n, "pid": p}``, ``{"exited": n, "status": s, "oom": …, "rss": KiB, "user": s, "system": s}``.
 
 When the control socket ends, the runtime is gone: all attempts are killed and the zygote leaves.
 Children die with the zygote, by the kernel's parent-death signal.
@@ -17,6 +17,7 @@ Children die with the zygote, by the kernel's parent-death signal.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import logging
@@ -36,6 +37,7 @@ from tradewind.model.errors import TradewindError
 from tradewind.worker.child import Order, Output, die_with_parent, live_without_parent, run_child
 from tradewind.worker.dag_missing import missing_dag
 from tradewind.worker.endings import error_info
+from tradewind.worker.oom import oom_kills
 from tradewind.worker.steps import traits_of
 
 PACKET_MAX: Final = 128 * 1024
@@ -56,6 +58,7 @@ class Zygote:
     def __init__(self, control: socket.socket) -> None:
         self._control = control
         self._children: dict[int, int] = {}
+        self._kills_before: dict[int, int] = {}
         self._mode = "fork"
         self._file: LoadedFile | None = None
         self._order: dict[str, Any] = {}
@@ -105,7 +108,7 @@ class Zygote:
         gc.disable()
         gc.freeze()
         live_without_parent()  # from here on the end of the control socket tells, and leaves time to end all groups
-        self._say(loaded={"mode": self._mode, "because": because, "helpers": list(self._file.helpers)})
+        self._say(loaded={"mode": self._mode, "because": because})
         return True
 
     def _why_not_fork(self) -> str:
@@ -140,12 +143,14 @@ class Zygote:
         return True
 
     def _start(self, number: int, descriptor: int) -> None:
+        kills = oom_kills()
         try:
             pid = self._fork(descriptor) if self._mode == "fork" else self._spawn(descriptor)
         except (OSError, TradewindError) as error:
             self._say(exited=number, status=None, error=f"no process could be started: {error}")
             return
         self._children[pid] = number
+        self._kills_before[number] = kills
         self._say(forked=number, pid=pid)
 
     def _fork(self, descriptor: int) -> int:
@@ -230,15 +235,22 @@ class Zygote:
                 self._end_group(pid)  # before it is reaped the number cannot be anyone else's
             _, status, usage = os.wait4(pid, 0)
             if number is not None:
-                self._say(exited=number, status=status, rss=usage.ru_maxrss, user=usage.ru_utime, system=usage.ru_stime)
+                before = self._kills_before.pop(number)
+                killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+                self._say(
+                    exited=number,
+                    status=status,
+                    oom=killed and oom_kills() > before,
+                    rss=usage.ru_maxrss,
+                    user=usage.ru_utime,
+                    system=usage.ru_stime,
+                )
 
     @staticmethod
     def _end_group(pid: int) -> None:
         """What an attempt has left running in its process group ends with it."""
-        try:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            pass
 
     def _drain_wakeups(self) -> None:
         try:
@@ -275,9 +287,9 @@ def _native_threads() -> list[str]:
 
 def _descriptors() -> list[tuple[int, str]]:
     found: list[tuple[int, str]] = []
-    for name in os.listdir("/proc/self/fd"):
+    for link in Path("/proc/self/fd").iterdir():
         try:
-            found.append((int(name), os.readlink(f"/proc/self/fd/{name}")))
+            found.append((int(link.name), str(link.readlink())))
         except OSError:
             continue
     return found
