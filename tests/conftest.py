@@ -17,11 +17,11 @@ import asyncpg
 import pytest
 from blockbuster import blockbuster_ctx
 
-from tests.groups import GROUPS, Group, chromium, postgres15_bin
+from tests.groups import GROUPS, Missing, chromium, postgres15_bin
 from tradewind.store.embedded import EmbeddedServer
 
 _CPU_SECONDS_A_CALLBACK_MAX = 1.0
-_NOT_RUN = pytest.StashKey[dict[str, tuple[Group, str, int]]]()
+_NOT_RUN = pytest.StashKey[dict[str, tuple[Missing, int]]]()
 _FAST = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_connections": "100"}
 
 NewDatabase = Callable[[], Awaitable[str]]
@@ -40,27 +40,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    not_run: dict[str, tuple[Group, str, int]] = {}
+    not_run: dict[str, tuple[Missing, int]] = {}
     for group in GROUPS:
         members = [item for item in items if item.get_closest_marker(group.marker)]
-        reason = group.missing() if members else None
-        if reason is None:
+        missing = group.missing() if members else None
+        if missing is None:
             continue
-        not_run[group.marker] = (group, reason, len(members))
+        not_run[group.marker] = (missing, len(members))
         for item in members:
-            item.add_marker(pytest.mark.skip(reason=f"{reason}; {group.install}"))
+            item.add_marker(pytest.mark.skip(reason=f"{missing.reason}; {missing.install}"))
     config.stash[_NOT_RUN] = not_run
 
 
-def _not_run(config: pytest.Config) -> dict[str, tuple[Group, str, int]]:
-    nothing: dict[str, tuple[Group, str, int]] = {}
+def _not_run(config: pytest.Config) -> dict[str, tuple[Missing, int]]:
+    nothing: dict[str, tuple[Missing, int]] = {}
     return config.stash.get(_NOT_RUN, nothing)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    for group, reason, count in _not_run(config).values():
+    for marker, (missing, count) in _not_run(config).items():
         terminalreporter.write_line(
-            f"NOT RUN: group {group.marker} ({count} tests): {reason}. Install it: {group.install}", yellow=True
+            f"NOT RUN: group {marker} ({count} tests): {missing.reason}. Install it: {missing.install}", yellow=True
         )
 
 

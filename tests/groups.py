@@ -12,17 +12,26 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
+
+from tradewind.web.ui import is_built
 
 SERVICES = "make services   (apt-get, as root)"
 
 
+class Missing(NamedTuple):
+    """What is not there, and the command that installs it."""
+
+    reason: str
+    install: str = SERVICES
+
+
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One marker; `missing` says in words what is not there, or nothing."""
+    """One marker; `missing` says what is not there, or nothing."""
 
     marker: str
-    missing: Callable[[], str | None]
-    install: str = SERVICES
+    missing: Callable[[], Missing | None]
 
 
 def chromium() -> Path | None:
@@ -39,7 +48,15 @@ def postgres15_bin() -> Path | None:
     return folder if (folder / "initdb").exists() and (folder / "postgres").exists() else None
 
 
+def _browser_missing() -> Missing | None:
+    if chromium() is None:
+        return Missing("no Chromium")
+    if not is_built():
+        return Missing("the web pages are not built", "python -m tradewind.web.ui.build")
+    return None
+
+
 GROUPS = (
-    Group("browser", lambda: None if chromium() else "no Chromium"),
-    Group("postgres15", lambda: None if postgres15_bin() else "no PostgreSQL 15"),
+    Group("browser", _browser_missing),
+    Group("postgres15", lambda: None if postgres15_bin() else Missing("no PostgreSQL 15")),
 )
