@@ -43,6 +43,12 @@ def near_a_change(zone: str, year: int) -> datetime | None:
     return None if stretch is None or stretch.end.month == 1 else stretch.end.replace(tzinfo=UTC)
 
 
+def in_a_first_coming(moment: datetime, zone: str) -> bool:
+    local = moment.astimezone(ZoneInfo(zone))
+    again, now = local.replace(fold=1).utcoffset(), local.utcoffset()
+    return local.fold == 0 and again is not None and now is not None and again < now
+
+
 @settings(max_examples=400, deadline=None, derandomize=True)
 @given(expressions, st.sampled_from(ZONES), moments, st.booleans(), st.integers(-180, 180))
 def test_ticks_follow_each_other_and_lead_back(
@@ -62,8 +68,9 @@ def test_ticks_follow_each_other_and_lead_back(
         assert ticker.holds(later)
         assert next_or_at(ticker, later) == prev_or_at(ticker, later) == later
         between = earlier + (later - earlier) / 2
-        assert ticker.next_after(between) == later
-        assert ticker.prev_before(between) in (earlier, later)
+        if ticker.covers_every_hour or not in_a_first_coming(between, zone):
+            assert ticker.next_after(between) == later
+            assert ticker.prev_before(between) == earlier
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)

@@ -1,0 +1,81 @@
+"""Delays and states after a try, against golden cases and in general."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tradewind.model.specs import TaskSpec
+from tradewind.model.states import OutcomeKind, TaskState
+from tradewind.rules.retries import LONGEST_BACKOFF, retry_delay, state_after
+
+GOLDEN = Path(__file__).parents[2] / "data" / "golden" / "retries.jsonl"
+ALMOST_ONE = 1 - 2**-53
+KINDS = {
+    "error": OutcomeKind.FAILED,
+    "fail_without_retry": OutcomeKind.FAILED_FOR_GOOD,
+    "skip": OutcomeKind.SKIPPED,
+}
+
+
+def task_of(case: dict[str, Any]) -> TaskSpec:
+    return TaskSpec(
+        "a",
+        retries=case["retries"],
+        retry_delay=case.get("retry_delay_seconds", 300.0),
+        retry_exponential_backoff=case["retry_exponential_backoff"],
+        max_retry_delay=case.get("max_retry_delay_seconds"),
+    )
+
+
+@pytest.mark.parametrize(
+    "case", [json.loads(line) for line in GOLDEN.read_text().splitlines()], ids=lambda case: case["id"]
+)
+def test_golden(case: dict[str, Any]) -> None:
+    task, number = task_of(case), case["try_number"]
+    least, most = retry_delay(task, number, 0.0), retry_delay(task, number, ALMOST_ONE)
+    assert least <= timedelta(seconds=case["delay_seconds_seen_min"])
+    assert most >= timedelta(seconds=case["delay_seconds_seen_max"])
+    if case["samples"] == 1:
+        assert least == most == timedelta(seconds=case["delay_seconds_seen_min"])
+    assert state_after(KINDS[case["raises"]], number, case["retries"]) == case["state_after"]
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(
+    st.floats(0, 1e7),
+    st.integers(1, 10_000),
+    st.floats(0, 1, exclude_max=True),
+    st.none() | st.floats(0, 1e6),
+)
+def test_backoff_stays_in_its_bounds(delay: float, number: int, draw: float, most: float | None) -> None:
+    task = TaskSpec("a", retry_delay=delay, retry_exponential_backoff=True, max_retry_delay=most)
+    seconds = retry_delay(task, number, draw).total_seconds()
+    assert 0 <= seconds <= min(LONGEST_BACKOFF, LONGEST_BACKOFF if most is None else most) + 1e-6
+    assert seconds <= retry_delay(task, number + 1, draw).total_seconds() or draw > 0
+
+
+def test_without_backoff_the_delay_is_as_given() -> None:
+    task = TaskSpec("a", retry_delay=7.25, max_retry_delay=1)
+    assert retry_delay(task, 9, 0.9) == timedelta(seconds=7.25)
+
+
+@pytest.mark.parametrize(
+    ("kind", "state"),
+    [
+        (OutcomeKind.SUCCESS, TaskState.SUCCESS),
+        (OutcomeKind.TIMED_OUT, TaskState.UP_FOR_RETRY),
+        (OutcomeKind.LOST, TaskState.QUEUED),
+        (OutcomeKind.CANCELLED, TaskState.FAILED),
+        (OutcomeKind.RESCHEDULED, TaskState.UP_FOR_RESCHEDULE),
+        (OutcomeKind.DEFERRED, TaskState.DEFERRED),
+    ],
+)
+def test_state_after_each_end(kind: OutcomeKind, state: TaskState) -> None:
+    assert state_after(kind, 1, 2) is state
