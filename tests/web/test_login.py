@@ -15,11 +15,11 @@ from tradewind.model.rows import UserRow
 from tradewind.web.auth.guesses import GuessBrake
 from tradewind.web.auth.identity import COOKIE
 from tradewind.web.auth.passwords import PasswordCheck, hash_password
-from tradewind.web.auth.roles import Role
 from tradewind.web.auth.sessions import SessionSigner, TokenSigner
 from tradewind.web.keys import AUTHENTICATOR
 from tradewind.web.problems import Problem
 from tradewind.web.rest.table import ROUTES
+from tradewind.web.roles import Role
 from tradewind.web.settings import WebConfig
 
 OWN = {"Sec-Fetch-Site": "same-origin"}

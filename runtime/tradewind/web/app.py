@@ -14,8 +14,7 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from tradewind.ports import Control
-from tradewind.web import pages
-from tradewind.web.auth import login
+from tradewind.web import login, pages
 from tradewind.web.auth.identity import Authenticator
 from tradewind.web.auth.sessions import TokenSigner
 from tradewind.web.keys import AUTHENTICATOR, CLOSING, CONFIG, CONTROL, LOG_TOKENS, TIMINGS

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from tradewind.model.errors import ConfigError
-from tradewind.web.auth.roles import Role
+from tradewind.web.roles import Role
 
 SECRET_BYTES: Final = 16
 """Least length of the secret that signs sessions and tokens."""

@@ -1,1 +1,1 @@
-"""Who is asking and what they may do: logins, sessions, roles, and brakes on guessing."""
+"""Who is asking: passwords, sessions, and a brake on guessing."""

@@ -13,10 +13,10 @@ from tradewind.model.rows import UserRow
 from tradewind.ports import StoreReads
 from tradewind.web.auth.guesses import GuessBrake
 from tradewind.web.auth.passwords import PasswordCheck
-from tradewind.web.auth.roles import GRANTS, Permission, Role, role_of
 from tradewind.web.auth.sessions import Session, SessionSigner
 from tradewind.web.origin import READING_METHODS, client_address, is_from_elsewhere, is_surely_own
 from tradewind.web.problems import Problem
+from tradewind.web.roles import GRANTS, Permission, Role, role_of
 from tradewind.web.settings import WebConfig
 
 COOKIE: Final = "tradewind_session"

@@ -12,7 +12,6 @@ from tradewind.model.specs import DagSpec
 from tradewind.model.states import TaskState
 from tradewind.ports import RunFilter
 from tradewind.web.answers import json_answer
-from tradewind.web.auth.roles import Permission
 from tradewind.web.problems import bad_request, not_found
 from tradewind.web.rest import run_views
 from tradewind.web.rest.dag_views import downstream_of
@@ -20,6 +19,7 @@ from tradewind.web.rest.listing import LARGEST_PAGE
 from tradewind.web.rest.params import Kind, Param
 from tradewind.web.rest.route import Call, Route
 from tradewind.web.rest.runs import RUN_ID_PATTERN, run_of
+from tradewind.web.roles import Permission
 
 FAILED: Final = frozenset({TaskState.FAILED, TaskState.UPSTREAM_FAILED})
 Cleared = list[tuple[RunRow, list[InstanceRow]]]

@@ -10,12 +10,12 @@ from aiohttp import web
 from tradewind.model.rows import DagRow
 from tradewind.model.specs import Json
 from tradewind.web.answers import json_answer, text_answer
-from tradewind.web.auth.roles import Permission
 from tradewind.web.problems import Problem, bad_request, not_found
 from tradewind.web.rest import dag_views
 from tradewind.web.rest.listing import FIELDS, PAGE, chosen, like, order_by, ordered, page_of
 from tradewind.web.rest.params import Kind, Param
 from tradewind.web.rest.route import Call, Route
+from tradewind.web.roles import Permission
 
 _ORDER: Final[Mapping[str, Callable[[DagRow], Json]]] = {
     "dag_id": lambda row: row.dag_id,

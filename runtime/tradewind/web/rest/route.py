@@ -13,11 +13,11 @@ from aiohttp.typedefs import Handler
 from tradewind.model.specs import Json
 from tradewind.ports import Control, StoreReads
 from tradewind.web.auth.identity import Identity
-from tradewind.web.auth.roles import Permission
 from tradewind.web.body import read_json
 from tradewind.web.keys import AUTHENTICATOR, CONTROL
 from tradewind.web.rest.catalog import CATALOG, Catalog
 from tradewind.web.rest.params import Kind, Param, Value, read_body, read_path, read_query
+from tradewind.web.roles import Permission
 
 PREFIX: Final = "/api/v1"
 

@@ -16,13 +16,13 @@ from tradewind.model.specs import Json
 from tradewind.model.states import RUN_FINISHED, RunState
 from tradewind.ports import RunFilter, TriggerRequest
 from tradewind.web.answers import json_answer
-from tradewind.web.auth.roles import Permission
 from tradewind.web.keys import CLOSING
 from tradewind.web.problems import Problem, bad_request, not_found
 from tradewind.web.rest import run_views
 from tradewind.web.rest.listing import FIELDS, LARGEST_PAGE, PAGE, between, chosen, is_between, order_by, page_of
 from tradewind.web.rest.params import Kind, Param
 from tradewind.web.rest.route import Call, Route
+from tradewind.web.roles import Permission
 
 ALL_DAGS: Final = "~"
 RUN_ID_PATTERN: Final = r"[A-Za-z0-9_.~:+-]+"

@@ -12,13 +12,13 @@ from tradewind.model.specs import DEFAULT_POOL, Json
 from tradewind.model.states import RunState, TaskState
 from tradewind.ports import RunFilter
 from tradewind.web.answers import json_answer, text_answer
-from tradewind.web.auth.roles import Permission
 from tradewind.web.keys import CONFIG
 from tradewind.web.problems import Problem, not_found
 from tradewind.web.rest import dag_views, run_views
 from tradewind.web.rest.listing import LARGEST_PAGE, PAGE, order_by, ordered, page_of
 from tradewind.web.rest.params import Kind, Param
 from tradewind.web.rest.route import Call, Route
+from tradewind.web.roles import Permission
 
 
 def _word(is_healthy: bool) -> str:

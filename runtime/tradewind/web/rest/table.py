@@ -7,7 +7,6 @@ from typing import Final
 
 import anyio.to_thread
 import orjson
-import yaml
 from aiohttp import web
 
 from tradewind.model.specs import Json
@@ -37,6 +36,8 @@ def _as_yaml(data: dict[str, Json]) -> str:
     """In a thread: this takes some hundred milliseconds. Plain JSON values first, so that no part
     that appears twice becomes a YAML alias.
     """
+    import yaml
+
     return yaml.safe_dump(orjson.loads(orjson.dumps(data)), sort_keys=False, allow_unicode=True)
 
 

@@ -8,11 +8,11 @@ from aiohttp import web
 
 from tradewind.web.answers import json_answer
 from tradewind.web.auth.identity import COOKIE, Authenticator, Identity, login_needed
-from tradewind.web.auth.roles import role_of
 from tradewind.web.body import read_json
 from tradewind.web.keys import AUTHENTICATOR, CONFIG, mount_path
 from tradewind.web.origin import scheme
 from tradewind.web.problems import bad_request
+from tradewind.web.roles import role_of
 
 _LONGEST: Final = 1024
 
