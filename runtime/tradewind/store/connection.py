@@ -42,10 +42,13 @@ _LOST: Final = (
     asyncpg.LockNotAvailableError,
     asyncpg.QueryCanceledError,
     asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.InternalClientError,
     OSError,
     TimeoutError,
 )
-"""Errors after which the outcome of a statement is unknown, or the server is away for a while."""
+"""Errors after which the outcome of a statement is unknown, or the server is away for a while.
+
+`InternalClientError` is what comes between the server's last word and the end of the connection."""
 
 
 @dataclass(frozen=True, slots=True)

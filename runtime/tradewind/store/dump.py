@@ -25,13 +25,13 @@ FILE: Final = Path(__file__).with_name("schema.sql")
 
 async def dump(session: Session, schema: str = DEFAULT_SCHEMA) -> str:
     """The text of `schema.sql` for the schema as it is in this database."""
-    parts = [_HEAD]
+    parts: list[str] = []
     for row in await _fetch(session, "dump_types", schema):
         labels = ", ".join(f"'{label}'" for label in row["labels"])
         parts.append(f"CREATE TYPE {row['name']} AS ENUM ({labels});\n")
     parts.extend(f"{row['definition'].strip()};\n" for row in await _fetch(session, "dump_functions", schema))
     parts += [await _table(session, table) for table in await _fetch(session, "dump_tables", schema)]
-    return "\n".join(parts).replace(f"{schema}.", "")
+    return "\n".join([_HEAD, "\n".join(parts).replace(f"{schema}.", "")])
 
 
 async def _table(session: Session, table: Row) -> str:

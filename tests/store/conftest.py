@@ -1,0 +1,80 @@
+"""One database with the schema, emptied before each test that uses it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+
+import asyncpg
+import pytest
+
+from tests.conftest import databases_of
+from tradewind.ports import Store
+from tradewind.store.crypto import generate_key
+from tradewind.store.migrate import DEFAULT_SCHEMA, migrate_url
+from tradewind.store.postgres import PostgresStore, StoreOptions
+
+KEY = generate_key()
+OPTIONS = StoreOptions(readers=2, patience=5.0)
+
+EMPTY = """
+DO $$
+DECLARE names text;
+BEGIN
+    SELECT string_agg(format('%I.%I', schemaname, tablename), ', ') INTO names
+    FROM pg_tables WHERE schemaname = 'tradewind' AND tablename <> 'schema_version';
+    EXECUTE 'TRUNCATE ' || names || ' RESTART IDENTITY';
+    INSERT INTO tradewind.pool (name, slots, description) VALUES ('default_pool', 128, 'Default pool');
+END $$
+"""
+
+
+@pytest.fixture(scope="session")
+def shared_database(postgres_url: str) -> Iterator[str]:
+    """A database of this folder's own, with the schema."""
+    runner = asyncio.Runner()
+    databases = databases_of(postgres_url)
+
+    async def make() -> str:
+        url = await (await stack.enter_async_context(databases))()
+        await migrate_url(url)
+        return url
+
+    stack = contextlib.AsyncExitStack()
+    with runner:
+        yield runner.run(make())
+        runner.run(stack.aclose())
+
+
+@pytest.fixture
+async def store_url(shared_database: str) -> str:
+    """A database with the schema and nothing in it."""
+    session = await asyncpg.connect(shared_database)
+    await session.execute(EMPTY)
+    await session.close()
+    return shared_database
+
+
+@pytest.fixture
+async def new_store(store_url: str) -> AsyncIterator[Callable[[], Awaitable[Store]]]:
+    """Any number of PostgreSQL stores on one database."""
+    stores: list[PostgresStore] = []
+
+    async def make() -> Store:
+        store = PostgresStore(store_url, secret_key=KEY, options=OPTIONS)
+        await store.open()
+        stores.append(store)
+        return store
+
+    yield make
+    for store in stores:
+        await store.close()
+
+
+@pytest.fixture
+async def sql(store_url: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+    """A plain session on the same database, for looking and for holding locks."""
+    session = await asyncpg.connect(store_url, server_settings={"search_path": DEFAULT_SCHEMA})
+    yield session
+    await session.close()

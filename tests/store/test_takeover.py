@@ -1,0 +1,157 @@
+"""A takeover against commits in flight, and what a lost connection leaves behind, on PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import asyncpg
+import pytest
+
+from tests.store.conftest import KEY
+from tradewind.failpoints import armed
+from tradewind.model.errors import Fenced, StoreError, StoreUnavailable
+from tradewind.model.rows import Batch
+from tradewind.model.states import TaskState
+from tradewind.store.postgres import PostgresStore, StoreOptions
+from tradewind.testing.store_world import NewStore, join, moved, new_world
+
+_DEADLINE_S = 10.0
+_FENCE = "UPDATE runtime SET seq = seq + 1, beat = beat + 1 WHERE runtime_id = $1"
+_BURY = "UPDATE runtime SET alive = false, epoch = epoch + 1 WHERE runtime_id = $1"
+_WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = $1"
+_KILL = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1"
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Until it holds, at most for the deadline."""
+    async with asyncio.timeout(_DEADLINE_S):
+        while True:
+            if await condition():
+                return
+            await asyncio.sleep(0.005)
+
+
+async def test_a_burial_waits_for_the_commit_in_flight(
+    new_store: NewStore, sql: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    world = await new_world(new_store)
+    other, lease = await join(new_store)
+    [peer] = (await other.runtime_beat(lease)).peers
+    flight = sql.transaction()
+    await flight.start()
+    await sql.execute(_FENCE, world.lease.runtime_id)
+    burial = asyncio.create_task(other.runtime_bury(peer.runtime_id, peer.beat))
+    await until(lambda: waiting(sql, "tradewind reader"))
+    assert not burial.done()
+    await flight.commit()
+    assert not await burial, "the commit landed, so the runtime lives"
+    assert await world.store.runtime_seq(world.lease) == 1
+    [peer] = (await other.runtime_beat(lease)).peers
+    assert await other.runtime_bury(peer.runtime_id, peer.beat)
+
+
+async def test_a_commit_that_comes_after_the_burial_fails(
+    new_store: NewStore, sql: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    world = await new_world(new_store)
+    run = await world.run()
+    burial = sql.transaction()
+    await burial.start()
+    await sql.execute(_BURY, world.lease.runtime_id)
+    segment = world.segment(run, moved("a", TaskState.NONE, TaskState.SUCCESS))
+    commit = asyncio.create_task(world.apply(segment))
+    await until(lambda: waiting(sql, "tradewind writer"))
+    assert not commit.done()
+    await burial.commit()
+    with pytest.raises(Fenced):
+        await commit
+    assert await world.states(run) == {"a": TaskState.NONE, "b": TaskState.NONE}
+
+
+@pytest.mark.parametrize("purpose", ["lease", "writer", "bulk", "reader"])
+async def test_every_line_comes_back(
+    new_store: NewStore, sql: asyncpg.Connection[asyncpg.Record], purpose: str
+) -> None:
+    world = await new_world(new_store)
+    run = await world.run()
+    store, lease = world.store, world.lease
+    calls: dict[str, Callable[[], Awaitable[object]]] = {
+        "lease": lambda: store.runtime_beat(lease),
+        "writer": lambda: world.apply(world.segment(run)),
+        "bulk": lambda: store.run_load(lease, ["etl"]),
+        "reader": store.dag_list,
+    }
+    await calls[purpose]()
+    assert await sql.fetch(_KILL, f"tradewind {purpose}")
+    await until(lambda: works(calls[purpose]))
+
+
+async def test_the_number_tells_what_became_of_a_batch(new_store: NewStore) -> None:
+    world = await new_world(new_store)
+    run = await world.run()
+    await world.apply()
+
+    def lose() -> None:
+        raise StoreUnavailable
+
+    for point, seq in (("store.batch.before_commit", 1), ("store.batch.after_commit", 2)):
+        with armed(point, lose), pytest.raises(StoreUnavailable):
+            await world.apply(world.segment(run, moved("a", TaskState.NONE, TaskState.SUCCESS)))
+        assert await world.store.runtime_seq(world.lease) == seq
+    assert (await world.states(run))["a"] is TaskState.SUCCESS
+
+
+async def test_the_lock_survives_a_lost_lease_line(
+    new_store: NewStore, sql: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    world = await new_world(new_store)
+    mail = asyncio.Event()
+    world.store.watch(world.lease, mail.set, lambda _: None)
+    other = await new_store()
+    await sql.fetch(_KILL, "tradewind lease")
+    await until(lambda: other.runtime_is_provably_dead(world.lease.runtime_id))
+    await until(lambda: works(lambda: world.store.runtime_beat(world.lease)))
+    assert not await other.runtime_is_provably_dead(world.lease.runtime_id)
+    assert mail.is_set(), "mail may have come while nobody listened"
+    mail.clear()
+    await other.mail_send("etl", "trigger", b"{}", "k")
+    async with asyncio.timeout(_DEADLINE_S):
+        await mail.wait()
+
+
+async def test_an_unreachable_server_is_waited_for_then_named() -> None:
+    url = "postgresql://ada:secret@127.0.0.1:1/none"
+    store = PostgresStore(url, secret_key=KEY, options=StoreOptions(patience=0.2))
+    with pytest.raises(StoreUnavailable, match=r"ada:\*\*\*@127\.0\.0\.1:1/none") as refused:
+        await store.open()
+    assert "secret" not in str(refused.value)
+    await store.close()
+
+
+async def test_a_database_that_is_not_there_is_named_at_once(postgres_url: str) -> None:
+    url = postgres_url.replace("/tradewind?", "/missing?")
+    assert url != postgres_url
+    store = PostgresStore(url, secret_key=KEY)
+    with pytest.raises(StoreError, match="missing"):
+        await store.open()
+    await store.close()
+
+
+async def test_a_batch_of_an_empty_store_counts_too(new_store: NewStore) -> None:
+    store, lease = await join(new_store)
+    assert await store.batch_apply(lease, Batch()) == 1
+
+
+async def waiting(sql: asyncpg.Connection[asyncpg.Record], purpose: str) -> bool:
+    """Whether a session of this purpose waits for a lock."""
+    return bool(await sql.fetchval(_WAITING, purpose))
+
+
+async def works(call: Callable[[], Awaitable[object]]) -> bool:
+    """Whether the call gets through."""
+    try:
+        await call()
+    except StoreUnavailable:
+        return False
+    return True
