@@ -1,5 +1,5 @@
 /** The tasks of a run in layers from left to right, each in the colour of its state. */
-import { useMemo } from "react";
+import { useLayoutEffect, useMemo, useRef, useState } from "react";
 import type { Task } from "../api/types";
 import { layout, type Edge, type Placed } from "../logic/layers";
 import { lookOf, stateOf } from "../logic/states";
@@ -8,7 +8,7 @@ import type { RunTasks } from "../state/dag_view";
 import { Empty } from "./problem";
 
 const NODE = { width: 172, height: 44 };
-const STEP = { x: 228, y: 62 };
+const STEP = { x: 214, y: 60 };
 const EDGE_PAD = 16;
 const MOST_NODES = 400;
 
@@ -31,6 +31,23 @@ function pathOf(edge: Edge, places: ReadonlyMap<string, Placed>): string {
   return path;
 }
 
+const SMALLEST = 0.75;
+
+/** How much a drawing of `width` is made smaller to fit its box; below the smallest it is scrolled instead. */
+function useFit(width: number) {
+  const box = useRef<HTMLDivElement>(null);
+  const [room, setRoom] = useState(width);
+  useLayoutEffect(() => {
+    const element = box.current;
+    if (!element) return undefined;
+    const observer = new ResizeObserver(() => setRoom(element.clientWidth));
+    setRoom(element.clientWidth);
+    observer.observe(element);
+    return () => observer.disconnect();
+  }, []);
+  return { box, zoom: Math.max(SMALLEST, Math.min(1, room / width)) };
+}
+
 interface Props {
   tasks: Task[];
   run: RunTasks | undefined;
@@ -45,17 +62,18 @@ export function Graph({ tasks, run, taskId, choose }: Props) {
     const places = new Map(plan.nodes.map((node) => [node.id, node]));
     return { plan, lines: plan.edges.map((edge) => ({ edge, path: pathOf(edge, places) })) };
   }, [tasks]);
+  const width = 2 * EDGE_PAD + Math.max(0, (drawing?.plan.layers ?? 0) - 1) * STEP.x + NODE.width;
+  const { box, zoom } = useFit(width);
   if (!drawing) {
-    return <Empty title={`${tasks.length} tasks are too many for one picture`}><p>The grid and the list of tasks show them all.</p></Empty>;
+    return <Empty title={`${tasks.length} tasks are too many for one picture`}><p>The grid shows them all.</p></Empty>;
   }
   const { plan, lines } = drawing;
-  const width = 2 * EDGE_PAD + Math.max(0, plan.layers - 1) * STEP.x + NODE.width;
   const height = 2 * EDGE_PAD + Math.max(0, plan.rows - 1) * STEP.y + NODE.height;
   const states = run ? summaries(run.instances) : null;
   const operators = new Map(tasks.map((task) => [task.task_id, task.operator_name ?? ""]));
   return (
-    <div className="graph" role="group" aria-label="Graph of the run">
-      <div className="graph-sheet" style={{ width, height }}>
+    <div ref={box} className="graph" role="group" aria-label="Graph of the run">
+      <div className="graph-sheet" style={{ width, height, zoom }}>
         <svg width={width} height={height} aria-hidden="true">
           {lines.map(({ edge, path }) => <path key={`${edge.from}>${edge.to}`} d={path} className="edge" />)}
         </svg>

@@ -65,7 +65,7 @@ function Counts({ shown }: { shown: RunTasks | undefined }) {
 
 function TaskTable({ rows, shown, choose }: { rows: string[]; shown: RunTasks | undefined; choose: (taskId: string) => void }) {
   if (!shown) return <Loading what="tasks" />;
-  const present = rows.filter((id) => summaries(shown.instances).has(id)).slice(0, MOST_ROWS);
+  const present = rows.filter((id) => summaries(shown.instances).has(id));
   return (
     <div className="table-scroll">
       <table className="tasks">
@@ -76,8 +76,9 @@ function TaskTable({ rows, shown, choose }: { rows: string[]; shown: RunTasks | 
             <th scope="col">Started</th><th scope="col">Took</th><th scope="col">Operator</th>
           </tr>
         </thead>
-        <tbody>{present.map((id) => <TaskRow key={id} id={id} shown={shown} choose={choose} />)}</tbody>
+        <tbody>{present.slice(0, MOST_ROWS).map((id) => <TaskRow key={id} id={id} shown={shown} choose={choose} />)}</tbody>
       </table>
+      {present.length > MOST_ROWS && <p className="faint">{present.length - MOST_ROWS} more are in the grid.</p>}
     </div>
   );
 }
