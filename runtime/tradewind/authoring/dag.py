@@ -7,25 +7,23 @@ import pkgutil
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack, cast
+from typing import Any, Self, TypedDict, Unpack, cast
 
 from tradewind.authoring.arguments import Callback, Callbacks, callbacks, reject_unknown
 from tradewind.authoring.defaults import current_defaults
 from tradewind.authoring.ids import check_key
-from tradewind.authoring.instants import duration, instant, zone_name, zone_named
+from tradewind.authoring.instants import duration, instant, zone_named
 from tradewind.authoring.nodes import DagContainer, Dependency, TaskNode
 from tradewind.authoring.operator import BaseOperator
 from tradewind.authoring.ordering import check_cycle, topological
 from tradewind.authoring.params import ParamsDict
+from tradewind.authoring.scheduled import Scheduled
 from tradewind.authoring.scope import enter_scope, leave_scope, note_dag
 from tradewind.authoring.serialize import dag_to_spec
 from tradewind.authoring.task_group import TaskGroup
 from tradewind.model.errors import AuthoringError, DuplicateTaskIdError, NotFoundError
-from tradewind.model.specs import DagSpec, TimetableSpec
+from tradewind.model.specs import DagSpec
 from tradewind.model.states import TriggerRule
-
-if TYPE_CHECKING:
-    from tradewind.authoring.timetables import Timetable
 
 
 class DagSettings(TypedDict, total=False):
@@ -71,7 +69,7 @@ class DagSettings(TypedDict, total=False):
 _UNSET: Any = object()
 
 
-class DAG(DagContainer):
+class DAG(Scheduled):
     """`with DAG("launches", schedule="@daily", start_date="2026-01-01"):` and tasks inside.
 
     A schedule needs a start date. Dates without a zone are in `timezone`, by default the configured
@@ -91,7 +89,6 @@ class DAG(DagContainer):
         self._tasks: dict[str, BaseOperator] = {}
         self._edge_labels: dict[tuple[str, str], str] = {}
         self._group = TaskGroup(None, dag=self)
-        self._timetable: Timetable | None = None
         self._set_dates(given)
         self._set_schedule(given)
         self._set_limits(given)
@@ -277,27 +274,6 @@ class DAG(DagContainer):
     def timezone(self) -> tzinfo:
         """The zone that the schedule is computed in."""
         return self._timezone
-
-    @property
-    def timetable(self) -> Timetable:
-        """The schedule as a timetable. Raises AuthoringError where the schedule cannot be read."""
-        if self._timetable is None:
-            from tradewind.authoring.timetables import timetable_for
-
-            try:
-                self._timetable = timetable_for(self.schedule, zone_name(self._timezone))
-            except AuthoringError as why:
-                raise type(why)(f"DAG {self.dag_id!r}: {why}") from why
-        return self._timetable
-
-    @property
-    def schedule_interval(self) -> Any:
-        """The schedule as the file gave it."""
-        return self.schedule
-
-    def timetable_spec(self) -> TimetableSpec:
-        """The schedule as data."""
-        return self.timetable.to_spec()
 
     # ------------------------------------------------------------------ the whole
 

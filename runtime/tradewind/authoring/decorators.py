@@ -9,6 +9,7 @@ from typing import Any, Generic, ParamSpec, Self, TypeVar, Unpack, cast, overloa
 
 from tradewind.authoring.dag import DAG, DagSettings
 from tradewind.authoring.task_group import TaskGroup
+from tradewind.authoring.templating import RunTimeValue
 from tradewind.model.errors import AuthoringError
 
 P = ParamSpec("P")
@@ -41,7 +42,7 @@ class DagFunction(Generic[P]):
         return dag
 
 
-class DagParam:
+class DagParam(RunTimeValue):
     """The value that a run has for a param, inside templates and arguments of tasks."""
 
     def __init__(self, name: str, default: object = None) -> None:

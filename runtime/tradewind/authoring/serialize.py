@@ -5,6 +5,7 @@ Canonical: whatever has no order is sorted, so the same file always gives the sa
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, Protocol, cast
@@ -76,7 +77,7 @@ def dag_to_spec(dag: SpecSource) -> DagSpec:
         start_date=utc(container.start_date),
         end_date=utc(container.end_date),
         owners=tuple(sorted(owners)),
-        params=_json(dag.params.to_spec(), f"DAG {container.dag_id!r}: params"),
+        params=_json(dag.params.to_spec()),
         groups=tuple(_group_spec(group) for group in dag.root.groups()),
         edge_labels=tuple(EdgeLabel(up, down, text) for (up, down), text in sorted(dag.edge_labels.items())),
         **dag.spec_settings(),
@@ -154,7 +155,7 @@ def _extra(task: BaseOperator) -> dict[str, Json]:
         elif isinstance(value, timedelta):
             value = value.total_seconds()
         if value not in (None, {}):
-            extra[name] = _json(value, f"task {task.task_id!r}: {name}")
+            extra[name] = _json(value)
     if task.outcome_kind != "value":
         extra["outcome_kind"] = task.outcome_kind
     return extra
@@ -173,19 +174,25 @@ def _group_spec(group: TaskGroup) -> GroupSpec:
     )
 
 
-def _json(value: object, where: str) -> Any:
+def _json(value: object) -> Any:
     """`value` as plain JSON: sets sorted, dates as text; what has no JSON form as the name of its type.
 
     The engine reads none of it, so an odd value costs its picture, not the DAG.
     """
-    if value is None or isinstance(value, (str, int, float, bool)):
+    if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, str):
+        return str(value).encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, int):
+        return int(value) if -(2**63) <= value < 2**63 else str(value)
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else repr(value)
     if isinstance(value, Mapping):
-        return {str(k): _json(v, where) for k, v in cast("Mapping[object, object]", value).items()}
+        return {str(k): _json(v) for k, v in cast("Mapping[object, object]", value).items()}
     if isinstance(value, (list, tuple)):
-        return [_json(item, where) for item in cast("Sequence[object]", value)]
+        return [_json(item) for item in cast("Sequence[object]", value)]
     if isinstance(value, (set, frozenset)):
-        return sorted((_json(item, where) for item in cast("Sequence[object]", value)), key=repr)
+        return sorted((_json(item) for item in cast("Sequence[object]", value)), key=repr)
     if isinstance(value, (datetime, date)):
         return value.isoformat()
     if isinstance(value, timedelta):

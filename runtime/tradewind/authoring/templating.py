@@ -217,9 +217,8 @@ def template_line(error: BaseException) -> int | None:
     line: int | None = getattr(error, "lineno", None)
     trace = error.__traceback__
     while trace is not None:
-        code = trace.tb_frame.f_code
-        if code.co_filename == "<template>" or "__jinja_template__" in trace.tb_frame.f_globals:
-            line = trace.tb_lineno
+        if "__jinja_exception__" in trace.tb_frame.f_globals:
+            line = trace.tb_lineno  # a frame that Jinja has put in the place of the generated code
         trace = trace.tb_next
     return line
 
@@ -289,7 +288,8 @@ def _has_fields(value: Any) -> bool:
 
     Operators and references to them are not: they stand for results of other tasks, which are data.
     """
-    return bool(getattr(cast("object", value), "template_fields", None)) and not hasattr(value, "task_id")
+    kind = type(cast("object", value))
+    return bool(getattr(kind, "template_fields", None)) and not hasattr(value, "task_id")
 
 
 def _message(error: Exception, settings: TemplateSettings) -> str:

@@ -101,11 +101,12 @@ class BaseXCom:
     """Base of XCom back ends; set `xcom_backend` to the import path of a subclass.
 
     `serialize_value` makes bytes (or text) of a value, `deserialize_value` the value of what was stored.
+    The facts that it may ask for are key, task_id, dag_id, run_id and map_index.
     """
 
     @staticmethod
-    def serialize_value(value: Any, **facts: Any) -> Any:
-        """`value` as typed JSON bytes."""
+    def serialize_value(value: Any) -> Any:
+        """`value` as typed JSON bytes. A subclass may also name any of the facts as parameters."""
         return orjson.dumps(xcom_codec.to_json(value))
 
     @staticmethod

@@ -155,7 +155,7 @@ _SIMPLE: Final[dict[type[Any], tuple[str, Callable[[Any], Json]]]] = {
     UUID: ("uuid", str),
     bytes: ("bytes", lambda v: base64.b64encode(v).decode()),
     bytearray: ("bytearray", lambda v: base64.b64encode(v).decode()),
-    complex: ("complex", lambda v: [v.real, v.imag]),
+    complex: ("complex", lambda v: [repr(v.real), repr(v.imag)]),
 }
 
 
@@ -260,7 +260,7 @@ _READERS: Final[dict[str, Callable[[dict[str, Json]], Any]]] = {
     "uuid": lambda m: UUID(m["value"]),
     "bytes": lambda m: base64.b64decode(m["value"]),
     "bytearray": lambda m: bytearray(base64.b64decode(m["value"])),
-    "complex": lambda m: complex(m["value"][0], m["value"][1]),
+    "complex": lambda m: complex(float(m["value"][0]), float(m["value"][1])),
     "path": lambda m: _path(m["value"]),
     "enum": lambda m: _class_of(m)[m["value"]],
     "namedtuple": lambda m: _class_of(m)(*from_json(m["value"])),

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from tradewind.authoring.dag import DAG
 from tradewind.authoring.operator import BaseOperator, OutcomeForm
-from tradewind.rules.timetables import DataInterval, TimeRestriction
+from tradewind.rules.timetables import DataInterval
 
 
 class BaseBranchOperator(BaseOperator):
@@ -60,8 +60,5 @@ class LatestOnlyOperator(BaseBranchOperator):
         """The interval after the run's own, whatever the DAG's end date says."""
         if not isinstance(self.dag, DAG):
             return None
-        info = self.dag.timetable.next_dagrun_info(
-            last_automated_data_interval=DataInterval(start, end),
-            restriction=TimeRestriction(earliest=None, latest=None, catchup=True),
-        )
+        info = self.dag.interval_after(DataInterval(start, end))
         return None if info is None else (info.data_interval.start, info.data_interval.end)

@@ -1,0 +1,62 @@
+"""The schedule of a DAG: its timetable, and questions about it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from tradewind.authoring.instants import zone_name
+from tradewind.authoring.nodes import DagContainer
+from tradewind.model.errors import AuthoringError
+from tradewind.model.specs import TimetableSpec
+
+if TYPE_CHECKING:
+    from tradewind.authoring.timetables import DagRunInfo, DataInterval, Timetable
+
+
+class Scheduled(DagContainer):
+    """What a DAG knows of its schedule. The timetable is made when it is first asked for."""
+
+    schedule: Any
+    """The schedule as the file gave it."""
+    _timetable: Timetable | None = None
+
+    @property
+    def timetable(self) -> Timetable:
+        """The schedule as a timetable. Raises AuthoringError where the schedule cannot be read."""
+        if self._timetable is None:
+            from tradewind.authoring.timetables import timetable_for
+
+            try:
+                self._timetable = timetable_for(self.schedule, zone_name(self.timezone))
+            except AuthoringError as why:
+                raise type(why)(f"DAG {self.dag_id!r}: {why}") from why
+        return self._timetable
+
+    @property
+    def schedule_interval(self) -> Any:
+        """The schedule as the file gave it."""
+        return self.schedule
+
+    def timetable_spec(self) -> TimetableSpec:
+        """The schedule as data."""
+        return self.timetable.to_spec()
+
+    def following_schedule(self, dttm: datetime) -> datetime | None:
+        """The next point of the schedule after `dttm`; None where there is none."""
+        from tradewind.authoring.timetables import DataInterval
+
+        info = self.interval_after(DataInterval(dttm, dttm))
+        if info is None:
+            return None
+        interval = info.data_interval
+        return interval.start if interval.start > dttm else interval.end
+
+    def interval_after(self, last: DataInterval) -> DagRunInfo | None:
+        """The run after the one about `last`, whatever start, end and catchup say."""
+        from tradewind.authoring.timetables import TimeRestriction
+
+        return self.timetable.next_dagrun_info(
+            last_automated_data_interval=last,
+            restriction=TimeRestriction(earliest=None, latest=None, catchup=True),
+        )

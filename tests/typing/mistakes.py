@@ -1,0 +1,32 @@
+# pyright: basic, reportUnnecessaryTypeIgnoreComment=error
+"""Mistakes that a type checker must find: each ignored line is reported again if it became legal.
+
+mypy reads it too, with `warn_unused_ignores`.
+"""
+
+from __future__ import annotations
+
+from tradewind import DAG, BashOperator, EmptyOperator, PythonOperator, task
+
+
+@task
+def count(word: str, times: int = 1) -> int:
+    return len(word) * times
+
+
+def never_called() -> None:
+    DAG(1)  # type: ignore[arg-type]
+    DAG("d", retries=1)  # type: ignore[call-arg]
+    DAG("d", max_active_runs="many")  # type: ignore[arg-type]
+    EmptyOperator(task_id=1)  # type: ignore[arg-type]
+    EmptyOperator()  # type: ignore[call-arg]
+    EmptyOperator(task_id="a", retrys=1)  # type: ignore[call-arg]
+    EmptyOperator(task_id="a", retries="1")  # type: ignore[arg-type]
+    BashOperator(task_id="a")  # type: ignore[call-arg]
+    PythonOperator(task_id="a", python_callable=5)  # type: ignore[arg-type]
+    count(5)  # type: ignore[arg-type]
+    count()  # type: ignore[call-arg]
+    count("a", tims=2)  # type: ignore[call-arg]
+    count.override(retries="2")  # type: ignore[arg-type]
+    EmptyOperator(task_id="a") >> 5  # type: ignore[type-var]
+    EmptyOperator(task_id="a") >> "b"  # type: ignore[type-var]

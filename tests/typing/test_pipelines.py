@@ -1,0 +1,11 @@
+"""The files that type checkers read are real DAGs."""
+
+from __future__ import annotations
+
+from tests.typing import pipelines
+
+
+def test_the_pipelines_serialize() -> None:
+    launches = pipelines.launches.to_spec()
+    assert {t.task_id: t.executor for t in launches.tasks}["fetch_list"] == "inline"
+    assert {t.task_id for t in pipelines.classic_dag.to_spec().tasks} >= {"load.bash", "section.inside", "branch"}
