@@ -91,6 +91,19 @@ async def test_a_killed_keeper_is_replaced_by_its_users(home: Path, start_user: 
     await after.ended()
 
 
+async def test_a_service_manager_that_tells_everybody_to_stop_cuts_nobody_off(home: Path) -> None:
+    server = await EmbeddedServer.join(home, settings={"fsync": "off"})
+    pids = Pids.of(home)
+    connection = await asyncpg.connect(**server.asyncpg_kwargs)
+    for pid in (pids.keeper, pids.server):
+        os.kill(pid, signal.SIGTERM)
+    assert await connection.fetchval("SELECT 1") == 1
+    await connection.close()
+    await server.leave()
+    await pids.ended()
+    assert not (home / "postgres/server.json").exists()
+
+
 async def test_a_keeper_killed_with_its_user_takes_the_server_along(home: Path, start_user: StartUser) -> None:
     other = await start_user(home)
     pids = Pids.of(home)

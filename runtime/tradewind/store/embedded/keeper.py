@@ -190,20 +190,19 @@ class Keeper:
         self.started = 0.0
         self.short_lives = 0
         self.alone = False
-        self.told_to_stop = False
         self.read_end, self.write_end = os.pipe()
         os.set_blocking(self.write_end, False)
 
     def prepare(self) -> None:
-        """Hear of signals and dead children through the pipe that the main loop reads."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._told)
-        signal.signal(signal.SIGCHLD, lambda number, frame: None)
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        signal.set_wakeup_fd(self.write_end, warn_on_full_buffer=False)
+        """Hear of dead children through the pipe that the main loop reads; be deaf to requests to stop.
 
-    def _told(self, number: int, frame: object) -> None:
-        self.told_to_stop = True
+        A service manager that stops a service sends SIGTERM to all its processes: the users then still need the
+        server to end in good order, and the keeper goes when they have gone.
+        """
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        signal.set_wakeup_fd(self.write_end, warn_on_full_buffer=False)
 
     def start(self) -> None:
         """Start the server and write down which it is."""
@@ -234,15 +233,15 @@ class Keeper:
         os.write(self.write_end, b"u")
 
     def run(self) -> None:
-        """Keep the server alive until there is nobody left, or until told to stop."""
-        while not (self.alone or self.told_to_stop):
+        """Keep the server alive until there is nobody left."""
+        while not self.alone:
             os.read(self.read_end, 512)
-            if self.dead() and not (self.alone or self.told_to_stop):
+            if self.dead() and not self.alone:
                 say(f"the server ended ({self.last_ending}); starting it again")
                 self.pause_if_it_keeps_dying()
                 clear_remains(self.orders)
                 self.start()
-        say("nobody uses the server any more" if self.alone else "told to stop")
+        say("nobody uses the server any more")
         self.stop()
 
     def dead(self) -> bool:
