@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 from tradewind.model.attempts import AttemptKey
 from tradewind.model.keys import UNMAPPED, RunId
@@ -94,8 +93,8 @@ class OnALoop:
     def __init__(self, blocking: InMemoryServices) -> None:
         self._blocking = blocking
 
-    async def xcom_get(self, *args: Any) -> EncodedValue | None:
-        return self._blocking.xcom_get(*args)
+    async def xcom_get(self, run_id: RunId, task_id: str, key: str, map_index: int = UNMAPPED) -> EncodedValue | None:
+        return self._blocking.xcom_get(run_id, task_id, key, map_index)
 
     async def xcom_put(self, attempt: AttemptKey, key: str, value: EncodedValue) -> None:
         self._blocking.xcom_put(attempt, key, value)
@@ -132,5 +131,3 @@ class OnALoop:
         logical_date: datetime | None,
     ) -> RunRow:
         return self._blocking.run_trigger(dag_id, conf, dag_run_id=dag_run_id, logical_date=logical_date)
-
-

@@ -55,7 +55,9 @@ def test_golden(case: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     assert {name: getattr(connection, name) for name in out} == out
 
 
-@pytest.mark.parametrize("case", [c for c in cases() if "out" in c and c["out"].get("conn_type")], ids=lambda c: c["id"])
+@pytest.mark.parametrize(
+    "case", [c for c in cases() if "out" in c and c["out"].get("conn_type")], ids=lambda c: c["id"]
+)
 def test_json_reads_back(case: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     if case["id"] in REFUSED_HERE:
         return

@@ -99,7 +99,9 @@ def test_zones_may_be_objects() -> None:
 
 
 def test_specs_hold_all_that_the_scheduler_needs() -> None:
-    spec = CronTriggerTimetable("0 6 * * *", timezone="UTC", interval=timedelta(hours=1), run_immediately=True).to_spec()
+    spec = CronTriggerTimetable(
+        "0 6 * * *", timezone="UTC", interval=timedelta(hours=1), run_immediately=True
+    ).to_spec()
     assert spec.kind == "cron_trigger"
     assert dict(spec.args) == {
         "cron": "0 6 * * *",
@@ -149,7 +151,7 @@ class EveryFullMoon(Timetable):
 
 
 def test_classes_of_ones_own_must_be_registered() -> None:
-    with pytest.raises(AuthoringError, match="EveryFullMoon.*register its arithmetic"):
+    with pytest.raises(AuthoringError, match=r"EveryFullMoon.*register its arithmetic"):
         timetable_for(EveryFullMoon()).to_spec()
 
     class Sneaky(CronDataIntervalTimetable):
@@ -169,8 +171,11 @@ def test_a_subclass_that_only_names_a_schedule_is_fine() -> None:
 
 
 def test_the_next_run_of_a_dag() -> None:
-    spec = DagSpec("d", timetable=timetable_for("@daily").to_spec(), start_date=NEW_YEAR, end_date=NEW_YEAR, catchup=True)
+    spec = DagSpec(
+        "d", timetable=timetable_for("@daily").to_spec(), start_date=NEW_YEAR, end_date=NEW_YEAR, catchup=True
+    )
     first = next_dagrun_info(spec, None)
+    assert first is not None
     assert first == DagRunInfo.interval(NEW_YEAR, NEW_YEAR + timedelta(days=1))
     assert first.logical_date == NEW_YEAR
     assert next_dagrun_info(spec, first.data_interval) is None

@@ -133,7 +133,7 @@ def test_none_never_runs_by_itself_and_keeps_no_next_run() -> None:
 
 
 def test_an_unknown_kind_names_the_dag() -> None:
-    with pytest.raises(AuthoringError, match="DAG 'd'.*'lunar'"):
+    with pytest.raises(AuthoringError, match=r"DAG 'd'.*'lunar'"):
         due_runs(dag("lunar"), None, START, 5)
 
 

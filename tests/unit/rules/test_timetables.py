@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
@@ -39,7 +40,7 @@ moments = st.integers(0, 20 * 365 * 24 * 3600).map(lambda seconds: BEGIN + timed
 
 def near_a_change(zone: str, year: int) -> datetime | None:
     """A moment about which the clocks of a zone change in that year."""
-    stretch = stretch_at(zone_of(zone), datetime(year, 1, 1))
+    stretch = stretch_at(zone_of(zone), datetime(year, 1, 1))  # noqa: DTZ001 - UTC without its tzinfo, by contract
     return None if stretch is None or stretch.end.month == 1 else stretch.end.replace(tzinfo=UTC)
 
 
@@ -63,7 +64,7 @@ def test_ticks_follow_each_other_and_lead_back(
         assert following is not None
         assert following > ticks[-1]
         ticks.append(following)
-    for earlier, later in zip(ticks[1:], ticks[2:], strict=False):
+    for earlier, later in pairwise(ticks[1:]):
         assert ticker.prev_before(later) == earlier
         assert ticker.holds(later)
         assert next_or_at(ticker, later) == prev_or_at(ticker, later) == later
@@ -206,7 +207,9 @@ def test_an_expression_with_years_ends() -> None:
 
 
 def test_several_expressions_run_as_one_schedule() -> None:
-    spec = TimetableSpec("multiple_cron_trigger", {"crons": ["0 6 * * *", "30 6 * * 1", "0 6 1 * *"], "timezone": "UTC"})
+    spec = TimetableSpec(
+        "multiple_cron_trigger", {"crons": ["0 6 * * *", "30 6 * * 1", "0 6 1 * *"], "timezone": "UTC"}
+    )
     timetable = timetable_of(spec)
     assert timetable.summary == "0 6 * * *, 30 6 * * 1, 0 6 1 * *"
     last = DataInterval.exact(datetime(2024, 6, 30, 6, tzinfo=UTC))
