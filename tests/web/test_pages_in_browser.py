@@ -10,6 +10,8 @@ import pytest
 from playwright.async_api import Page, async_playwright, expect
 
 from tests.web.conftest import Site, serving
+from tests.web.test_logs import Writer
+from tests.web.test_rest_runs import triggered
 from tradewind.model.states import RunState
 from tradewind.ports import RunFilter
 from tradewind.web.settings import WebConfig
@@ -130,3 +132,49 @@ async def test_a_run_is_watched_while_it_goes(page: Page, site: Site) -> None:
     await page.get_by_role("tab", name="Tasks").click()
     await page.get_by_role("button", name="report", exact=True).click()
     await expect(page.get_by_text("No attempt has begun")).to_be_visible()
+
+
+async def test_a_log_is_read_while_it_is_written(page: Page, site: Site) -> None:
+    run = await triggered(site)
+    await site.control.begin(run, "list")
+    writer = Writer(site)
+    for number in range(200):
+        writer.write(f"line {number}")
+    await _sign_in(page, site, "/dags/fetch_pictures?run=one&task=list")
+    log = page.get_by_role("log", name="Log of list, attempt 1")
+    await expect(log.get_by_text("line 199")).to_be_in_viewport()
+    writer.write("\x1b[31mthe newest\x1b[0m")
+    await expect(log.get_by_text("the newest", exact=True)).to_be_in_viewport()
+    await expect(page.get_by_label("Log", exact=True)).to_contain_text("Live · 201 lines")
+
+    await log.hover()
+    await page.mouse.wheel(0, -3000)
+    await expect(page.get_by_role("checkbox", name="Follow")).not_to_be_checked()
+    writer.write("the last", end="success")
+    await site.control.finish(run, "list")
+    await expect(page.get_by_label("Log", exact=True)).to_contain_text("Complete")
+    await expect(log.get_by_text("the last")).not_to_be_in_viewport()
+    await page.get_by_role("checkbox", name="Follow").check()
+    await expect(log.get_by_text("the last")).to_be_in_viewport()
+    async with page.expect_download() as download:
+        await page.get_by_role("button", name="Download").click()
+    saved = await (await download.value).path()
+    assert "line 199\n" in saved.read_text()
+
+
+async def test_a_log_goes_on_after_the_server_ended_its_stream(
+    page: Page, web_config: WebConfig, tmp_path: Path
+) -> None:
+    config = replace(web_config, ui_folder=DIST, stream_lifetime=0.3)
+    async with serving(config, tmp_path) as site:
+        run = await triggered(site)
+        await site.control.begin(run, "list")
+        writer = Writer(site)
+        writer.write("before")
+        await _sign_in(page, site, "/dags/fetch_pictures?run=one&task=list")
+        log = page.get_by_role("log")
+        await expect(log).to_contain_text("before")
+        await expect(page.get_by_label("Log", exact=True)).to_contain_text("Interrupted")
+        writer.write("between")
+        await expect(log).to_contain_text("between")
+        await expect(page.get_by_label("Log", exact=True)).to_contain_text("2 lines")

@@ -161,8 +161,8 @@ export const api = {
     const path = address(logPath(of), { map_index: of.mapIndex, full_content: true });
     return (await send(path, { accept: "text/plain", signal })).text();
   },
-  /** Where the log of an attempt is streamed from, record by record. */
-  logStream: (of: AttemptRef) => address(`${logPath(of)}/stream`, { map_index: of.mapIndex }),
+  /** Where the log of an attempt is streamed from, record by record; after the record with the id `token`, if given. */
+  logStream: (of: AttemptRef, token: string) => address(`${logPath(of)}/stream`, { map_index: of.mapIndex, token }),
   /** Where changes are streamed from; of one DAG, or of all. */
   eventStream: (dagId: string | null) => address(`${API}events`, { dag_id: dagId }),
 

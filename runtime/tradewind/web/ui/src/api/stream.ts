@@ -15,7 +15,7 @@ export interface StreamHandlers {
 const FIRST_RETRY_MS = 1_000;
 const LONGEST_RETRY_MS = 15_000;
 
-/** A stream from `url`. `close()` ends it for good. */
+/** A stream from where `url` says at each (re)connection. `close()` ends it for good. */
 export class Stream {
   private source: EventSource | null = null;
   private retry: ReturnType<typeof setTimeout> | undefined;
@@ -23,7 +23,7 @@ export class Stream {
   private opens = 0;
   private over = false;
 
-  constructor(private readonly url: string, private readonly handlers: StreamHandlers) {
+  constructor(private readonly url: () => string, private readonly handlers: StreamHandlers) {
     document.addEventListener("visibilitychange", this.look);
     if (!document.hidden) this.connect();
   }
@@ -49,7 +49,7 @@ export class Stream {
   private connect(): void {
     this.drop();
     this.handlers.state?.("connecting");
-    const source = new EventSource(this.url);
+    const source = new EventSource(this.url());
     this.source = source;
     source.onopen = () => {
       this.failures = 0;
@@ -94,7 +94,7 @@ export function follow(
   };
   const timer = setTimeout(fetchOnce, SLOW_OPEN_MS);
   if (document.hidden) fetchOnce();
-  const stream = new Stream(url, {
+  const stream = new Stream(() => url, {
     on,
     opened: () => {
       fetched = true;

@@ -46,8 +46,11 @@ export class LogLines {
     this.chunks = chunks.slice(-MOST_CHUNKS);
   }
 
-  clear(): void {
-    this.chunks = [];
-    this.total = 0;
+  /** Forgets all after the line with this number. */
+  cutAfter(number: number): void {
+    this.total = Math.min(this.total, number);
+    this.chunks = this.chunks
+      .map((chunk) => ({ first: chunk.first, lines: chunk.lines.filter((line) => line.number <= number) }))
+      .filter((chunk) => chunk.lines.length > 0);
   }
 }

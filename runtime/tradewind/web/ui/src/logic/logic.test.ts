@@ -142,5 +142,14 @@ describe("log lines", () => {
     expect(lines.dropped).toBe(CHUNK_LINES);
     expect(lines.total).toBe(CHUNK_LINES * (MOST_CHUNKS + 1));
   });
+  it("goes back to where a broken stream goes on", () => {
+    const lines = new LogLines();
+    lines.add(["a", "b", "c"].map(record));
+    lines.cutAfter(1);
+    lines.add([record("b again")]);
+    expect(lines.chunks.flatMap((chunk) => chunk.lines.map((line) => [line.number, line.message]))).toEqual([[1, "a"], [2, "b again"]]);
+    lines.cutAfter(0);
+    expect([lines.total, lines.chunks]).toEqual([0, []]);
+  });
   it("shows no terminal colours", () => expect(plain("\u001b[1;31mred\u001b[0m")).toBe("red"));
 });

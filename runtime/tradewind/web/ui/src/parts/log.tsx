@@ -107,7 +107,7 @@ const Chunk = memo(function Chunk({ lines }: { lines: LogLine[] }) {
           <div key={line.number} className={`line lv-${level} from-${line.stream ?? "log"}`} title={line.logger ?? undefined}>
             <span className="ln">{line.number}</span>
             {line.ts && <time dateTime={line.ts}>{clockTime(line.ts, zone)}</time>}
-            <span className="lv">{level ? level.slice(0, 8).toUpperCase() : (line.stream ?? "")}</span>
+            <span className="lv">{line.stream && line.stream !== "log" ? line.stream : level.toUpperCase()}</span>
             <span className="msg">{line.message}</span>
           </div>
         );

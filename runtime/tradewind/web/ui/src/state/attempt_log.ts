@@ -15,6 +15,8 @@ export class AttemptLog extends Observed {
   private stopped = new AbortController();
   private waiting: LogRecord[] = [];
   private asText = false;
+  /** The newest id that a record had, and how many lines there were with that record: a broken stream goes on there. */
+  private mark = { id: "", lines: 0 };
 
   constructor(readonly of: AttemptRef, private readonly server: Api = api) {
     super();
@@ -23,14 +25,13 @@ export class AttemptLog extends Observed {
   start(): void {
     this.stopped = new AbortController();
     if (this.phase === "ended") return;
-    this.lines.clear();
-    this.stream = new Stream(this.server.logStream(this.of), {
+    this.stream = new Stream(() => this.server.logStream(this.of, this.mark.id), {
       on: {
-        record: (record: LogRecord) => this.onRecord(record),
+        record: (record: LogRecord, id: string) => this.onRecord(record, id),
         end: () => this.enter("ended"),
       },
       lastEvent: "end",
-      opened: (first) => this.onOpen(first),
+      opened: () => this.onOpen(),
       state: (state) => { if (state === "waiting") this.onFailure(); },
     });
   }
@@ -46,18 +47,17 @@ export class AttemptLog extends Observed {
     this.changed();
   }
 
-  /** A stream that begins again tells all from its first line. */
-  private onOpen(first: boolean): void {
-    if (!first) {
-      this.waiting = [];
-      this.lines.clear();
-    }
+  /** What came after the mark comes again. */
+  private onOpen(): void {
+    this.take();
+    this.lines.cutAfter(this.mark.lines);
     this.problem = null;
     this.enter("following");
   }
 
-  private onRecord(record: LogRecord): void {
+  private onRecord(record: LogRecord, id: string): void {
     this.waiting.push(record);
+    if (id && id !== this.mark.id) this.mark = { id, lines: this.lines.total + this.waiting.length };
     if (this.waiting.length === 1) requestAnimationFrame(() => {
       this.take();
       this.changed();
