@@ -155,7 +155,8 @@ class InlineExecutor:
 
     async def cancel(self, key: AttemptKey, *, grace: timedelta) -> None:
         """Cancels the attempt's task and returns; one that does not end within `grace` is reported ended and left
-        behind."""
+        behind.
+        """
         flight = self._flights.get(key.attempt)
         if flight is not None:
             outcome = Outcome(OutcomeKind.CANCELLED, reason="ended from outside")
@@ -182,7 +183,7 @@ class InlineExecutor:
         await self._end(list(self._flights.values()), lost("the runtime was stopped"), 5.0)
         if self._endings:
             await asyncio.wait(self._endings)
-        self._guard.stop()
+        await self._guard.stop()
         if self._loop.get_task_factory() == self._make_task:
             self._loop.set_task_factory(self._older_factory)
         if self._settings.capture_output:

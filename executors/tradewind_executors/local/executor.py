@@ -58,6 +58,11 @@ class LocalExecutor:
         """How many attempts it would accept now."""
         return 0 if self._stopping else max(self._settings.parallelism - len(self._flights), 0)
 
+    @property
+    def zygote_pids(self) -> list[int]:
+        """Process ids of the zygotes that are alive."""
+        return self._zygotes.pids if self._zygotes is not None else []
+
     async def submit(self, attempts: Sequence[Attempt]) -> None:
         """Hands each to the zygote of its file."""
         if self._zygotes is None or self._shared is None:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, Protocol
 from tradewind.model.outcomes import ErrorInfo, ExitInfo
 from tradewind.worker.zygote import PACKET_MAX
 
+
 class Source(NamedTuple):
     """The file that a zygote serves, of one version of its bundle."""
 
@@ -88,6 +89,11 @@ class ZygoteProcess:
         """Whether attempts run in it or wait for it."""
         return bool(self.children or self.waiting)
 
+    @property
+    def pid(self) -> int | None:
+        """Its process id, once it is there and until it has gone."""
+        return None if self._process is None or self.gone else self._process.pid
+
     def start(self, spawner: Executor, output: Path, environment: dict[str, str]) -> None:
         """Executes the interpreter; the file `output` gets what the import prints.
 
@@ -107,12 +113,12 @@ class ZygoteProcess:
             self._process = await self._loop.run_in_executor(spawner, _execute, theirs, output, environment)
         except OSError as error:
             ending = f"could not be started: {error}"
+            theirs.close()
             self._hang_up()
         else:
+            theirs.close()  # only the zygote has it now: its end is the end of the stream
             await self._ended.wait()
             ending = await asyncio.to_thread(_bury, self._process)
-        finally:
-            theirs.close()
         orphans: Sequence[Attendant] = list(self.children.values())
         self.children.clear()
         self._numbers.clear()

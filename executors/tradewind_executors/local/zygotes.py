@@ -46,6 +46,11 @@ class Zygotes:
         if zygote.loaded and not zygote.busy:
             self.zygote_idle(zygote)
 
+    @property
+    def pids(self) -> list[int]:
+        """Process ids of those that are alive."""
+        return [zygote.pid for zygote in self._alive if zygote.pid is not None]
+
     def find(self, attendant: Attendant) -> ZygoteProcess | None:
         """The zygote that runs the attempt or that it waits for."""
         for zygote in self._alive:

@@ -13,36 +13,34 @@ from typing import Final
 
 _LOOK_EVERY: Final = 0.2
 _SAFETY: Final = 5.0
+_GATHER: Final = 0.02
+"""What follows within this time is read together."""
 _IN_MODIFY: Final = 0x2
 _IN_MOVED_TO: Final = 0x80
 _IN_CREATE: Final = 0x100
-_IN_NONBLOCK: Final = os.O_NONBLOCK
-_IN_CLOEXEC: Final = os.O_CLOEXEC
 
 
 class FileGrowth:
-    """Watches the folders of some files, as a context manager on a loop; `wait` returns when something changed.
+    """Watches the folders of some files; `wait` returns when something in them has changed.
 
-    A folder that does not exist is waited for in the nearest one that does.
+    An async context manager. A folder that does not exist is waited for in the nearest one that does.
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:
-        self._paths = tuple(paths)
+        self._folders = {path.parent for path in paths}
         self._fd = -1
         self._watched: set[Path] = set()
         self._changed = asyncio.Event()
-        self._sizes: tuple[int, ...] = ()
 
-    def __enter__(self) -> FileGrowth:
+    async def __aenter__(self) -> FileGrowth:
         if sys.platform == "linux":
-            self._fd = _libc.inotify_init1(_IN_NONBLOCK | _IN_CLOEXEC)
+            self._fd = _libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         if self._fd >= 0:
             asyncio.get_running_loop().add_reader(self._fd, self._on_event)
-            self._watch()
-        self._sizes = self._look()
+            await asyncio.to_thread(self._watch)
         return self
 
-    def __exit__(
+    async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._fd >= 0:
@@ -50,25 +48,20 @@ class FileGrowth:
             os.close(self._fd)
 
     async def wait(self) -> None:
-        """Until a watched file has grown since the last call (at the latest after some seconds)."""
+        """Until something has changed since the last call, at the latest after some seconds."""
         if self._fd < 0:
             await asyncio.sleep(_LOOK_EVERY)
             return
-        loop = asyncio.get_running_loop()
-        until = loop.time() + _SAFETY
-        while True:
-            sizes = self._look()
-            left = until - loop.time()
-            if sizes != self._sizes or left <= 0:
-                self._sizes = sizes
-                return
-            try:
-                async with asyncio.timeout(left):
-                    await self._changed.wait()
-            except TimeoutError:
-                continue
-            self._changed.clear()
-            self._watch()
+        try:
+            async with asyncio.timeout(_SAFETY):
+                await self._changed.wait()
+        except TimeoutError:
+            return
+        await asyncio.sleep(_GATHER)
+        self._changed.clear()
+        if not self._watched >= self._folders:
+            await asyncio.to_thread(self._watch)
+            self._changed.set()  # a file may have grown before its folder was watched: look once more
 
     def _on_event(self) -> None:
         try:
@@ -78,25 +71,16 @@ class FileGrowth:
         self._changed.set()
 
     def _watch(self) -> None:
-        for path in self._paths:
-            folder = path.parent
-            while not folder.exists() and folder != folder.parent:
+        """Watches each folder, or the nearest existing one above it; again until all are there."""
+        for wanted in self._folders:
+            folder = wanted
+            while not _add_watch(self._fd, folder) and folder != folder.parent:
                 folder = folder.parent
-            if folder not in self._watched:
-                self._watched.add(folder)
-                mask = _IN_MODIFY | _IN_CREATE | _IN_MOVED_TO
-                _libc.inotify_add_watch(self._fd, os.fsencode(folder), mask)
-                self._changed.set()  # something may have appeared just before
+            self._watched.add(folder)
 
-    def _look(self) -> tuple[int, ...]:
-        return tuple(_size(path) for path in self._paths)
+
+def _add_watch(fd: int, folder: Path) -> bool:
+    return bool(_libc.inotify_add_watch(fd, os.fsencode(folder), _IN_MODIFY | _IN_CREATE | _IN_MOVED_TO) >= 0)
 
 
 _libc = ctypes.CDLL(None, use_errno=True)
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return -1

@@ -154,14 +154,14 @@ class LoopGuard:
         self._thread = threading.Thread(target=self._watch, name="tradewind-loop-guard", daemon=True)
         self._thread.start()
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         """Ends the watch. Twice is allowed."""
         thread, self._thread = self._thread, None
         if thread is None:
             return
         self._stopping.set()
         self._awake.set()
-        thread.join()
+        await asyncio.to_thread(thread.join)  # only then: a late signal without our handler would end the process
         if self._can_interrupt:
             signal.signal(_SIGNAL, self._old_handler)
 

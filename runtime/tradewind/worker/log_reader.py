@@ -84,7 +84,7 @@ def read_log(log_root: str, ref: LogRef, token: str | None = None) -> LogPage:
 async def follow(log_root: str, ref: LogRef, token: str | None = None) -> AsyncIterator[LogPage]:
     """Pages as the log grows; ends after the page that says `finished`. Files are watched only meanwhile."""
     paths = (attempt_file(log_root, ref), inline_file(log_root, ref.dag_id, ref.dag_run_id))
-    with FileGrowth((paths[0], raw_file(paths[0]), paths[1])) as growth:
+    async with FileGrowth((paths[0], raw_file(paths[0]), paths[1])) as growth:
         while True:
             page = await asyncio.to_thread(read_log, log_root, ref, token)
             moved = page.token != (token or "")

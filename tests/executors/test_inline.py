@@ -1,0 +1,100 @@
+"""The inline executor: the suite, and what only an executor on the loop must do."""
+
+from __future__ import annotations
+
+import sys
+from datetime import timedelta
+
+import pytest
+
+from tradewind.authoring.xcom import decode
+from tradewind.model.errors import ConfigError
+from tradewind.model.states import OutcomeKind
+from tradewind.ports import Executor
+from tradewind.testing.executor_host import MemoryHost
+from tradewind.testing.executor_suite import ExecutorSuite, Stage, suite_dag
+from tradewind_executors.inline import InlineExecutor
+
+
+class TestInline(ExecutorSuite):
+    settings = {"block_warn": 0.05, "block_kill": 0.3}
+
+    def make(self) -> Executor:
+        return InlineExecutor()
+
+    async def test_services_of_async_tasks(self, stage: Stage) -> None:
+        stage.host.services.variables["v"] = "text"
+        outcome = await stage.run("a_ask")
+        answer = decode(outcome.xcoms[0].value)
+        assert answer["variable"] == "text"
+        assert "await" in answer["refused"]
+        key = (stage.maker.run.run_id, "a_ask", "pushed", -1)
+        assert decode(stage.host.services.xcoms[key]) == {"a": [1, "é"]}
+
+    async def test_services_of_threads(self, stage: Stage) -> None:
+        stage.host.services.variables["v"] = "text"
+        outcome = await stage.run("s_ask")
+        assert decode(outcome.xcoms[0].value)["variable"] == "text"
+
+    @pytest.mark.parametrize("task", ["a_self_cancelled", "a_child_exits"])
+    async def test_what_would_end_a_loop_is_a_failure(self, stage: Stage, task: str) -> None:
+        outcome = await stage.run(task)
+        assert outcome.kind is OutcomeKind.FAILED
+        assert outcome.error is not None
+
+    @pytest.mark.blocks_the_loop
+    async def test_blocker_is_named_and_interrupted(self, stage: Stage) -> None:
+        attempt = stage.maker.attempt("a_block")
+        end = await stage.carry(attempt)
+        assert end.outcome.kind is OutcomeKind.FAILED
+        assert end.outcome.error is not None
+        assert end.outcome.error.type.endswith("LoopBlocked")
+        assert "_block" in end.outcome.error.traceback
+        executor = stage.executor
+        assert isinstance(executor, InlineExecutor)
+        report = executor.blocked[0]
+        assert report.owner.task_id == "a_block"
+        assert report.file.endswith("executor_dags.py")
+        assert report.function == "_block"
+        assert any("held the event loop" in r.message and "_block" in r.message for r in await stage.log(attempt))
+
+    async def test_registered_dag_needs_no_file(self, stage: Stage) -> None:
+        executor = stage.executor
+        assert isinstance(executor, InlineExecutor)
+        executor.register_dag(suite_dag())
+        stage.maker.run = stage.maker.run.__class__(
+            **{
+                **{name: getattr(stage.maker.run, name) for name in stage.maker.run.__slots__},
+                "source": stage.maker.run.source.__class__("embedded", "", "/nowhere.py", "nowhere.py"),
+            }
+        )
+        assert (await stage.run("a_none")).kind is OutcomeKind.SUCCESS
+
+    async def test_missing_file_is_an_outcome(self, stage: Stage) -> None:
+        source = stage.maker.run.source.__class__("tests", "", "/nowhere/at_all.py", "at_all.py")
+        attempt = stage.maker.attempt("a_none")
+        facts = {name: getattr(attempt.run, name) for name in attempt.run.__slots__}
+        attempt = attempt._replace(run=attempt.run.__class__(**{**facts, "source": source}))
+        end = await stage.carry(attempt)
+        assert end.outcome.kind is OutcomeKind.FAILED
+        assert "/nowhere/at_all.py" in (end.outcome.reason or "")
+
+    async def test_output_outside_attempts_stays_where_it_was(self, stage: Stage) -> None:
+        await stage.run("a_none")
+        inside = sys.stdout
+        await stage.executor.stop(drain=None)
+        assert sys.stdout is not inside
+
+    async def test_late_ender_is_left_behind(self, stage: Stage) -> None:
+        """A thread cannot be stopped: its attempt ends all the same."""
+        attempt = stage.maker.attempt("s_waits")
+        await stage.submit([attempt])
+        await stage.executor.cancel(attempt.key, grace=timedelta(seconds=5))
+        end = await stage.host.end_of(attempt)
+        assert end.outcome.kind in (OutcomeKind.CANCELLED, OutcomeKind.SUCCESS)
+
+
+@pytest.mark.parametrize("name", ["max_in_flight", "threads", "block_warn", "block_kill"])
+async def test_bad_settings(tmp_path: object, name: str) -> None:
+    with pytest.raises(ConfigError, match=name):
+        await InlineExecutor().start(MemoryHost(str(tmp_path), {name: "none"}))

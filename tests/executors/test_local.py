@@ -1,0 +1,312 @@
+"""The local executor: the suite, and what only processes can do."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from tradewind.authoring.xcom import decode
+from tradewind.model.errors import ConfigError
+from tradewind.model.specs import DagSpec, TaskSpec
+from tradewind.model.states import OutcomeKind
+from tradewind.ports import Executor
+from tradewind.testing import executor_dags
+from tradewind.testing.executor_host import AttemptMaker, MemoryHost
+from tradewind.testing.executor_suite import ExecutorSuite, Stage
+from tradewind_executors.local import LocalExecutor
+
+
+async def gone(pid: int, within: float = 10.0) -> None:
+    """Waits until a process that is not our child has ended."""
+    try:
+        fd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        ended = asyncio.Event()
+        asyncio.get_running_loop().add_reader(fd, ended.set)
+        async with asyncio.timeout(within):
+            await ended.wait()
+    finally:
+        asyncio.get_running_loop().remove_reader(fd)
+        os.close(fd)
+
+
+class TestLocal(ExecutorSuite):
+    settings = {"parallelism": 8, "timeout_margin": 0.3}
+
+    def make(self) -> Executor:
+        return LocalExecutor()
+
+    async def test_services(self, stage: Stage) -> None:
+        stage.host.services.variables["v"] = "text"
+        stage.host.services.connections["c"] = '{"conn_type": "http"}'
+        outcome = await stage.run("s_ask")
+        assert decode(outcome.xcoms[0].value) == {
+            "variable": "text",
+            "missing": None,
+            "connection": '{"conn_type": "http"}',
+            "run": "mine",
+            "same": True,
+            "refused": "NotFoundError",
+            "instances": 0,
+        }
+        assert stage.host.services.variables["written"] == "by the task"
+        key = (stage.maker.run.run_id, "s_ask", "pushed", -1)
+        assert decode(stage.host.services.xcoms[key]) == {"a": [1, "é"]}
+
+    async def test_every_attempt_is_a_process_with_a_session_and_randomness_of_its_own(self, stage: Stage) -> None:
+        found = [decode((await stage.run("p_identity")).xcoms[0].value) for _ in range(3)]
+        assert len({one["pid"] for one in found}) == 3
+        assert all(one["pid"] == one["session"] for one in found)
+        assert len({one["random"] for one in found}) == 3
+
+    async def test_environment_names_the_task(self, stage: Stage) -> None:
+        found = decode((await stage.run("p_environment")).xcoms[0].value)
+        for prefix in ("AIRFLOW_CTX_", "TRADEWIND_CTX_"):
+            assert found[f"{prefix}DAG_ID"] == "suite"
+            assert found[f"{prefix}TASK_ID"] == "p_environment"
+            assert found[f"{prefix}DAG_OWNER"] == "airflow"
+            assert found[f"{prefix}EXECUTION_DATE"] == "2026-01-01T00:00:00+00:00"
+            assert found[f"{prefix}DAG_RUN_ID"] == "manual__2026-01-01T00:00:00+00:00"
+
+    async def test_success_carries_its_usage(self, stage: Stage) -> None:
+        exit_info = (await stage.run("s_none")).exit
+        assert exit_info is not None
+        assert exit_info.max_rss_kib is not None
+        assert exit_info.max_rss_kib > 1000
+
+    async def test_kill_9_keeps_the_whole_log(self, stage: Stage) -> None:
+        attempt = stage.maker.attempt("p_killed")
+        outcome = (await stage.carry(attempt)).outcome
+        assert outcome.kind is OutcomeKind.FAILED
+        assert outcome.reason == "killed by signal 9 (SIGKILL)"
+        assert outcome.exit is not None
+        assert (outcome.exit.signal, outcome.exit.code, outcome.exit.oom) == (signal.SIGKILL, None, False)
+        log = await stage.log(attempt)
+        messages = [record.message for record in log]
+        assert messages[1:201] == [f"line {n}" for n in range(200)]
+        assert messages[201] == "raw bytes before the end"
+        assert "killed by signal 9" in messages[202]
+        assert log[-1].end == "failed"
+
+    async def test_exit_code(self, stage: Stage) -> None:
+        outcome = await stage.run("p_leaves")
+        assert outcome.kind is OutcomeKind.FAILED
+        assert outcome.exit is not None
+        assert outcome.exit.code == 3
+        assert (outcome.reason or "").startswith("exit code 3")
+
+    async def test_memory_error(self, stage: Stage) -> None:
+        outcome = await stage.run("p_allocate")
+        assert outcome.kind is OutcomeKind.FAILED
+        assert outcome.error is not None
+        assert outcome.error.type == "MemoryError"
+
+    async def test_output_of_child_processes_stands_in_its_place(self, stage: Stage) -> None:
+        attempt = stage.maker.attempt("p_raw")
+        await stage.carry(attempt)
+        messages = [record.message for record in await stage.log(attempt)]
+        assert messages[1:5] == ["before", "from a child", "complaint", "after"]
+
+    @pytest.mark.parametrize("task", ["p_overdue", "p_stubborn_overdue"])
+    async def test_timeouts(self, stage: Stage, task: str) -> None:
+        outcome = await stage.run(task)
+        assert outcome.kind is OutcomeKind.TIMED_OUT
+        assert "0.2 s" in (outcome.reason or "")
+
+    @pytest.mark.parametrize("task", ["p_hang", "p_stubborn"])
+    async def test_cancel_sync(self, stage: Stage, task: str) -> None:
+        attempt = stage.maker.attempt(task)
+        await stage.submit([attempt])
+        await stage.until_said(attempt, "hanging")
+        await stage.executor.cancel(attempt.key, grace=timedelta(seconds=0.3 if task == "p_stubborn" else 10))
+        end = await stage.host.end_of(attempt)
+        assert end.outcome.kind is OutcomeKind.CANCELLED
+        messages = [record.message for record in await stage.log(attempt)]
+        assert ("on_kill was called" in messages) == (task == "p_hang")
+
+    async def test_cancel_before_there_is_a_process(self, stage: Stage) -> None:
+        attempt = stage.maker.attempt("s_none")
+        await stage.submit([attempt])
+        await stage.executor.cancel(attempt.key, grace=timedelta(seconds=1))
+        assert (await stage.host.end_of(attempt)).outcome.kind is OutcomeKind.CANCELLED
+
+    async def test_background_processes_end_with_their_attempt(self, stage: Stage) -> None:
+        pid = decode((await stage.run("p_background")).xcoms[0].value)
+        await gone(pid)
+
+    async def test_death_of_the_zygote_is_a_loss(self, stage: Stage) -> None:
+        attempt = stage.maker.attempt("p_hang")
+        await stage.submit([attempt])
+        await stage.until_said(attempt, "hanging")
+        pid = stage.host.begun[attempt.key].pid
+        assert pid is not None
+        parent = int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+        os.kill(parent, signal.SIGKILL)
+        end = await stage.host.end_of(attempt)
+        assert end.outcome.kind is OutcomeKind.LOST
+        assert "signal 9" in (end.outcome.reason or "")
+        await gone(pid)
+        assert (await stage.run("s_none")).kind is OutcomeKind.SUCCESS
+
+
+NewStage = Callable[..., Stage]
+
+
+@pytest.fixture
+async def new_stage(tmp_path: Path) -> AsyncIterator[NewStage]:
+    """A stage for a DAG file with this text; its DAG is called `d`."""
+    made: list[Stage] = []
+
+    def make(text: str, **settings: object) -> Stage:
+        path = tmp_path / "file.py"
+        path.write_text(textwrap.dedent(text))
+        spec = DagSpec("d", tuple(TaskSpec(f"t{n}") for n in range(3)))
+        stage = Stage(LocalExecutor(), MemoryHost(str(tmp_path / "logs"), settings), AttemptMaker(spec, str(path)))
+        made.append(stage)
+        return stage
+
+    yield make
+    for stage in made:
+        await stage.executor.stop(drain=None)
+
+
+DAG_OF_THREE = """
+from datetime import datetime
+from tradewind.authoring.dag import DAG
+from tradewind.authoring.operator import BaseOperator
+
+class Does(BaseOperator):
+    def execute(self, context):
+        return answer()
+
+def answer():
+    return 1
+
+with DAG("d", schedule=None, start_date=datetime(2026, 1, 1)):
+    for n in range(3):
+        Does(task_id=f"t{n}")
+"""
+
+
+async def test_import_failure_is_an_outcome_with_its_traceback(new_stage: NewStage) -> None:
+    stage = new_stage("import os\nraise RuntimeError('not today')\n")
+    attempt = stage.maker.attempt("t0")
+    outcome = (await stage.carry(attempt)).outcome
+    assert outcome.kind is OutcomeKind.FAILED
+    assert outcome.error is not None
+    assert "RuntimeError: not today" in outcome.error.traceback
+    assert "could not be imported" in (outcome.reason or "")
+    assert any("not today" in record.message for record in await stage.log(attempt))
+
+
+async def test_a_file_that_kills_its_importer_is_tried_five_times(new_stage: NewStage, tmp_path: Path) -> None:
+    stage = new_stage(f"open({str(tmp_path / 'tries')!r}, 'a').write('x')\nimport os\nos._exit(9)\n")
+    outcome = await stage.run("t0")
+    assert outcome.kind is OutcomeKind.FAILED
+    assert "5 times in a row it ended with exit code 9" in (outcome.reason or "")
+    assert (tmp_path / "tries").read_text() == "xxxxx"
+
+
+async def test_a_dag_that_is_gone_from_its_file(new_stage: NewStage) -> None:
+    stage = new_stage("x = 1\n")
+    outcome = await stage.run("t0")
+    assert outcome.kind is OutcomeKind.FAILED
+    assert "does not define DAG 'd' any more" in (outcome.reason or "")
+
+
+async def test_a_file_with_threads_is_spawned(new_stage: NewStage, caplog: pytest.LogCaptureFixture) -> None:
+    thread = "import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+    stage = new_stage(thread + DAG_OF_THREE)
+    ends = [await stage.run(f"t{n}") for n in range(2)]
+    assert [end.kind for end in ends] == [OutcomeKind.SUCCESS] * 2
+    assert decode(ends[0].xcoms[0].value) == 1
+    assert [r.getMessage() for r in caplog.records if "cannot be forked" in r.getMessage()] != []
+    assert sum("cannot be forked" in r.getMessage() for r in caplog.records) == 1
+
+
+async def test_a_new_version_of_a_file_gets_a_new_zygote(new_stage: NewStage) -> None:
+    stage = new_stage(DAG_OF_THREE)
+    assert decode((await stage.run("t0")).xcoms[0].value) == 1
+    run = stage.maker.run
+    path = Path(run.source.fileloc)
+    path.write_text(path.read_text().replace("return 1", "return 2"))
+    facts = {name: getattr(run, name) for name in run.__slots__}
+    source = run.source.__class__(run.source.bundle, "second", run.source.fileloc, run.source.relative_fileloc)
+    stage.maker.run = run.__class__(**{**facts, "source": source})
+    assert decode((await stage.run("t0")).xcoms[0].value) == 2
+
+
+async def test_zygotes_go_when_idle(new_stage: NewStage) -> None:
+    stage = new_stage(DAG_OF_THREE, zygote_idle=0.05)
+    await stage.run("t0")
+    pid = stage.host.begun[next(iter(stage.host.begun))].pid
+    executor = stage.executor
+    assert isinstance(executor, LocalExecutor)
+    zygotes = executor.zygote_pids
+    assert len(zygotes) <= 1
+    for zygote in zygotes:
+        await gone(zygote)
+    assert pid is not None
+    assert (await stage.run("t1")).kind is OutcomeKind.SUCCESS
+
+
+async def test_prewarmed_zygote_is_used(new_stage: NewStage) -> None:
+    stage = new_stage(DAG_OF_THREE)
+    executor = stage.executor
+    assert isinstance(executor, LocalExecutor)
+    stage.started = True
+    await executor.start(stage.host)
+    executor.prewarm(stage.maker.run.source, stage.maker.run.version_hash)
+    await stage.run("t0")
+    assert len(executor.zygote_pids) == 1
+
+
+@pytest.mark.parametrize("name", ["parallelism", "zygotes_max", "zygote_idle"])
+async def test_bad_settings(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match=name):
+        await LocalExecutor().start(MemoryHost(str(tmp_path), {name: "many"}))
+
+
+RUNTIME = f"""
+import asyncio, sys
+from tradewind.testing.executor_host import AttemptMaker, MemoryHost
+from tradewind.testing.executor_suite import Stage, dag_to_spec, suite_dag
+from tradewind_executors.local import LocalExecutor
+
+async def main():
+    maker = AttemptMaker(dag_to_spec(suite_dag()), {executor_dags.HERE!r})
+    stage = Stage(LocalExecutor(), MemoryHost(sys.argv[1]), maker)
+    attempt = maker.attempt("p_background_and_hang")
+    await stage.submit([attempt])
+    print(await stage.until_said(attempt, "background"), flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+async def test_nothing_outlives_a_killed_runtime(tmp_path: Path) -> None:
+    """kill -9 of the runtime ends zygotes, attempts and what attempts have started."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    runtime = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", RUNTIME, str(tmp_path), stdout=subprocess.PIPE, env=environment
+    )
+    assert runtime.stdout is not None
+    async with asyncio.timeout(30):
+        words = (await runtime.stdout.readline()).split()
+    background, attempt = int(words[1]), int(words[3])
+    runtime.kill()
+    await runtime.wait()
+    await gone(attempt)
+    await gone(background)
