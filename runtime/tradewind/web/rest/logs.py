@@ -34,7 +34,7 @@ GOES_ON: Final = frozenset({OutcomeKind.RESCHEDULED, OutcomeKind.DEFERRED})
 
 def line_of(record: LogRecord) -> str:
     """A record as a line of text."""
-    where = "" if record.stream == "log" else f"{record.stream} "
+    where = "" if record.stream in ("log", record.logger) else f"{record.stream} "
     if not record.ts:
         return f"{record.message}\n"
     return f"[{_instant(record.ts)}] {{{record.logger}}} {where}{record.level} - {record.message}\n"
