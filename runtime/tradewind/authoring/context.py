@@ -137,6 +137,12 @@ class Context(MutableMapping[str, Any]):
             self._row = self.current.blocking.run_before(run.dag_id, run.logical_date, RunState.SUCCESS)
         return self._row
 
+    async def prefetch(self) -> None:
+        """Asks the system, without blocking, for all that `ASKS_THE_SYSTEM` names: for code on an event loop."""
+        if self._row is ...:
+            run = self.attempt.run
+            self._row = await self.current.services.run_before(run.dag_id, run.logical_date, RunState.SUCCESS)
+
     def next_date(self) -> pendulum.DateTime | None:
         """Logical date of the run that follows on the schedule; of a run by hand: its own."""
         run = self.attempt.run

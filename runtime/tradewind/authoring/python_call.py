@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
+from tradewind.authoring.context import Context
+from tradewind.authoring.current_context import running_with
 from tradewind.model.errors import AuthoringError
 
 CONTEXT_NAMES: Final = frozenset(
@@ -25,6 +27,24 @@ _BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_
 _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
+def call_function(
+    function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], context: Mapping[str, Any]
+) -> Any:
+    """Calls with what `call_arguments` gives; `get_current_context()` answers inside.
+
+    For an `async def` function returns the coroutine, inside which it answers too.
+    """
+    positional, named = call_arguments(function, args, kwargs, context)
+    with running_with(context):
+        result = function(*positional, **named)
+    return _awaited(result, context) if inspect.isawaitable(result) else result
+
+
+async def _awaited(result: Awaitable[Any], context: Mapping[str, Any]) -> Any:
+    with running_with(context):
+        return await result
+
+
 def call_arguments(
     function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], context: Mapping[str, Any]
 ) -> tuple[list[Any], dict[str, Any]]:
@@ -40,7 +60,8 @@ def call_arguments(
     takes_rest = any(p.kind is p.VAR_KEYWORD for p in parameters)
     passed: dict[str, Any] = {}
     if takes_rest:
-        passed = {name: context[name] for name in context if name not in taken}
+        entries = context.keywords() if isinstance(context, Context) else context
+        passed = {name: entries[name] for name in entries if name not in taken}
     for parameter in parameters:
         name = parameter.name
         if parameter.kind in _BY_NAME and name not in taken and name not in kwargs and name in context:
@@ -68,9 +89,7 @@ def _reject_missing(
         )
 
 
-def check_call(
-    function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], where: str
-) -> None:
+def check_call(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], where: str) -> None:
     """Checks, while the DAG is defined, that a call of a `@task` function can work.
 
     Parameters with names of the context need no argument. Raises AuthoringError.

@@ -13,6 +13,7 @@ from tests.unit.authoring.in_memory_services import InMemoryServices
 from tradewind.authoring.context import Context, build_context
 from tradewind.authoring.dag import DAG
 from tradewind.authoring.operator import BaseOperator
+from tradewind.authoring.python_call import call_arguments
 from tradewind.authoring.templating import TemplateFailed, literal, needs_rendering, render, render_template
 
 
@@ -255,6 +256,34 @@ def test_keywords_for_callables_ask_nothing_until_used() -> None:
         return f"{ds} {rest['run_id']} {bool(prev_start_date_success)}"
 
     assert body(**context.keywords()) == "2026-01-02 manual__2026-01-02T12:00:00+00:00 False"
+    assert services.calls == ["run_before"]
+
+
+async def test_a_loop_can_ask_beforehand() -> None:
+    services = InMemoryServices()
+    dag = a_dag()
+    with dag:
+        task = Templated("x", task_id="a")
+    context = build_context(running(dag, "a", services=services), dag, task)
+    await context.prefetch()
+    services.calls.clear()
+    assert context["prev_start_date_success"] is None
+    assert services.calls == []
+
+
+def test_a_callable_that_takes_everything_asks_nothing() -> None:
+    services = InMemoryServices()
+    dag = a_dag()
+    with dag:
+        task = Templated("x", task_id="a")
+    context = build_context(running(dag, "a", services=services), dag, task)
+
+    def body(ds: str, **everything: Any) -> None: ...
+
+    _, passed = call_arguments(body, (), {}, context)
+    assert passed["ds"] == "2026-01-02"
+    assert services.calls == []
+    assert str(passed["prev_end_date_success"]) == "None"
     assert services.calls == ["run_before"]
 
 
