@@ -223,3 +223,9 @@ def next_or_at(ticker: Ticker, moment: datetime) -> datetime | None:
 def prev_or_at(ticker: Ticker, moment: datetime) -> datetime | None:
     """`moment`, if it is one of the instants, else the one before."""
     return moment.astimezone(UTC) if ticker.holds(moment) else ticker.prev_before(moment)
+
+
+@lru_cache(maxsize=4096)
+def first_tick(ticker: Ticker, start: datetime) -> datetime | None:
+    """`next_or_at` for a DAG's start date, which every look at its schedule asks for again."""
+    return next_or_at(ticker, start)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from tradewind.model.specs import Json
 from tradewind.rules.timetables.base import DataInterval, RunInfo, TimeRestriction, Timetable
-from tradewind.rules.timetables.cron import CronTicker, next_or_at, prev_or_at
+from tradewind.rules.timetables.cron import CronTicker, first_tick, next_or_at, prev_or_at
 from tradewind.rules.timetables.describe import describe_cron
 from tradewind.rules.timetables.spans import Span, add, nominal_seconds, span_from_json, subtract, text_of
 from tradewind.rules.timetables.zones import zone_of
@@ -37,7 +37,7 @@ class CronDataInterval(Timetable):
     def next_run(self, last: DataInterval | None, restriction: TimeRestriction, now: datetime) -> RunInfo | None:
         """See Timetable."""
         earliest = restriction.earliest
-        earliest = None if earliest is None else next_or_at(self.ticker, earliest)
+        earliest = None if earliest is None else first_tick(self.ticker, earliest)
         if restriction.earliest is not None and earliest is None:
             return None
         if not restriction.catchup:

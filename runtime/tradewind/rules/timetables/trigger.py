@@ -8,7 +8,7 @@ from typing import cast
 
 from tradewind.model.specs import Json
 from tradewind.rules.timetables.base import DataInterval, RunInfo, TimeRestriction, Timetable
-from tradewind.rules.timetables.cron import CronTicker, Ticker, UnionTicker, next_or_at, prev_or_at
+from tradewind.rules.timetables.cron import CronTicker, Ticker, UnionTicker, first_tick, prev_or_at
 from tradewind.rules.timetables.describe import describe_cron
 from tradewind.rules.timetables.spans import Span, add, span_from_json, subtract, text_of
 from tradewind.rules.timetables.zones import zone_of
@@ -89,7 +89,7 @@ class CronTrigger(_Trigger):
         return self.ticker.next_after(moment)
 
     def _at_or_after(self, moment: datetime) -> datetime | None:
-        return next_or_at(self.ticker, moment)
+        return first_tick(self.ticker, moment)
 
     def _at_or_before(self, moment: datetime) -> datetime | None:
         return prev_or_at(self.ticker, moment)
