@@ -16,7 +16,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from tradewind.authoring.access import current_attempt
 from tradewind.authoring.dag import DAG
@@ -126,7 +126,7 @@ class InlineExecutor:
         self._guard = LoopGuard(self._on_blocked, warn_after=settings.block_warn, kill_after=settings.block_kill)
         self._guard.start()
         self._older_factory = self._loop.get_task_factory()
-        self._loop.set_task_factory(self._make_task)
+        self._loop.set_task_factory(cast("Any", self._make_task))
         if settings.capture_output:
             CaptureInline.install(level)
 

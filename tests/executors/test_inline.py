@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
+from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any, ClassVar
 
 import pytest
 
 from tradewind.authoring.xcom import decode
 from tradewind.model.errors import ConfigError
+from tradewind.model.specs import DagSource
 from tradewind.model.states import OutcomeKind
 from tradewind.ports import Executor
 from tradewind.testing.executor_host import MemoryHost
@@ -17,7 +21,7 @@ from tradewind_executors.inline import InlineExecutor
 
 
 class TestInline(ExecutorSuite):
-    settings = {"block_warn": 0.05, "block_kill": 0.3}
+    settings: ClassVar[Mapping[str, Any]] = {"block_warn": 0.05, "block_kill": 0.3}
 
     def make(self) -> Executor:
         return InlineExecutor()
@@ -62,19 +66,14 @@ class TestInline(ExecutorSuite):
         executor = stage.executor
         assert isinstance(executor, InlineExecutor)
         executor.register_dag(suite_dag())
-        stage.maker.run = stage.maker.run.__class__(
-            **{
-                **{name: getattr(stage.maker.run, name) for name in stage.maker.run.__slots__},
-                "source": stage.maker.run.source.__class__("embedded", "", "/nowhere.py", "nowhere.py"),
-            }
-        )
+        source = DagSource("embedded", "", "/nowhere.py", "nowhere.py")
+        stage.maker.run = dataclasses.replace(stage.maker.run, source=source)
         assert (await stage.run("a_none")).kind is OutcomeKind.SUCCESS
 
     async def test_missing_file_is_an_outcome(self, stage: Stage) -> None:
-        source = stage.maker.run.source.__class__("tests", "", "/nowhere/at_all.py", "at_all.py")
+        source = DagSource("tests", "", "/nowhere/at_all.py", "at_all.py")
+        stage.maker.run = dataclasses.replace(stage.maker.run, source=source)
         attempt = stage.maker.attempt("a_none")
-        facts = {name: getattr(attempt.run, name) for name in attempt.run.__slots__}
-        attempt = attempt._replace(run=attempt.run.__class__(**{**facts, "source": source}))
         end = await stage.carry(attempt)
         assert end.outcome.kind is OutcomeKind.FAILED
         assert "/nowhere/at_all.py" in (end.outcome.reason or "")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
@@ -41,8 +43,16 @@ async def gone(pid: int, within: float = 10.0) -> None:
         os.close(fd)
 
 
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+
+
+def rewrite(path: Path, old: str, new: str) -> None:
+    path.write_text(path.read_text().replace(old, new))
+
+
 class TestLocal(ExecutorSuite):
-    settings = {"parallelism": 8, "timeout_margin": 0.3}
+    settings: ClassVar[Mapping[str, Any]] = {"parallelism": 8, "timeout_margin": 0.3}
 
     def make(self) -> Executor:
         return LocalExecutor()
@@ -151,7 +161,7 @@ class TestLocal(ExecutorSuite):
         await stage.until_said(attempt, "hanging")
         pid = stage.host.begun[attempt.key].pid
         assert pid is not None
-        parent = int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+        parent = parent_of(pid)
         os.kill(parent, signal.SIGKILL)
         end = await stage.host.end_of(attempt)
         assert end.outcome.kind is OutcomeKind.LOST
@@ -239,11 +249,8 @@ async def test_a_new_version_of_a_file_gets_a_new_zygote(new_stage: NewStage) ->
     stage = new_stage(DAG_OF_THREE)
     assert decode((await stage.run("t0")).xcoms[0].value) == 1
     run = stage.maker.run
-    path = Path(run.source.fileloc)
-    path.write_text(path.read_text().replace("return 1", "return 2"))
-    facts = {name: getattr(run, name) for name in run.__slots__}
-    source = run.source.__class__(run.source.bundle, "second", run.source.fileloc, run.source.relative_fileloc)
-    stage.maker.run = run.__class__(**{**facts, "source": source})
+    rewrite(Path(run.source.fileloc), "return 1", "return 2")
+    stage.maker.run = dataclasses.replace(run, source=dataclasses.replace(run.source, bundle_version="second"))
     assert decode((await stage.run("t0")).xcoms[0].value) == 2
 
 

@@ -53,13 +53,21 @@ class Attendant(Protocol):
 class Watcher(Protocol):
     """Who is told about the zygote's own life."""
 
-    def zygote_loaded(self, zygote: ZygoteProcess) -> None: ...
+    def zygote_loaded(self, zygote: ZygoteProcess) -> None:
+        """Its file is imported."""
+        ...
 
-    def zygote_failed(self, zygote: ZygoteProcess, error: ErrorInfo) -> None: ...
+    def zygote_failed(self, zygote: ZygoteProcess, error: ErrorInfo) -> None:
+        """The import raised."""
+        ...
 
-    def zygote_gone(self, zygote: ZygoteProcess, ending: str) -> None: ...
+    def zygote_gone(self, zygote: ZygoteProcess, ending: str) -> None:
+        """Its process has been reaped."""
+        ...
 
-    def zygote_idle(self, zygote: ZygoteProcess) -> None: ...
+    def zygote_idle(self, zygote: ZygoteProcess) -> None:
+        """Nothing runs in it and nothing waits for it."""
+        ...
 
 
 class ZygoteProcess:
@@ -110,15 +118,16 @@ class ZygoteProcess:
         self._loop.add_reader(ours.fileno(), self._on_readable)
         self._send({"load": {"fileloc": self.source.fileloc, "root": self.source.root}})
         try:
-            self._process = await self._loop.run_in_executor(spawner, _execute, theirs, output, environment)
+            process = await self._loop.run_in_executor(spawner, _execute, theirs, output, environment)
         except OSError as error:
             ending = f"could not be started: {error}"
             theirs.close()
             self._hang_up()
         else:
+            self._process = process
             theirs.close()  # only the zygote has it now: its end is the end of the stream
             await self._ended.wait()
-            ending = await asyncio.to_thread(_bury, self._process)
+            ending = await asyncio.to_thread(_bury, process)
         orphans: Sequence[Attendant] = list(self.children.values())
         self.children.clear()
         self._numbers.clear()

@@ -1,3 +1,4 @@
+# ruff: noqa: T201, S311 - tasks of a DAG file print, start programs and draw numbers
 """The DAG file that the executor suite runs: one task for each thing that can happen to an attempt.
 
 Tasks come in pairs, `a_…` with an `async def` and `s_…` with a plain function, unless only one
@@ -7,6 +8,7 @@ kind makes sense. Tasks of processes (`p_…`) would end or freeze the runtime i
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import os
 import random
@@ -14,7 +16,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -40,9 +42,11 @@ class Sync(BaseOperator):
         self.value = value
 
     def execute(self, context: Any) -> Any:
+        """Calls the function."""
         return self.does(self, context)
 
     def on_kill(self) -> None:
+        """Says that it was called."""
         print("on_kill was called")
 
 
@@ -50,8 +54,9 @@ class Async(Sync):
     """The same as a coroutine; a function that returns an awaitable is awaited."""
 
     async def execute(self, context: Any) -> Any:
+        """Calls the function and awaits its result."""
         result = self.does(self, context)
-        return await result if isinstance(result, Awaitable) else result
+        return await result if inspect.isawaitable(result) else result
 
 
 class Waits(BaseSensorOperator):
@@ -63,6 +68,7 @@ class Waits(BaseSensorOperator):
         self.pokes = 0
 
     def poke(self, context: Any) -> bool | PokeReturnValue:
+        """Counts."""
         self.pokes += 1
         print(f"poke {self.pokes}")
         return PokeReturnValue(is_done=self.pokes >= self.after, xcom_value=self.pokes)
@@ -72,6 +78,7 @@ class WaitsAsync(Waits):
     """The same with an async poke."""
 
     async def poke(self, context: Any) -> bool | PokeReturnValue:  # type: ignore[override]  # a sensor's poke is plain or async
+        """Counts."""
         return super().poke(context)
 
 

@@ -1,8 +1,8 @@
 """Carries out one attempt: `run_attempt` on a loop, `run_attempt_blocking` in a process or thread.
 
 Both never raise for anything that user code does, SystemExit and KeyboardInterrupt included: they
-return the `Outcome`. The order: render templates, fetch XComs that arguments refer to (data, never templates), on_execute,
-pre_execute, execute (under `execution_timeout`) or the sensor's pokes, post_execute; then
+return the `Outcome`. The order: render templates, fetch the XComs that arguments refer to (data, never
+templates), on_execute, pre_execute, execute (under `execution_timeout`) or the sensor's pokes, post_execute; then
 callbacks for the end, whose own errors are logged and change nothing.
 """
 
@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor as Threads
 from contextvars import copy_context
+from functools import partial
 from time import sleep
 from typing import Any
 
@@ -100,8 +101,9 @@ async def _execute(work: Work, services: TaskServices, threads: Threads | None) 
     if timeout is None:
         value = await _body(work)
     else:
+        scope = asyncio.timeout(timeout)
         try:
-            async with asyncio.timeout(timeout) as scope:
+            async with scope:
                 value = await _body(work)
         except TimeoutError as error:
             if scope.expired():
@@ -135,7 +137,7 @@ async def _sense(work: Work) -> Any:
 
 async def _off_loop(threads: Threads | None, call: Callable[..., Any], *args: Any) -> Any:
     """Runs sync user code in a thread that knows the attempt."""
-    return await asyncio.get_running_loop().run_in_executor(threads, copy_context().run, call, *args)
+    return await asyncio.get_running_loop().run_in_executor(threads, partial(copy_context().run, call, *args))
 
 
 async def _maybe_async(threads: Threads | None, call: Callable[..., Any], *args: Any) -> Any:
@@ -175,10 +177,16 @@ async def _kill(work: Work | None, threads: Threads | None) -> None:
 async def _in_thread(work: Work, threads: Threads | None) -> Outcome:
     """A sync task on a loop: all of it in one thread. What cannot be interrupted there is left behind."""
     stop = threading.Event()
-    running = asyncio.get_running_loop().run_in_executor(threads, copy_context().run, _run_work, work, stop)
+    context = copy_context()
+
+    def call() -> Outcome:
+        return context.run(_run_work, work, stop)
+
+    running = asyncio.get_running_loop().run_in_executor(threads, call)
     timeout = work.attempt.task.execution_timeout
+    scope = asyncio.timeout(timeout)
     try:
-        async with asyncio.timeout(timeout) as scope:
+        async with scope:
             return await asyncio.shield(running)
     except TimeoutError:
         if not scope.expired():

@@ -125,7 +125,9 @@ class ChannelClient:
     ) -> tuple[RunRow, InstanceRow] | None:
         """See BlockingServices."""
         plain = self._call("task_success_before", [dag_id, task_id, logical_date])
-        run = codec.run_of(plain[0]) if plain is not None else None
+        if plain is None:
+            return None
+        run = codec.run_of(plain[0])
         return None if run is None else (run, codec.instance_of(plain[1]))
 
     def instance_list(self, run_id: RunId) -> list[InstanceRow]:

@@ -32,7 +32,7 @@ EXIT_RUNTIME_GONE: Final = 75
 """Exit code of a worker that found its runtime gone."""
 
 _PR_SET_PDEATHSIG: Final = 1
-_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+_libc: ctypes.CDLL | None = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 def die_with_parent(parent: int) -> None:

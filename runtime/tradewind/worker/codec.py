@@ -103,9 +103,8 @@ def plain_outcome(outcome: Outcome) -> dict[str, Any]:
     """An outcome, without what holds its default."""
     default = Outcome(outcome.kind)
     plain: dict[str, Any] = {"kind": outcome.kind.value}
-    for name, value, usual in zip(outcome._fields[1:], outcome[1:], default[1:], strict=True):
-        if value != usual:
-            plain[name] = value
+    pairs = zip(outcome._fields[1:], outcome[1:], default[1:], strict=True)
+    plain.update((name, value) for name, value, usual in pairs if value != usual)
     if outcome.xcoms:
         plain["xcoms"] = [[x.key, plain_value(x.value)] for x in outcome.xcoms]
     if outcome.error is not None:
@@ -147,9 +146,8 @@ def run_of(plain: Any) -> RunRow | None:
     data["conf"] = value_of(data["conf"])
     data["run_type"] = RunType(data["run_type"])
     data["state"] = RunState(data["state"])
-    _instant_in(
-        data, "logical_date", "interval_start", "interval_end", "queued_at", "run_after", "started_at", "ended_at"
-    )
+    _instant_in(data, "logical_date", "interval_start", "interval_end", "run_after")
+    _instant_in(data, "queued_at", "started_at", "ended_at")
     return RunRow(**data)
 
 

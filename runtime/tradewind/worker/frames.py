@@ -17,6 +17,7 @@ A speaker sends version `PROTOCOL`; a listener understands `PROTOCOL` and the on
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple, cast
 
 import orjson
@@ -53,7 +54,7 @@ def pack(frame: Frame) -> bytes:
 
     def place(value: object) -> object:
         nonlocal offset
-        if isinstance(value, (bytes, bytearray, memoryview)):
+        if isinstance(value, (bytes, bytearray)):
             data = bytes(value)
             tail.append(data)
             offset += len(data)
@@ -96,7 +97,7 @@ def _with_bytes(value: Any, tail: memoryview) -> Any:
             return bytes(tail[start : start + length])
         return {k: _with_bytes(v, tail) for k, v in pairs.items()}
     if isinstance(value, list):
-        return [_with_bytes(v, tail) for v in cast("list[Any]", value)]
+        return [_with_bytes(v, tail) for v in cast("Sequence[Any]", value)]
     return value
 
 

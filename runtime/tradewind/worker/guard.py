@@ -73,7 +73,7 @@ class GuardedCoroutine(Coroutine[Any, Any, T]):
         self._coroutine = coroutine
         self._owner = owner
         self._guard = guard
-        self.__name__ = self.__qualname__ = coroutine.__qualname__
+        self.__name__ = self.__qualname__ = getattr(coroutine, "__qualname__", type(coroutine).__name__)
 
     def send(self, value: Any, /) -> Any:
         """Runs to the next await."""
@@ -248,7 +248,7 @@ class LoopGuard:
         )
 
     def _report(self, owner: Owner, seconds: float, *, interrupted: bool) -> None:
-        frame = sys._current_frames().get(self._loop_thread)  # noqa: SLF001 - the documented way to another thread's stack
+        frame = sys._current_frames().get(self._loop_thread)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # documented
         if frame is None:
             return
         stack = traceback.extract_stack(frame)

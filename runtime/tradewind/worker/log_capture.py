@@ -105,7 +105,7 @@ def capture_process(find: Callable[[], AttemptLog | None], level: int) -> None:
     sys.stderr = LogStream("stderr", _plain(sys.stderr), find)
     root = logging.getLogger()
     for handler in list(root.handlers):
-        if isinstance(handler, (logging.StreamHandler, LogHandler)):
+        if type(handler) in (LogHandler, logging.StreamHandler):
             root.removeHandler(handler)
     root.addHandler(LogHandler(find))
     root.setLevel(level)
@@ -146,17 +146,18 @@ class CaptureInline:
         cls._users += 1
         if cls._installed is None:
             cls._installed = cls(level)
-            cls._installed._begin()
+            cls._installed.begin()
 
     @classmethod
     def uninstall(cls) -> None:
         """Puts everything back once each `install` has had its `uninstall`."""
         cls._users -= 1
         if cls._users == 0 and cls._installed is not None:
-            cls._installed._end()
+            cls._installed.end()
             cls._installed = None
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
+        """Puts itself in the place of the streams and beside the handlers."""
         sys.stdout, sys.stderr = self._stdout, self._stderr
         for handler, outside in self._filtered:
             handler.addFilter(outside)
@@ -164,7 +165,8 @@ class CaptureInline:
         if self._root.getEffectiveLevel() > self._level:
             self._root.setLevel(self._level)
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """Puts back what is still its own."""
         if sys.stdout is self._stdout:
             sys.stdout = self._stdout.original
         if sys.stderr is self._stderr:

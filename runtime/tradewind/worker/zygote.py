@@ -28,6 +28,7 @@ import socket
 import sys
 import threading
 from pathlib import Path
+from types import FrameType
 from typing import Any, Final, NoReturn
 
 from tradewind.authoring.dag import DAG
@@ -72,7 +73,7 @@ class Zygote:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         if self._load():
             signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
-            signal.signal(signal.SIGCHLD, lambda *_: None)
+            signal.signal(signal.SIGCHLD, _woken)
             poll = select.poll()
             poll.register(self._control, select.POLLIN)
             poll.register(self._wake_read, select.POLLIN)
@@ -99,8 +100,6 @@ class Zygote:
             trace = getattr(error, "trace", None) or info.traceback
             self._say(failed={"type": info.type, "message": info.message[:4000], "traceback": trace[-_TRACE_MAX:]})
             return False
-        if any(task.is_async for dag in self._file.dags.values() for task in dag.tasks):
-            import asyncio  # noqa: F401 - once here, not in each fork
         because = self._why_not_fork()
         if because:
             self._mode = "spawn"
@@ -269,6 +268,10 @@ class Zygote:
         for pid in self._children:
             self._end_group(pid)
         os._exit(0)
+
+
+def _woken(signum: int, frame: FrameType | None) -> None:
+    """A child has ended: the wake-up descriptor tells the loop."""
 
 
 def _native_threads() -> list[str]:
