@@ -10,7 +10,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tradewind.authoring.connection import Connection as Connection
+    from tradewind.authoring.context import Context as Context
+    from tradewind.authoring.current_context import get_current_context as get_current_context
     from tradewind.authoring.dag import DAG as DAG
+    from tradewind.authoring.dag_run import DagRun as DagRun
     from tradewind.authoring.decorators import DagParam as DagParam
     from tradewind.authoring.decorators import dag as dag
     from tradewind.authoring.decorators import task_group as task_group
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
     from tradewind.authoring.sensor import SensorResult as SensorResult
     from tradewind.authoring.task_group import TaskGroup as TaskGroup
     from tradewind.authoring.task_instance import TaskInstance as TaskInstance
+    from tradewind.authoring.templating import literal as literal
     from tradewind.authoring.timetables import ContinuousTimetable as ContinuousTimetable
     from tradewind.authoring.timetables import CronDataIntervalTimetable as CronDataIntervalTimetable
     from tradewind.authoring.timetables import CronTriggerTimetable as CronTriggerTimetable
@@ -35,6 +40,7 @@ if TYPE_CHECKING:
     from tradewind.authoring.timetables import MultipleCronTriggerTimetable as MultipleCronTriggerTimetable
     from tradewind.authoring.timetables import OnceTimetable as OnceTimetable
     from tradewind.authoring.timetables import Timetable as Timetable
+    from tradewind.authoring.variable import Variable as Variable
     from tradewind.authoring.xcom import BaseXCom as BaseXCom
     from tradewind.authoring.xcom_arg import XComArg as XComArg
     from tradewind.model.errors import AuthoringError as AuthoringError
@@ -69,7 +75,11 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES: dict[str, tuple[str, ...]] = {
+    "authoring.connection": ("Connection",),
+    "authoring.context": ("Context",),
+    "authoring.current_context": ("get_current_context",),
     "authoring.dag": ("DAG",),
+    "authoring.dag_run": ("DagRun",),
     "authoring.decorators": ("DagParam", "dag", "task_group"),
     "authoring.edges": ("Label", "chain", "chain_linear", "cross_downstream"),
     "authoring.operator": ("BaseOperator",),
@@ -77,6 +87,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "authoring.sensor": ("BaseSensorOperator", "PokeReturnValue", "SensorResult"),
     "authoring.task_group": ("TaskGroup",),
     "authoring.task_instance": ("TaskInstance",),
+    "authoring.templating": ("literal",),
     "authoring.timetables": (
         "ContinuousTimetable",
         "CronDataIntervalTimetable",
@@ -88,6 +99,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "OnceTimetable",
         "Timetable",
     ),
+    "authoring.variable": ("Variable",),
     "authoring.xcom": ("BaseXCom",),
     "authoring.xcom_arg": ("XComArg",),
     "model.errors": (
@@ -154,6 +166,13 @@ __all__ = [  # noqa: RUF022 - by theme: how a DAG is written, what tasks are, wh
     "TaskInstance",
     "TimeDeltaSensor",
     "TimeSensor",
+    #
+    "Connection",
+    "Context",
+    "DagRun",
+    "Variable",
+    "get_current_context",
+    "literal",
     #
     "ContinuousTimetable",
     "CronDataIntervalTimetable",

@@ -145,8 +145,8 @@ class DAG(Scheduled):
         return value
 
     def _set_words(self, given: dict[str, Any]) -> None:
-        defaults: Mapping[str, Any] = self.default_args.get("params") or {}
-        self.params = ParamsDict(defaults).merged(ParamsDict(given.get("params")))
+        shared: Mapping[str, Any] = self.default_args.pop("params", None) or {}
+        self.params = ParamsDict(given.get("params")).merged(ParamsDict(shared))
         tags: object = given.get("tags") or ()
         if isinstance(tags, str):
             raise AuthoringError(f"DAG {self.dag_id!r}: tags has to be a list of texts, not the text {tags!r}")

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, ParamSpec, TypeVar, cast, overload
 
 from tradewind.authoring.dag import DAG
 from tradewind.authoring.operator import BaseOperator
-from tradewind.authoring.python_call import call_arguments, check_call
+from tradewind.authoring.python_call import call_function, check_call
 from tradewind.authoring.sensor import BaseSensorOperator, PokeReturnValue
 from tradewind.authoring.taskflow import TaskDecorator, TaskFunction
 from tradewind.authoring.templating import render_template
@@ -35,8 +35,7 @@ class _Called:
 
     def call(self, context: Mapping[str, Any]) -> Any:
         """Calls it, with the values of the context that its signature names."""
-        args, kwargs = call_arguments(self.python_callable, list(self.op_args), self.op_kwargs, context)
-        return self.python_callable(*args, **kwargs)
+        return call_function(self.python_callable, list(self.op_args), self.op_kwargs, context)
 
 
 class DecoratedPythonOperator(PythonOperator):

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Unpack, cast
 
 from tradewind.authoring.arguments import OperatorArguments
 from tradewind.authoring.operator import BaseOperator, OutcomeForm
-from tradewind.authoring.python_call import call_arguments
+from tradewind.authoring.python_call import call_function
 from tradewind.model.errors import AuthoringError
 
 
@@ -69,8 +69,7 @@ class PythonOperator(BaseOperator):
         offered = context
         if self.templates_dict is not None:
             offered = {**context, "templates_dict": self.templates_dict}
-        args, kwargs = call_arguments(self.python_callable, list(self.op_args), self.op_kwargs, offered)
-        return self.python_callable(*args, **kwargs)
+        return call_function(self.python_callable, list(self.op_args), self.op_kwargs, offered)
 
     async def _awaited(self, result: Awaitable[Any]) -> Any:
         value = await result

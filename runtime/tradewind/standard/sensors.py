@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Unpack, cast
 
 from tradewind.authoring.attempt_environment import attempt_environment
 from tradewind.authoring.instants import duration, instant
-from tradewind.authoring.python_call import call_arguments
+from tradewind.authoring.python_call import call_function
 from tradewind.authoring.sensor import BaseSensorOperator, PokeReturnValue, SensorSettings
 from tradewind.model.errors import AuthoringError, TaskFailed
 from tradewind.standard.python import is_async_callable
@@ -53,8 +53,7 @@ class PythonSensor(BaseSensorOperator):
         offered = context
         if self.templates_dict is not None:
             offered = {**context, "templates_dict": self.templates_dict}
-        args, kwargs = call_arguments(self.python_callable, list(self.op_args), self.op_kwargs, offered)
-        answer: object = self.python_callable(*args, **kwargs)
+        answer: object = call_function(self.python_callable, list(self.op_args), self.op_kwargs, offered)
         if self.is_async or isinstance(answer, PokeReturnValue):
             return answer
         return bool(answer)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from time import process_time
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -194,6 +195,30 @@ def test_scheduled_runs_need_params_that_fit() -> None:
     assert DAG("d", params={"n": Param("x", type="integer")}).to_spec().params == {
         "n": {"value": "x", "schema": {"type": "integer"}}
     }
+
+
+def test_params_in_default_args_belong_to_the_dag() -> None:
+    with DAG("d", params={"n": 1, "m": 2}, default_args={"params": {"n": 3}, "retries": 1}) as dag:
+        operator = EmptyOperator(task_id="a")
+    assert dag.params.dump() == {"n": 3, "m": 2}
+    assert dag.default_args == {"retries": 1}
+    assert not operator.params
+
+
+def test_costs_grow_with_the_tasks_and_not_faster() -> None:
+    def seconds(count: int) -> float:
+        begun = process_time()
+        with DAG("big") as dag:
+            made = [EmptyOperator(task_id=f"t{n}") for n in range(count)]
+        for n in range(100, count):
+            for k in (0, 37, 74):
+                made[n - n % 100 - 100 + (n + k) % 100] >> made[n]
+        dag.to_spec().content_hash()
+        dag.topological_sort()
+        return process_time() - begun
+
+    seconds(1000)
+    assert seconds(16_000) < 16 * seconds(2_000)  # 8 times the tasks; squared costs would be 64 times
 
 
 def test_look_ups() -> None:

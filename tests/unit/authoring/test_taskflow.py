@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tradewind.authoring.branching import branch_ids
+from tradewind.authoring.current_context import get_current_context
 from tradewind.authoring.dag import DAG
 from tradewind.authoring.decorators import task_group
 from tradewind.authoring.python_call import call_arguments
@@ -124,6 +125,19 @@ async def test_an_async_callable_is_awaited(caplog: pytest.LogCaptureFixture) ->
     with caplog.at_level("INFO"):
         assert await operator.execute(CONTEXT) == (8, "2026-01-01")
     assert "Done. Returned value was: (8, '2026-01-01')" in caplog.text
+
+
+async def test_the_context_can_be_had_from_anywhere_below_a_task() -> None:
+    def below() -> Any:
+        return get_current_context()["ds"]
+
+    async def later() -> Any:
+        return below()
+
+    assert PythonOperator(task_id="t", python_callable=below).execute(CONTEXT) == "2026-01-01"
+    assert await PythonOperator(task_id="t", python_callable=later).execute(CONTEXT) == "2026-01-01"
+    with pytest.raises(AuthoringError, match="no task is running here"):
+        get_current_context()
 
 
 def test_templates_dict_is_an_argument() -> None:
