@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from aiohttp import web
 
 from tradewind.model.rows import DagRow
-from tradewind.model.specs import DagSpec, Json
+from tradewind.model.specs import DagSpec, Json, TaskSpec
 from tradewind.ports import StoreReads
 from tradewind.web.auth.sessions import TokenSigner
 from tradewind.web.problems import Problem, not_found
@@ -31,13 +31,18 @@ class Summary:
     tags: frozenset[str]
 
 
+class _Version(NamedTuple):
+    spec: DagSpec
+    tasks: dict[str, TaskSpec]
+
+
 class Catalog:
     """Reads versions through the store and keeps what they say."""
 
     def __init__(self, reads: StoreReads, secret: bytes) -> None:
         self._reads = reads
         self._signer = TokenSigner(secret, "file")
-        self._specs: OrderedDict[tuple[str, str], DagSpec] = OrderedDict()
+        self._specs: OrderedDict[tuple[str, str], _Version] = OrderedDict()
         self._summaries: OrderedDict[tuple[str, str], Summary] = OrderedDict()
 
     async def dag(self, dag_id: str) -> DagRow:
@@ -49,18 +54,26 @@ class Catalog:
 
     async def spec(self, dag_id: str, version_hash: str) -> DagSpec:
         """A version. Raises Problem 404 where it has been pruned."""
+        return (await self._version(dag_id, version_hash)).spec
+
+    async def tasks(self, dag_id: str, version_hash: str) -> Mapping[str, TaskSpec]:
+        """Task id to task of a version. Raises Problem 404 where it has been pruned."""
+        return (await self._version(dag_id, version_hash)).tasks
+
+    async def _version(self, dag_id: str, version_hash: str) -> _Version:
         key = (dag_id, version_hash)
-        spec = self._specs.get(key)
-        if spec is None:
+        known = self._specs.get(key)
+        if known is None:
             version = await self._reads.dag_version_get(dag_id, version_hash)
             if version is None:
                 raise not_found("DAG version not found", f"The version {version_hash} of {dag_id} is not kept any more")
-            spec = self._specs[key] = version.spec
+            tasks = {task.task_id: task for task in version.spec.tasks}
+            known = self._specs[key] = _Version(version.spec, tasks)
             while len(self._specs) > SPECS_KEPT:
                 self._specs.popitem(last=False)
         else:
             self._specs.move_to_end(key)
-        return spec
+        return known
 
     async def summaries(self, rows: Sequence[DagRow]) -> list[Summary]:
         """The summary of each row's version, in the same order."""

@@ -122,8 +122,7 @@ async def _usage(call: Call) -> Usage:
         counts = run_views.counts_of(run)
         if counts and not any(counts.get(state.value) for state in _SLOT_STATES):
             continue
-        spec = await call.catalog.spec(run.dag_id, run.version_hash)
-        tasks = {task.task_id: task for task in spec.tasks}
+        tasks = await call.catalog.tasks(run.dag_id, run.version_hash)
         for row in await call.reads.instance_list(run.run_id):
             task = tasks.get(row.task_id)
             if task is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Final
 
 from aiohttp import web
@@ -14,7 +15,7 @@ from tradewind.model.states import TaskState
 from tradewind.web.answers import json_answer
 from tradewind.web.problems import not_found
 from tradewind.web.rest import run_views
-from tradewind.web.rest.listing import PAGE, between, is_between, order_by, ordered, page_of
+from tradewind.web.rest.listing import PAGE, asks_between, between, is_between, order_by, ordered, page_of
 from tradewind.web.rest.params import Kind, Param
 from tradewind.web.rest.route import Call, Route
 from tradewind.web.rest.run_views import InstanceFacts
@@ -24,27 +25,27 @@ NO_STATE: Final = "none"
 FEW: Final = 50
 """Below one in so many of a run's instances, attempts are read one instance at a time."""
 
-_ORDER: Final[Mapping[str, Callable[[InstanceFacts], Json]]] = {
-    "task_id": lambda facts: (facts.instance.task_id, facts.instance.map_index),
-    "map_index": lambda facts: facts.instance.map_index,
-    "state": lambda facts: run_views.state_name(facts.instance.state),
-    "start_date": lambda facts: facts.instance.started_at,
-    "end_date": lambda facts: facts.instance.ended_at,
-    "try_number": lambda facts: facts.instance.try_number,
-    "duration": lambda facts: _duration(facts),
-    "pool": lambda facts: facts.task.pool if facts.task else None,
-    "queue": lambda facts: facts.task.queue if facts.task else None,
+Tasks = Mapping[str, TaskSpec]
+Test = Callable[[InstanceRow], bool]
+
+_ORDER: Final[Mapping[str, Callable[[InstanceRow], Json]]] = {
+    "task_id": lambda row: (row.task_id, row.map_index),
+    "map_index": lambda row: row.map_index,
+    "state": lambda row: run_views.state_name(row.state),
+    "start_date": lambda row: row.started_at,
+    "end_date": lambda row: row.ended_at,
+    "try_number": lambda row: row.try_number,
+    "duration": lambda row: _duration(row),
 }
 
 
-def _duration(facts: InstanceFacts) -> float | None:
-    return run_views.seconds_between(facts.instance.started_at, facts.instance.ended_at)
+def _duration(row: InstanceRow) -> float | None:
+    return run_views.seconds_between(row.started_at, row.ended_at)
 
 
-async def tasks_of(call: Call, run: RunRow) -> dict[str, TaskSpec]:
+async def tasks_of(call: Call, run: RunRow) -> Tasks:
     """Task id to task, of the version that the run began with."""
-    spec = await call.catalog.spec(run.dag_id, run.version_hash)
-    return {task.task_id: task for task in spec.tasks}
+    return await call.catalog.tasks(run.dag_id, run.version_hash)
 
 
 async def _latest_attempts(call: Call, run: RunRow, instances: Sequence[InstanceRow], total: int) -> Attempts:
@@ -89,36 +90,53 @@ async def list_mapped(call: Call) -> web.Response:
 
 
 async def _answer(call: Call, run: RunRow, rows: list[InstanceRow]) -> web.Response:
-    tasks = await tasks_of(call, run)
-    kept = [facts for row in rows if _is_wanted(call, facts := InstanceFacts(run, row, tasks.get(row.task_id), None))]
+    total = len(rows)
+    tests = _tests(call, await tasks_of(call, run))
+    if tests:
+        rows = [row for row in rows if all(test(row) for test in tests)]
     order = call.maybe_text("order_by")
     if order is not None:
-        kept = ordered(kept, order, _ORDER)
-    page = await facts_of(call, run, [facts.instance for facts in page_of(call, kept)], len(rows))
+        rows = ordered(rows, order, _ORDER)
+    page = await facts_of(call, run, page_of(call, rows), total)
     entries = [run_views.task_instance(facts) for facts in page]
-    return json_answer({"task_instances": entries, "total_entries": len(kept)})
+    return json_answer({"task_instances": entries, "total_entries": len(rows)})
 
 
-def _is_wanted(call: Call, facts: InstanceFacts) -> bool:
-    row, task = facts.instance, facts.task
-    pairs = (
-        ("state", row.state.value),
-        ("pool", task.pool if task else ""),
-        ("queue", task.queue if task else ""),
-        ("executor", task.executor if task else ""),
-        ("task_id", row.task_id),
-    )
-    if not all(value in wanted for name, value in pairs if (wanted := call.texts(name))):
-        return False
+def _tests(call: Call, tasks: Tasks) -> list[Test]:
+    """What the caller's filters ask of a row; none of them is called for what was not asked."""
+    by_text: dict[str, Callable[[InstanceRow], str]] = {
+        "state": lambda row: row.state.value,
+        "task_id": lambda row: row.task_id,
+        "pool": lambda row: tasks[row.task_id].pool if row.task_id in tasks else "",
+        "queue": lambda row: tasks[row.task_id].queue if row.task_id in tasks else "",
+        "executor": lambda row: tasks[row.task_id].executor if row.task_id in tasks else "",
+    }
+    tests = [_is_one_of(read, frozenset(wanted)) for name, read in by_text.items() if (wanted := call.texts(name))]
+    map_index = call.maybe_integer("map_index")
+    if map_index is not None:
+        tests.append(lambda row: row.map_index == map_index)
     low, high = call.maybe_number("duration_gte"), call.maybe_number("duration_lte")
     if low is not None or high is not None:
-        length = _duration(facts)
-        if length is None or (low is not None and length < low) or (high is not None and length > high):
-            return False
-    map_index = call.maybe_integer("map_index")
-    if map_index is not None and row.map_index != map_index:
-        return False
-    return is_between(call, "start_date", row.started_at) and is_between(call, "end_date", row.ended_at)
+        tests.append(lambda row: _lasted(row, low, high))
+    moments: tuple[tuple[str, Callable[[InstanceRow], datetime | None]], ...] = (
+        ("start_date", lambda row: row.started_at),
+        ("end_date", lambda row: row.ended_at),
+    )
+    tests += [_is_between(call, name, read) for name, read in moments if asks_between(call, name)]
+    return tests
+
+
+def _is_one_of(read: Callable[[InstanceRow], str], wanted: frozenset[str]) -> Test:
+    return lambda row: read(row) in wanted
+
+
+def _is_between(call: Call, name: str, read: Callable[[InstanceRow], datetime | None]) -> Test:
+    return lambda row: is_between(call, name, read(row))
+
+
+def _lasted(row: InstanceRow, low: float | None, high: float | None) -> bool:
+    length = _duration(row)
+    return length is not None and (low is None or length >= low) and (high is None or length <= high)
 
 
 async def instance_of(call: Call, run: RunRow) -> InstanceRow:
