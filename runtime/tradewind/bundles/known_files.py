@@ -114,7 +114,7 @@ class KnownFiles:
 
     def to_json(self) -> Mapping[str, Any]:
         """For the cache."""
-        return {relative: dataclasses.asdict(known) for relative, known in self._files.items()}
+        return {relative: _plain(known) for relative, known in self._files.items()}
 
     def restore(self, files: Mapping[str, Any]) -> None:
         """From the cache. Raises KeyError, TypeError or ValueError where it is not as `to_json` wrote it."""
@@ -124,6 +124,14 @@ class KnownFiles:
             values["reads"] = {path: Stamp(*at) if at is not None else None for path, at in values["reads"].items()}
             values["dag_ids"], values["lists"] = tuple(values["dag_ids"]), tuple(values["lists"])
             self._files[relative] = KnownFile(**values)
+
+
+def _plain(known: KnownFile) -> dict[str, Any]:
+    """orjson does not take named tuples."""
+    fields = {f.name: getattr(known, f.name) for f in dataclasses.fields(known)}
+    fields["stamp"] = list(known.stamp)
+    fields["reads"] = {path: list(at) if at is not None else None for path, at in known.reads.items()}
+    return fields
 
 
 def read_cache(file: Path, fingerprint: str) -> dict[str, Mapping[str, Any]]:

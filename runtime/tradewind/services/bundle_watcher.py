@@ -75,7 +75,8 @@ class BundleWatcher:
         store: where DAGs are published.
         lease: the runtime's lease at the moment of a write.
         config: folders and limits of parsing.
-        on_published: called on the loop with the ids of DAGs that changed, after each commit.
+        on_published: called on the loop after each commit, with the ids of DAGs that changed (none where
+            only import errors did).
     """
 
     def __init__(
@@ -100,6 +101,7 @@ class BundleWatcher:
         self._resulted = asyncio.Event()
         self._gone: dict[str, set[str]] = {}
         self._stored: frozenset[tuple[str, str]] = frozenset()
+        self._fingerprint = ""
         self._cache = config.home / "cache" / "dag_files.json"
         self.ready = asyncio.Event()
         """Set when every file that was there at the start has been published."""
@@ -206,7 +208,8 @@ class BundleWatcher:
 
     async def _first_pass(self) -> None:
         rows, errors = await self._from_store()
-        cached = await asyncio.to_thread(read_cache, self._cache, fingerprint_of(self._settings))
+        self._fingerprint = await asyncio.to_thread(fingerprint_of, self._settings)
+        cached = await asyncio.to_thread(read_cache, self._cache, self._fingerprint)
         stored = {(row.source.bundle, row.source.relative_fileloc) for row in rows if row.is_active}
         stored |= {(error.bundle, error.relative_fileloc) for error in errors}
         self._stored = frozenset(stored)
@@ -285,12 +288,12 @@ class BundleWatcher:
             left = sorted(path for path in paths if known is None or path not in known.listing.python)
             if left:
                 await self._write(functools.partial(self._retire_files, name, left))
-        self.ready.set()
         bundles = {_cache_key(bundle): known.to_json() for bundle, known in self._watched.values()}
         try:
-            await asyncio.to_thread(write_cache, self._cache, fingerprint_of(self._settings), bundles)
+            await asyncio.to_thread(write_cache, self._cache, self._fingerprint, bundles)
         except OSError as error:
             log.warning("the list of parsed files cannot be kept; the next start parses all again: %s", error)
+        self.ready.set()
 
     async def _learn(self, result: ParseResult) -> list[ParsedFile]:
         """What to publish of a parse: nothing where the file is gone, or has nothing and never had."""
@@ -328,8 +331,7 @@ class BundleWatcher:
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, LAST_RETRY)
             else:
-                if changed:
-                    self._on_published(changed)
+                self._on_published(changed)
                 return
 
 
