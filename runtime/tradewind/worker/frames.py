@@ -8,8 +8,8 @@
     tail: bytes
 
 `bytes` in a body do not become base64: the head holds ``{"#": [offset, length]}`` and the bytes
-themselves stand in the tail. For a 1 MiB value that is 0.1 ms where base64 takes 1.6 ms; for the small
-values of everyday both cost the same. Numbers are big-endian.
+themselves stand in the tail. There and back a value of 1 MiB takes 1.2 ms so, and 7.5 ms as base64; one
+of 20 bytes 5 and 1 µs. Numbers are big-endian.
 
 A speaker sends version `PROTOCOL`; a listener understands `PROTOCOL` and the one before it.
 """

@@ -1,0 +1,139 @@
+"""What exceptions and dead processes mean."""
+
+from __future__ import annotations
+
+import signal
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tradewind.authoring.operator import BaseOperator
+from tradewind.authoring.sensor import BaseSensorOperator
+from tradewind.model.errors import FailWithoutRetry, RescheduleTask, SkipTask, TaskFailed, TaskTimeout
+from tradewind.model.outcomes import ExitInfo
+from tradewind.model.states import OutcomeKind
+from tradewind.worker.alarm import deadline
+from tradewind.worker.endings import AttemptCancelled, error_info, outcome_of_error, outcome_of_exit
+from tradewind.worker.guard import LoopBlocked
+from tradewind.worker.oom import oom_kills
+from tradewind.worker.sensing import Sensing, satisfied
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (SkipTask("s"), OutcomeKind.SKIPPED),
+        (TaskFailed("f"), OutcomeKind.FAILED),
+        (FailWithoutRetry("f"), OutcomeKind.FAILED_FOR_GOOD),
+        (RescheduleTask(AT), OutcomeKind.RESCHEDULED),
+        (TaskTimeout("t"), OutcomeKind.TIMED_OUT),
+        (AttemptCancelled(), OutcomeKind.CANCELLED),
+        (LoopBlocked("b"), OutcomeKind.FAILED),
+        (SystemExit(0), OutcomeKind.FAILED),
+        (MemoryError(), OutcomeKind.FAILED),
+        (BaseException("anything"), OutcomeKind.FAILED),
+    ],
+)
+def test_kinds(error: BaseException, kind: OutcomeKind) -> None:
+    assert outcome_of_error(error).kind is kind
+
+
+@pytest.mark.parametrize(
+    ("exit_info", "reason"),
+    [
+        (ExitInfo(code=3), "exit code 3"),
+        (ExitInfo(code=0), "exit code 0"),
+        (ExitInfo(signal=int(signal.SIGKILL)), "killed by signal 9 (SIGKILL)"),
+        (ExitInfo(signal=int(signal.SIGSEGV)), "killed by signal 11 (SIGSEGV)"),
+        (ExitInfo(signal=int(signal.SIGKILL), oom=True), "out of memory"),
+    ],
+)
+def test_exits_are_told_apart(exit_info: ExitInfo, reason: str) -> None:
+    outcome = outcome_of_exit(exit_info)
+    assert outcome.kind is OutcomeKind.FAILED
+    assert reason in (outcome.reason or "")
+    assert outcome.exit == exit_info
+
+
+def test_an_exception_without_a_text() -> None:
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("mute")
+
+    info = error_info(Mute())
+    assert "Mute" in info.type
+    assert info.traceback
+
+
+def test_the_kernels_count_of_kills(tmp_path: Path) -> None:
+    file = tmp_path / "vmstat"
+    file.write_text("nr_free_pages 1\noom_kill 7\nzswpin 2\n")
+    assert oom_kills(file) == 7
+    file.write_text("nr_free_pages 1\n")
+    assert oom_kills(file) == 0
+    assert oom_kills(tmp_path / "none") == 0
+
+
+def test_the_alarm_interrupts_and_puts_back_what_was_there() -> None:
+    before = signal.getsignal(signal.SIGALRM)
+    with pytest.raises(TaskTimeout, match=r"0\.05 s"), deadline(0.05):
+        signal.pause()
+    assert signal.getsignal(signal.SIGALRM) is before
+    with deadline(None):
+        assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+class Sensor(BaseSensorOperator):
+    """Never satisfied."""
+
+    def poke(self, context: object) -> bool:
+        return False
+
+
+class TestSensing:
+    def test_the_first_poke_is_always_made(self) -> None:
+        Sensing(Sensor(task_id="s", timeout=0, poke_interval=10), 0.0, began=0.0).check()
+
+    def test_a_later_slice_is_out_of_time(self) -> None:
+        late = Sensing(Sensor(task_id="s", timeout=100, poke_interval=10, mode="reschedule"), 101.0, began=0.0)
+        with pytest.raises(FailWithoutRetry, match=r"Snap\. Time is OUT\."):
+            late.check()
+
+    @pytest.mark.parametrize("flag", ["soft_fail", "never_fail"])
+    def test_softly(self, flag: str) -> None:
+        sensor = Sensor(task_id="s", timeout=100, poke_interval=10, mode="reschedule", **{flag: True})  # type: ignore[arg-type]  # by name
+        with pytest.raises(SkipTask):
+            Sensing(sensor, 101.0, began=0.0).check()
+
+    def test_reschedule_mode_gives_the_slot_back(self) -> None:
+        now = datetime.now(UTC)
+        with pytest.raises(RescheduleTask) as caught:
+            Sensing(Sensor(task_id="s", poke_interval=10, mode="reschedule"), 0.0, 0.0, 1).pause()
+        assert timedelta(seconds=9) < caught.value.at - now < timedelta(seconds=12)
+
+    def test_errors_of_pokes(self) -> None:
+        def failed(error: Exception, **flags: bool) -> None:
+            Sensing(Sensor(task_id="s", **flags), 0.0, 0.0).failed(error)  # type: ignore[arg-type]  # by name
+
+        with pytest.raises(ValueError, match="v"):
+            failed(ValueError("v"))
+        failed(ValueError("v"), silent_fail=True)
+        with pytest.raises(SkipTask):
+            failed(ValueError("v"), never_fail=True)
+        with pytest.raises(SkipTask):
+            failed(FailWithoutRetry("v"), soft_fail=True)
+        with pytest.raises(ValueError, match="v"):
+            failed(ValueError("v"), soft_fail=True)
+
+    def test_answers(self) -> None:
+        assert satisfied(1) == (True, None)
+        assert satisfied("") == (False, None)
+
+
+def test_base_operator_has_what_the_worker_asks_for() -> None:
+    """The names that the worker uses of an operator."""
+    for name in ("shallow_copy_for_run", "xcom_refs", "resolve_inputs", "pre_execute", "post_execute", "on_kill"):
+        assert callable(getattr(BaseOperator, name))
