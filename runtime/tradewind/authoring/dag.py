@@ -84,8 +84,10 @@ class DAG(Scheduled):
         unknown = given.keys() - DagSettings.__annotations__.keys()
         if unknown:
             reject_unknown(unknown, DagSettings.__annotations__, f"DAG {dag_id!r}")
-        self.fileloc = _defining_file()
-        self.default_args = dict(given.get("default_args") or {})
+        self.fileloc = _defining_file(self)
+        defaults = dict(given.get("default_args") or {})
+        shared_params: object = defaults.pop("params", None)
+        self.default_args = defaults
         self._tasks: dict[str, BaseOperator] = {}
         self._edge_labels: dict[tuple[str, str], str] = {}
         self._group = TaskGroup(None, dag=self)
@@ -94,6 +96,8 @@ class DAG(Scheduled):
         self._set_limits(given)
         self._set_words(given)
         self._set_templating(given)
+        shared = cast("Mapping[str, Any] | None", shared_params)
+        self.params = ParamsDict(given.get("params")).merged(ParamsDict(shared))
 
     def _where(self, name: str) -> str:
         return f"DAG {self.dag_id!r}: {name}"
@@ -145,8 +149,6 @@ class DAG(Scheduled):
         return value
 
     def _set_words(self, given: dict[str, Any]) -> None:
-        shared: Mapping[str, Any] = self.default_args.pop("params", None) or {}
-        self.params = ParamsDict(given.get("params")).merged(ParamsDict(shared))
         tags: object = given.get("tags") or ()
         if isinstance(tags, str):
             raise AuthoringError(f"DAG {self.dag_id!r}: tags has to be a list of texts, not the text {tags!r}")
@@ -385,10 +387,13 @@ class DAG(Scheduled):
         return f"<DAG: {self.dag_id}>"
 
 
-def _defining_file() -> str:
-    """The file whose code is making a DAG: the nearest caller outside of this module."""
+def _defining_file(dag: DAG) -> str:
+    """The file whose code is making the DAG: the nearest caller that is neither here nor a subclass's constructor."""
     frame = inspect.currentframe()
-    while frame is not None and frame.f_code.co_filename == __file__:
+    while frame is not None and (
+        frame.f_code.co_filename == __file__
+        or (frame.f_code.co_name == "__init__" and frame.f_locals.get("self") is dag)
+    ):
         frame = frame.f_back
     return frame.f_code.co_filename if frame is not None else ""
 

@@ -1,1 +1,12 @@
-"""Lets DAG files written for Apache Airflow import our classes under the names they know."""
+"""`import airflow…` in existing DAG files, answered by Tradewind.
+
+`install()` makes every module of `names.MODULES` importable under its Airflow name, in the process
+that imports DAG files, and only where no real Airflow is installed. Names and modules that are not
+served fail at import with a sentence that says so.
+"""
+
+from __future__ import annotations
+
+from tradewind.compat.finder import NotServed, install, uninstall
+
+__all__ = ["NotServed", "install", "uninstall"]

@@ -1,0 +1,122 @@
+"""The import hook: modules with Airflow's names, whose content is ours and loaded on first use."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Mapping, Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
+from typing import Any, Final
+
+from tradewind.compat.names import INSTEAD, MODULES
+
+_ROOT: Final = "airflow"
+
+
+class NotServed(ImportError):
+    """A name of Airflow that Tradewind does not have."""
+
+
+class AirflowFinder(MetaPathFinder, Loader):
+    """Finds and makes the modules of the table; others below `airflow` come from the path, as provider packages do."""
+
+    def __init__(self, modules: Mapping[str, Mapping[str, str]] = MODULES) -> None:
+        self._modules = modules
+        packages = {name.rpartition(".")[0] for name in modules}
+        self._packages = {parent for name in packages for parent in _parents(name)}
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """The spec of a module of ours, or of one on the path. Raises NotServed for others below `airflow`."""
+        if fullname != _ROOT and not fullname.startswith(f"{_ROOT}."):
+            return None
+        found = PathFinder.find_spec(fullname, path)
+        if fullname in self._modules or fullname in self._packages:
+            spec = ModuleSpec(fullname, self, is_package=fullname in self._packages)
+            if spec.submodule_search_locations is not None and found is not None:
+                spec.submodule_search_locations.extend(found.submodule_search_locations or ())
+            return spec
+        if found is None and not self._is_optional(fullname):
+            raise NotServed(_sentence(fullname), name=fullname)
+        return found
+
+    def _is_optional(self, fullname: str) -> bool:
+        """Whether only Python itself asks, so that a plain "not found" is the answer."""
+        return fullname.rpartition(".")[2].startswith("__")
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """A module that looks its names up in the table."""
+        return _ServedModule(spec.name, self._modules.get(spec.name, {}))
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Nothing to run."""
+
+
+class _ServedModule(ModuleType):
+    """One module of the table."""
+
+    def __init__(self, name: str, content: Mapping[str, str]) -> None:
+        super().__init__(name, f"Tradewind's answer to {name}.")
+        self.__dict__["_content"] = content
+        self.__dict__["__all__"] = sorted(content)
+
+    def __getattr__(self, name: str) -> Any:
+        content: Mapping[str, str] = self.__dict__["_content"]
+        home = content.get(name)
+        if home is None:
+            return self._submodule(name)
+        module, _, attribute = home.partition(":")
+        value: Any = importlib.import_module(module)
+        for part in attribute.split(".") if attribute else ():
+            value = getattr(value, part)
+        self.__dict__[name] = value
+        return value
+
+    def _submodule(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        fullname = f"{self.__name__}.{name}"
+        if fullname in MODULES or any(known.startswith(f"{fullname}.") for known in MODULES):
+            return importlib.import_module(fullname)
+        raise NotServed(_sentence(fullname), name=self.__name__)
+
+
+def install(*, force: bool = False) -> bool:
+    """Serves `airflow` from now on. False, and nothing done, where a real Airflow is installed and not `force`."""
+    if any(isinstance(finder, AirflowFinder) for finder in sys.meta_path):
+        return True
+    if _real_airflow() and not force:
+        return False
+    sys.meta_path.insert(0, AirflowFinder())
+    return True
+
+
+def uninstall() -> None:
+    """Takes the hook and the modules that it made away again."""
+    sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, AirflowFinder)]
+    for name in [name for name, module in sys.modules.items() if isinstance(module, _ServedModule)]:
+        del sys.modules[name]
+
+
+def _real_airflow() -> bool:
+    """Whether Airflow itself is importable (provider packages alone make only a namespace)."""
+    loaded = sys.modules.get(_ROOT)
+    if loaded is not None and not isinstance(loaded, _ServedModule):
+        return getattr(loaded, "__file__", None) is not None
+    found = PathFinder.find_spec(_ROOT)
+    return found is not None and found.origin is not None
+
+
+def _parents(name: str) -> list[str]:
+    parts = name.split(".")
+    return [".".join(parts[:count]) for count in range(1, len(parts) + 1) if parts[0]]
+
+
+def _sentence(name: str) -> str:
+    for prefix, hint in INSTEAD.items():
+        if name == prefix or name.startswith(f"{prefix}."):
+            return f"{name} is not available in Tradewind: {hint}"
+    return f"{name} is not available in Tradewind"

@@ -1,0 +1,167 @@
+"""Which names of Airflow are served, and by what: module to name to `module:attribute` of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+
+def _from(module: str, *names: str) -> dict[str, str]:
+    """The names as they are called in a module of ours."""
+    return {name: f"tradewind.{module}:{name}" for name in names}
+
+
+_EXCEPTIONS: Final = {
+    "AirflowException": "tradewind.model.errors:TradewindError",
+    "AirflowSkipException": "tradewind.model.errors:SkipTask",
+    "AirflowFailException": "tradewind.model.errors:FailWithoutRetry",
+    "AirflowTaskTimeout": "tradewind.model.errors:TaskTimeout",
+    "AirflowSensorTimeout": "tradewind.model.errors:TaskTimeout",
+    "AirflowRescheduleException": "tradewind.compat.exceptions:AirflowRescheduleException",
+    "AirflowNotFoundException": "tradewind.model.errors:NotFoundError",
+    "TaskNotFound": "tradewind.model.errors:NotFoundError",
+    "DagNotFound": "tradewind.model.errors:NotFoundError",
+    "DagRunNotFound": "tradewind.model.errors:NotFoundError",
+    "DuplicateTaskIdFound": "tradewind.model.errors:DuplicateTaskIdError",
+    "AirflowDagCycleException": "tradewind.model.errors:DagCycleError",
+    "AirflowConfigException": "tradewind.model.errors:ConfigError",
+    "AirflowTimetableInvalid": "tradewind.model.errors:AuthoringError",
+    "ParamValidationError": "tradewind.model.errors:ParamValidationError",
+}
+_BASH: Final = _from("standard.bash", "BashOperator")
+_PYTHON: Final = {
+    **_from("standard.python", "PythonOperator", "BranchPythonOperator", "ShortCircuitOperator"),
+    **_from("authoring.current_context", "get_current_context"),
+}
+_EMPTY: Final = _from("standard.empty", "EmptyOperator", "DummyOperator")
+_LATEST: Final = _from("standard.branch", "LatestOnlyOperator")
+_BRANCH: Final = _from("standard.branch", "BaseBranchOperator")
+_CHAINS: Final = _from("authoring.edges", "chain", "chain_linear", "cross_downstream")
+_SENSOR_BASE: Final = _from("authoring.sensor", "BaseSensorOperator", "PokeReturnValue")
+_PYTHON_SENSOR: Final = _from("standard.sensors", "PythonSensor")
+_BASH_SENSOR: Final = _from("standard.sensors", "BashSensor")
+_FILE_SENSOR: Final = _from("standard.sensors", "FileSensor")
+_DATE_SENSOR: Final = _from("standard.sensors", "DateTimeSensor")
+_TIME_SENSOR: Final = _from("standard.sensors", "TimeSensor")
+_DELTA_SENSOR: Final = _from("standard.sensors", "TimeDeltaSensor")
+_DECORATORS: Final = {
+    **_from("standard.decorators", "task", "setup", "teardown"),
+    **_from("authoring.decorators", "task_group"),
+}
+_STATES: Final = {
+    "State": "tradewind.model.states:TaskState",
+    "TaskInstanceState": "tradewind.model.states:TaskState",
+    "DagRunState": "tradewind.model.states:RunState",
+}
+_DAG_2: Final = _from("compat.dags", "DAG")
+_MODELS: Final = {
+    **_DAG_2,
+    **_from("authoring.operator", "BaseOperator"),
+    **_from("authoring.connection", "Connection"),
+    **_from("authoring.dag_run", "DagRun"),
+    **_from("authoring.params", "Param"),
+    **_from("authoring.task_instance", "TaskInstance"),
+    **_from("authoring.variable", "Variable"),
+    **_from("authoring.xcom_arg", "XComArg"),
+}
+_GROUP: Final = _from("authoring.task_group", "TaskGroup")
+_LABEL: Final = _from("authoring.edges", "Label")
+_RULE: Final = _from("model.states", "TriggerRule")
+
+MODULES: Final[Mapping[str, Mapping[str, str]]] = {
+    "airflow": {**_DAG_2, "macros": "tradewind.authoring.macros"},
+    "airflow.decorators": {**_DECORATORS, **_from("compat.dags", "dag")},
+    "airflow.exceptions": _EXCEPTIONS,
+    "airflow.macros": _from("authoring.macros", "ds_add", "ds_format", "datetime_diff_for_humans"),
+    "airflow.models": _MODELS,
+    "airflow.models.baseoperator": {**_from("authoring.operator", "BaseOperator"), **_CHAINS},
+    "airflow.models.connection": _from("authoring.connection", "Connection"),
+    "airflow.models.dag": {**_DAG_2, **_from("compat.dags", "dag")},
+    "airflow.models.dagrun": _from("authoring.dag_run", "DagRun"),
+    "airflow.models.param": _from("authoring.params", "Param", "ParamsDict"),
+    "airflow.models.taskinstance": _from("authoring.task_instance", "TaskInstance"),
+    "airflow.models.variable": _from("authoring.variable", "Variable"),
+    "airflow.models.xcom": _from("authoring.xcom", "BaseXCom"),
+    "airflow.models.xcom_arg": _from("authoring.xcom_arg", "XComArg"),
+    "airflow.operators.bash": _BASH,
+    "airflow.operators.bash_operator": _BASH,
+    "airflow.operators.branch": _BRANCH,
+    "airflow.operators.branch_operator": _BRANCH,
+    "airflow.operators.dummy": _EMPTY,
+    "airflow.operators.dummy_operator": _EMPTY,
+    "airflow.operators.empty": _EMPTY,
+    "airflow.operators.latest_only": _LATEST,
+    "airflow.operators.latest_only_operator": _LATEST,
+    "airflow.operators.python": _PYTHON,
+    "airflow.operators.python_operator": _PYTHON,
+    "airflow.providers.standard.operators.bash": _BASH,
+    "airflow.providers.standard.operators.branch": _BRANCH,
+    "airflow.providers.standard.operators.empty": _EMPTY,
+    "airflow.providers.standard.operators.latest_only": _LATEST,
+    "airflow.providers.standard.operators.python": _PYTHON,
+    "airflow.providers.standard.sensors.bash": _BASH_SENSOR,
+    "airflow.providers.standard.sensors.date_time": _DATE_SENSOR,
+    "airflow.providers.standard.sensors.filesystem": _FILE_SENSOR,
+    "airflow.providers.standard.sensors.python": _PYTHON_SENSOR,
+    "airflow.providers.standard.sensors.time": _TIME_SENSOR,
+    "airflow.providers.standard.sensors.time_delta": _DELTA_SENSOR,
+    "airflow.sdk": {
+        **_MODELS,
+        **_DECORATORS,
+        **_CHAINS,
+        **_GROUP,
+        **_LABEL,
+        **_RULE,
+        **_SENSOR_BASE,
+        **_from("authoring.dag", "DAG"),
+        **_from("authoring.decorators", "dag"),
+        **_from("authoring.context", "Context"),
+        **_from("authoring.current_context", "get_current_context"),
+        **_from("authoring.templating", "literal"),
+    },
+    "airflow.sdk.bases.operator": _from("authoring.operator", "BaseOperator"),
+    "airflow.sdk.bases.sensor": _SENSOR_BASE,
+    "airflow.sdk.exceptions": _EXCEPTIONS,
+    "airflow.sensors.base": _SENSOR_BASE,
+    "airflow.sensors.base_sensor_operator": _SENSOR_BASE,
+    "airflow.sensors.bash": _BASH_SENSOR,
+    "airflow.sensors.date_time": _DATE_SENSOR,
+    "airflow.sensors.filesystem": _FILE_SENSOR,
+    "airflow.sensors.python": _PYTHON_SENSOR,
+    "airflow.sensors.time_delta": _DELTA_SENSOR,
+    "airflow.sensors.time_sensor": _TIME_SENSOR,
+    "airflow.timetables.base": _from(
+        "authoring.timetables", "DagRunInfo", "DataInterval", "TimeRestriction", "Timetable"
+    ),
+    "airflow.timetables.events": _from("authoring.timetables", "EventsTimetable"),
+    "airflow.timetables.interval": _from(
+        "authoring.timetables", "CronDataIntervalTimetable", "DeltaDataIntervalTimetable"
+    ),
+    "airflow.timetables.simple": _from(
+        "authoring.timetables", "ContinuousTimetable", "NullTimetable", "OnceTimetable"
+    ),
+    "airflow.timetables.trigger": _from(
+        "authoring.timetables", "CronTriggerTimetable", "DeltaTriggerTimetable", "MultipleCronTriggerTimetable"
+    ),
+    "airflow.utils.dates": _from("compat.dates", "days_ago"),
+    "airflow.utils.decorators": _from("compat.dags", "apply_defaults"),
+    "airflow.utils.edgemodifier": _LABEL,
+    "airflow.utils.helpers": _CHAINS,
+    "airflow.utils.state": _STATES,
+    "airflow.utils.task_group": _GROUP,
+    "airflow.utils.timezone": _from(
+        "compat.dates", "datetime", "utcnow", "parse", "make_aware", "make_naive", "is_localized", "is_naive", "utc"
+    ),
+    "airflow.utils.trigger_rule": _RULE,
+    "airflow.utils.context": _from("authoring.context", "Context"),
+}
+
+INSTEAD: Final[Mapping[str, str]] = {
+    "airflow.settings": "use the `tradewind` command or the REST API instead of the database session",
+    "airflow.utils.session": "use the REST API instead of the database session",
+    "airflow.utils.db": "use the REST API instead of the database session",
+    "airflow.models.dagbag": "the runtime reads DAG files; `tradewind dags list-import-errors` shows what failed",
+    "airflow.operators.subdag": "use a TaskGroup",
+    "airflow.contrib": "its classes moved to provider packages",
+}
+"""What to use in place of modules that will not come."""

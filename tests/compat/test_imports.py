@@ -1,0 +1,136 @@
+"""Files that import Airflow's names get ours."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Generator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tradewind
+from tradewind.compat import NotServed, install, uninstall
+from tradewind.compat.names import MODULES
+
+
+@pytest.fixture(autouse=True)
+def served() -> Generator[None, None, None]:
+    assert install()
+    yield
+    uninstall()
+
+
+def run(text: str) -> dict[str, Any]:
+    names: dict[str, Any] = {}
+    exec(compile(text, "an_old_dag.py", "exec"), names)
+    return names
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_name_of_the_table_is_there(module: str) -> None:
+    served = importlib.import_module(module)
+    for name in MODULES[module]:
+        assert getattr(served, name) is not None, name
+
+
+def test_a_file_of_the_book() -> None:
+    names = run("""
+import airflow
+from airflow import DAG
+from airflow.operators.bash import BashOperator
+from airflow.operators.dummy_operator import DummyOperator
+from airflow.operators.python import PythonOperator
+from airflow.utils.decorators import apply_defaults
+from airflow.models import BaseOperator
+
+class Own(BaseOperator):
+    template_fields = ("_path",)
+    @apply_defaults
+    def __init__(self, path, *args, **kwargs):
+        super(Own, self).__init__(*args, **kwargs)
+        self._path = path
+    def execute(self, context):
+        return self._path
+
+dag = DAG(
+    dag_id="rockets", start_date=airflow.utils.dates.days_ago(14), schedule_interval="@daily", concurrency=50,
+    default_args={"owner": "me", "retries": 1},
+)
+get = BashOperator(task_id="get", bash_command="date", dag=dag)
+do = PythonOperator(task_id="do", python_callable=print, provide_context=True, dag=dag)
+own = Own(task_id="own", path="/x/{{ ds }}", dag=dag)
+get >> [do, own] >> DummyOperator(task_id="end", dag=dag)
+""")
+    spec = names["dag"].to_spec()
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    assert spec.start_date == midnight - timedelta(days=14)
+    assert (spec.catchup, spec.max_active_tasks, spec.owners) == (True, 50, ("me",))
+    assert {t.task_id: t.upstream for t in spec.tasks}["end"] == ("do", "own")
+    assert names["dag"].fileloc == "an_old_dag.py"
+
+
+def test_a_file_for_the_third_version_gets_its_defaults() -> None:
+    names = run("""
+from airflow.sdk import DAG, dag, task
+with DAG("one", start_date=None) as one:
+    @task
+    def f(): ...
+    f()
+@dag
+def two():
+    f()
+made = two()
+""")
+    assert not names["one"].catchup
+    assert not names["made"].catchup
+    assert names["one"].task_dict["f"].task_type == "@task"
+
+
+def test_the_decorator_of_the_second_version_catches_up() -> None:
+    names = run("""
+from airflow.decorators import dag
+@dag(schedule=None)
+def two(): ...
+@dag
+def three(): ...
+made = [two(), three()]
+""")
+    assert [made.catchup for made in names["made"]] == [True, True]
+
+
+def test_what_is_not_served_is_named() -> None:
+    with pytest.raises(NotServed, match=r"airflow\.models\.Nothing is not available in Tradewind"):
+        run("from airflow.models import Nothing")
+    with pytest.raises(NotServed, match=r"airflow\.operators\.subdag is not available in Tradewind: use a TaskGroup"):
+        run("from airflow.operators.subdag import SubDagOperator")
+    with pytest.raises(NotServed, match=r"airflow\.nothing"):
+        run("import airflow.nothing.at_all")
+
+
+def test_provider_packages_beside_it_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    uninstall()
+    package = tmp_path / "airflow" / "providers" / "acme"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("from airflow.models import BaseOperator\nclass Acme(BaseOperator): ...\n")
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    importlib.invalidate_caches()
+    assert install()
+    acme = importlib.import_module("airflow.providers.acme")
+    assert issubclass(acme.Acme, tradewind.BaseOperator)
+    del sys.modules["airflow.providers.acme"]
+
+
+def test_a_real_airflow_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    uninstall()
+    (tmp_path / "airflow").mkdir()
+    (tmp_path / "airflow" / "__init__.py").write_text("real = True\n")
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    importlib.invalidate_caches()
+    assert not install()
+    assert importlib.import_module("airflow").real
+    del sys.modules["airflow"]
+    assert install(force=True)
+    assert importlib.import_module("airflow").DAG is not None
