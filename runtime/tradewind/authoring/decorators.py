@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Generic, ParamSpec, Self, TypeVar, Unpack, cast, overload
 
 from tradewind.authoring.dag import DAG, DagSettings
-from tradewind.authoring.task_group import TaskGroup
+from tradewind.authoring.nodes import DagContainer, GroupNode
+from tradewind.authoring.task_group import GroupLooks, TaskGroup
 from tradewind.authoring.templating import RunTimeValue
 from tradewind.model.errors import AuthoringError
 
@@ -100,15 +101,30 @@ class TaskGroupFunction(Generic[P, R]):
             result = self.function(*args, **kwargs)
         return cast("R", group) if result is None else result
 
-    def override(self, **settings: Any) -> Self:
+    def override(self, **settings: Unpack[_GroupOverrides]) -> Self:
         """A copy whose groups get these arguments."""
         return type(self)(self.function, {**self.settings, **settings})
+
+
+class GroupSettings(GroupLooks, total=False):
+    """Arguments of `@task_group` beside the id."""
+
+    prefix_group_id: bool
+    parent_group: GroupNode | None
+    dag: DagContainer | None
+    default_args: Mapping[str, Any] | None
+
+
+class _GroupOverrides(GroupSettings, total=False):
+    group_id: str
 
 
 @overload
 def task_group(function: Callable[P, R], /) -> TaskGroupFunction[P, R]: ...
 @overload
-def task_group(group_id: str | None = None, **settings: Any) -> Callable[[Callable[P, R]], TaskGroupFunction[P, R]]: ...
+def task_group(
+    group_id: str | None = None, **settings: Unpack[GroupSettings]
+) -> Callable[[Callable[P, R]], TaskGroupFunction[P, R]]: ...
 def task_group(group_id: Any = None, **settings: Any) -> Any:
     """`@task_group(group_id=…, tooltip=…)`: the id is the function's name unless given."""
     if callable(group_id):

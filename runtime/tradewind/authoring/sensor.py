@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, ClassVar, Final, Literal, Unpack, cast
+from typing import Any, ClassVar, Final, Literal, TypedDict, Unpack, cast
 
 from tradewind.authoring.arguments import OperatorArguments
 from tradewind.authoring.instants import duration
@@ -33,8 +33,8 @@ class PokeReturnValue:
 SensorResult = PokeReturnValue
 
 
-class SensorSettings(OperatorArguments, total=False):
-    """Arguments of every sensor. Durations are timedeltas or numbers of seconds."""
+class SensorOptions(TypedDict, total=False):
+    """How a sensor waits. Durations are timedeltas or numbers of seconds."""
 
     poke_interval: timedelta | float
     timeout: timedelta | float
@@ -46,6 +46,10 @@ class SensorSettings(OperatorArguments, total=False):
     max_wait: timedelta | float | None
 
 
+class SensorSettings(SensorOptions, OperatorArguments, total=False):
+    """Arguments of every sensor."""
+
+
 class BaseSensorOperator(BaseOperator):
     """Subclass it and define `poke(self, context)`, plain or async: True when the wait is over.
 
@@ -55,10 +59,7 @@ class BaseSensorOperator(BaseOperator):
     """
 
     outcome_kind: ClassVar[OutcomeForm] = "sensor"
-    own_arguments: ClassVar[frozenset[str]] = frozenset(
-        {"poke_interval", "timeout", "mode", "soft_fail", "silent_fail", "never_fail"}
-        | {"exponential_backoff", "max_wait"}
-    )
+    own_arguments: ClassVar[frozenset[str]] = frozenset(SensorOptions.__annotations__)
     ui_color = "#e6f1f2"
 
     poke_interval: float = 60.0
@@ -72,7 +73,7 @@ class BaseSensorOperator(BaseOperator):
 
     def __init__(self, **arguments: Unpack[SensorSettings]) -> None:
         given = cast("dict[str, Any]", arguments)
-        own = {name: given.pop(name) for name in self._sensor_names() & given.keys()}
+        own = {name: given.pop(name) for name in SensorOptions.__annotations__.keys() & given.keys()}
         super().__init__(**given)
         where = f"{type(self).__name__} {self.task_id!r}"
         if self.dag is not None:
@@ -81,10 +82,6 @@ class BaseSensorOperator(BaseOperator):
             self.__dict__[name] = _CHECKS[name](value, f"{where}: {name}")
         if self.soft_fail and self.never_fail:
             raise AuthoringError(f"{where}: soft_fail and never_fail exclude each other; keep one")
-
-    @classmethod
-    def _sensor_names(cls) -> frozenset[str]:
-        return BaseSensorOperator.own_arguments
 
     def poke(self, context: Any) -> bool | PokeReturnValue:
         """Whether the wait is over. Plain or async."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Self
+from typing import Any, Self, TypedDict, Unpack
 
+from tradewind.authoring.arguments import reject_unknown
 from tradewind.authoring.ids import IdBook, check_group_key, check_key
 from tradewind.authoring.nodes import (
     DagContainer,
@@ -18,6 +19,16 @@ from tradewind.authoring.nodes import (
 )
 from tradewind.authoring.scope import current_dag, enter_scope, group_for, leave_scope
 from tradewind.model.errors import AuthoringError, DuplicateTaskIdError
+
+
+class GroupLooks(TypedDict, total=False):
+    """How a group is drawn, and what happens where its id is taken."""
+
+    tooltip: str
+    ui_color: str
+    ui_fgcolor: str
+    group_display_name: str | None
+    add_suffix_on_collision: bool
 
 
 class TaskGroup(GroupNode):
@@ -36,15 +47,16 @@ class TaskGroup(GroupNode):
         parent_group: GroupNode | None = None,
         dag: DagContainer | None = None,
         default_args: Mapping[str, Any] | None = None,
-        **looks: Any,
+        **looks: Unpack[GroupLooks],
     ) -> None:
-        self.tooltip: str = looks.pop("tooltip", "")
-        self.ui_color: str = looks.pop("ui_color", "CornflowerBlue")
-        self.ui_fgcolor: str = looks.pop("ui_fgcolor", "#000")
-        self.group_display_name: str | None = looks.pop("group_display_name", None)
-        suffix: bool = looks.pop("add_suffix_on_collision", False)
-        if looks:
-            raise AuthoringError(f"TaskGroup {group_id!r} does not take the arguments {', '.join(map(repr, looks))}")
+        unknown = looks.keys() - GroupLooks.__annotations__.keys()
+        if unknown:
+            reject_unknown(unknown, GroupLooks.__annotations__, f"TaskGroup {group_id!r}")
+        self.tooltip = looks.get("tooltip", "")
+        self.ui_color = looks.get("ui_color", "CornflowerBlue")
+        self.ui_fgcolor = looks.get("ui_fgcolor", "#000")
+        self.group_display_name = looks.get("group_display_name")
+        suffix = looks.get("add_suffix_on_collision", False)
         self.prefix_group_id = prefix_group_id
         self.default_args = dict(default_args or {})
         self.children: dict[str, DagNode] = {}

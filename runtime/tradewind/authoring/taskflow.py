@@ -9,7 +9,7 @@ import functools
 import inspect
 import typing
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, ParamSpec, Self, TypeVar, Unpack, cast, overload
+from typing import Any, Generic, ParamSpec, Self, TypeVar, Unpack, cast
 
 from tradewind.authoring.arguments import TaskSettings
 from tradewind.authoring.nodes import GroupNode
@@ -75,21 +75,20 @@ class TaskFunction(Generic[P, R]):
 
 
 class TaskDecorator:
-    """One kind of `@task`: usable bare, or with the arguments of its operator."""
+    """One kind of `@task`: which operator it makes of a function."""
 
     def __init__(self, make: OperatorFactory, name: str, *, infers_outputs: bool = False) -> None:
         self._make_operator = make
         self._name = name
         self._infers_outputs = infers_outputs
 
-    @overload
-    def __call__(self, function: Callable[P, R]) -> TaskFunction[P, R]: ...
-    @overload
-    def __call__(self, **settings: Any) -> Callable[[Callable[P, R]], TaskFunction[P, R]]: ...
-    def __call__(self, function: Callable[P, R] | None = None, **settings: Any) -> Any:
-        """Decorates a function. Raises AuthoringError for what is no function."""
+    def apply(self, function: object, settings: Mapping[str, Any]) -> object:
+        """The decorated function, or the decorator where only arguments were given.
+
+        Raises AuthoringError for what is no function. Subclasses give it its typed `__call__`.
+        """
         if function is not None:
-            return self.decorated(function, settings)
+            return self.decorated(cast("Callable[..., Any]", function), settings)
 
         def decorate(function: Callable[P, R]) -> TaskFunction[P, R]:
             return self.decorated(function, settings)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, ClassVar, ParamSpec, TypeVar, cast, overload
+from typing import Any, ClassVar, ParamSpec, TypeVar, Unpack, cast, overload
 
 from tradewind.authoring.dag import DAG
 from tradewind.authoring.operator import BaseOperator
 from tradewind.authoring.python_call import call_function, check_call
-from tradewind.authoring.sensor import BaseSensorOperator, PokeReturnValue
-from tradewind.authoring.taskflow import TaskDecorator, TaskFunction
+from tradewind.authoring.sensor import BaseSensorOperator, PokeReturnValue, SensorOptions
+from tradewind.authoring.taskflow import TaskDecorator, TaskFunction, TaskOptions
 from tradewind.authoring.templating import render_template
 from tradewind.model.errors import AuthoringError, TaskFailed
-from tradewind.standard.bash import BashOperator
+from tradewind.standard.bash import BashOperator, BashSettings
 from tradewind.standard.python import BranchPythonOperator, PythonOperator, ShortCircuitOperator, is_async_callable
 
 P = ParamSpec("P")
@@ -121,13 +121,85 @@ def _answer(answer: object) -> bool | PokeReturnValue:
     return answer if isinstance(answer, PokeReturnValue) else bool(answer)
 
 
-class TaskDecorators(TaskDecorator):
+class PythonTaskOptions(TaskOptions, total=False):
+    """Arguments of `@task` and `@task.branch`."""
+
+    templates_dict: dict[str, Any] | None
+    templates_exts: Collection[str] | None
+    show_return_value_in_logs: bool
+
+
+class ShortCircuitTaskOptions(PythonTaskOptions, total=False):
+    """Arguments of `@task.short_circuit`."""
+
+    ignore_downstream_trigger_rules: bool
+
+
+class BashTaskOptions(BashSettings, TaskOptions, total=False):
+    """Arguments of `@task.bash`."""
+
+
+class SensorTaskOptions(SensorOptions, TaskOptions, total=False):
+    """Arguments of `@task.sensor`."""
+
+
+class PythonTaskDecorator(TaskDecorator):
+    """`@task` and `@task.branch`."""
+
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> TaskFunction[P, R]: ...
+    @overload
+    def __call__(self, **settings: Unpack[PythonTaskOptions]) -> Callable[[Callable[P, R]], TaskFunction[P, R]]: ...
+    def __call__(self, function: Any = None, **settings: Any) -> Any:
+        """Decorates a function, bare or with arguments."""
+        return self.apply(function, settings)
+
+
+class ShortCircuitTaskDecorator(TaskDecorator):
+    """`@task.short_circuit`."""
+
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> TaskFunction[P, R]: ...
+    @overload
+    def __call__(
+        self, **settings: Unpack[ShortCircuitTaskOptions]
+    ) -> Callable[[Callable[P, R]], TaskFunction[P, R]]: ...
+    def __call__(self, function: Any = None, **settings: Any) -> Any:
+        """Decorates a function, bare or with arguments."""
+        return self.apply(function, settings)
+
+
+class BashTaskDecorator(TaskDecorator):
+    """`@task.bash`."""
+
+    @overload
+    def __call__(self, function: Callable[P, str], /) -> TaskFunction[P, str]: ...
+    @overload
+    def __call__(self, **settings: Unpack[BashTaskOptions]) -> Callable[[Callable[P, str]], TaskFunction[P, str]]: ...
+    def __call__(self, function: Any = None, **settings: Any) -> Any:
+        """Decorates a function that returns the command, bare or with arguments."""
+        return self.apply(function, settings)
+
+
+class SensorTaskDecorator(TaskDecorator):
+    """`@task.sensor`."""
+
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> TaskFunction[P, R]: ...
+    @overload
+    def __call__(self, **settings: Unpack[SensorTaskOptions]) -> Callable[[Callable[P, R]], TaskFunction[P, R]]: ...
+    def __call__(self, function: Any = None, **settings: Any) -> Any:
+        """Decorates a function that says whether the wait is over, bare or with arguments."""
+        return self.apply(function, settings)
+
+
+class TaskDecorators(PythonTaskDecorator):
     """`task`: itself the decorator for Python functions, and the others as its attributes."""
 
-    bash: ClassVar[TaskDecorator] = TaskDecorator(DecoratedBashOperator, "@task.bash")
-    branch: ClassVar[TaskDecorator] = TaskDecorator(DecoratedBranchOperator, "@task.branch")
-    short_circuit: ClassVar[TaskDecorator] = TaskDecorator(DecoratedShortCircuitOperator, "@task.short_circuit")
-    sensor: ClassVar[TaskDecorator] = TaskDecorator(DecoratedSensorOperator, "@task.sensor")
+    bash: ClassVar = BashTaskDecorator(DecoratedBashOperator, "@task.bash")
+    branch: ClassVar = PythonTaskDecorator(DecoratedBranchOperator, "@task.branch")
+    short_circuit: ClassVar = ShortCircuitTaskDecorator(DecoratedShortCircuitOperator, "@task.short_circuit")
+    sensor: ClassVar = SensorTaskDecorator(DecoratedSensorOperator, "@task.sensor")
 
     @property
     def python(self) -> TaskDecorators:

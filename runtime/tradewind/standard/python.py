@@ -4,12 +4,26 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from typing import Any, ClassVar, Unpack, cast
+from typing import Any, ClassVar, TypedDict, Unpack, cast
 
 from tradewind.authoring.arguments import OperatorArguments
 from tradewind.authoring.operator import BaseOperator, OutcomeForm
 from tradewind.authoring.python_call import call_function
 from tradewind.model.errors import AuthoringError
+
+
+class CallSettings(TypedDict, total=False):
+    """What the function is called with, and how that is rendered and logged."""
+
+    op_args: Collection[Any] | None
+    op_kwargs: Mapping[str, Any] | None
+    templates_dict: dict[str, Any] | None
+    templates_exts: Collection[str] | None
+    show_return_value_in_logs: bool
+
+
+class PythonArguments(CallSettings, OperatorArguments, total=False):
+    """All arguments of `PythonOperator` beside the function."""
 
 
 class PythonOperator(BaseOperator):
@@ -27,29 +41,27 @@ class PythonOperator(BaseOperator):
         "op_kwargs": "py",
     }
     ui_color = "#ffefeb"
+    own_arguments: ClassVar[frozenset[str]] = frozenset(CallSettings.__annotations__)
 
     def __init__(
         self,
         *,
         python_callable: Callable[..., Any],
-        op_args: Collection[Any] | None = None,
-        op_kwargs: Mapping[str, Any] | None = None,
-        templates_dict: dict[str, Any] | None = None,
-        templates_exts: Collection[str] | None = None,
-        show_return_value_in_logs: bool = True,
-        **arguments: Unpack[OperatorArguments],
+        **arguments: Unpack[PythonArguments],
     ) -> None:
+        given = cast("dict[str, Any]", arguments)
+        own = {name: given.pop(name) for name in CallSettings.__annotations__.keys() & given.keys()}
         if not callable(python_callable):
             owner = f"{type(self).__name__} (task_id: {arguments.get('task_id')})"
             raise AuthoringError(f"{owner}: `python_callable` param must be callable, not {python_callable!r}")
-        super().__init__(**arguments)
+        super().__init__(**given)
         self.python_callable = python_callable
-        self.op_args: Collection[Any] = op_args if op_args is not None else ()
-        self.op_kwargs: Mapping[str, Any] = op_kwargs if op_kwargs is not None else {}
-        self.templates_dict = templates_dict
-        self.show_return_value_in_logs = show_return_value_in_logs
-        if templates_exts:
-            self.template_ext = tuple(templates_exts)
+        self.op_args: Collection[Any] = _or(own.get("op_args"), [])
+        self.op_kwargs: Mapping[str, Any] = _or(own.get("op_kwargs"), {})
+        self.templates_dict: dict[str, Any] | None = own.get("templates_dict")
+        self.show_return_value_in_logs: bool = own.get("show_return_value_in_logs", True)
+        if own.get("templates_exts"):
+            self.template_ext = tuple(own["templates_exts"])
 
     @property
     def is_async(self) -> bool:
@@ -105,11 +117,16 @@ class ShortCircuitOperator(PythonOperator):
     def __init__(
         self,
         *,
+        python_callable: Callable[..., Any],
         ignore_downstream_trigger_rules: bool = True,
-        **arguments: Any,
+        **arguments: Unpack[PythonArguments],
     ) -> None:
-        super().__init__(**arguments)
+        super().__init__(python_callable=python_callable, **arguments)
         self.ignore_downstream_trigger_rules = ignore_downstream_trigger_rules
+
+
+def _or(value: Any, default: Any) -> Any:
+    return default if value is None else value
 
 
 def is_async_callable(function: Callable[..., Any]) -> bool:
