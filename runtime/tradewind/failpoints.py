@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Final
 
@@ -55,7 +55,7 @@ def failpoint(name: str) -> None:
 
 
 @contextmanager
-def armed(name: str, action: str | Callable[[], None]) -> Iterator[None]:
+def armed(name: str, action: str | Callable[[], None]) -> Generator[None]:
     """Arms one failpoint for the time of a block; `action` as in the environment, or a function."""
     before = _armed.get(name)
     _armed[name] = _Armed(action, None) if callable(action) else _parse(name, action)

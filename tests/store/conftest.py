@@ -18,13 +18,16 @@ from tradewind.store.postgres import PostgresStore, StoreOptions
 KEY = generate_key()
 OPTIONS = StoreOptions(readers=2, patience=5.0)
 
+# Deleted, not truncated: that makes sixty new files each time.
 EMPTY = """
 DO $$
-DECLARE names text;
+DECLARE name text;
 BEGIN
-    SELECT string_agg(format('%I.%I', schemaname, tablename), ', ') INTO names
-    FROM pg_tables WHERE schemaname = 'tradewind' AND tablename <> 'schema_version';
-    EXECUTE 'TRUNCATE ' || names || ' RESTART IDENTITY';
+    FOR name IN SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
+        WHERE schemaname = 'tradewind' AND tablename <> 'schema_version'
+    LOOP
+        EXECUTE 'DELETE FROM ' || name;
+    END LOOP;
     INSERT INTO tradewind.pool (name, slots, description) VALUES ('default_pool', 128, 'Default pool');
 END $$
 """

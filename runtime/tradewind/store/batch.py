@@ -11,6 +11,7 @@ import asyncpg
 from tradewind.failpoints import failpoint
 from tradewind.model.errors import BatchConflict, Fenced, StoreError
 from tradewind.model.rows import Batch, Lease
+from tradewind.store.bounds import require_one_segment_a_run
 from tradewind.store.columns import Columns, columns_of
 from tradewind.store.connection import Line, Session
 from tradewind.store.statements import Statement, bind, fragments, statement
@@ -52,6 +53,7 @@ class BatchWriter:
 
     async def apply(self, lease: Lease, batch: Batch) -> int:
         """As `Store.batch_apply`."""
+        require_one_segment_a_run(batch)
         columns = columns_of(batch)
         query = composed(tuple(columns.sections))
         given = columns.given
@@ -59,8 +61,8 @@ class BatchWriter:
         failpoint("store.batch.before_commit")
         try:
             row = await self._line.fetchrow(query, *query.values(given))
-        except (asyncpg.PostgresError, StoreError) as error:
-            if not _is_of_the_rows(error):
+        except StoreError as error:
+            if not is_of_the_rows(error.__cause__):
                 raise
             raise await self._conflict(lease, batch, columns, error) from error
         failpoint("store.batch.after_commit")
@@ -106,7 +108,7 @@ class BatchWriter:
             try:
                 await session.fetch(query.text, *query.values(columns.given))
             except asyncpg.PostgresError as error:
-                if not _is_of_the_rows(error):
+                if not is_of_the_rows(error):
                     raise
                 found.append((segment.run_id, str(error)))
             finally:
@@ -114,13 +116,14 @@ class BatchWriter:
         return found
 
 
-def _is_of_the_rows(error: Exception) -> bool:
+def is_of_the_rows(error: BaseException | None) -> bool:
     """Whether the error comes from what the batch says, not from the way to the server."""
-    if isinstance(error, asyncpg.PostgresError):
-        return error.sqlstate == REFUSED or isinstance(
+    return isinstance(error, asyncpg.PostgresError) and (
+        error.sqlstate == REFUSED
+        or isinstance(
             error, (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError, asyncpg.CardinalityViolationError)
         )
-    return isinstance(error.__cause__, asyncpg.DataError)
+    )
 
 
 def diagnoses(columns: Columns) -> Sequence[str]:

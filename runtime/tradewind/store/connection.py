@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -34,13 +34,12 @@ LAST_BACK_OFF_S: Final = 2.0
 
 _LOST: Final = (
     asyncpg.PostgresConnectionError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.CannotConnectNowError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.PostgresSystemError,
+    asyncpg.TransactionRollbackError,
     asyncpg.IdleInTransactionSessionTimeoutError,
-    asyncpg.TooManyConnectionsError,
     asyncpg.LockNotAvailableError,
-    asyncpg.QueryCanceledError,
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.InternalClientError,
     OSError,
@@ -126,19 +125,21 @@ class Line:
             return await (await self._prepare(session, statement)).fetchrow(*values)
 
     @asynccontextmanager
-    async def session(self) -> AsyncIterator[Session]:
-        """The connection, alone. Errors of the way come out as StoreUnavailable."""
+    async def session(self) -> AsyncGenerator[Session]:
+        """The connection, alone. Errors of the way come out as StoreUnavailable, others as StoreError."""
         async with self._lock:
             session = self._session
             if session is None or session.is_closed():
                 session = await self._reconnect()
             try:
                 yield session
-            except asyncpg.DataError as error:
-                raise StoreError(f"a value that PostgreSQL cannot store: {_text(error)}") from error
             except _LOST as error:
                 self._drop()
                 raise StoreUnavailable(_text(error)) from error
+            except asyncpg.DataError as error:
+                raise StoreError(f"a value that PostgreSQL cannot store: {_text(error)}") from error
+            except asyncpg.PostgresError as error:
+                raise StoreError(_text(error)) from error
             except asyncpg.InterfaceError as error:
                 if not session.is_closed():
                     raise
@@ -204,7 +205,7 @@ class Readers:
             self._free.put_nowait(line)
 
     @asynccontextmanager
-    async def line(self) -> AsyncIterator[Line]:
+    async def line(self) -> AsyncGenerator[Line]:
         """A line that nobody else uses."""
         line = await self._free.get()
         try:

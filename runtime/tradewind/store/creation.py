@@ -11,9 +11,9 @@ import asyncpg
 import orjson
 
 from tradewind.failpoints import failpoint
-from tradewind.model.errors import BatchConflict, Fenced
+from tradewind.model.errors import BatchConflict, Fenced, StoreError
 from tradewind.model.rows import Batch, DagChange, InstanceRow, Lease, MailDone, RunRow, ScheduleCursor
-from tradewind.store.batch import REFUSED, compose, diagnoses
+from tradewind.store.batch import compose, diagnoses, is_of_the_rows
 from tradewind.store.columns import Columns, columns_of, text_bytes
 from tradewind.store.connection import Row, Session
 from tradewind.store.lines import Lines
@@ -64,10 +64,10 @@ class Creation(Lines):
                 row, made = await self._create_small(columns, instances)
             else:
                 row, made = await self._create_large(columns, instances)
-        except asyncpg.PostgresError as error:
-            if error.sqlstate != REFUSED:
+        except StoreError as error:
+            if isinstance(error.__cause__, asyncpg.DataError) or not is_of_the_rows(error.__cause__):
                 raise
-            raise await self._refused(run, columns) from error
+            raise await self._refused(run, columns, error) from error
         failpoint("store.run_create.after_commit")
         if row is None:
             raise Fenced
@@ -106,7 +106,7 @@ class Creation(Lines):
                 await transaction.commit()
         return row, made
 
-    async def _refused(self, run: RunRow, columns: Columns) -> BatchConflict:
+    async def _refused(self, run: RunRow, columns: Columns, error: StoreError) -> BatchConflict:
         found: dict[str, list[Row]] = {}
         async with self._readers.line() as line, line.session() as session:
             for name in diagnoses(columns):
@@ -115,7 +115,7 @@ class Creation(Lines):
         details = [row["detail"] for rows in found.values() for row in rows]
         return BatchConflict(
             (run.run_id,),
-            "; ".join(details) or "the DAG or the mail is not this runtime's",
+            "; ".join(details) or error.message,
             dag_ids=[row[0] for row in found.get("conflict_dags", ())],
             mail_ids=[row[0] for row in found.get("conflict_mail", ())],
         )

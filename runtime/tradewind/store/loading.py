@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
 from tradewind.model.errors import Fenced, NotFoundError
 from tradewind.model.keys import RunId
@@ -13,6 +14,9 @@ from tradewind.store.connection import Row, Session
 from tradewind.store.decode import attempt_of, instance_of, run_of, source_of
 from tradewind.store.lines import Lines
 from tradewind.store.statements import statement
+
+CHUNK: Final = 5_000
+"""Rows of one fetch from a run's instances."""
 
 
 class Loading(Lines):
@@ -61,9 +65,18 @@ async def _snapshot(session: Session, run_id: RunId, specs: dict[bytes, DagSpec]
         run=run_of(head),
         spec=spec,
         source=source_of(head),
-        instances=tuple(map(instance_of, await _run(session, "instance_list", run_id=run_id))),
+        instances=tuple(await _instances(session, run_id)),
         live=tuple(map(attempt_of, await _run(session, "attempt_live", run_id=run_id))),
     )
+
+
+async def _instances(session: Session, run_id: RunId) -> list[InstanceRow]:
+    """All instances of a run, a chunk at a time: the loop gets its turn between chunks."""
+    found: list[InstanceRow] = []
+    cursor = await session.cursor(statement("run", "instance_list").text, run_id)
+    while rows := await cursor.fetch(CHUNK):
+        found += map(instance_of, rows)
+    return found
 
 
 async def _run(session: Session, name: str, **given: object) -> list[Row]:

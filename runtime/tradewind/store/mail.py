@@ -34,14 +34,15 @@ class Mail(Lines):
             row = await line.fetchrow(query, *query.values(given))
             if row is None:
                 raise NotFoundError(f"DAG {dag_id!r} is not known: nobody can take mail for it")
-            mail_id: int | None = row["mail_id"]
-            if mail_id is None:
-                known = await line.fetchrow(statement("mail", "mail_known"), key)
-                if known is None:
-                    raise NotFoundError(f"mail {idempotency_key!r} was sent long ago and has been forgotten")
-                mail_id = known["mail_id"]
-            elif own is not None and row["owner"] == own:
-                self._on_mail()
+            fresh: int | None = row["mail_id"]
+            if fresh is not None:
+                if own is not None and row["owner"] == own:
+                    self._on_mail()
+                return fresh
+            known = await line.fetchrow(statement("mail", "mail_known"), key)
+        if known is None:
+            raise NotFoundError(f"mail {idempotency_key!r} was sent long ago and has been forgotten")
+        mail_id: int = known["mail_id"]
         return mail_id
 
     async def mail_read(self, lease: Lease, limit: int = 200) -> list[MailRow]:

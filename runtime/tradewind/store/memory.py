@@ -228,6 +228,9 @@ class MemoryStore(MemoryProcess):
         await self._call("run_create")
         db = self.database
         self._valid(lease)
+        made = (run.dag_id, run.dag_run_id) not in db.run_names
+        if made and run.run_id in db.runs:
+            raise BatchConflict((run.run_id,), f"run id {run.run_id} is in use")
         if "\0" in run.dag_run_id:
             raise StoreError(f"dag_run_id {run.dag_run_id!r} holds a character that PostgreSQL cannot store")
         rest = Batch(
@@ -239,7 +242,6 @@ class MemoryStore(MemoryProcess):
         except BatchConflict as error:
             raise BatchConflict((run.run_id,), error.detail, dag_ids=error.dag_ids, mail_ids=error.mail_ids) from None
         db.fence(lease)
-        made = (run.dag_id, run.dag_run_id) not in db.run_names
         if made:
             tables = RunTables(run)
             for row in instances:

@@ -36,6 +36,7 @@ from tradewind.model.rows import (
     TaskChange,
     UserRow,
 )
+from tradewind.store.bounds import require_one_segment_a_run
 
 Place = tuple[str, int]
 """Task id and map index within a run."""
@@ -192,10 +193,11 @@ class MemoryDatabase:
 
 def apply_batch(db: MemoryDatabase, lease: Lease, batch: Batch) -> int:
     """All of the batch, or (BatchConflict, Fenced) nothing of it."""
+    require_one_segment_a_run(batch)
     record = db.runtimes.get(lease.runtime_id)
     if record is None or not record.alive or record.epoch != lease.epoch:
         raise Fenced
-    segments = _one_a_run(batch.segments)
+    segments = batch.segments
     refused = _Refusals()
     for segment in segments:
         _check_segment(db, segment, refused)
@@ -224,22 +226,6 @@ class _Refusals:
     def error(self) -> BatchConflict:
         detail = "; ".join(self.details[:20])
         return BatchConflict(tuple(self.runs), detail, dag_ids=tuple(self.dags), mail_ids=tuple(self.mail))
-
-
-def _one_a_run(segments: list[Segment]) -> list[Segment]:
-    if len(segments) < 2 or len({segment.run_id for segment in segments}) == len(segments):
-        return segments
-    merged: dict[RunId, Segment] = {}
-    for segment in segments:
-        into = merged.setdefault(segment.run_id, Segment(segment.run_id, segment.dag_id))
-        into.tasks += segment.tasks
-        into.opened += segment.opened
-        into.closed += segment.closed
-        into.xcoms += segment.xcoms
-        into.history += segment.history
-        into.outbox += segment.outbox
-        into.run = segment.run or into.run
-    return list(merged.values())
 
 
 def _check_segment(db: MemoryDatabase, segment: Segment, refused: _Refusals) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import parse_qs, unquote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from tradewind.model.errors import ConfigError
 
@@ -30,7 +30,7 @@ def normalise_url(url: str) -> str:
         _ = parts.port
     except ValueError as error:
         raise ConfigError(f"database URL {redact_url(url)!r}: {error}") from None
-    return urlunsplit(("postgresql", parts.netloc, parts.path, parts.query, ""))
+    return _written("postgresql", parts.netloc, parts)
 
 
 def redact_url(url: str) -> str:
@@ -40,7 +40,7 @@ def redact_url(url: str) -> str:
         return url.strip()
     login, _, place = parts.netloc.rpartition("@")
     user = login.partition(":")[0]
-    return urlunsplit((parts.scheme, f"{user}:***@{place}" if ":" in login else f"{user}@{place}", *parts[2:]))
+    return _written(parts.scheme, f"{user}:***@{place}" if ":" in login else f"{user}@{place}", parts)
 
 
 def wants_no_tls(url: str) -> bool:
@@ -54,3 +54,8 @@ def wants_no_tls(url: str) -> bool:
         return False
     host = query.get("host", [parts.hostname or ""])[0]
     return host in _LOOPBACK or unquote(host).startswith("/")
+
+
+def _written(scheme: str, netloc: str, parts: SplitResult) -> str:
+    """The address; unlike `urlunsplit` this keeps the slashes of one without a host."""
+    return f"{scheme}://{netloc}{parts.path}" + (f"?{parts.query}" if parts.query else "")

@@ -158,6 +158,15 @@ class BatchSuite:
         with pytest.raises(BatchConflict):
             await world.apply(segment)
 
+    async def test_a_run_has_one_segment(self, new_store: NewStore) -> None:
+        """Two of them are a mistake of their maker."""
+        world = await new_world(new_store)
+        run, other = await world.run(1), await world.run(2)
+        change = moved("a", NONE, SUCCESS)
+        with pytest.raises(BatchConflict, match="one segment a run") as refused:
+            await world.apply(world.segment(run, change), world.segment(other), world.segment(run))
+        assert refused.value.run_ids == (run.run_id,)
+
     async def test_a_task_has_one_live_attempt(self, new_store: NewStore) -> None:
         """A double dispatch cannot be committed."""
         world = await new_world(new_store)

@@ -9,9 +9,10 @@ from typing import overload
 
 import pytest
 
-from tradewind.model.errors import StoreError
+from tradewind.model.errors import BatchConflict, StoreError
 from tradewind.model.keys import RunId
 from tradewind.model.rows import InstanceRow, PoolRow, RunRow, ScheduleCursor, UserRow
+from tradewind.model.specs import DagSpec
 from tradewind.model.states import OutcomeKind, RunState, TaskState
 from tradewind.ports import RunFilter
 from tradewind.testing.store_world import (
@@ -67,7 +68,14 @@ class PublishSuite:
         world = await new_world(new_store)
         one, two = world.spec, spec_of("etl", "a", "b", "c")
         store, lease = world.store, world.lease
-        publish = [(one, []), (two, ["etl"]), (two, []), (one, ["etl"]), (two, ["etl"]), (one, ["etl"])]
+        publish: list[tuple[DagSpec, list[str]]] = [
+            (one, []),
+            (two, ["etl"]),
+            (two, []),
+            (one, ["etl"]),
+            (two, ["etl"]),
+            (one, ["etl"]),
+        ]
         for spec, changed in publish:
             assert await store.dag_publish(lease, "main", [file_of("etl.py", spec)]) == changed
         dag = await store.dag_get("etl")
@@ -173,6 +181,16 @@ class RunSuite:
         assert dag is not None
         assert dag.cursor == cursor
         assert await store.mail_reply(mail_id) == b"no"
+
+    async def test_a_run_id_is_used_once(self, new_store: NewStore) -> None:
+        """By one DAG run for ever."""
+        world = await new_world(new_store)
+        run = await world.run()
+        for many in ([], ManyInstances(run, 2_100)):
+            with pytest.raises(BatchConflict) as refused:
+                await world.store.run_create(world.lease, replace(run, dag_run_id="other"), many)
+            assert refused.value.run_ids == (run.run_id,)
+        assert len(await world.store.instance_list(run.run_id)) == 2
 
     async def test_all_of_a_run_comes_back(self, new_store: NewStore) -> None:
         """Every field, with the oddest texts."""
