@@ -15,7 +15,7 @@ import hashlib
 import os
 import platform
 import site
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -25,6 +25,9 @@ import orjson
 
 from tradewind.bundles.folder import Changes, Listing, Stamp
 from tradewind.bundles.parser import ParseResult, ParseSettings
+
+_PARSING_PARTS: Final = ("authoring", "bundles", "model", "rules", "standard")
+"""The packages of ours that say what a DAG file becomes."""
 
 _PASSING: Final = frozenset({"_", "PWD", "OLDPWD", "SHLVL", "TERM", "COLUMNS", "LINES", "PYTEST_CURRENT_TEST"})
 _PASSING_PREFIXES: Final = ("SSH_", "XDG_", "INVOCATION_", "JOURNAL_", "SYSTEMD_", "TRADEWIND_", "DBUS_", "TMUX")
@@ -127,7 +130,7 @@ class KnownFiles:
 
 
 def _plain(known: KnownFile) -> dict[str, Any]:
-    """orjson does not take named tuples."""
+    """Orjson does not take named tuples."""
     fields = {f.name: getattr(known, f.name) for f in dataclasses.fields(known)}
     fields["stamp"] = list(known.stamp)
     fields["reads"] = {path: list(at) if at is not None else None for path, at in known.reads.items()}
@@ -165,9 +168,9 @@ def fingerprint_of(settings: ParseSettings) -> str:
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _tree_time(folder: Path) -> int:
+def _tree_time(package: Path) -> int:
     """The latest time of our own modules: a checkout that is being worked on changes without a version."""
-    files: Iterable[Path] = folder.rglob("*.py")
+    files = (file for part in _PARSING_PARTS for file in (package / part).rglob("*.py"))
     return max((_mtime(file) for file in files), default=0)
 
 

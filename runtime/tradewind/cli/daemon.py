@@ -58,8 +58,6 @@ def run(ctx: click.Context, roles: str, **given: Any) -> None:
 
 
 def _serve(ctx: click.Context, roles: frozenset[str], given: dict[str, Any]) -> None:
-    from tradewind.host import serve
-
     config = config_of(
         ctx,
         web__port=given["port"],
@@ -68,6 +66,8 @@ def _serve(ctx: click.Context, roles: frozenset[str], given: dict[str, Any]) -> 
         dags__load_examples=given["examples"],
         database__url=given["database"],
     )
+    from tradewind.host import serve
+
     for variable, reason in config.ignored.items():
         click.echo(f"{variable} changes nothing: {reason}.", err=True)
     with _Progress() as progress:

@@ -27,7 +27,7 @@ def create(ctx: click.Context, **given: str | None) -> None:
     from tradewind.database import open_store
     from tradewind.model.rows import UserRow
     from tradewind.web.auth.passwords import hash_password
-    from tradewind.web.auth.roles import Role
+    from tradewind.web.roles import Role
 
     username, role = str(given["username"]), str(given["role"])
     known = {item.value.lower(): item.value for item in Role}

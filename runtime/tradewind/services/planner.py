@@ -156,7 +156,9 @@ class RunPlanner:
             at = request.logical_date or self._clock.now()
             info = manual_run(dag.spec, at)
             run = self._row(dag, info, request.run_type, request)
-            if not await self._create(dag, run, mail_done=mail_done):
+            # Looked up first: `run_create` answers the mail that asked even where the run exists.
+            known = await self._store.run_get(dag.dag_id, run.dag_run_id) is not None
+            if known or not await self._create(dag, run, mail_done=mail_done):
                 raise ConflictError(
                     f"DAG {dag.dag_id!r} already has a run {run.dag_run_id!r}: choose another run id or logical date"
                 )
