@@ -8,6 +8,7 @@ knows whose code holds the loop. What user code raises, SystemExit included, sta
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import logging
 import os
@@ -20,6 +21,8 @@ from typing import Any, Final, cast
 
 from tradewind.authoring.access import current_attempt
 from tradewind.authoring.dag import DAG
+from tradewind.authoring.defaults import use_defaults
+from tradewind.bundles.parse_protocol import defaults_from_json
 from tradewind.model.attempts import Attempt, AttemptKey
 from tradewind.model.errors import ConfigError, ExecutorError
 from tradewind.model.outcomes import Finished, Outcome
@@ -51,6 +54,8 @@ class InlineSettings:
     block_kill: float = 10.0
     log_level: str = "INFO"
     capture_output: bool = True
+    authoring_defaults: str = ""
+    """What holds where a DAG file says nothing, as `bundles.parse_protocol` writes it."""
 
     @staticmethod
     def of(section: Mapping[str, Json]) -> InlineSettings:
@@ -63,6 +68,7 @@ class InlineSettings:
             block_kill=_positive(section, "block_kill", default.block_kill, float),
             log_level=str(section.get("log_level", default.log_level)).upper(),
             capture_output=bool(section.get("capture_output", default.capture_output)),
+            authoring_defaults=str(section.get("authoring_defaults", "")),
         )
 
 
@@ -129,6 +135,10 @@ class InlineExecutor:
         self._loop.set_task_factory(cast("Any", self._make_task))
         if settings.capture_output:
             CaptureInline.install(level)
+        self._context = contextvars.copy_context()
+        if settings.authoring_defaults:
+            lifelong = contextlib.ExitStack()
+            self._context.run(lifelong.enter_context, use_defaults(defaults_from_json(settings.authoring_defaults)))
 
     def register_dag(self, dag: DAG) -> None:
         """A DAG of the embedding program: its attempts need no import of a file."""
@@ -151,7 +161,7 @@ class InlineExecutor:
             flight = _Flight(attempt, owner)
             self._flights[attempt.key.attempt] = flight
             coroutine = self._guard.wrap(self._fly(flight), owner)
-            flight.task = asyncio.Task(coroutine, loop=self._loop, context=contextvars.copy_context())
+            flight.task = asyncio.Task(coroutine, loop=self._loop, context=self._context.copy())
 
     async def cancel(self, key: AttemptKey, *, grace: timedelta) -> None:
         """Cancels the attempt's task and returns; one that does not end within `grace` is reported ended and left

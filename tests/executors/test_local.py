@@ -52,7 +52,7 @@ def rewrite(path: Path, old: str, new: str) -> None:
 
 
 class TestLocal(ExecutorSuite):
-    settings: ClassVar[Mapping[str, Any]] = {"parallelism": 8, "timeout_margin": 0.3}
+    settings: ClassVar[Mapping[str, Any]] = {"slots": 8, "kill_grace": 0.3}
 
     def make(self) -> Executor:
         return LocalExecutor()
@@ -279,7 +279,7 @@ async def test_prewarmed_zygote_is_used(new_stage: NewStage) -> None:
     assert len(executor.zygote_pids) == 1
 
 
-@pytest.mark.parametrize("name", ["parallelism", "zygotes_max", "zygote_idle"])
+@pytest.mark.parametrize("name", ["slots", "zygotes_max", "zygote_idle", "kill_grace", "start_method"])
 async def test_bad_settings(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigError, match=name):
         await LocalExecutor().start(MemoryHost(str(tmp_path), {name: "many"}))

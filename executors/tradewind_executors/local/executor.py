@@ -46,7 +46,7 @@ class LocalExecutor:
         self._shared = Flying(
             host,
             asyncio.get_running_loop(),
-            settings.timeout_margin,
+            settings.kill_grace,
             {"log_level": settings.log_level},
             self._signal,
             self._landed,
@@ -56,7 +56,7 @@ class LocalExecutor:
     @property
     def free_slots(self) -> int | None:
         """How many attempts it would accept now."""
-        return 0 if self._stopping else max(self._settings.parallelism - len(self._flights), 0)
+        return 0 if self._stopping else max(self._settings.slots - len(self._flights), 0)
 
     @property
     def zygote_pids(self) -> list[int]:

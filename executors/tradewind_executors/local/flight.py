@@ -33,7 +33,7 @@ class Flying:
 
     host: ExecutorHost
     loop: asyncio.AbstractEventLoop
-    timeout_margin: float
+    kill_grace: float
     worker_settings: dict[str, Json]
     send_signal: Callable[[Flight, int], None]
     landed: Callable[[Flight], None]
@@ -72,7 +72,7 @@ class Flight:
             self._started_at = datetime.now(UTC)
         timeout = self.attempt.task.execution_timeout
         if timeout is not None and not self.ended:
-            self._set_timer(timeout + self._shared.timeout_margin, self._overdue)
+            self._set_timer(timeout + self._shared.kill_grace, self._overdue)
 
     def exited(self, exit_info: ExitInfo) -> None:
         """Its process has ended: what it has sent is all here already."""
@@ -115,7 +115,7 @@ class Flight:
             self._forced = Outcome(
                 OutcomeKind.TIMED_OUT,
                 reason=f"execution_timeout of {timeout:g} s has passed; the task did not stop within "
-                f"{self._shared.timeout_margin:g} s more and was killed",
+                f"{self._shared.kill_grace:g} s more and was killed",
             )
         self._kill()
 

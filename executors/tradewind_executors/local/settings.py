@@ -14,32 +14,48 @@ from tradewind.model.specs import Json
 class LocalSettings:
     """The executor's section of the configuration. Durations are seconds."""
 
-    parallelism: int = 16
+    slots: int = 16
     """How many attempts run at once."""
-    zygotes_max: int = 4
+    start_method: str = "fork"
+    """`fork` of a process that has imported the file, or `spawn` of a new interpreter for each attempt."""
+    zygotes_max: int = 16
     """How many DAG files stay loaded while nothing of them runs."""
     zygote_idle: float = 60.0
     """After this long without an attempt a zygote goes."""
-    timeout_margin: float = 5.0
+    kill_grace: float = 5.0
     """How long after its `execution_timeout` a task that does not stop by itself is killed."""
     import_deaths_max: int = 5
     """So many deaths in a row while importing a file are an import error."""
     log_level: str = "INFO"
+    authoring_defaults: str = ""
+    """What holds where a DAG file says nothing, as `bundles.parse_protocol` writes it."""
 
     @staticmethod
     def of(section: Mapping[str, Json]) -> LocalSettings:
         """Reads the section; names of others are ignored. Raises ConfigError for values that cannot be."""
         values: dict[str, Json] = {}
         for field in fields(LocalSettings):
-            if field.name not in section:
+            given = section.get(field.name)
+            if given is None:
                 continue
-            given = section[field.name]
-            values[field.name] = str(given).upper() if field.name == "log_level" else _number(field.name, given)
+            values[field.name] = _checked(field.name, given)
         return LocalSettings(**values)
 
 
+def _checked(name: str, given: Json) -> Json:
+    if name == "log_level":
+        return str(given).upper()
+    if name == "authoring_defaults":
+        return str(given)
+    if name == "start_method":
+        if given not in ("fork", "spawn"):
+            raise ConfigError(f"executors.local.start_method: fork or spawn, not {given!r}")
+        return given
+    return _number(name, given)
+
+
 def _number(name: str, given: Json) -> float | int:
-    whole = name in ("parallelism", "zygotes_max", "import_deaths_max")
+    whole = name in ("slots", "zygotes_max", "import_deaths_max")
     try:
         value = int(given) if whole else float(given)
     except (TypeError, ValueError):

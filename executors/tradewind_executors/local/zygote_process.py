@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -73,7 +73,9 @@ class Watcher(Protocol):
 class ZygoteProcess:
     """Starts a zygote, hands it attempts once its file is loaded, and hears of their ends."""
 
-    def __init__(self, source: Source, watcher: Watcher, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, source: Source, watcher: Watcher, loop: asyncio.AbstractEventLoop, load: Mapping[str, str]
+    ) -> None:
         self.source = source
         self.loaded = False
         self.gone = False
@@ -82,6 +84,7 @@ class ZygoteProcess:
         self.children: dict[int, Attendant] = {}
         self.idle_timer: asyncio.TimerHandle | None = None
         self.mode_reason = ""
+        self._load = dict(load)
         self._watcher = watcher
         self._loop = loop
         self._numbers: dict[Attendant, int] = {}
@@ -116,7 +119,7 @@ class ZygoteProcess:
         ours.setblocking(False)
         self._control = ours
         self._loop.add_reader(ours.fileno(), self._on_readable)
-        self._send({"load": {"fileloc": self.source.fileloc, "root": self.source.root}})
+        self._send({"load": {**self._load, "fileloc": self.source.fileloc, "root": self.source.root}})
         try:
             process = await self._loop.run_in_executor(spawner, _execute, theirs, output, environment)
         except OSError as error:

@@ -34,6 +34,7 @@ class Zygotes:
         self._deaths: dict[tuple[str, str], int] = {}
         self._announced: set[str] = set()
         self._environment = worker_environment()
+        self._load = {"start_method": settings.start_method, "authoring_defaults": settings.authoring_defaults}
         self._closed = False
 
     def run(self, source: Source, attendant: Attendant) -> None:
@@ -127,7 +128,7 @@ class Zygotes:
         key = _key(source)
         zygote = self._zygotes.pop(key, None)
         if zygote is None or zygote.gone:
-            zygote = ZygoteProcess(source, self, self._loop)
+            zygote = ZygoteProcess(source, self, self._loop, self._load)
             self._alive.add(zygote)
             zygote.start(self._spawner, self._output, self._environment)
         self._stop_timer(zygote)

@@ -67,6 +67,8 @@ async def run_attempt(
             raise
         except BaseException as error:
             outcome = outcome_of_error(error)
+            if work is not None:
+                work.context["exception"] = error
             if outcome.kind is OutcomeKind.TIMED_OUT:
                 await _kill(work, threads)
         if work is not None:
@@ -192,10 +194,10 @@ async def _in_thread(work: Work, threads: Threads | None) -> Outcome:
         if not scope.expired():
             raise
         stop.set()
-        outcome = Outcome(
-            OutcomeKind.TIMED_OUT,
-            reason=f"execution_timeout of {timeout:g} s has passed; the thread cannot be stopped and is left behind",
-        )
+        said = f"execution_timeout of {timeout:g} s has passed; the thread cannot be stopped and is left behind"
+        error = TaskTimeout(said)
+        outcome = outcome_of_error(error)
+        work.context["exception"] = error
         await _kill(work, threads)
         await _call_all(work, steps.callbacks_for(work, outcome), threads)
         steps.conclude(work.attempt, outcome, work.log)
@@ -247,6 +249,7 @@ def _run_work(work: Work, stop: threading.Event | None) -> Outcome:
         outcome = steps.outcome_of_value(work, _execute_blocking(work, stop))
     except BaseException as error:
         outcome = outcome_of_error(error)
+        work.context["exception"] = error
         if outcome.kind in (OutcomeKind.CANCELLED, OutcomeKind.TIMED_OUT) and stop is None:
             _kill_blocking(work)
     if stop is not None and stop.is_set():
@@ -274,13 +277,13 @@ def _execute_blocking(work: Work, stop: threading.Event | None) -> Any:
         if traits.outcome_kind == "sensor":
             value = _sense_blocking(work, stop)
         else:
-            value = _awaited(operator.execute(work.context))
+            value = awaited(operator.execute(work.context))
         if traits.post_execute:
             operator.post_execute(work.context, value)
     return value
 
 
-def _awaited(value: Any) -> Any:
+def awaited(value: Any) -> Any:
     """A sync task that hands out a coroutine means its result."""
     return asyncio.run(_await(value)) if inspect.iscoroutine(value) else value
 
@@ -294,7 +297,7 @@ def _sense_blocking(work: Work, stop: threading.Event | None) -> Any:
     while True:
         sensing.check()
         try:
-            done, value = satisfied(_awaited(sensing.sensor.poke(work.context)))
+            done, value = satisfied(awaited(sensing.sensor.poke(work.context)))
             if done:
                 return value
         except Exception as error:
@@ -308,7 +311,7 @@ def _sense_blocking(work: Work, stop: threading.Event | None) -> Any:
 
 def _call_blocking(work: Work, callback: Callable[[Any], object]) -> None:
     try:
-        _awaited(callback(work.context))
+        awaited(callback(work.context))
     except AttemptCancelled:
         raise
     except BaseException as error:

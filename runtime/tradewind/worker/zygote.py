@@ -4,7 +4,7 @@ Started by exec (``python -m tradewind.worker.zygote``), never forked from the r
 single-threaded, talks to its executor over a SOCK_SEQPACKET socket, one JSON object a packet, and is
 the only one that reaps its children. Packets to it::
 
-    {"load": {fileloc, root, log_root}}               once, first
+    {"load": {fileloc, root, start_method, authoring_defaults}}               once, first
     {"start": n} + descriptor                         an attempt's socket: fork, and let the child serve it
     {"kill": n, "signal": s}                          to the attempt's process group
 
@@ -32,7 +32,9 @@ from types import FrameType
 from typing import Any, Final, NoReturn
 
 from tradewind.authoring.dag import DAG
+from tradewind.authoring.defaults import use_defaults
 from tradewind.bundles.loader import LoadedFile, load_file
+from tradewind.bundles.parse_protocol import defaults_from_json
 from tradewind.model.attempts import Attempt
 from tradewind.model.errors import TradewindError
 from tradewind.worker.child import Order, Output, die_with_parent, live_without_parent, run_child
@@ -64,6 +66,7 @@ class Zygote:
         self._file: LoadedFile | None = None
         self._order: dict[str, Any] = {}
         self._output = Output()
+        self._lifelong = contextlib.ExitStack()
         self._level = -1
         self._hostname = socket.gethostname()
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -93,6 +96,8 @@ class Zygote:
         if not packet:
             return False
         self._order = json.loads(packet)["load"]
+        if self._order["authoring_defaults"]:
+            self._lifelong.enter_context(use_defaults(defaults_from_json(self._order["authoring_defaults"])))
         try:
             self._file = load_file(self._order["fileloc"], root=self._order["root"])
         except BaseException as error:
@@ -100,8 +105,9 @@ class Zygote:
             trace = getattr(error, "trace", None) or info.traceback
             self._say(failed={"type": info.type, "message": info.message[:4000], "traceback": trace[-_TRACE_MAX:]})
             return False
-        because = self._why_not_fork()
-        if because:
+        configured = self._order["start_method"] == "spawn"
+        because = "" if configured else self._why_not_fork()
+        if because or configured:
             self._mode = "spawn"
         gc.collect()
         gc.disable()
@@ -194,7 +200,7 @@ class Zygote:
         """A new interpreter that imports the file itself."""
         os.set_inheritable(descriptor, True)
         arguments = [sys.executable, "-m", "tradewind.worker.spawned", str(descriptor), str(os.getpid())]
-        arguments += [self._order["fileloc"], self._order["root"] or ""]
+        arguments += [self._order["fileloc"], self._order["root"] or "", self._order["authoring_defaults"]]
         try:
             return os.posix_spawn(
                 sys.executable, arguments, os.environ, setsid=True, setsigdef=[signal.SIGCHLD, signal.SIGINT]
