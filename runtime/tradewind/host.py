@@ -86,7 +86,7 @@ class Runtime:
         self._exit = AsyncExitStack()
         self._started = asyncio.Event()
         self._services: _Services | None = None
-        self._watcher: BundleWatcher | None = None
+        self.watcher: BundleWatcher | None = None
         self._lease: Lease | None = None
         self._changed: dict[str, None] = {}
         self._has_changed = asyncio.Event()
@@ -149,8 +149,8 @@ class Runtime:
 
     async def files_loaded(self) -> None:
         """Returns when every DAG file that was there at the start has been published."""
-        if self._watcher is not None:
-            await self._watcher.ready.wait()
+        if self.watcher is not None:
+            await self.watcher.ready.wait()
 
     def health(self) -> Health:
         """Whether the parts work. The database counts as gone after two beats without answer."""
@@ -226,7 +226,7 @@ class Runtime:
             tasks.start_soon(services.callbacks.run, lease)
             if self.parts.watch_files:
                 watcher = BundleWatcher(store, lambda: lease, self.config, self._published)
-                self._watcher = watcher
+                self.watcher = watcher
                 tasks.start_soon(watcher.run)
                 tasks.start_soon(self._take_in_published)
             self._started.set()
@@ -238,8 +238,13 @@ class Runtime:
             await services.store.pool_set(default)
             pools.append(default)
         for pool in pools:
-            services.scheduler.book.admission.resize(f"pool {pool.name!r}", pool.slots)
+            services.scheduler.resize_pool(pool)
         services.scheduler.book.admission.resize("parallelism", self.config.core.parallelism)
+
+    async def pool_set(self, pool: PoolRow) -> None:
+        """Makes or changes a pool; it counts from now on."""
+        await self.services.store.pool_set(pool)
+        self.services.scheduler.resize_pool(pool)
 
     async def _take_over(self) -> None:
         """Claims every DAG that nobody owns and goes on with its runs."""

@@ -31,7 +31,7 @@ from tradewind.model.events import (
 )
 from tradewind.model.keys import RunId
 from tradewind.model.outcomes import Outcome
-from tradewind.model.rows import Batch, DagRow, Lease, RunSnapshot, Segment
+from tradewind.model.rows import Batch, DagRow, Lease, PoolRow, RunSnapshot, Segment
 from tradewind.model.specs import DagSpec
 from tradewind.model.states import RUN_FINISHED, OutcomeKind, RunState, TaskState
 from tradewind.ports import Clock, LiveEvent, Store
@@ -81,6 +81,7 @@ class Scheduler:
         self._posted: deque[tuple[RunId, RunEvent, Answer | None]] = deque()
         self._jobs: deque[tuple[Job, Answer | None]] = deque()
         self._closed = False
+        self._turning = False
         self._wake = asyncio.Event()
         self._timers: Timers[Place] = Timers(clock, self._on_timer)
         self._views_due: asyncio.TimerHandle | None = None
@@ -122,6 +123,11 @@ class Scheduler:
 
         self.do(job, answer)
         await done
+
+    def resize_pool(self, pool: PoolRow) -> None:
+        """A pool is new or has changed."""
+        self.book.admission.resize(f"pool {pool.name!r}", pool.slots)
+        self._wake.set()
 
     def capacity_changed(self) -> None:
         """An executor has room again."""
@@ -182,14 +188,7 @@ class Scheduler:
         """Forgets everything (the lease is lost): another runtime decides now."""
         self._lease = None
         self.book.clear()
-        for _, answer in self._jobs:
-            if answer is not None:
-                answer(False)
-        for _, _, answer in self._posted:
-            if answer is not None:
-                answer(False)
-        self._posted.clear()
-        self._jobs.clear()
+        self._refuse_waiting()
         self._timers.stop()
 
     def close_admission(self) -> None:
@@ -198,7 +197,7 @@ class Scheduler:
 
     async def settled(self) -> None:
         """Returns when everything that has been posted so far is committed."""
-        if self._lease is not None:
+        if self._turning:
             with suppress(TradewindError):
                 await self.ask(lambda turn: None)
 
@@ -206,10 +205,24 @@ class Scheduler:
 
     async def run(self) -> None:
         """Turns for ever. Raises Fenced when another runtime has taken over."""
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            await self.turn()
+        self._turning = True
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                await self.turn()
+        finally:
+            self._turning = False
+            self._refuse_waiting()
+
+    def _refuse_waiting(self) -> None:
+        """Tells everybody who waits for a commit that there will be none."""
+        answers = [answer for _, answer in self._jobs] + [answer for _, _, answer in self._posted]
+        self._jobs.clear()
+        self._posted.clear()
+        for answer in answers:
+            if answer is not None:
+                answer(False)
 
     async def turn(self) -> None:
         """One turn: take in, decide, commit, carry out."""
@@ -219,7 +232,7 @@ class Scheduler:
             await self._decide(turn)
             batch = Batch(self._flush(turn), turn.dags, turn.mail)
             refused = await self.committer.commit(self.lease, batch) | turn.broken
-        except Fenced:
+        except BaseException:
             for _, _, answer in turn.answers:
                 answer(False)
             raise

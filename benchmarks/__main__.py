@@ -1,0 +1,33 @@
+"""Runs one benchmark and prints its figures."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import sys
+from pathlib import Path
+
+NAMES = ("chain", "fanout", "process_chain", "process_fanout", "bigrun", "startup", "idle", "dagfile", "crash")
+
+
+def main() -> int:
+    """Exit code 0: measured; 1: the run was not valid (a row is missing, durability off, …)."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("name", choices=NAMES)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--samples", type=Path, help="write one line a task to this file")
+    parser.add_argument("--size", type=int, help="another number of tasks (or files, kills, seconds)")
+    options = parser.parse_args()
+    module = importlib.import_module(f"benchmarks.{options.name}")
+    figures: dict[str, object] = module.measure(size=options.size, samples=options.samples)
+    if options.json:
+        print(json.dumps(figures))
+    else:
+        for key, value in figures.items():
+            print(f"{key:>24}  {value}")
+    return 0 if figures.get("valid", True) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
