@@ -112,6 +112,7 @@ def running_postgres(*, bin_dir: Path | None = None, settings: Mapping[str, str]
     Not durable unless `settings` say so: for everything but tests of durability.
     """
     home = Path(tempfile.mkdtemp(prefix="tradewind-test-"))
+    home.chmod(0o711)  # as root the server is another user, who has to get to its data directory
     joined: list[EmbeddedServer | BaseException] = []
     ready = threading.Event()
     loop = asyncio.new_event_loop()

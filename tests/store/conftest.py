@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 
 import asyncpg
 import pytest
@@ -33,30 +33,40 @@ END $$
 """
 
 
-@pytest.fixture(scope="session")
-def shared_database(postgres_url: str) -> Iterator[str]:
-    """A database of this folder's own, with the schema."""
-    runner = asyncio.Runner()
-    databases = databases_of(postgres_url)
+@contextlib.contextmanager
+def prepared_database(server_url: str) -> Generator[str]:
+    """A database with the schema on a server."""
+    stack = contextlib.AsyncExitStack()
 
     async def make() -> str:
-        url = await (await stack.enter_async_context(databases))()
+        url = await (await stack.enter_async_context(databases_of(server_url)))()
         await migrate_url(url)
         return url
 
-    stack = contextlib.AsyncExitStack()
-    with runner:
+    with asyncio.Runner() as runner:
         yield runner.run(make())
         runner.run(stack.aclose())
+
+
+async def emptied(url: str) -> str:
+    """The same database with nothing in it but what the migrations put there."""
+    session = await asyncpg.connect(url)
+    await session.execute(EMPTY)
+    await session.close()
+    return url
+
+
+@pytest.fixture(scope="session")
+def shared_database(postgres_url: str) -> Iterator[str]:
+    """A database of this folder's own, with the schema."""
+    with prepared_database(postgres_url) as url:
+        yield url
 
 
 @pytest.fixture
 async def store_url(shared_database: str) -> str:
     """A database with the schema and nothing in it."""
-    session = await asyncpg.connect(shared_database)
-    await session.execute(EMPTY)
-    await session.close()
-    return shared_database
+    return await emptied(shared_database)
 
 
 @pytest.fixture

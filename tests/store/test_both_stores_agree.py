@@ -6,11 +6,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import asyncpg
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.store.conftest import EMPTY, KEY
+from tests.store.conftest import KEY, emptied
 from tradewind.model.errors import BatchConflict, Fenced, NotFoundError
 from tradewind.model.keys import RunId
 from tradewind.model.rows import (
@@ -212,9 +211,7 @@ class Telling:
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(story=st.lists(operations, min_size=5, max_size=40))
 async def test_both_stores_agree(shared_database: str, story: list[Operation]) -> None:
-    session = await asyncpg.connect(shared_database)
-    await session.execute(EMPTY)
-    await session.close()
+    await emptied(shared_database)
     options = StoreOptions(readers=1)
     postgres = [PostgresStore(shared_database, secret_key=KEY, options=options) for _ in range(2)]
     database = new_database()

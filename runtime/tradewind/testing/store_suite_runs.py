@@ -186,7 +186,8 @@ class RunSuite:
         """By one DAG run for ever."""
         world = await new_world(new_store)
         run = await world.run()
-        for many in ([], ManyInstances(run, 2_100)):
+        few: list[InstanceRow] = []
+        for many in (few, ManyInstances(run, 2_100)):
             with pytest.raises(BatchConflict) as refused:
                 await world.store.run_create(world.lease, replace(run, dag_run_id="other"), many)
             assert refused.value.run_ids == (run.run_id,)
