@@ -47,7 +47,7 @@ def test_compare(tmp_path: Path) -> None:
     (tmp_path / "b.py").unlink()
     fill(tmp_path, "d.py")
     changes = compare(before.python, bundle.list_files().python)
-    assert (changes.added, changes.changed, changes.removed) == ({"d.py"}, {"a.py"}, {"b.py"})
+    assert [set(part) for part in changes] == [{"d.py"}, {"a.py"}, {"b.py"}]
     assert not compare(before.python, before.python)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -32,7 +32,7 @@ class Place:
         self._task: asyncio.Task[None] | None = None
 
     @asynccontextmanager
-    async def watching(self) -> AsyncIterator[BundleWatcher]:
+    async def watching(self) -> AsyncGenerator[BundleWatcher, None]:
         lease = await self.store.runtime_join("test")
         config = await asyncio.to_thread(load_config, self.home, {"dags.load_examples": False}, {})
         watcher = BundleWatcher(self.store, lambda: lease, config, self._on_published)

@@ -64,7 +64,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def run(home: Path) -> Run:
     """`run("dags", "list")`: the command's result."""
 
-    def call(*args: str, **options: object) -> Result:
-        return CliRunner().invoke(cli, list(args), catch_exceptions=False, **options)  # type: ignore[arg-type] # as click's
+    def call(*args: str, input: str | None = None) -> Result:
+        return CliRunner().invoke(cli, list(args), input=input, catch_exceptions=False)
 
     return call

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -49,7 +49,7 @@ def published(database: str, home: Path) -> None:
 
 
 @contextmanager
-def running() -> Iterator[None]:
+def running() -> Generator[None, None, None]:
     """A runtime in a thread of its own, for the time of the block."""
     loop, stop, ready = asyncio.new_event_loop(), asyncio.Event(), threading.Event()
     failed: list[BaseException] = []

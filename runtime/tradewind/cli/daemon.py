@@ -33,7 +33,7 @@ def _daemon_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.command()
 @_daemon_options
 @click.pass_context
-def standalone(ctx: click.Context, **given: Any) -> None:
+def standalone(ctx: click.Context, /, **given: Any) -> None:
     """Everything in one process: database, scheduler, pages.
 
     Ctrl-C lets running tasks end; a second Ctrl-C stops at once. A new start goes on where this one was.
@@ -47,7 +47,7 @@ def standalone(ctx: click.Context, **given: Any) -> None:
 )
 @_daemon_options
 @click.pass_context
-def run(ctx: click.Context, roles: str, **given: Any) -> None:
+def run(ctx: click.Context, /, roles: str, **given: Any) -> None:
     """A runtime with the roles that you choose; start as many as you like on one database."""
     wanted = frozenset(role.strip() for role in roles.split(",") if role.strip())
     unknown = sorted(wanted - set(ROLES))

@@ -11,7 +11,7 @@ import click
 from tradewind.cli.dags_test import test
 from tradewind.cli.dags_trigger import trigger
 from tradewind.cli.failures import EXIT_FAILED, Failure, run_async
-from tradewind.cli.options import INSTANT, config_of, database_option, files_option, output_option
+from tradewind.cli.options import config_of, database_option, files_option, moment, output_option
 
 if TYPE_CHECKING:
     from tradewind.model.rows import RunRow
@@ -163,13 +163,13 @@ def _conf_text(run: RunRow) -> str:
 @click.argument("dag", required=False)
 @click.option("-d", "--dag-id", help="The same as the argument.")
 @click.option("--state", "states", multiple=True, help="Only runs in this state; can be given more than once.")
-@click.option("-s", "--start-date", type=INSTANT, help="Only logical dates from here on.")
-@click.option("-e", "--end-date", type=INSTANT, help="Only logical dates up to here.")
+@click.option("-s", "--start-date", type=moment, metavar="DATE", help="Only logical dates from here on.")
+@click.option("-e", "--end-date", type=moment, metavar="DATE", help="Only logical dates up to here.")
 @click.option("--limit", default=50, show_default=True)
 @output_option
 @database_option
 @click.pass_context
-def list_runs(ctx: click.Context, dag: str | None, dag_id: str | None, **given: Any) -> None:
+def list_runs(ctx: click.Context, /, dag: str | None, dag_id: str | None, **given: Any) -> None:
     """The runs of a DAG, the newest first."""
     from tradewind.cli.output import emit
     from tradewind.database import open_control

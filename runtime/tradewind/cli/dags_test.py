@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from tradewind.cli.failures import EXIT_FAILED, run_async
-from tradewind.cli.options import INSTANT, JSON_OBJECT, config_of, files_option
+from tradewind.cli.options import config_of, files_option, json_object, moment
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -35,11 +35,11 @@ MARKS: Final = {
 
 @click.command()
 @click.argument("dag_id")
-@click.argument("logical_date", type=INSTANT, required=False)
-@click.option("-c", "--conf", type=JSON_OBJECT, help="JSON for the run's conf, or @file.")
+@click.argument("logical_date", type=moment, metavar="[DATE]", required=False)
+@click.option("-c", "--conf", type=json_object, metavar="JSON", help="JSON for the run's conf, or @file.")
 @files_option
 @click.pass_context
-def test(ctx: click.Context, dag_id: str, logical_date: datetime | None, **given: Any) -> None:
+def test(ctx: click.Context, /, dag_id: str, logical_date: datetime | None, **given: Any) -> None:
     """Run a DAG once, here, without a database. Exit code 1 if the run fails."""
     from tradewind.cli.dag_files import find_dag
     from tradewind.host import test_dag
@@ -49,16 +49,16 @@ def test(ctx: click.Context, dag_id: str, logical_date: datetime | None, **given
     dag, _ = find_dag(config_of(ctx), dag_id, subdir)
     spec = dag.to_spec()
     shown = _LiveTree(spec) if sys.stdout.isatty() and len(spec.tasks) <= TREE_LINES else _Lines()
-    moment = logical_date or datetime.now(tz=UTC)
+    at = logical_date or datetime.now(tz=UTC)
     with shown:
-        report = run_async(test_dag(dag, conf=given["conf"], logical_date=moment, on_event=shown.see))
+        report = run_async(test_dag(dag, conf=given["conf"], logical_date=at, on_event=shown.see))
     for task_id, error in report.errors.items():
         click.secho(f"\n{task_id}:", bold=True, err=True)
         click.echo(error, err=True)
     run = report.run
     seconds = (run.ended_at - run.started_at).total_seconds() if run.ended_at and run.started_at else 0.0
     good = run.state is RunState.SUCCESS
-    click.secho(f"{dag_id} {moment.isoformat()}: {run.state} in {seconds:.2f} s", fg="green" if good else "red")
+    click.secho(f"{dag_id} {at.isoformat()}: {run.state} in {seconds:.2f} s", fg="green" if good else "red")
     if not good:
         raise click.exceptions.Exit(EXIT_FAILED)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from tradewind.cli.failures import EXIT_FAILED, Failure, run_async
-from tradewind.cli.options import INSTANT, JSON_OBJECT, config_of, database_option, output_option
+from tradewind.cli.options import config_of, database_option, json_object, moment, output_option
 
 if TYPE_CHECKING:
     from tradewind.model.rows import DagRow, RunRow
@@ -26,9 +26,11 @@ UNOWNED_SECONDS: Final = 1.5
 
 @click.command()
 @click.argument("dag_id")
-@click.option("-c", "--conf", type=JSON_OBJECT, help="JSON for the run's conf, or @file.")
+@click.option("-c", "--conf", type=json_object, metavar="JSON", help="JSON for the run's conf, or @file.")
 @click.option("-r", "--run-id", help="By default manual__<logical date>.")
-@click.option("-e", "--exec-date", "--logical-date", "logical_date", type=INSTANT, help="By default now.")
+@click.option(
+    "-e", "--exec-date", "--logical-date", "logical_date", type=moment, metavar="DATE", help="By default now."
+)
 @click.option("--note", help="A note that is shown with the run.")
 @click.option("--unpause", is_flag=True, help="Unpause the DAG if it is paused.")
 @click.option("--wait", is_flag=True, help="Wait for the end; exit code 1 if the run fails.")
@@ -36,7 +38,7 @@ UNOWNED_SECONDS: Final = 1.5
 @output_option
 @database_option
 @click.pass_context
-def trigger(ctx: click.Context, dag_id: str, **given: Any) -> None:
+def trigger(ctx: click.Context, /, dag_id: str, **given: Any) -> None:
     """Start a run of a DAG."""
     from tradewind.ports import TriggerRequest
 

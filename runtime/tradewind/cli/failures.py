@@ -17,11 +17,27 @@ T = TypeVar("T")
 
 
 class Failure(click.ClickException):
-    """Ends the command with a message on standard error and this exit code."""
+    """Ends the command with a message on standard error and exit code 1."""
 
-    def __init__(self, message: str, exit_code: int = EXIT_FAILED) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
+    exit_code = EXIT_FAILED
+
+
+class WrongUse(Failure):
+    """The same with 2: the configuration or the way of asking is wrong."""
+
+    exit_code = EXIT_USAGE
+
+
+class NoDatabase(Failure):
+    """The same with 3."""
+
+    exit_code = EXIT_NO_DATABASE
+
+
+class Interrupted(Failure):
+    """The same with 130, as shells have it for Ctrl-C."""
+
+    exit_code = EXIT_INTERRUPTED
 
 
 @contextmanager
@@ -32,9 +48,9 @@ def failing_clearly() -> Generator[None, None, None]:
     try:
         yield
     except ConfigError as error:
-        raise Failure(error.message, EXIT_USAGE) from error
+        raise WrongUse(error.message) from error
     except StoreError as error:
-        raise Failure(error.message, EXIT_NO_DATABASE) from error
+        raise NoDatabase(error.message) from error
     except TradewindError as error:
         raise Failure(error.message) from error
     except BaseExceptionGroup as group:
@@ -55,4 +71,4 @@ def run_async(work: Coroutine[Any, Any, T]) -> T:
     try:
         return asyncio.run(work)
     except KeyboardInterrupt:
-        raise Failure("interrupted", EXIT_INTERRUPTED) from None
+        raise Interrupted("interrupted") from None

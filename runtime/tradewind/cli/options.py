@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
@@ -57,51 +57,32 @@ def config_of(ctx: click.Context, **overrides: Json) -> Config:
     return load_config(root if isinstance(root, Path) else None, named)
 
 
-class Instant(click.ParamType):
-    """A date or date and time, `2024-01-31` or ISO 8601; UTC where no zone is given."""
-
-    name = "date"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        """The aware moment."""
-        if isinstance(value, datetime):
-            return value
-        try:
-            return parse_instant(str(value))
-        except ValueError:
-            self.fail(f"{value!r} is not a date such as 2024-01-31 or 2024-01-31T06:00:00+00:00.", param, ctx)
+def moment(text: str) -> datetime:
+    """The type of options and arguments that are dates: `2024-01-31` or ISO 8601; UTC where no zone is given."""
+    try:
+        return parse_instant(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not a date such as 2024-01-31 or 2024-01-31T06:00:00+00:00.") from None
 
 
 def parse_instant(text: str) -> datetime:
     """The moment that the text names. Raises ValueError."""
     from datetime import UTC
 
-    moment = datetime.fromisoformat(text)
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    found = datetime.fromisoformat(text)
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
-class JsonObject(click.ParamType):
-    """A JSON object such as '{"n": 3}', or @file for the text of a file."""
+def json_object(text: str) -> dict[str, Any]:
+    """The type of options that are a JSON object such as '{"n": 3}', or @file for the text of a file."""
+    import orjson
 
-    name = "json"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, Any]:
-        """The object."""
-        import orjson
-
-        if isinstance(value, dict):
-            return value
-        try:
-            text = Path(value[1:]).read_text() if str(value).startswith("@") else str(value)
-            found = orjson.loads(text)
-        except OSError as error:
-            self.fail(f"{value[1:]!r} cannot be read: {error.strerror}.", param, ctx)
-        except ValueError as error:
-            self.fail(f"{value!r} is not JSON: {error}.", param, ctx)
-        if not isinstance(found, dict):
-            self.fail(f'{value!r} is JSON, but not an object such as {{"n": 3}}.', param, ctx)
-        return found
-
-
-INSTANT = Instant()
-JSON_OBJECT = JsonObject()
+    try:
+        found: object = orjson.loads(Path(text[1:]).read_text() if text.startswith("@") else text)
+    except OSError as error:
+        raise click.BadParameter(f"{text[1:]!r} cannot be read: {error.strerror}.") from error
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} is not JSON: {error}.") from error
+    if not isinstance(found, dict):
+        raise click.BadParameter(f'{text!r} is JSON, but not an object such as {{"n": 3}}.')
+    return cast("dict[str, Any]", found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Final, cast
 
 import click
 
@@ -63,9 +63,9 @@ def cell(value: object) -> str:
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, (list, tuple)):
-        return ", ".join(cell(item) for item in value)  # pyright: ignore[reportUnknownVariableType]
+        return ", ".join(cell(item) for item in cast("Sequence[object]", value))
     if isinstance(value, Mapping):
-        return to_json(value, indent=False)  # pyright: ignore[reportUnknownArgumentType]
+        return to_json(cast("Mapping[str, object]", value), indent=False)
     return " ".join(str(value).split("\n"))
 
 

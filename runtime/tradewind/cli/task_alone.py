@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
@@ -93,7 +93,7 @@ async def rendered_fields(config: Config, dag: DAG, attempt: Attempt) -> dict[st
 
 
 @asynccontextmanager
-async def _services(config: Config, attempt: Attempt) -> AsyncIterator[SystemOnDemand]:
+async def _services(config: Config, attempt: Attempt) -> AsyncGenerator[SystemOnDemand, None]:
     async with AsyncExitStack() as opened:
         yield SystemOnDemand(config, attempt, opened)
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import click
 
-from tradewind.cli.failures import EXIT_FAILED, Failure, run_async
-from tradewind.cli.options import INSTANT, JSON_OBJECT, config_of, database_option, files_option, output_option
+from tradewind.cli.failures import Failure, run_async
+from tradewind.cli.options import config_of, database_option, files_option, json_object, moment, output_option
 
 if TYPE_CHECKING:
     from tradewind.model.rows import InstanceRow, RunRow
@@ -58,11 +58,11 @@ def list_tasks(ctx: click.Context, dag_id: str, tree: bool, subdir: Path | None,
 @tasks.command()
 @click.argument("dag_id")
 @click.argument("task_id")
-@click.argument("logical_date", type=INSTANT, required=False)
-@click.option("-t", "--task-params", "--conf", "conf", type=JSON_OBJECT, help="JSON for the run's conf.")
+@click.argument("logical_date", type=moment, required=False, metavar="[DATE]")
+@click.option("-t", "--task-params", "--conf", "conf", type=json_object, help="JSON for the run's conf.")
 @files_option
 @click.pass_context
-def test(ctx: click.Context, dag_id: str, task_id: str, logical_date: datetime | None, **given: Any) -> None:
+def test(ctx: click.Context, /, dag_id: str, task_id: str, logical_date: datetime | None, **given: Any) -> None:
     """Run one task once, here, whatever it depends on. Nothing is recorded."""
     from tradewind.cli.dag_files import find_dag
     from tradewind.cli.task_alone import attempt_alone, run_alone
@@ -77,17 +77,17 @@ def test(ctx: click.Context, dag_id: str, task_id: str, logical_date: datetime |
     good = outcome.kind in (OutcomeKind.SUCCESS, OutcomeKind.SKIPPED, OutcomeKind.RESCHEDULED, OutcomeKind.DEFERRED)
     if not good:
         reason = f": {outcome.reason}" if outcome.reason else ""
-        raise Failure(f"task {task_id!r} ended as {outcome.kind.value}{reason}", EXIT_FAILED)
+        raise Failure(f"task {task_id!r} ended as {outcome.kind.value}{reason}")
 
 
 @tasks.command()
 @click.argument("dag_id")
 @click.argument("task_id")
-@click.argument("logical_date", type=INSTANT, required=False)
-@click.option("--conf", type=JSON_OBJECT, help="JSON for the run's conf.")
+@click.argument("logical_date", type=moment, required=False, metavar="[DATE]")
+@click.option("--conf", type=json_object, help="JSON for the run's conf.")
 @files_option
 @click.pass_context
-def render(ctx: click.Context, dag_id: str, task_id: str, logical_date: datetime | None, **given: Any) -> None:
+def render(ctx: click.Context, /, dag_id: str, task_id: str, logical_date: datetime | None, **given: Any) -> None:
     """Show what a task's templates become for a date. Nothing is recorded."""
     from tradewind.cli.dag_files import find_dag
     from tradewind.cli.task_alone import attempt_alone, rendered_fields
@@ -107,7 +107,7 @@ def render(ctx: click.Context, dag_id: str, task_id: str, logical_date: datetime
 @click.option("--map-index", type=int, default=-1, help="Which instance of a mapped task.")
 @database_option
 @click.pass_context
-def state(ctx: click.Context, dag_id: str, task_id: str, run: str | None, **given: Any) -> None:
+def state(ctx: click.Context, /, dag_id: str, task_id: str, run: str | None, **given: Any) -> None:
     """The state of a task in a run (id or logical date; by default the latest)."""
     from tradewind.database import open_control
 
@@ -155,7 +155,7 @@ def states_for_dag_run(ctx: click.Context, dag_id: str, run: str | None, output:
 @click.option("-f", "--follow", is_flag=True, help="Go on until the try has ended.")
 @database_option
 @click.pass_context
-def logs(ctx: click.Context, dag_id: str, task_id: str, run: str | None, **given: Any) -> None:
+def logs(ctx: click.Context, /, dag_id: str, task_id: str, run: str | None, **given: Any) -> None:
     """What a try of a task has written (run: id or logical date; by default the latest)."""
     from tradewind.cli.task_logs import print_log
     from tradewind.database import open_control

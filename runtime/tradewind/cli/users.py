@@ -22,7 +22,7 @@ def users() -> None:
 @click.option("-e", "--email", help="Understood for Airflow's sake; not kept.")
 @database_option
 @click.pass_context
-def create(ctx: click.Context, **given: str | None) -> None:
+def create(ctx: click.Context, /, **given: str | None) -> None:
     """Make a login, or give an existing one a new password and role."""
     from tradewind.database import open_store
     from tradewind.model.rows import UserRow
