@@ -109,6 +109,7 @@ class InlineExecutor:
         self._dags = DagCache()
         self._host: ExecutorHost | None = None
         self._settings = InlineSettings()
+        self._lifelong = contextlib.ExitStack()
         self._stopping = False
         self._empty = asyncio.Event()
         self.blocked: list[Blocked] = []
@@ -130,15 +131,15 @@ class InlineExecutor:
         self._threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="tradewind-task")
         self._blocking = BlockingOnLoop(host.services, self._loop)
         self._guard = LoopGuard(self._on_blocked, warn_after=settings.block_warn, kill_after=settings.block_kill)
-        self._guard.start()
+        await self._guard.start()
         self._older_factory = self._loop.get_task_factory()
         self._loop.set_task_factory(cast("Any", self._make_task))
         if settings.capture_output:
             CaptureInline.install(level)
         self._context = contextvars.copy_context()
         if settings.authoring_defaults:
-            lifelong = contextlib.ExitStack()
-            self._context.run(lifelong.enter_context, use_defaults(defaults_from_json(settings.authoring_defaults)))
+            defaults = use_defaults(defaults_from_json(settings.authoring_defaults))
+            self._context.run(self._lifelong.enter_context, defaults)
 
     def register_dag(self, dag: DAG) -> None:
         """A DAG of the embedding program: its attempts need no import of a file."""
@@ -199,6 +200,7 @@ class InlineExecutor:
         if self._settings.capture_output:
             CaptureInline.uninstall()
         await self._logs.close()
+        self._context.run(self._lifelong.close)
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     # -- one attempt

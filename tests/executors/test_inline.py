@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import sys
 from collections.abc import Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
+from tradewind.authoring.defaults import AuthoringDefaults
 from tradewind.authoring.xcom import decode
+from tradewind.bundles.parse_protocol import defaults_to_json
 from tradewind.model.errors import ConfigError
 from tradewind.model.specs import DagSource
 from tradewind.model.states import OutcomeKind
 from tradewind.ports import Executor
-from tradewind.testing.executor_host import MemoryHost
+from tradewind.testing import executor_dags
+from tradewind.testing.executor_host import AttemptMaker, MemoryHost
 from tradewind.testing.executor_suite import ExecutorSuite, Stage, suite_dag
 from tradewind_executors.inline import InlineExecutor
 
@@ -61,6 +66,34 @@ class TestInline(ExecutorSuite):
         assert report.file.endswith("executor_dags.py")
         assert report.function == "_block"
         assert any("held the event loop" in r.message and "_block" in r.message for r in await stage.log(attempt))
+
+    @pytest.mark.blocks_the_loop
+    async def test_code_that_holds_the_interpreter_is_named_too(self, tmp_path: Path) -> None:
+        """C code gives the watching thread no turn: the stack is written without one."""
+        host = MemoryHost(str(tmp_path), {"block_warn": 0.05})
+        executor = InlineExecutor()
+        executor.register_dag(suite_dag())
+        await executor.start(host)
+        attempt = AttemptMaker(suite_dag().to_spec(), "").attempt("a_hold")
+        await executor.submit([attempt])
+        assert (await host.end_of(attempt)).outcome.kind is OutcomeKind.SUCCESS
+        await executor.stop(drain=None)
+        assert executor.blocked[0].function == "_hold"
+        assert executor.blocked[0].line > 0
+
+    async def test_authoring_defaults_hold_in_attempts(self, tmp_path: Path) -> None:
+        small = defaults_to_json(AuthoringDefaults(xcom_max_bytes=100))
+        host = MemoryHost(str(tmp_path), {"authoring_defaults": small})
+        executor = InlineExecutor()
+        await executor.start(host)
+        spec = await asyncio.to_thread(lambda: suite_dag().to_spec())
+        for task in ("a_big", "s_big"):
+            attempt = AttemptMaker(spec, executor_dags.HERE).attempt(task)
+            await executor.submit([attempt])
+            error = (await host.end_of(attempt)).outcome.error
+            assert error is not None
+            assert "100 allowed" in error.message
+        await executor.stop(drain=None)
 
     async def test_registered_dag_needs_no_file(self, stage: Stage) -> None:
         executor = stage.executor

@@ -16,7 +16,9 @@ from typing import Any, ClassVar
 
 import pytest
 
+from tradewind.authoring.defaults import AuthoringDefaults
 from tradewind.authoring.xcom import decode
+from tradewind.bundles.parse_protocol import defaults_to_json
 from tradewind.model.errors import ConfigError
 from tradewind.model.specs import DagSpec, TaskSpec
 from tradewind.model.states import OutcomeKind
@@ -243,6 +245,25 @@ async def test_a_file_with_threads_is_spawned(new_stage: NewStage, caplog: pytes
     assert decode(ends[0].xcoms[0].value) == 1
     assert [r.getMessage() for r in caplog.records if "cannot be forked" in r.getMessage()] != []
     assert sum("cannot be forked" in r.getMessage() for r in caplog.records) == 1
+
+
+async def test_spawning_by_configuration(new_stage: NewStage, caplog: pytest.LogCaptureFixture) -> None:
+    stage = new_stage("import os\nBORN = os.getpid()\n" + DAG_OF_THREE.replace("return 1", "return os.getpid() - BORN"))
+    assert decode((await stage.run("t0")).xcoms[0].value) > 0, "a fork has another pid than its importer"
+    other = Stage(LocalExecutor(), MemoryHost(stage.host.log_root, {"start_method": "spawn"}), stage.maker)
+    assert decode((await other.run("t1")).xcoms[0].value) == 0
+    await other.executor.stop(drain=None)
+    assert not [r for r in caplog.records if "cannot be forked" in r.getMessage()]
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+async def test_authoring_defaults_hold_in_attempts(new_stage: NewStage, method: str) -> None:
+    small = defaults_to_json(AuthoringDefaults(xcom_max_bytes=100))
+    text = DAG_OF_THREE.replace("return 1", "return 'x' * 200")
+    stage = new_stage(text, authoring_defaults=small, start_method=method)
+    error = (await stage.run("t0")).error
+    assert error is not None
+    assert "100 allowed" in error.message
 
 
 async def test_a_new_version_of_a_file_gets_a_new_zygote(new_stage: NewStage) -> None:

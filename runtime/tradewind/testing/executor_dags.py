@@ -244,6 +244,10 @@ def _block(task: Any, context: Any) -> None:
         pass
 
 
+def _hold(task: Any, context: Any) -> int:
+    return sum(range(40_000_000))
+
+
 _BOTH: dict[str, Callable[[Any, Any], Any]] = {
     "none": lambda task, context: None,
     "value": lambda task, context: {"n": 1, "at": datetime(2026, 1, 1, tzinfo=UTC)},
@@ -296,6 +300,7 @@ with DAG("suite", start_date=datetime(2026, 1, 1, tzinfo=UTC), schedule=None, ca
     Async(task_id="a_self_cancelled", does=lambda task, context: _self_cancelled())
     Async(task_id="a_child_exits", does=lambda task, context: _child_exits())
     Async(task_id="a_block", does=_block)
+    Async(task_id="a_hold", does=_hold)
     Sync(task_id="s_ask", does=_ask)
     Sync(task_id="p_hang", does=_hang)
     Sync(task_id="p_overdue", does=_hang, execution_timeout=timedelta(milliseconds=200))

@@ -89,7 +89,7 @@ class GuardedCoroutine(Coroutine[Any, Any, T]):
         except (SystemExit, KeyboardInterrupt) as error:
             raise UserExit(f"a coroutine of the task raised {error!r}") from error
         finally:
-            guard.owner = None
+            guard.started = 0.0
             owner.cpu += perf_counter() - started
 
     def throw(self, typ: Any, val: Any = None, tb: TracebackType | None = None, /) -> Any:
@@ -106,7 +106,7 @@ class GuardedCoroutine(Coroutine[Any, Any, T]):
         except (SystemExit, KeyboardInterrupt) as ended:
             raise UserExit(f"a coroutine of the task raised {ended!r}") from ended
         finally:
-            guard.owner = None
+            guard.started = 0.0
             self._owner.cpu += perf_counter() - started
 
     def close(self) -> None:
@@ -127,7 +127,7 @@ class LoopGuard:
         warn_after: float = 0.1,
         kill_after: float = 10.0,
     ) -> None:
-        self.owner: Owner | None = None
+        self.owner = Owner("", "")
         self.started = 0.0
         self.steps = 0
         self.asleep = False
@@ -144,8 +144,9 @@ class LoopGuard:
         self._target = -1
         self._dump: IO[str] | None = None
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Begins to watch the running loop."""
+        self._dump = await asyncio.to_thread(tempfile.TemporaryFile, "w+", encoding="utf-8", errors="replace")
         self._loop = asyncio.get_running_loop()
         self._loop_thread = threading.get_ident()
         self._can_interrupt = threading.current_thread() is threading.main_thread()
@@ -164,26 +165,26 @@ class LoopGuard:
         await asyncio.to_thread(thread.join)  # only then: a late signal without our handler would end the process
         if self._can_interrupt:
             signal.signal(_SIGNAL, self._old_handler)
+        dump, self._dump = self._dump, None
+        if dump is not None:
+            dump.close()
 
     def wrap(self, coroutine: Coroutine[Any, Any, T], owner: Owner) -> GuardedCoroutine[T]:
         """The same coroutine, watched."""
         return GuardedCoroutine(coroutine, owner, self)
 
     def wake(self) -> None:
-        """Called by the first step after a quiet time."""
+        """Called by the first step after a quiet time. Should that step hold the interpreter's lock, the daemon
+        would get no turn to arm anything: so it is done here.
+        """
         self.asleep = False
+        self._arm()
         self._awake.set()
 
     # -- the daemon thread
 
     def _watch(self) -> None:
-        with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as dump:
-            self._dump = dump
-            self._watch_steps()
-            self._dump = None
-
-    def _watch_steps(self) -> None:
-        quiet = 0
+        quiet = _QUIET_TICKS
         seen = -1
         warned = -1
         while not self._stopping.is_set():
@@ -194,9 +195,9 @@ class LoopGuard:
             self._stopping.wait(_TICK)
             faulthandler.cancel_dump_traceback_later()
             steps, owner, started = self.steps, self.owner, self.started
-            quiet = quiet + 1 if steps == seen and owner is None else 0
+            quiet = quiet + 1 if steps == seen and not started else 0
             seen = steps
-            if owner is not None and steps == self.steps:
+            if started and steps == self.steps:
                 seconds = perf_counter() - started
                 if seconds >= self._kill_after and self._can_interrupt and self._target != steps:
                     self._report(owner, seconds, interrupted=True)
@@ -206,7 +207,8 @@ class LoopGuard:
                     warned = steps
                     self._report(owner, seconds, interrupted=False)
             else:
-                self._report_dump(owner)
+                self._report_dump()
+        self._report_dump()
 
     def _sleep_until_needed(self) -> None:
         self._awake.clear()
@@ -221,7 +223,7 @@ class LoopGuard:
         if self._dump is not None:
             faulthandler.dump_traceback_later(_TICK + self._warn_after, file=self._dump)
 
-    def _report_dump(self, owner: Owner | None) -> None:
+    def _report_dump(self) -> None:
         """Code that held the interpreter lock has let go: its stack was written meanwhile."""
         dump = self._dump
         if dump is None or dump.seek(0, 2) == 0:
@@ -237,7 +239,7 @@ class LoopGuard:
             return
         self._tell(
             Blocked(
-                owner if owner is not None else Owner("", ""),
+                self.owner,
                 self._warn_after,
                 frame["file"],
                 int(frame["line"]),
@@ -260,7 +262,7 @@ class LoopGuard:
 
     def _tell(self, blocked: Blocked) -> None:
         loop = self._loop
-        if loop is not None and not loop.is_closed() and not self._stopping.is_set():
+        if loop is not None and not loop.is_closed():
             loop.call_soon_threadsafe(self._on_blocked, blocked)
 
     # -- in the loop's thread
@@ -269,7 +271,7 @@ class LoopGuard:
         """Raises in the step that was found too long; does nothing if it has ended meanwhile."""
         if frame is not None and frame.f_code.co_filename == __file__:
             self._target = -1  # between two steps: raised here it would hit the wrong task; the daemon asks again
-        elif self.owner is not None and self.steps == self._target:
+        elif self.started and self.steps == self._target:
             seconds = perf_counter() - self.started
             raise LoopBlocked(f"the task held the event loop for {seconds:.1f} s without awaiting anything")
 
