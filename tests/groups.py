@@ -7,8 +7,10 @@ To add one: an entry here, the marker in `pyproject.toml`, the package in `.ci/s
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +44,18 @@ def chromium() -> Path | None:
     return next((Path(path) for path in found if path), None)
 
 
+def _driver_runs() -> bool:
+    """Whether the Node that playwright brings along finds its libraries."""
+    spec = importlib.util.find_spec("playwright")
+    for folder in spec.submodule_search_locations or () if spec else ():
+        try:
+            answer = subprocess.run([Path(folder) / "driver/node", "--version"], capture_output=True, check=False)
+            return answer.returncode == 0
+        except OSError:
+            return False
+    return False
+
+
 def postgres15_bin() -> Path | None:
     """The programs of the machine's PostgreSQL 15, where Debian puts them."""
     folder = Path("/usr/lib/postgresql/15/bin")
@@ -51,6 +65,8 @@ def postgres15_bin() -> Path | None:
 def _browser_missing() -> Missing | None:
     if chromium() is None:
         return Missing("no Chromium")
+    if not _driver_runs():
+        return Missing("the Node inside playwright does not run (libatomic1 is missing?)")
     if not is_built():
         return Missing("the web pages are not built", "python -m tradewind.web.ui.build")
     return None

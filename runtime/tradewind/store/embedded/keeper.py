@@ -16,6 +16,7 @@ import _thread
 import fcntl
 import json
 import os
+import select
 import signal
 import sys
 import time
@@ -239,8 +240,9 @@ class Keeper:
             if self.dead() and not self.alone:
                 say(f"the server ended ({self.last_ending}); starting it again")
                 self.pause_if_it_keeps_dying()
-                clear_remains(self.orders)
-                self.start()
+                if not self.alone:
+                    clear_remains(self.orders)
+                    self.start()
         say("nobody uses the server any more")
         self.stop()
 
@@ -266,7 +268,7 @@ class Keeper:
             return
         self.short_lives += 1
         if self.short_lives > 1:
-            time.sleep(min(_LONGEST_PAUSE_S, 0.05 * 2**self.short_lives))
+            select.select([self.read_end], [], [], min(_LONGEST_PAUSE_S, 0.05 * 2**self.short_lives))
 
     def stop(self) -> None:
         """Fast shutdown; harder where that takes too long."""

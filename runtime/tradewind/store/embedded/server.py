@@ -83,7 +83,8 @@ class EmbeddedServer:
         try:
             running = await _ensure(where, wish, users)
         except BaseException:
-            users.release()
+            if users.opened:  # and wait: whoever comes next shall not meet the keeper of this failure
+                await _in_thread(lambda: _leave(where, users))
             raise
         server = cls(wish, running, users)
         server._supervisor = asyncio.create_task(server._supervise(), name="embedded PostgreSQL supervisor")
