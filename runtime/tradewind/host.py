@@ -27,6 +27,7 @@ import anyio
 import anyio.abc
 
 from tradewind.authoring.dag import DAG
+from tradewind.bundles.parse_protocol import defaults_to_json
 from tradewind.config import Config, load_config
 from tradewind.database import open_store
 from tradewind.model.errors import ConfigError, Fenced, StoreUnavailable
@@ -338,6 +339,7 @@ def load_executors() -> dict[str, Executor]:
 def _executor_settings(config: Config, kind: str) -> dict[str, Json]:
     settings: dict[str, Json] = dict(config.executors.settings(kind))
     settings.setdefault("log_level", config.logging.level)
+    settings["authoring_defaults"] = defaults_to_json(config.authoring_defaults())
     if kind == "inline":
         settings["max_in_flight"] = settings.pop("in_flight")
         settings["block_warn"] = config.scheduler.block_report
