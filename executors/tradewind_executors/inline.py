@@ -23,6 +23,7 @@ from tradewind.authoring.access import current_attempt
 from tradewind.authoring.dag import DAG
 from tradewind.authoring.defaults import use_defaults
 from tradewind.bundles.parse_protocol import defaults_from_json
+from tradewind.failpoints import failpoint
 from tradewind.model.attempts import Attempt, AttemptKey
 from tradewind.model.errors import ConfigError, ExecutorError
 from tradewind.model.outcomes import Finished, Outcome
@@ -210,12 +211,12 @@ class InlineExecutor:
         host = self._host
         if host is None:
             raise ExecutorError("the inline executor has not been started")
+        failpoint("worker.inline.began")
         flight.started_at = datetime.now(UTC)
         log = self._logs.open(attempt)
         current_log.set(log)
         outcome: Outcome | None = None
         try:
-            host.began(attempt.key, hostname=self._hostname, pid=self._pid)
             dag = self._dags.get(attempt.run)
             if dag is None:
                 dag = await self._dags.load(attempt.run)
@@ -236,6 +237,7 @@ class InlineExecutor:
         """The attempt has ended: reported once, whatever else still comes."""
         if self._flights.pop(flight.attempt.key.attempt, None) is None:
             return
+        failpoint("worker.inline.ended")
         if flight.forced is not None and outcome.kind is not OutcomeKind.SUCCESS:
             outcome = flight.forced
         self._tell(flight.attempt, flight.started_at, outcome)
@@ -244,7 +246,9 @@ class InlineExecutor:
 
     def _tell(self, attempt: Attempt, started_at: datetime | None, outcome: Outcome) -> None:
         if self._host is not None:
-            self._host.finished(attempt.key, Finished(attempt.key.attempt, outcome, started_at, datetime.now(UTC)))
+            key, now = attempt.key, datetime.now(UTC)
+            end = Finished(key.attempt, outcome, started_at, now, self._hostname, self._pid)
+            self._host.finished(key, end)
             self._host.slots_changed()
 
     async def _end(self, flights: Sequence[_Flight], outcome: Outcome, grace: float) -> None:

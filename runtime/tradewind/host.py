@@ -13,6 +13,7 @@ running attempts get `scheduler.drain_timeout` to end, what is left goes on at t
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -230,6 +231,7 @@ class Runtime:
                 self.watcher = watcher
                 tasks.start_soon(watcher.run)
                 tasks.start_soon(self._take_in_published)
+            _settle_memory()
             self._started.set()
 
     async def _size_pools(self, services: _Services) -> None:
@@ -334,6 +336,14 @@ def load_executors() -> dict[str, Executor]:
         except Exception as error:
             raise ConfigError(f"executor {entry.name!r} ({entry.value}): {error}") from error
     return found
+
+
+def _settle_memory() -> None:
+    """What is there after the start stays: the collector need not look at it again, and looks for
+    garbage among the young more seldom (a full pass over many waits would stall the loop)."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 def _executor_settings(config: Config, kind: str) -> dict[str, Json]:

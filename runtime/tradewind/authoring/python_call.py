@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from tradewind.authoring.context import Context
@@ -52,9 +53,8 @@ def call_arguments(
 
     A `**rest` parameter gets the whole context. Raises TypeError naming a parameter that has neither.
     """
-    try:
-        parameters = list(inspect.signature(function).parameters.values())
-    except (TypeError, ValueError):  # some builtins tell nothing: only what was given is passed
+    parameters = _parameters_of(function)
+    if parameters is None:
         return list(args), dict(kwargs)
     taken = {p.name for p in [p for p in parameters if p.kind in _BY_POSITION][: len(args)]}
     takes_rest = any(p.kind is p.VAR_KEYWORD for p in parameters)
@@ -69,6 +69,22 @@ def call_arguments(
     passed.update(kwargs)
     _reject_missing(function, parameters, taken, passed)
     return list(args), passed
+
+
+def _parameters_of(function: Callable[..., Any]) -> tuple[inspect.Parameter, ...] | None:
+    """The parameters, looked up once a function. None for builtins that tell nothing: only what was given is passed."""
+    try:
+        return _parameters(function)
+    except TypeError:  # a callable object that cannot be hashed
+        return _parameters.__wrapped__(function)
+
+
+@lru_cache(maxsize=4096)
+def _parameters(function: Callable[..., Any]) -> tuple[inspect.Parameter, ...] | None:
+    try:
+        return tuple(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        return None
 
 
 def _reject_missing(

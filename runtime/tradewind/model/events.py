@@ -55,6 +55,8 @@ class AttemptEnded(NamedTuple):
     outcome: Outcome
     started_at: datetime | None
     ended_at: datetime
+    hostname: str | None = None
+    pid: int | None = None
 
 
 class XComStored(NamedTuple):

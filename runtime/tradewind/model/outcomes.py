@@ -83,3 +83,5 @@ class Finished(NamedTuple):
     outcome: Outcome
     started_at: datetime | None
     ended_at: datetime
+    hostname: str | None = None
+    pid: int | None = None

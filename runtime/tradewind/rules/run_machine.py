@@ -160,8 +160,8 @@ class RunMachine(RunLedger):
                 outcome.kind,
                 event.ended_at,
                 event.started_at,
-                active.hostname,
-                active.pid,
+                active.hostname or event.hostname,
+                active.pid or event.pid,
                 detail_of(outcome),
             )
         )

@@ -64,7 +64,7 @@ class _Host:
     def finished(self, key: AttemptKey, end: Finished, on_committed: Callable[[bool], None] | None = None) -> None:
         failpoint("dispatcher.finished")
         sink = self._dispatcher.sink
-        event = AttemptEnded(sink.stamp(), key.attempt, end.outcome, end.started_at, end.ended_at)
+        event = AttemptEnded(sink.stamp(), *end)
         sink.post(key.run_id, event, on_committed)
 
     def slots_changed(self) -> None:

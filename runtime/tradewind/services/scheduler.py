@@ -131,7 +131,6 @@ class Scheduler:
 
     def capacity_changed(self) -> None:
         """An executor has room again."""
-        self._size_executors()
         self._wake.set()
 
     # ------------------------------------------------------------------------------ ownership
@@ -423,7 +422,6 @@ class Scheduler:
         self.plan(turn, self.book.dags[machine.run.dag_id])
 
     def _size_executors(self) -> None:
+        """Before anything runs, an executor's free slots are all it has."""
         for kind, free in self._dispatcher.slots().items():
-            name = f"executor {kind!r}"
-            size = -1 if free is None else free + self.book.admission.used(name)
-            self.book.admission.resize(name, size)
+            self.book.admission.resize(f"executor {kind!r}", -1 if free is None else free)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, ClassVar, TypedDict, Unpack, cast
 
 from tradewind.authoring.arguments import OperatorArguments
@@ -70,11 +70,7 @@ class PythonOperator(BaseOperator):
 
     def execute(self, context: Any) -> Any:
         """Calls the function; for an `async def` function returns the awaitable of its result."""
-        result = self.call(context)
-        if inspect.isawaitable(result):
-            return self._awaited(result)
-        self._note(result)
-        return result
+        return self.call(context)
 
     def call(self, context: Mapping[str, Any]) -> Any:
         """The call itself, with the arguments that the signature asks for."""
@@ -83,16 +79,10 @@ class PythonOperator(BaseOperator):
             offered = {**context, "templates_dict": self.templates_dict}
         return call_function(self.python_callable, list(self.op_args), self.op_kwargs, offered)
 
-    async def _awaited(self, result: Awaitable[Any]) -> Any:
-        value = await result
-        self._note(value)
-        return value
-
-    def _note(self, result: object) -> None:
-        if self.show_return_value_in_logs:
-            self.log.info("Done. Returned value was: %s", result)
-        else:
-            self.log.info("Done. Returned value not shown")
+    def result_note(self, value: object) -> str:
+        """What the attempt's log says about the returned value."""
+        shown = f"was: {value}" if self.show_return_value_in_logs else "not shown"
+        return f"Done. Returned value {shown}"
 
 
 class BranchPythonOperator(PythonOperator):

@@ -38,6 +38,8 @@ class Traits(NamedTuple):
     pre_execute: bool
     post_execute: bool
     outcome_kind: str
+    result_note: Callable[[BaseOperator, object], str] | None
+    """What to say about the result, where the operator has something to say."""
 
 
 @dataclass(slots=True)
@@ -81,6 +83,7 @@ def traits_of(operator: BaseOperator) -> Traits:
             _overrides(operator, kind, "pre_execute"),
             _overrides(operator, kind, "post_execute"),
             operator.outcome_kind,
+            getattr(kind, "result_note", None),
         )
     return found
 
@@ -125,7 +128,9 @@ def fill_in(work: Work, values: Iterable[tuple[XComArg, EncodedValue | None]]) -
 
 def outcome_of_value(work: Work, value: Any) -> Outcome:
     """What a returned value means for this operator. Raises XComError, TaskFailed."""
-    kind = work.traits.outcome_kind
+    kind, note = work.traits.outcome_kind, work.traits.result_note
+    if note is not None:
+        work.say(note(work.operator, value))
     if kind == "value" and value is None:
         return SUCCEEDED
     xcoms = puts_of(work.operator, value)

@@ -121,12 +121,11 @@ def test_bash_of_a_function() -> None:
         untyped(later)()
 
 
-def test_what_python_returns_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level("INFO"):
-        PythonOperator(task_id="t", python_callable=lambda: [1]).execute({})
-        PythonOperator(task_id="t", python_callable=lambda: "secret", show_return_value_in_logs=False).execute({})
-    assert "Done. Returned value was: [1]" in caplog.text
-    assert "secret" not in caplog.text
+def test_what_the_log_says_about_a_returned_value() -> None:
+    shown = PythonOperator(task_id="t", python_callable=lambda: [1])
+    hidden = PythonOperator(task_id="t", python_callable=lambda: "secret", show_return_value_in_logs=False)
+    assert shown.result_note([1]) == "Done. Returned value was: [1]"
+    assert "secret" not in hidden.result_note("secret")
 
 
 def test_small_operators() -> None:
