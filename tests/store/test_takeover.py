@@ -14,7 +14,8 @@ from tradewind.model.errors import Fenced, StoreError, StoreUnavailable
 from tradewind.model.rows import Batch
 from tradewind.model.states import TaskState
 from tradewind.store.postgres import PostgresStore, StoreOptions
-from tradewind.testing.store_world import NewStore, join, moved, new_world
+from tradewind.testing.store_suite_runs import ManyInstances
+from tradewind.testing.store_world import NewStore, join, moved, new_world, run_row
 
 _DEADLINE_S = 10.0
 _FENCE = "UPDATE runtime SET seq = seq + 1, beat = beat + 1 WHERE runtime_id = $1"
@@ -102,6 +103,62 @@ async def test_the_number_tells_what_became_of_a_batch(new_store: NewStore) -> N
     assert (await world.states(run))["a"] is TaskState.SUCCESS
 
 
+async def test_a_batch_whose_server_dies_is_unknown_and_was_not_applied(
+    new_store: NewStore, sql: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    world = await new_world(new_store)
+    run = await world.run()
+    flight = sql.transaction()
+    await flight.start()
+    await sql.execute(_FENCE, world.lease.runtime_id)
+    segment = world.segment(run, moved("a", TaskState.NONE, TaskState.SUCCESS))
+    commit = asyncio.create_task(world.apply(segment))
+    await until(lambda: waiting(sql, "tradewind writer"))
+    await sql.fetch(_KILL, "tradewind writer")
+    with pytest.raises(StoreUnavailable):
+        await commit
+    await flight.rollback()
+    assert await world.store.runtime_seq(world.lease) == 0
+    assert await world.apply(segment) == 1
+
+
+async def test_a_cancelled_batch_leaves_the_line_usable(
+    new_store: NewStore, sql: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    world = await new_world(new_store)
+    flight = sql.transaction()
+    await flight.start()
+    await sql.execute(_FENCE, world.lease.runtime_id)
+    commit = asyncio.create_task(world.apply())
+    await until(lambda: waiting(sql, "tradewind writer"))
+    commit.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await commit
+    await flight.rollback()
+    number = await world.apply()
+    assert number in (1, 2), "a cancelled batch may have been committed: only the number tells"
+    assert await world.store.runtime_seq(world.lease) == number
+
+
+async def test_a_large_run_whose_server_dies_is_not_there(
+    new_store: NewStore, sql: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    world = await new_world(new_store)
+    flight = sql.transaction()
+    await flight.start()
+    await sql.execute(_FENCE, world.lease.runtime_id)
+    run = run_row(1, world.spec)
+    made = asyncio.create_task(world.store.run_create(world.lease, run, ManyInstances(run, 2_500)))
+    await until(lambda: waiting(sql, "tradewind bulk"))
+    await sql.fetch(_KILL, "tradewind bulk")
+    with pytest.raises(StoreUnavailable):
+        await made
+    await flight.rollback()
+    assert await world.store.instance_list(run.run_id) == []
+    assert await world.store.run_create(world.lease, run, ManyInstances(run, 2_500))
+    assert len(await world.store.instance_list(run.run_id)) == 2_500
+
+
 async def test_the_lock_survives_a_lost_lease_line(
     new_store: NewStore, sql: asyncpg.Connection[asyncpg.Record]
 ) -> None:
@@ -145,6 +202,7 @@ async def test_a_batch_of_an_empty_store_counts_too(new_store: NewStore) -> None
 
 async def waiting(sql: asyncpg.Connection[asyncpg.Record], purpose: str) -> bool:
     """Whether a session of this purpose waits for a lock."""
+    await sql.execute("SELECT pg_stat_clear_snapshot()")
     return bool(await sql.fetchval(_WAITING, purpose))
 
 
