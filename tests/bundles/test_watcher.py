@@ -321,3 +321,44 @@ async def test_a_bad_ignore_file_stops_nothing_else(place: Place, caplog: pytest
         assert "is not a regular expression" in caplog.text
         (place.folder / ".airflowignore").unlink()
         await place.until_active("a", "b")
+
+
+async def test_a_folder_that_is_replaced_in_one_step(place: Place) -> None:
+    place.dag("a.py", "a")
+    async with place.watching():
+        fresh = place.home / "fresh"
+        fresh.mkdir()
+        (fresh / "b.py").write_text(DAG + "d = DAG('b', schedule=None)")
+        place.folder.rename(place.home / "old")
+        fresh.rename(place.folder)
+        await place.until_active("b")
+        place.dag("c.py", "c")
+        await place.until_active("b", "c")
+
+
+@pytest.mark.parametrize("inside", [True, False])
+async def test_a_link_that_is_pointed_elsewhere(place: Place, inside: bool) -> None:
+    for number in (1, 2):
+        revision = place.home / f"revision{number}"
+        revision.mkdir()
+        (revision / "flow.py").write_text(DAG + f"d = DAG('r{number}', schedule=None)")
+    if not inside:
+        place.folder.rmdir()
+    link = place.folder / "current" if inside else place.folder
+    link.symlink_to(place.home / "revision1")
+    async with place.watching():
+        assert await place.active() == {"r1"}
+        draft = place.home / "draft-link"
+        draft.symlink_to(place.home / "revision2")
+        draft.rename(link)
+        await place.until_active("r2")
+        (place.home / "revision2" / "more.py").write_text(DAG + "d = DAG('more', schedule=None)")
+        await place.until_active("r2", "more")
+
+
+async def test_new_folders_are_watched_too(place: Place) -> None:
+    async with place.watching():
+        place.dag("new/deep/a.py", "a")
+        await place.until_active("a")
+        place.dag("new/deep/b.py", "b")
+        await place.until_active("a", "b")

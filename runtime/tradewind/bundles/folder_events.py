@@ -1,56 +1,46 @@
-"""Changes in a folder as they happen."""
+"""Changes in a folder as they happen: inotify on Linux, watchfiles elsewhere."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import functools
+import sys
 import threading
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import Protocol
 
 import anyio
-from watchfiles._rust_notify import RustNotify
 
 from tradewind.bundles.folder import is_skipped
 
-DEBOUNCE_MS: Final = 200
-STEP_MS: Final = 50
-"""A burst of changes ends when nothing more comes for a step, after `DEBOUNCE_MS` at the latest."""
+
+class FolderSource(Protocol):
+    """What tells of changed paths."""
+
+    async def next_paths(self) -> set[str]:
+        """Paths that changed since the last call, waiting for one. A burst of changes comes as one."""
+        ...
+
+    async def close(self) -> None:
+        """Stops watching."""
+        ...
 
 
 class FolderEvents:
-    """Bursts of changed paths, without those that `is_noise` leaves out. Ends when it is closed."""
+    """Bursts of changed paths, without those that `is_noise` leaves out."""
 
-    def __init__(self, root: Path, notify: RustNotify) -> None:
+    def __init__(self, root: Path, source: FolderSource) -> None:
         self._root = root
-        self._notify = notify
-        self._loop = asyncio.get_running_loop()
-        self._bursts: asyncio.Queue[set[str]] = asyncio.Queue()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="tradewind-folder-events", daemon=True)
-        self._thread.start()
+        self._source = source
 
     async def next_burst(self) -> set[str]:
         """Waits for the next change and returns the absolute paths that it is about."""
-        return await self._bursts.get()
-
-    async def close(self) -> None:
-        """Stops watching; takes up to one step."""
-        self._stop.set()
-        await asyncio.to_thread(self._thread.join)
-        self._notify.close()
-
-    def _watch(self) -> None:
-        while not self._stop.is_set():
-            found = self._notify.watch(DEBOUNCE_MS, STEP_MS, 0, self._stop)
-            if isinstance(found, str):
-                continue
-            paths = {path for _, path in found if not is_noise(self._root, path)}
+        while True:
+            paths = {path for path in await self._source.next_paths() if not is_noise(self._root, path)}
             if paths:
-                with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any more
-                    self._loop.call_soon_threadsafe(self._bursts.put_nowait, paths)
+                return paths
 
 
 @asynccontextmanager
@@ -59,14 +49,60 @@ async def watching(root: Path, *, recursive: bool = True) -> AsyncGenerator[Fold
 
     Raises:
         FileNotFoundError: there is no such folder.
+        OSError: the machine does not let us watch it.
     """
-    notify = await asyncio.to_thread(RustNotify, [str(root)], False, False, 0, recursive, True)
-    events = FolderEvents(root, notify)
+    source = await _source(root, recursive=recursive)
     try:
-        yield events
+        yield FolderEvents(root, source)
     finally:
         with anyio.CancelScope(shield=True):
-            await events.close()
+            await source.close()
+
+
+async def _source(root: Path, *, recursive: bool) -> FolderSource:
+    if sys.platform != "linux":
+        return await WatchfilesFolder.open(root, recursive=recursive)
+    from tradewind.bundles.inotify import InotifyFolder
+
+    folder = InotifyFolder(root, recursive=recursive)
+    try:
+        await folder.open()
+    except BaseException:
+        await folder.close()
+        raise
+    return folder
+
+
+class WatchfilesFolder:
+    """The same through watchfiles: a thread that looks for events 20 times a second."""
+
+    def __init__(self, root: Path, *, recursive: bool) -> None:
+        from watchfiles._rust_notify import RustNotify
+
+        self._notify = RustNotify([str(root)], False, False, 0, recursive, True)
+        self._stop = threading.Event()
+
+    @staticmethod
+    async def open(root: Path, *, recursive: bool) -> WatchfilesFolder:
+        """Watches what is there. Raises FileNotFoundError."""
+        return await asyncio.to_thread(functools.partial(WatchfilesFolder, root, recursive=recursive))
+
+    async def next_paths(self) -> set[str]:
+        """What has changed since the last call, waiting for something to."""
+        waiting = asyncio.ensure_future(asyncio.to_thread(self._notify.watch, 200, 50, 0, self._stop))
+        try:
+            found = await asyncio.shield(waiting)
+        except asyncio.CancelledError:
+            self._stop.set()
+            with anyio.CancelScope(shield=True):
+                await waiting
+            raise
+        return set() if isinstance(found, str) else {path for _, path in found}
+
+    async def close(self) -> None:
+        """Stops watching."""
+        self._stop.set()
+        self._notify.close()
 
 
 def is_noise(root: Path, path: str) -> bool:

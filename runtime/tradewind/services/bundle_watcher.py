@@ -136,9 +136,16 @@ class BundleWatcher:
                 async with watching(root) as events:
                     self._hint([str(root)])
                     while await there.is_dir():
-                        self._hint(await events.next_burst())
+                        paths = await events.next_burst()
+                        self._hint(paths)
+                        if str(root) in paths:
+                            break  # it was moved, replaced, or points elsewhere
             except (FileNotFoundError, NotADirectoryError):
                 log.warning("the DAG folder %s is gone; waiting for it to come back", root)
+            except OSError as error:
+                seconds = self._config.dags.sweep_interval
+                log.error("changes in %s cannot be watched, so it is listed each %g s: %s", root, seconds, error)
+                return
             while not await there.is_dir():
                 await self._something_in_nearest(root)
 
