@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import sys
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import asyncpg
 
@@ -137,6 +140,28 @@ async def commits_in_a_row(database: str, tasks: int) -> float:
         return sorted(gaps)[len(gaps) // 2]
     finally:
         await connection.close()
+
+
+class Forks(NamedTuple):
+    """What bare forks reach."""
+
+    tasks_per_s: float
+    p50_ms: float
+    """From fork to reaped."""
+
+
+async def forks(tasks: int, in_flight: int, file: Path | None = None) -> Forks:
+    """Attempts by a bare fork each, from a fresh process that has imported what a worker needs; with
+    `file` each executes that DAG file too.
+    """
+    arguments = [str(tasks), str(in_flight), *([str(file)] if file is not None else [])]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "benchmarks.fork_floor", *arguments, stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await process.communicate()
+    if process.returncode:
+        raise SystemExit(f"the floor of forks ended with {process.returncode}")
+    return Forks(**json.loads(output))
 
 
 FLOOR_RUN = 1

@@ -56,6 +56,18 @@ def bodies_in_this_process() -> list[tuple[str, int, int]]:
     return []
 
 
+def bodies_in_file(path: Path, tasks: int) -> list[tuple[str, int, int]]:
+    """What bodies in other processes have appended to the file since the last call, one line a body.
+    Raises SystemExit if there are not as many as tasks.
+    """
+    lines = path.read_text().splitlines() if path.exists() else []
+    path.unlink(missing_ok=True)
+    if len(lines) != tasks:
+        raise SystemExit(f"{len(lines)} bodies ran, {tasks} expected")
+    fields = [line.split() for line in lines]
+    return [(task_id, int(begin), int(end)) for task_id, begin, end in fields]
+
+
 def gaps_ms(bodies: Sequence[tuple[str, int, int]]) -> list[float]:
     """Milliseconds from the end of each body to the beginning of the next, for tasks in a row."""
     ordered = sorted(bodies, key=lambda body: body[1])
