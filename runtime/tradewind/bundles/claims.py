@@ -20,6 +20,7 @@ class DagClaims:
 
     def __init__(self) -> None:
         self._holder: dict[str, FileToParse] = {}
+        self._held: dict[FileToParse, set[str]] = {}
         self._refused: dict[str, set[FileToParse]] = {}
 
     def claim(self, file: FileToParse, dag_ids: Iterable[str]) -> ClaimOutcome:
@@ -29,7 +30,9 @@ class DagClaims:
         taken: dict[str, FileToParse] = {}
         for dag_id in wanted:
             holder = self._holder.setdefault(dag_id, file)
-            if holder != file:
+            if holder == file:
+                self._held.setdefault(file, set()).add(dag_id)
+            else:
                 taken[dag_id] = holder
                 self._refused.setdefault(dag_id, set()).add(file)
         return ClaimOutcome(taken, freed)
@@ -40,10 +43,13 @@ class DagClaims:
 
     def _give_up(self, file: FileToParse, keep: set[str]) -> set[FileToParse]:
         freed: set[FileToParse] = set()
-        for dag_id in [dag_id for dag_id, holder in self._holder.items() if holder == file and dag_id not in keep]:
+        held = self._held.get(file, set())
+        for dag_id in held - keep:
+            held.discard(dag_id)
             del self._holder[dag_id]
             freed |= self._refused.pop(dag_id, set())
-        for dag_id, files in self._refused.items():
-            if dag_id not in keep:
-                files.discard(file)
+        if not held:
+            self._held.pop(file, None)
+        for dag_id in [dag_id for dag_id, files in self._refused.items() if file in files and dag_id not in keep]:
+            self._refused[dag_id].discard(file)
         return freed - {file}
