@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import statistics
 import sys
 import time
@@ -14,6 +15,9 @@ import asyncpg
 from benchmarks.stage import Stage
 from tradewind.model.rows import Batch, RunRow
 from tradewind.model.states import TaskState
+from tradewind.worker.log import run_folder
+
+_ATTEMPT = re.compile(rb'"attempt":"([0-9a-f]+)"')
 
 MODULE_MARK = "TRADEWIND_BENCH_BODIES"
 """Name of the list in a DAG file to which its bodies append (task id, begin ns, end ns)."""
@@ -103,13 +107,15 @@ async def check_rows(stage: Stage, run: RunRow, tasks: int) -> None:
         raise SystemExit(f"sweeps found {stage.sweep_finds} things that no event had told")
 
 
-def check_logs(stage: Stage, run: RunRow, tasks: int) -> int:
-    """How many log records the run left. Raises SystemExit if there are fewer than tasks."""
-    folder = Path(stage.runtime.control.log_root)
-    lines = sum(path.read_bytes().count(b"\n") for path in folder.rglob("*.jsonl") if path.is_file())
-    if lines < tasks:
-        raise SystemExit(f"{lines} log records, at least {tasks} expected")
-    return lines
+def check_logs(stage: Stage, run: RunRow, tasks: int) -> None:
+    """Raises SystemExit unless every attempt of the run has a record in its log."""
+    folder = run_folder(stage.runtime.control.log_root, run.dag_id, run.dag_run_id)
+    seen: set[bytes] = set()
+    for path in folder.rglob("*.jsonl"):
+        with path.open("rb") as lines:
+            seen.update(found.group(1) for line in lines if (found := _ATTEMPT.search(line)))
+    if len(seen) < tasks:
+        raise SystemExit(f"{len(seen)} attempts have log records, {tasks} expected")
 
 
 def write_samples(
