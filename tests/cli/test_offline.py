@@ -177,3 +177,8 @@ def test_a_database_that_cannot_be_reached_ends_with_3(run: Run) -> None:
     result = run("db", "check", "--database", "postgresql://nobody@127.0.0.1:1/none")
     assert result.exit_code == 3
     assert "127.0.0.1" in result.output
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion(run: Run, shell: str) -> None:
+    assert "_TRADEWIND_COMPLETE" in run("completion", shell).output

@@ -13,7 +13,7 @@ from tradewind.cli.options import config_of, database_option
 
 if TYPE_CHECKING:
     from tradewind.config import Config
-    from tradewind.host import ReadyInfo
+    from tradewind.daemon import ReadyInfo
 
 ROLES: Final = ("scheduler", "web")
 
@@ -66,7 +66,7 @@ def _serve(ctx: click.Context, roles: frozenset[str], given: dict[str, Any]) -> 
         dags__load_examples=given["examples"],
         database__url=given["database"],
     )
-    from tradewind.host import serve
+    from tradewind.daemon import serve
 
     for variable, reason in config.ignored.items():
         click.echo(f"{variable} changes nothing: {reason}.", err=True)

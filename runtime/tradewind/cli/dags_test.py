@@ -42,7 +42,7 @@ MARKS: Final = {
 def test(ctx: click.Context, /, dag_id: str, logical_date: datetime | None, **given: Any) -> None:
     """Run a DAG once, here, without a database. Exit code 1 if the run fails."""
     from tradewind.cli.dag_files import find_dag
-    from tradewind.host import test_dag
+    from tradewind.trial import try_dag
     from tradewind.model.states import RunState
 
     subdir: Path | None = given["subdir"]
@@ -51,7 +51,7 @@ def test(ctx: click.Context, /, dag_id: str, logical_date: datetime | None, **gi
     shown = _LiveTree(spec) if sys.stdout.isatty() and len(spec.tasks) <= TREE_LINES else _Lines()
     at = logical_date or datetime.now(tz=UTC)
     with shown:
-        report = run_async(test_dag(dag, conf=given["conf"], logical_date=at, on_event=shown.see))
+        report = run_async(try_dag(dag, conf=given["conf"], logical_date=at, on_event=shown.see))
     for task_id, error in report.errors.items():
         click.secho(f"\n{task_id}:", bold=True, err=True)
         click.echo(error, err=True)

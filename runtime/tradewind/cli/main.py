@@ -18,6 +18,7 @@ COMMANDS: Final = {
     "db": ("tradewind.cli.db:db", "Prepare and check the database."),
     "config": ("tradewind.cli.config:config", "Show the configuration and where each value comes from."),
     "users": ("tradewind.cli.users:users", "Make logins for the pages and the REST API."),
+    "completion": ("tradewind.cli.system:completion", "Completion on Tab for bash, zsh or fish."),
     "info": ("tradewind.cli.system:info", "What is installed and where everything is."),
     "version": ("tradewind.cli.system:version", "Print the version."),
 }

@@ -55,3 +55,21 @@ def info(ctx: click.Context, output: str) -> None:
         },
         output,
     )
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print what makes the shell complete commands and options on Tab.
+
+    bash: eval "$(tradewind completion bash)" in ~/.bashrc; zsh: the same in ~/.zshrc; fish: tradewind
+    completion fish > ~/.config/fish/completions/tradewind.fish
+    """
+    from click.shell_completion import get_completion_class
+
+    from tradewind.cli.main import cli
+
+    found = get_completion_class(shell)
+    if found is None:
+        raise click.UsageError(f"There is no completion for {shell}.")
+    click.echo(found(cli, {}, "tradewind", "_TRADEWIND_COMPLETE").source())
