@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import NewDatabase
 from tests.store.conftest import KEY
-from tradewind.model.errors import ConfigError, SchemaMismatch
+from tradewind.model.errors import ConfigError, SchemaMismatch, StoreError
 from tradewind.model.states import TaskState
 from tradewind.store import dump, migrate
 from tradewind.store.connection import LineSettings, connect
@@ -82,10 +82,23 @@ async def test_a_migration_that_fails_leaves_nothing(database_url: str, monkeypa
         len(migrate.migrations()) + 1, "broken", "CREATE TABLE half (x integer); SELECT 1/0", "z"
     )
     monkeypatch.setattr(migrate, "_MIGRATIONS", (*migrate.migrations(), broken))
-    with pytest.raises(asyncpg.DivisionByZeroError):
+    with pytest.raises(StoreError, match="division by zero"):
         await migrate.migrate_url(database_url)
     with pytest.raises(SchemaMismatch, match="no Tradewind tables"):
         await migrate.check_url(database_url)
+
+
+async def test_a_user_who_may_not_make_tables_is_told_so(new_database: NewDatabase, postgres_url: str) -> None:
+    url = await new_database()
+    admin = await asyncpg.connect(url)
+    await admin.execute("CREATE ROLE guest LOGIN PASSWORD 'g'")
+    try:
+        name = url.partition("://")[2].partition("@")[0]
+        with pytest.raises(StoreError, match="permission denied"):
+            await migrate.migrate_url(url.replace(name, "guest:g"))
+    finally:
+        await admin.execute("DROP ROLE guest")
+        await admin.close()
 
 
 def test_old_servers_are_refused() -> None:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from importlib.resources import files
 from typing import Final, NamedTuple
 
 from tradewind.model.errors import ConfigError, SchemaMismatch
-from tradewind.store.connection import LineSettings, Session, connect
+from tradewind.store.connection import Line, LineSettings, Session
 from tradewind.store.statements import fragments, statement
 
 OLDEST_SERVER: Final = 15
@@ -100,30 +101,31 @@ async def reset(session: Session, schema: str = DEFAULT_SCHEMA) -> None:
 
 
 async def migrate_url(url: str, schema: str = DEFAULT_SCHEMA) -> list[int]:
-    """`migrate` over a connection of its own. Raises StoreUnavailable too."""
-    session = await connect(LineSettings(url, schema, "migrate", statement_timeout=600.0))
-    try:
+    """`migrate` over a connection of its own. Raises StoreUnavailable and StoreError too."""
+    async with _session(url, schema) as session:
         return await migrate(session, schema)
-    finally:
-        await session.close()
 
 
 async def reset_url(url: str, schema: str = DEFAULT_SCHEMA) -> None:
     """`reset` over a connection of its own."""
-    session = await connect(LineSettings(url, schema, "migrate", statement_timeout=600.0))
-    try:
+    async with _session(url, schema) as session:
         await reset(session, schema)
-    finally:
-        await session.close()
 
 
 async def check_url(url: str, schema: str = DEFAULT_SCHEMA) -> None:
     """`check` over a connection of its own."""
-    session = await connect(LineSettings(url, schema, "migrate"))
-    try:
+    async with _session(url, schema) as session:
         await check(session, schema)
+
+
+@asynccontextmanager
+async def _session(url: str, schema: str) -> AsyncGenerator[Session]:
+    line = Line(LineSettings(url, schema, "migrate", statement_timeout=600.0))
+    try:
+        async with line.session() as session:
+            yield session
     finally:
-        await session.close()
+        await line.close()
 
 
 def require_server(session: Session) -> None:

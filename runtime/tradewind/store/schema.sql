@@ -41,6 +41,7 @@ CREATE TABLE attempt (
     executor text COLLATE "C" NOT NULL,
     pool text COLLATE "C" NOT NULL,
     version_hash text COLLATE "C",
+    bundle_version text COLLATE "C",
     hostname bytea,
     detail bytea,
     CONSTRAINT attempt_pkey PRIMARY KEY (run_id, task_id, map_index, attempt)
@@ -195,6 +196,7 @@ CREATE TABLE live_attempt (
     executor text COLLATE "C" NOT NULL,
     pool text COLLATE "C" NOT NULL,
     version_hash text COLLATE "C",
+    bundle_version text COLLATE "C",
     CONSTRAINT live_attempt_pkey PRIMARY KEY (run_id, attempt),
     CONSTRAINT live_attempt_run_id_task_id_map_index_key UNIQUE (run_id, task_id, map_index)
 ) WITH (autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=10000);

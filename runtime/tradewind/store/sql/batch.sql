@@ -50,12 +50,12 @@ gone AS (
     ) AS u(run_id, attempt, kind, ended_at, started_at, hostname, pid, detail)
     WHERE l.run_id = u.run_id AND l.attempt = u.attempt
     RETURNING l.run_id, l.attempt, l.task_id, l.map_index, l.try_number, l.executor, l.pool, l.pool_slots,
-              coalesce(u.started_at, l.started_at) AS started_at, l.version_hash, u.kind::outcome_kind AS kind,
+              coalesce(u.started_at, l.started_at) AS started_at, l.version_hash, l.bundle_version, u.kind::outcome_kind AS kind,
               u.ended_at, u.hostname, u.pid, u.detail
 ),
 closed AS (
     INSERT INTO attempt (run_id, attempt, task_id, map_index, try_number, executor, pool, pool_slots, started_at,
-                         version_hash, kind, ended_at, hostname, pid, detail)
+                         version_hash, bundle_version, kind, ended_at, hostname, pid, detail)
     SELECT * FROM gone
 )
 
