@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import Final
 
 from tradewind.config import Config
-from tradewind.model.errors import ConfigError
+from tradewind.home import FERNET_KEY, kept_secret
 from tradewind.ports import Health
 from tradewind.services.clock import SystemClock
 from tradewind.services.control import RuntimeControl
@@ -21,8 +18,6 @@ from tradewind.store.migrate import migrate_url
 from tradewind.store.postgres import PostgresStore, StoreOptions
 from tradewind.store.url import normalise_url
 from tradewind.version import VERSION
-
-KEY_FILE: Final = "fernet.key"
 
 
 @asynccontextmanager
@@ -71,26 +66,6 @@ async def open_control(config: Config) -> AsyncIterator[RuntimeControl]:
 
 def secret_key(config: Config) -> str:
     """The key that encrypts connections and variables: the configured one, else that of the home
-    folder, made at the first start (mode 600). Raises ConfigError.
+    folder, made at the first start. Raises ConfigError.
     """
-    if config.core.fernet_key:
-        return config.core.fernet_key
-    path = config.home / KEY_FILE
-    try:
-        return path.read_text().strip()
-    except FileNotFoundError:
-        return _new_key(path)
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
-
-
-def _new_key(path: Path) -> str:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_text().strip()
-    key = generate_key()
-    with os.fdopen(file, "w") as out:
-        out.write(key + "\n")
-    return key
+    return config.core.fernet_key or kept_secret(config.home, FERNET_KEY, generate_key)

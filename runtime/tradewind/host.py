@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
@@ -33,7 +33,7 @@ from tradewind.config import Config, load_config
 from tradewind.database import open_store
 from tradewind.model.errors import ConfigError, Fenced, StoreUnavailable
 from tradewind.model.rows import Lease, ParsedFile, PoolRow
-from tradewind.model.specs import DEFAULT_POOL, DagSource, Json
+from tradewind.model.specs import DEFAULT_POOL, DagSource, DagSpec, Json
 from tradewind.ports import Clock, Executor, Health, Store
 from tradewind.services.bundle_watcher import BundleWatcher
 from tradewind.services.callbacks import Callbacks, run_callback
@@ -66,6 +66,8 @@ class Parts:
     executors: Mapping[str, Executor] | None = None
     watch_files: bool = True
     """Whether the DAG folder is loaded and watched."""
+    adapt: Callable[[DagSpec], DagSpec] | None = None
+    """Changes the specs of DAGs that are handed over as objects."""
 
 
 class Runtime:
@@ -301,13 +303,12 @@ class Runtime:
             services.planner.plan(dag_id)
 
     async def _publish_given(self, lease: Lease) -> None:
-        files = [
-            ParsedFile(
-                DagSource(EMBEDDED_BUNDLE, VERSION, dag.fileloc or dag.dag_id, dag.dag_id),
-                (dag.to_spec(),),
-            )
-            for dag in self._given
-        ]
+        adapt = self.parts.adapt
+        files: list[ParsedFile] = []
+        for dag in self._given:
+            spec = dag.to_spec()
+            source = DagSource(EMBEDDED_BUNDLE, VERSION, dag.fileloc or dag.dag_id, dag.dag_id)
+            files.append(ParsedFile(source, (adapt(spec) if adapt else spec,)))
         changed = await self.services.store.dag_publish(lease, EMBEDDED_BUNDLE, files)
         await self.refresh(changed)
 
@@ -340,7 +341,8 @@ def load_executors() -> dict[str, Executor]:
 
 def _settle_memory() -> None:
     """What is there after the start stays: the collector need not look at it again, and looks for
-    garbage among the young more seldom (a full pass over many waits would stall the loop)."""
+    garbage among the young more seldom (a full pass over many waits would stall the loop).
+    """
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)

@@ -370,8 +370,8 @@ class DAG(Scheduled):
                 ) from why
 
     def test(self, *args: Any, **kwargs: Any) -> Any:
-        """Runs the DAG once in this process, without database or server; as `tradewind.host.test_dag`."""
-        run: Any = pkgutil.resolve_name("tradewind.host:test_dag")
+        """Runs the DAG once in this process, without database or server; as `tradewind.trial.run_dag`."""
+        run: Any = pkgutil.resolve_name("tradewind.trial:run_dag")
         return run(self, *args, **kwargs)
 
     def __enter__(self) -> Self:

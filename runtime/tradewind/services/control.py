@@ -47,6 +47,11 @@ class RuntimeControl:
         scheduler.on_run_ended.append(self._run_ended)
 
     @property
+    def store(self) -> Store:
+        """The store itself, for what is no wish of a DAG (logins, pools, variables)."""
+        return self._store
+
+    @property
     def reads(self) -> StoreReads:
         """What views read."""
         return self._store

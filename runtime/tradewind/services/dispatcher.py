@@ -99,12 +99,16 @@ class Dispatcher:
     async def start(self, sink: EventSink) -> None:
         """Starts all executors; from now on they may report."""
         self._sink = sink
-        for kind, executor in self.executors.items():
+        for kind, executor in self._distinct().items():
             await executor.start(_Host(self, self._settings.get(kind, {})))
+
+    def _distinct(self) -> dict[str, Executor]:
+        """Each executor once: one may stand in for several kinds."""
+        return {kind: ex for ex, kind in {ex: kind for kind, ex in reversed(self.executors.items())}.items()}
 
     async def stop(self, drain: timedelta | None) -> None:
         """Stops all executors; running attempts get `drain` to end."""
-        for executor in self.executors.values():
+        for executor in self._distinct().values():
             await executor.stop(drain=drain)
 
     def starts_at_once(self, kind: str) -> bool:
@@ -132,13 +136,13 @@ class Dispatcher:
     async def cancel(self, keys: Iterable[AttemptKey]) -> None:
         """Has the attempts ended, whichever executor carries them."""
         for key in keys:
-            for executor in self.executors.values():
+            for executor in self._distinct().values():
                 await executor.cancel(key, grace=CANCEL_GRACE)
 
     async def adopt(self, keys: Sequence[AttemptKey]) -> set[AttemptKey]:
         """Which of these attempts of an earlier life still run in an executor here."""
         found: set[AttemptKey] = set()
-        for executor in self.executors.values():
+        for executor in self._distinct().values():
             found |= await executor.adopt(keys)
         return found
 

@@ -1,0 +1,134 @@
+"""The daemon: a runtime, its web server and the signals that stop them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+from tradewind.config import Config
+from tradewind.database import open_control
+from tradewind.home import ADMIN_PASSWORD, WEB_SECRET, keep_secret, kept_secret
+from tradewind.host import Parts, Runtime
+from tradewind.model.rows import UserRow
+from tradewind.services.control import RuntimeControl
+from tradewind.web.auth.passwords import hash_password
+from tradewind.web.roles import Role
+from tradewind.web.server import WebServer
+from tradewind.web.settings import WebConfig
+
+log = logging.getLogger(__name__)
+
+ADMIN: Final = "admin"
+EXIT_AT_ONCE: Final = 130
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyInfo:
+    """What a person wants to know once the daemon is up. `password` only when it was just made."""
+
+    seconds: float
+    url: str | None
+    username: str | None = None
+    password: str | None = None
+    password_file: Path | None = None
+
+
+def serve(config: Config, roles: frozenset[str], *, on_ready: Callable[[ReadyInfo], None]) -> int:
+    """Runs until a signal stops it. Returns the exit code: 0 after a drain, 130 after a second
+    signal. Raises TradewindError where it cannot start.
+    """
+    _set_up_logging(config)
+    main = _serve(config, roles, on_ready)
+    if sys.platform == "win32":
+        return asyncio.run(main)
+    import uvloop
+
+    return uvloop.run(main)
+
+
+async def _serve(config: Config, roles: frozenset[str], on_ready: Callable[[ReadyInfo], None]) -> int:
+    began = time.monotonic()
+    stop = _stop_on_signals()
+    async with AsyncExitStack() as exits:
+        control = await exits.enter_async_context(_control(config, roles))
+        info = ReadyInfo(0.0, None)
+        if "web" in roles:
+            password = await _first_login(config, control)
+            server = WebServer(control, web_config(config))
+            await exits.enter_async_context(server)
+            file = config.home / ADMIN_PASSWORD
+            info = ReadyInfo(0.0, server.url, ADMIN, password, file if file.exists() else None)
+        seconds = time.monotonic() - began
+        on_ready(ReadyInfo(seconds, info.url, info.username, info.password, info.password_file))
+        await stop.wait()
+        log.info("stopping: running tasks get %g s to end", config.scheduler.drain_timeout)
+    return 0
+
+
+@asynccontextmanager
+async def _control(config: Config, roles: frozenset[str]) -> AsyncIterator[RuntimeControl]:
+    """A runtime of our own, or only the way to those of others."""
+    if "scheduler" not in roles:
+        async with open_control(config) as control:
+            yield control
+        return
+    async with Runtime(config, parts=Parts()) as runtime:
+        yield runtime.control
+
+
+def web_config(config: Config) -> WebConfig:
+    """The web server's settings. The key that signs sessions is made once, in the home folder."""
+    secret = config.web.secret_key or kept_secret(config.home, WEB_SECRET, lambda: secrets.token_hex(32))
+    return WebConfig(
+        secret_key=secret.encode(),
+        host=config.web.host,
+        port=config.web.port,
+        session_lifetime=timedelta(seconds=config.web.session_lifetime),
+    )
+
+
+async def _first_login(config: Config, control: RuntimeControl) -> str | None:
+    """Makes the admin login where there is none. Returns its password, which is shown once and
+    kept in the home folder.
+    """
+    store = control.store
+    if await store.user_get(ADMIN) is not None:
+        return None
+    password = secrets.token_urlsafe(12)
+    path = config.home / ADMIN_PASSWORD
+    path.unlink(missing_ok=True)
+    keep_secret(path, password)
+    await store.user_set(UserRow(ADMIN, await hash_password(password), Role.ADMIN.value))
+    return password
+
+
+def _stop_on_signals() -> asyncio.Event:
+    """Set by the first SIGINT or SIGTERM; the second ends the process at once."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def on_signal() -> None:
+        if stop.is_set():
+            os._exit(EXIT_AT_ONCE)  # the next start recovers: there is no other way to start
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, on_signal)
+    return stop
+
+
+def _set_up_logging(config: Config) -> None:
+    text = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+    logging.basicConfig(level=config.logging.level, format=text, stream=sys.stderr, force=True)
+    logging.getLogger("watchfiles").setLevel(logging.WARNING)

@@ -1,0 +1,103 @@
+"""Runs one DAG once in this process: no database, no server, the same rules.
+
+Everything is as in production but the store (in memory) and the executors (sync tasks run in
+threads). Nothing is waited for that need not be: a retry follows at once, and the DAG's own
+schedule is left out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import tempfile
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tradewind.authoring.dag import DAG
+from tradewind.config import Config, load_config
+from tradewind.host import Parts, Runtime, load_executors
+from tradewind.model.rows import AttemptRow, InstanceRow, RunRow
+from tradewind.model.specs import DagSpec, Json
+from tradewind.ports import LiveEvent, StoreReads, TriggerRequest
+from tradewind.services.control import RuntimeControl
+from tradewind.store.memory import MemoryStore
+
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class TrialReport:
+    """What came of it. `errors`: for each task whose last attempt failed, why, with the traceback."""
+
+    run: RunRow
+    instances: tuple[InstanceRow, ...]
+    attempts: tuple[AttemptRow, ...]
+    errors: Mapping[str, str]
+
+
+async def try_dag(
+    dag: DAG,
+    *,
+    conf: Mapping[str, Json] | None = None,
+    logical_date: datetime | None = None,
+    on_event: Callable[[LiveEvent], None] | None = None,
+) -> TrialReport:
+    """Runs the DAG to its end. Raises ParamValidationError where `conf` does not fit its params."""
+    with tempfile.TemporaryDirectory(prefix="tradewind-test-") as folder:
+        config = load_config(overrides={"logging.folder": str(Path(folder, "logs"))})
+        async with _alone(dag, config) as runtime:
+            events = asyncio.ensure_future(_pass_on(runtime.control, on_event)) if on_event else None
+            await asyncio.sleep(0)  # the listener is in place before the first event
+            request = TriggerRequest(dag.dag_id, conf, logical_date=logical_date, unpause=True)
+            run = await runtime.control.run_trigger(request)
+            run = await runtime.control.run_wait(run.run_id)
+            report = await _report(runtime.control.reads, run)
+            if events is not None:
+                await asyncio.sleep(0)
+                events.cancel()
+                await asyncio.wait([events])
+            return report
+
+
+def run_dag(dag: DAG, conf: Mapping[str, Json] | None = None, logical_date: datetime | None = None) -> TrialReport:
+    """`DAG.test()`: the same for code without a loop, such as the end of a DAG file."""
+    return asyncio.run(try_dag(dag, conf=conf, logical_date=logical_date))
+
+
+@asynccontextmanager
+async def _alone(dag: DAG, config: Config) -> AsyncIterator[Runtime]:
+    inline = load_executors()["inline"]
+    kinds = {task.executor for task in dag.to_spec().tasks} | {"inline"}
+    parts = Parts(
+        store=MemoryStore(), executors=dict.fromkeys(sorted(kinds), inline), watch_files=False, adapt=_at_once
+    )
+    async with Runtime(config, dags=[dag], parts=parts) as runtime:
+        yield runtime
+
+
+def _at_once(spec: DagSpec) -> DagSpec:
+    """Without a schedule of its own, and without pauses before retries."""
+    tasks = tuple(dataclasses.replace(task, retry_delay=0.0, end_date=None) for task in spec.tasks)
+    return dataclasses.replace(spec, tasks=tasks, end_date=_LONG_AGO)
+
+
+async def _pass_on(control: RuntimeControl, on_event: Callable[[LiveEvent], None]) -> None:
+    async for event in control.live_events():
+        on_event(event)
+
+
+async def _report(reads: StoreReads, run: RunRow) -> TrialReport:
+    attempts = await reads.attempt_list(run.run_id)
+    last = {(attempt.task_id, attempt.map_index): attempt for attempt in attempts}
+    errors: dict[str, str] = {}
+    for (task_id, _), attempt in last.items():
+        detail = attempt.detail
+        if not detail or attempt.kind is None or attempt.kind.value not in ("failed", "failed_for_good", "timed_out"):
+            continue
+        error = detail.get("error")
+        errors[task_id] = error["traceback"] if error else str(detail.get("reason"))
+    instances = await reads.instance_list(run.run_id)
+    return TrialReport(run, tuple(instances), tuple(attempts), errors)
