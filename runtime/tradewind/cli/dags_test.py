@@ -42,8 +42,8 @@ MARKS: Final = {
 def test(ctx: click.Context, /, dag_id: str, logical_date: datetime | None, **given: Any) -> None:
     """Run a DAG once, here, without a database. Exit code 1 if the run fails."""
     from tradewind.cli.dag_files import find_dag
-    from tradewind.trial import try_dag
     from tradewind.model.states import RunState
+    from tradewind.trial import try_dag
 
     subdir: Path | None = given["subdir"]
     dag, _ = find_dag(config_of(ctx), dag_id, subdir)
