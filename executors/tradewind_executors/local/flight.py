@@ -54,6 +54,8 @@ class Flight:
         self._timer: asyncio.TimerHandle | None = None
         self._forced: Outcome | None = None
         self._started_at: datetime | None = None
+        self._hostname: str | None = None
+        self._pid: int | None = None
 
     # -- what its zygote tells
 
@@ -156,6 +158,7 @@ class Flight:
             task.add_done_callback(self._calls.discard)
         elif frame.kind == "began":
             self._started_at = datetime.now(UTC)
+            self._hostname, self._pid = body["hostname"], body["pid"]
             self._shared.host.began(self.attempt.key, hostname=body["hostname"], pid=body["pid"])
         elif frame.kind == "finished":
             self._finished(frame.sequence, finished_of(body))
@@ -231,6 +234,7 @@ class Flight:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        end = end._replace(hostname=self._hostname, pid=self._pid)
         self._shared.host.finished(self.attempt.key, end, on_committed)
         self._shared.landed(self)
 

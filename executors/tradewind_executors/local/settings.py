@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import sysconfig
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from pathlib import Path
 
+import tradewind
 from tradewind.model.errors import ConfigError
 from tradewind.model.specs import Json
 
@@ -66,7 +69,11 @@ def _number(name: str, given: Json) -> float | int:
 
 
 def worker_environment() -> dict[str, str]:
-    """What a zygote inherits: everything, and the way to our own modules where that is not installed."""
+    """What a zygote inherits: everything, and the way to our own package where that is not installed."""
     environment = dict(os.environ)
     environment.setdefault("PYTHONUNBUFFERED", "1")
+    root = str(Path(tradewind.__path__[0]).parent)
+    if root not in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")):
+        before = environment.get("PYTHONPATH")
+        environment["PYTHONPATH"] = root if not before else f"{root}{os.pathsep}{before}"
     return environment

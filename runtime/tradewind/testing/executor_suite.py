@@ -124,7 +124,10 @@ class ExecutorSuite:
         assert end.outcome.xcoms == ()
         assert end.started_at is not None
         assert end.started_at <= end.ended_at
-        assert attempt.key in stage.host.begun
+        began = stage.host.begun.get(attempt.key)
+        where = (end.hostname, end.pid) if began is None else began
+        assert where[0]
+        assert where[1], "where it ran is told while it runs, or with its end"
         assert stage.host.slot_news >= 1
 
     async def test_value_becomes_xcom(self, stage: Stage, kind: str) -> None:

@@ -19,6 +19,7 @@ from types import FrameType
 from typing import Final, NoReturn
 
 from tradewind.authoring.dag import DAG
+from tradewind.failpoints import failpoint
 from tradewind.model.attempts import Attempt
 from tradewind.model.outcomes import Outcome
 from tradewind.worker.attempt import put_context_in_environment, run_attempt_blocking
@@ -111,10 +112,13 @@ def _attend(order: Order, output: Output, load: Callable[[Attempt], DAG], hostna
     os.dup2(order.raw_fd, 2)
     signal.signal(signal.SIGTERM, _cancelled)
     _reseed()
+    failpoint("worker.began")
     outcome = _carry_out(order, load)
+    failpoint("worker.frame.unsent")
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     _let_threads_end()
     order.client.finished(outcome._replace(exit=exit_info_of_self()), order.started_at, datetime.now(UTC))
+    failpoint("worker.frame.sent")
 
 
 def _carry_out(order: Order, load: Callable[[Attempt], DAG]) -> Outcome:

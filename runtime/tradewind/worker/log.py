@@ -23,6 +23,7 @@ import os
 import re
 import time
 from contextvars import ContextVar
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -94,6 +95,12 @@ def json_text(text: str) -> bytes:
         return orjson.dumps(text.encode("utf-8", "backslashreplace").decode("utf-8"))
 
 
+@lru_cache(maxsize=1024)
+def _logger_json(name: str) -> bytes:
+    """Names of loggers come again and again."""
+    return json_text(name)
+
+
 class AttemptLog:
     """The log of one attempt. Subclasses say where a finished line goes (`_store`).
 
@@ -123,7 +130,7 @@ class AttemptLog:
                 self._prefix,
                 time.time(),
                 level.encode(),
-                json_text(logger),
+                _logger_json(logger),
                 json_text(message),
                 self._position(),
                 stream.encode(),

@@ -94,7 +94,9 @@ class LogHandler(logging.Handler):
         if log is None:
             return
         try:
-            log.write(self.format(record), level=record.levelname, logger=record.name)
+            plain = record.exc_info is None and record.stack_info is None and record.exc_text is None
+            text = record.getMessage() if plain else self.format(record)
+            log.write(text, level=record.levelname, logger=record.name)
         except Exception:
             self.handleError(record)
 

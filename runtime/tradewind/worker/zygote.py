@@ -35,6 +35,7 @@ from tradewind.authoring.dag import DAG
 from tradewind.authoring.defaults import use_defaults
 from tradewind.bundles.loader import LoadedFile, load_file
 from tradewind.bundles.parse_protocol import defaults_from_json
+from tradewind.failpoints import failpoint
 from tradewind.model.attempts import Attempt
 from tradewind.model.errors import TradewindError
 from tradewind.worker.child import Order, Output, die_with_parent, live_without_parent, run_child
@@ -112,6 +113,7 @@ class Zygote:
         gc.collect()
         gc.disable()
         gc.freeze()
+        failpoint("worker.zygote.loaded")
         live_without_parent()  # from here on the end of the control socket tells, and leaves time to end all groups
         self._say(loaded={"mode": self._mode, "because": because})
         return True
