@@ -1,0 +1,105 @@
+"""`tradewind standalone` as users start it: a process, its pages, Ctrl-C, and the next start."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import DEMO
+
+pytestmark = [pytest.mark.slow, pytest.mark.blocks_the_loop]
+SECONDS = 60.0
+
+
+@pytest.fixture
+def own_home() -> Iterator[Path]:
+    """A home with DAG files. Not `tmp_path`: a server that runs as another user has to reach it."""
+    folder = Path(tempfile.mkdtemp(prefix="tradewind-cli-"))
+    (folder / "dags").mkdir()
+    (folder / "dags" / "demo.py").write_text(DEMO)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def environment(home: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("TRADEWIND", "AIRFLOW"))}
+    return {**kept, "TRADEWIND_HOME": str(home), "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONUNBUFFERED": "1"}
+
+
+def tradewind(home: Path, *args: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tradewind", *args]
+    return subprocess.run(command, env=environment(home), capture_output=True, text=True, timeout=SECONDS, check=False)
+
+
+@contextlib.contextmanager
+def standalone(home: Path) -> Generator[tuple[subprocess.Popen[str], dict[str, str]], None, None]:
+    """The process, and what it printed: `Pages` to its URL and so on."""
+    command = [sys.executable, "-m", "tradewind", "standalone", "--port", "0", "--no-examples"]
+    with subprocess.Popen(
+        command, env=environment(home), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        lines: queue.Queue[str] = queue.Queue()
+        assert process.stdout is not None
+        reader = threading.Thread(target=lambda out: [lines.put(line) for line in out], args=(process.stdout,))
+        reader.start()
+        try:
+            yield process, _what_is_where(lines)
+        finally:
+            if process.poll() is None:
+                process.kill()
+            process.wait(SECONDS)
+            reader.join(SECONDS)
+
+
+def _what_is_where(lines: queue.Queue[str]) -> dict[str, str]:
+    deadline, found = time.monotonic() + SECONDS, dict[str, str]()
+    while "Stop" not in found:
+        line = lines.get(timeout=max(0.1, deadline - time.monotonic()))
+        name, _, text = line.strip().partition("  ")
+        found[name] = text.strip()
+    return found
+
+
+def health(url: str) -> object:
+    with urllib.request.urlopen(f"{url}/api/v1/health", timeout=SECONDS) as answer:
+        return json.load(answer)
+
+
+def test_start_use_stop_and_start_again(own_home: Path) -> None:
+    with standalone(own_home) as (process, where):
+        assert where["DAG files"] == str(own_home / "dags")
+        assert where["Login"].startswith("admin / ")
+        assert where["Database"] == f"PostgreSQL in {own_home}"
+        assert "healthy" in json.dumps(health(where["Pages"]))
+        done = tradewind(own_home, "dags", "trigger", "demo", "--unpause", "--wait", "-r", "first")
+        assert done.returncode == 0, done.stdout + done.stderr
+        process.send_signal(signal.SIGINT)
+        assert process.wait(SECONDS) == 0
+
+    # nothing runs: a command starts the database, asks it, and stops it again
+    asked = tradewind(own_home, "dags", "state", "demo", "first")
+    assert (asked.stdout, asked.returncode) == ("success\n", 0), asked.stderr
+    kept = tradewind(own_home, "dags", "trigger", "demo", "-r", "second")
+    assert "kept in the database" in kept.stdout, kept.stdout + kept.stderr
+
+    with standalone(own_home) as (process, where):
+        assert "password in" in where["Login"]
+        deadline = time.monotonic() + SECONDS
+        while (state := tradewind(own_home, "dags", "state", "demo", "second").stdout) != "success\n":
+            assert time.monotonic() < deadline, state
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(SECONDS) == 0
