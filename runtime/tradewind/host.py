@@ -35,6 +35,7 @@ from tradewind.model.errors import ConfigError, Fenced, StoreUnavailable
 from tradewind.model.rows import Lease, ParsedFile, PoolRow
 from tradewind.model.specs import DEFAULT_POOL, DagSource, DagSpec, Json
 from tradewind.ports import Clock, Executor, Health, Store
+from tradewind.rules.admission import PARALLELISM, pool_limit
 from tradewind.services.bundle_watcher import BundleWatcher
 from tradewind.services.callbacks import Callbacks, run_callback
 from tradewind.services.clock import SystemClock
@@ -42,8 +43,9 @@ from tradewind.services.control import RuntimeControl
 from tradewind.services.dispatcher import Dispatcher
 from tradewind.services.inbox import InboxReader, MailedWishes
 from tradewind.services.live import LiveHub
+from tradewind.services.permit_keeper import PermitKeeper
 from tradewind.services.planner import RunPlanner
-from tradewind.services.rescuer import Rescuer, runtime_name
+from tradewind.services.rescuer import BeatTimes, Rescuer, runtime_name
 from tradewind.services.scheduler import Scheduler
 from tradewind.services.task_services import RuntimeServices
 from tradewind.services.wishes import OwnerWishes
@@ -192,16 +194,16 @@ class Runtime:
         inbox = InboxReader(store, wishes, self.refresh)
         callbacks = Callbacks(store, partial(run_callback, store))
         scheduler.on_outbox = callbacks.wake
+        permits = PermitKeeper(store, scheduler)
         rescuer = Rescuer(
             store,
             clock,
-            lease_seconds=config.scheduler.lease,
-            beat_seconds=config.scheduler.beat,
-            beat_alone_seconds=config.scheduler.beat_alone,
+            times=BeatTimes(config.scheduler.lease, config.scheduler.beat, config.scheduler.beat_alone),
             take_over=self._take_over,
             on_mail=inbox.wake,
+            on_peers=permits.peers_changed,
         )
-        return _Services(store, scheduler, planner, dispatcher, rescuer, inbox, mailed, callbacks, control)
+        return _Services(store, scheduler, planner, dispatcher, rescuer, inbox, mailed, callbacks, permits, control)
 
     async def _live_on(self, services: _Services) -> None:
         """One reign after another: a runtime that is fenced forgets all and joins anew."""
@@ -218,8 +220,8 @@ class Runtime:
         store.watch(lease, services.inbox.wake, services.mailed.on_reply)
         await services.rescuer.bury_the_gone(lease)
         await scheduler.start(lease)
-        await self._size_pools(services)
         await self._take_over()
+        await self._size_limits(services, lease)
         if self._given:
             await self._publish_given(lease)
         async with anyio.create_task_group() as tasks:
@@ -228,6 +230,7 @@ class Runtime:
             tasks.start_soon(services.rescuer.run, lease)
             tasks.start_soon(services.inbox.run, lease)
             tasks.start_soon(services.callbacks.run, lease)
+            tasks.start_soon(services.permits.run, lease)
             if self.parts.watch_files:
                 watcher = BundleWatcher(store, lambda: lease, self.config, self._published)
                 self.watcher = watcher
@@ -236,20 +239,20 @@ class Runtime:
             _settle_memory()
             self._started.set()
 
-    async def _size_pools(self, services: _Services) -> None:
+    async def _size_limits(self, services: _Services, lease: Lease) -> None:
         pools = await services.store.pool_list()
         if not any(pool.name == DEFAULT_POOL for pool in pools):
             default = PoolRow(DEFAULT_POOL, self.config.core.default_pool_slots, "Default pool")
             await services.store.pool_set(default)
             pools.append(default)
+        await services.permits.hold(lease, PARALLELISM, self.config.core.parallelism)
         for pool in pools:
-            services.scheduler.resize_pool(pool)
-        services.scheduler.book.admission.resize("parallelism", self.config.core.parallelism)
+            await services.permits.hold(lease, pool_limit(pool.name), pool.slots)
 
     async def pool_set(self, pool: PoolRow) -> None:
         """Makes or changes a pool; it counts from now on."""
         await self.services.store.pool_set(pool)
-        self.services.scheduler.resize_pool(pool)
+        await self.services.permits.hold(self.services.scheduler.lease, pool_limit(pool.name), pool.slots)
 
     async def _take_over(self) -> None:
         """Claims every DAG that nobody owns and goes on with its runs."""
@@ -325,6 +328,7 @@ class _Services:
     inbox: InboxReader
     mailed: MailedWishes
     callbacks: Callbacks
+    permits: PermitKeeper
     control: RuntimeControl
 
 

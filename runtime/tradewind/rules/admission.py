@@ -25,6 +25,11 @@ PARALLELISM: Final = "parallelism"
 ON_LOOP: Final = "inline"
 
 
+def pool_limit(pool: str) -> str:
+    """The name of a pool's limit."""
+    return f"pool {pool!r}"
+
+
 class Place(NamedTuple):
     """A task instance within the runs that this runtime owns."""
 
@@ -212,7 +217,7 @@ class Admission:
         if lane is not None:
             return lane
         needs = [
-            (self._limit(f"pool {task.pool!r}", 0), task.pool_slots),
+            (self._limit(pool_limit(task.pool), 0), task.pool_slots),
             (self._limit(f"executor {task.executor!r}", 0), 1),
             (self._limit(f"max_active_tasks of DAG {dag_id!r}", -1), 1),
         ]

@@ -15,7 +15,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from tradewind.model.errors import StoreUnavailable
 from tradewind.model.keys import RuntimeId
@@ -66,6 +66,14 @@ def _process(pid: int) -> str:
     return f"{pid}@{fields[19]}" if fields[0] not in "ZX" else f"{pid}@"
 
 
+class BeatTimes(NamedTuple):
+    """How long a lease lasts and how often a runtime beats, with peers and alone, in seconds."""
+
+    lease: float
+    beat: float
+    beat_alone: float
+
+
 @dataclass(slots=True)
 class _Seen:
     epoch: int
@@ -82,19 +90,17 @@ class Rescuer:
         store: Store,
         clock: Clock,
         *,
-        lease_seconds: float,
-        beat_seconds: float,
-        beat_alone_seconds: float,
+        times: BeatTimes,
         take_over: Callable[[], Awaitable[None]],
         on_mail: Callable[[], None],
+        on_peers: Callable[[int], None],
     ) -> None:
         self._store = store
         self._clock = clock
-        self._lease_seconds = lease_seconds
-        self._beat_seconds = beat_seconds
-        self._beat_alone_seconds = beat_alone_seconds
+        self._times = times
         self._take_over = take_over
         self._on_mail = on_mail
+        self._on_peers = on_peers
         self._seen: dict[RuntimeId, _Seen] = {}
         self.last_beat: float | None = None
         self.sweep_finds = 0
@@ -107,7 +113,7 @@ class Rescuer:
                 report = await self._store.runtime_beat(lease)
             except StoreUnavailable:
                 self._seen.clear()  # what we did not see does not count
-                await asyncio.sleep(min(1.0, self._beat_seconds))
+                await asyncio.sleep(min(1.0, self._times.beat))
                 continue
             self.last_beat = self._clock.monotonic()
             alive = await self._look_at(lease, report)
@@ -115,8 +121,8 @@ class Rescuer:
 
     def _next_beat(self, peers: list[PeerRow]) -> float:
         if not peers:
-            return self._beat_alone_seconds
-        return self._beat_seconds
+            return self._times.beat_alone
+        return self._times.beat
 
     async def _look_at(self, lease: Lease, report: BeatReport) -> list[PeerRow]:
         """Buries who is dead, takes what nobody owns. Returns the peers that live."""
@@ -126,7 +132,9 @@ class Rescuer:
             await self._take_over()
         if report.mail_waiting:
             self._on_mail()
-        return [peer for peer in living if peer not in buried]
+        alive = [peer for peer in living if peer not in buried]
+        self._on_peers(len(alive))
+        return alive
 
     async def bury_the_gone(self, lease: Lease) -> None:
         """At start: buries at once the peers whose death this machine can prove."""
@@ -141,7 +149,7 @@ class Rescuer:
         if seen is None or (seen.epoch, seen.beat) != (peer.epoch, peer.beat):
             seen = self._seen[peer.runtime_id] = _Seen(peer.epoch, peer.beat, now)
         still = now - seen.since
-        dead = is_provably_gone(peer.name) or still >= self._lease_seconds
+        dead = is_provably_gone(peer.name) or still >= self._times.lease
         if not dead and still >= STANDSTILL:
             dead = await self._store.runtime_is_provably_dead(peer.runtime_id)
         if not dead or not await self._store.runtime_bury(peer.runtime_id, peer.beat):

@@ -31,7 +31,7 @@ from tradewind.model.events import (
 )
 from tradewind.model.keys import RunId
 from tradewind.model.outcomes import Outcome
-from tradewind.model.rows import Batch, DagRow, Lease, PoolRow, RunSnapshot, Segment
+from tradewind.model.rows import Batch, DagRow, Lease, RunSnapshot, Segment
 from tradewind.model.specs import DagSpec
 from tradewind.model.states import RUN_FINISHED, OutcomeKind, RunState, TaskState
 from tradewind.ports import Clock, LiveEvent, Store
@@ -124,9 +124,9 @@ class Scheduler:
         self.do(job, answer)
         await done
 
-    def resize_pool(self, pool: PoolRow) -> None:
-        """A pool is new or has changed."""
-        self.book.admission.resize(f"pool {pool.name!r}", pool.slots)
+    def resize(self, limit: str, size: int) -> None:
+        """A limit has another size for this runtime (-1: none)."""
+        self.book.admission.resize(limit, size)
         self._wake.set()
 
     def capacity_changed(self) -> None:

@@ -1,0 +1,97 @@
+"""Holds this runtime's share of the limits that all runtimes of a database have in common.
+
+A limit (global parallelism, a pool) is a number of permits; each runtime may use those that the
+store has granted to it, and their sum never exceeds the limit. Alone a runtime holds everything
+and admission asks nobody. With peers it takes what its waiting tasks need and gives back what has
+been idle for a second, so a grant is touched when demand moves, never by a task.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Final
+
+from tradewind.model.errors import StoreUnavailable
+from tradewind.model.rows import Lease
+from tradewind.ports import Store
+from tradewind.services.scheduler import Scheduler
+
+log = logging.getLogger(__name__)
+
+IDLE_AFTER: Final = 1.0
+"""Seconds for which a permit must be idle before it goes back; also between two looks with peers."""
+
+
+class PermitKeeper:
+    """Keeps admission's limits at what the store has granted."""
+
+    def __init__(self, store: Store, scheduler: Scheduler) -> None:
+        self._store = store
+        self._scheduler = scheduler
+        self._sizes: dict[str, int] = {}
+        self._granted: dict[str, int] = {}
+        self._idle: dict[str, int] = {}
+        self._peers = 0
+        self._wake = asyncio.Event()
+
+    def peers_changed(self, living: int) -> None:
+        """How many other runtimes live now."""
+        if living != self._peers:
+            self._peers = living
+            self._wake.set()
+
+    async def hold(self, lease: Lease, name: str, size: int) -> None:
+        """A limit is new or has another size (-1: none). Takes all of it where nobody else needs it."""
+        self._sizes[name] = size
+        await self._take(lease, name, size)
+
+    async def run(self, lease: Lease) -> None:
+        """Follows the demand for as long as there are peers."""
+        while True:
+            await self._pause()
+            try:
+                for name, size in self._sizes.items():
+                    if size >= 0:
+                        await self._follow(lease, name, size)
+            except StoreUnavailable as lost:
+                log.info("shared limits stay as they are: %s", lost)
+
+    async def _pause(self) -> None:
+        """Until the peers change; with peers, a second at most."""
+        try:
+            async with asyncio.timeout(IDLE_AFTER if self._peers else None):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+        self._wake.clear()
+
+    async def _follow(self, lease: Lease, name: str, size: int) -> None:
+        admission = self._scheduler.book.admission
+        granted, needed = self._granted[name], admission.used(name) + admission.demand(name)
+        if not self._peers:
+            await self._take(lease, name, size)
+        elif needed > granted:
+            await self._take(lease, name, min(size, needed))
+        else:
+            await self._give_back(lease, name, granted - needed)
+
+    async def _take(self, lease: Lease, name: str, want: int) -> None:
+        if want < 0:
+            granted = want
+        elif want <= self._granted.get(name, 0) and want == self._sizes[name]:
+            granted = self._granted[name]
+        else:
+            granted = await self._store.grant_take(lease, name, self._sizes[name], want)
+        self._granted[name] = granted
+        self._idle[name] = 0
+        self._scheduler.resize(name, granted)
+
+    async def _give_back(self, lease: Lease, name: str, idle: int) -> None:
+        """Only what was idle a second ago as well."""
+        long_idle = min(idle, self._idle.get(name, 0))
+        self._idle[name] = idle
+        if long_idle:
+            self._granted[name] -= long_idle
+            self._scheduler.resize(name, self._granted[name])
+            await self._store.grant_return(lease, name, long_idle)
