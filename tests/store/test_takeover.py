@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import urllib.parse
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -175,6 +177,64 @@ async def test_the_lock_survives_a_lost_lease_line(
     await other.mail_send("etl", "trigger", b"{}", "k")
     async with asyncio.timeout(_DEADLINE_S):
         await mail.wait()
+
+
+class Way:
+    """A way to the server's socket that can be cut without anybody being told: bytes just stop."""
+
+    def __init__(self, socket: str) -> None:
+        self._socket = socket
+        self._open = asyncio.Event()
+        self._open.set()
+
+    def cut(self) -> None:
+        self._open.clear()
+
+    def mend(self) -> None:
+        self._open.set()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_unix_connection(self._socket)
+        try:
+            async with asyncio.TaskGroup() as both:
+                both.create_task(self._carry(reader, back))
+                both.create_task(self._carry(there, writer))
+        except* OSError:
+            pass
+        finally:
+            for end in (back, writer):
+                end.close()
+
+    async def _carry(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        while data := await source.read(65536):
+            await self._open.wait()
+            target.write(data)
+            await target.drain()
+        target.write_eof()
+
+
+async def test_a_cut_way_is_noticed_and_mended(store_url: str, tmp_path: Path) -> None:
+    query = urllib.parse.parse_qs(urllib.parse.urlsplit(store_url).query)
+    way = Way(f"{query['host'][0]}/.s.PGSQL.{query['port'][0]}")
+    server = await asyncio.start_unix_server(way.serve, tmp_path / f".s.PGSQL.{query['port'][0]}")
+    url = store_url.replace(urllib.parse.quote(query["host"][0], safe=""), urllib.parse.quote(str(tmp_path), safe=""))
+    store = PostgresStore(url, secret_key=KEY, options=StoreOptions(statement_timeout=0.2, connect_timeout=0.5))
+    await store.open()
+    lease = await store.runtime_join("far away")
+    assert await store.batch_apply(lease, Batch()) == 1
+    way.cut()
+    for call in (lambda: store.runtime_beat(lease), lambda: store.batch_apply(lease, Batch())):
+        with pytest.raises(StoreUnavailable):
+            await call()
+        with pytest.raises(StoreUnavailable, match="no connection to"):
+            await call()
+    way.mend()
+    await until(lambda: works(lambda: store.runtime_beat(lease)))
+    await until(lambda: works(lambda: store.runtime_seq(lease)))
+    assert await store.batch_apply(lease, Batch()) == await store.runtime_seq(lease)
+    await store.close()
+    server.close()
+    await server.wait_closed()
 
 
 async def test_an_unreachable_server_is_waited_for_then_named() -> None:

@@ -31,6 +31,8 @@ Row = asyncpg.Record
 
 FIRST_BACK_OFF_S: Final = 0.05
 LAST_BACK_OFF_S: Final = 2.0
+ANSWER_MARGIN_S: Final = 1.0
+"""So much longer than the server may work on a statement is its answer waited for: then the way is cut."""
 
 _LOST: Final = (
     asyncpg.PostgresConnectionError,
@@ -90,7 +92,7 @@ async def connect(settings: LineSettings) -> Session:
         return await asyncpg.connect(
             url,
             timeout=settings.connect_timeout,
-            command_timeout=settings.statement_timeout + 5.0,
+            command_timeout=settings.statement_timeout + ANSWER_MARGIN_S,
             statement_cache_size=0,
             server_settings=settings.server_settings(),
             **extra,

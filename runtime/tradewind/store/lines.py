@@ -9,6 +9,7 @@ readers  views, mail, named things
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import time
 from collections.abc import Callable
@@ -26,6 +27,10 @@ from tradewind.store.statements import statement
 
 FIRST_PAUSE_S: Final = 0.05
 
+LEASE_STATEMENT_S: Final = 3.0
+"""A beat that takes longer is as good as none: the line is made anew before the lease is over."""
+WRITER_STATEMENT_S: Final = 10.0
+
 
 @dataclass(frozen=True, slots=True)
 class StoreOptions:
@@ -37,6 +42,7 @@ class StoreOptions:
     patience: float = 10.0
     """How long `open` waits for a server that does not answer yet."""
     statement_timeout: float = 30.0
+    """For views; beats and batches have less, bulk work goes in chunks."""
     connect_timeout: float = 5.0
 
 
@@ -53,9 +59,9 @@ class Lines:
         self._lease: Lease | None = None
         self._on_mail: Callable[[], None] = _nothing
         self._on_reply: Callable[[int], None] = _no_reply
-        self._lease_line = Line(self._settings("lease"), self._greet_lease)
-        self._writer = Line(self._settings("writer", planner_on_rails=True))
-        self._bulk = Line(self._settings("bulk", statement_timeout=300.0))
+        self._lease_line = Line(self._settings("lease", most=LEASE_STATEMENT_S), self._greet_lease)
+        self._writer = Line(self._settings("writer", most=WRITER_STATEMENT_S, planner_on_rails=True))
+        self._bulk = Line(self._settings("bulk"))
         self._readers = Readers(self._settings("reader"), self.options.readers)
         self._batches = BatchWriter(self._writer, self._sender, self._reply_arrived)
 
@@ -88,14 +94,12 @@ class Lines:
         async with self._readers.line() as line, line.session() as session:
             await migrate.check(session, self.options.schema)
 
-    def _settings(
-        self, purpose: str, *, planner_on_rails: bool = False, statement_timeout: float = 0.0
-    ) -> LineSettings:
+    def _settings(self, purpose: str, *, most: float = math.inf, planner_on_rails: bool = False) -> LineSettings:
         return LineSettings(
             url=self.url,
             schema=self.options.schema,
             purpose=purpose,
-            statement_timeout=statement_timeout or self.options.statement_timeout,
+            statement_timeout=min(self.options.statement_timeout, most),
             connect_timeout=self.options.connect_timeout,
             planner_on_rails=planner_on_rails,
         )

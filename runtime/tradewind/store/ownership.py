@@ -28,7 +28,7 @@ class Ownership(Lines):
             await session.fetch(statement("runtime", "runtime_lock").text, lease.runtime_id)
             await self._listen_for_mail(session, lease)
             self._lease = lease
-            await session.execute(statement("runtime", "runtime_forget").text)
+        await self._readers.fetch(statement("runtime", "runtime_forget"))
         return lease
 
     async def runtime_beat(self, lease: Lease) -> BeatReport:
