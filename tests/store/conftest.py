@@ -16,6 +16,7 @@ from tradewind.store.migrate import DEFAULT_SCHEMA, migrate_url
 from tradewind.store.postgres import PostgresStore, StoreOptions
 
 KEY = generate_key()
+DEADLINE_S = 10.0
 OPTIONS = StoreOptions(readers=2, patience=5.0)
 
 # Deleted, not truncated: that makes sixty new files each time.
@@ -31,6 +32,15 @@ BEGIN
     INSERT INTO tradewind.pool (name, slots, description) VALUES ('default_pool', 128, 'Default pool');
 END $$
 """
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Until it holds, at most for the deadline: for what another process does in its own time."""
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            if await condition():
+                return
+            await asyncio.sleep(0.005)
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from tests.store.conftest import KEY
+from tests.store.conftest import DEADLINE_S, KEY, until
 from tradewind.failpoints import armed
 from tradewind.model.errors import Fenced, StoreError, StoreUnavailable
 from tradewind.model.rows import Batch
@@ -19,20 +19,10 @@ from tradewind.store.postgres import PostgresStore, StoreOptions
 from tradewind.testing.store_suite_runs import ManyInstances
 from tradewind.testing.store_world import NewStore, join, moved, new_world, run_row
 
-_DEADLINE_S = 10.0
 _FENCE = "UPDATE runtime SET seq = seq + 1, beat = beat + 1 WHERE runtime_id = $1"
 _BURY = "UPDATE runtime SET alive = false, epoch = epoch + 1 WHERE runtime_id = $1"
 _WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = $1"
 _KILL = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1"
-
-
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    """Until it holds, at most for the deadline."""
-    async with asyncio.timeout(_DEADLINE_S):
-        while True:
-            if await condition():
-                return
-            await asyncio.sleep(0.005)
 
 
 async def test_a_burial_waits_for_the_commit_in_flight(
@@ -175,7 +165,7 @@ async def test_the_lock_survives_a_lost_lease_line(
     assert mail.is_set(), "mail may have come while nobody listened"
     mail.clear()
     await other.mail_send("etl", "trigger", b"{}", "k")
-    async with asyncio.timeout(_DEADLINE_S):
+    async with asyncio.timeout(DEADLINE_S):
         await mail.wait()
 
 
