@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from tradewind.authoring.variable import Variable as Variable
     from tradewind.authoring.xcom import BaseXCom as BaseXCom
     from tradewind.authoring.xcom_arg import XComArg as XComArg
+    from tradewind.host import Runtime as Runtime
     from tradewind.model.errors import AuthoringError as AuthoringError
     from tradewind.model.errors import FailWithoutRetry as FailWithoutRetry
     from tradewind.model.errors import RescheduleTask as RescheduleTask
@@ -102,6 +103,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "authoring.variable": ("Variable",),
     "authoring.xcom": ("BaseXCom",),
     "authoring.xcom_arg": ("XComArg",),
+    "host": ("Runtime",),
     "model.errors": (
         "AuthoringError",
         "FailWithoutRetry",
@@ -129,7 +131,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
 }
 _HOME_OF = {name: f"tradewind.{module}" for module, names in _HOMES.items() for name in names}
 
-__all__ = [  # noqa: RUF022 - by theme: how a DAG is written, what tasks are, when they run, how they end
+__all__ = [  # noqa: RUF022 - by theme: how a DAG is written, what tasks are, when they run, how they end, what runs them
     "DAG",
     "DagParam",
     "Label",
@@ -195,6 +197,7 @@ __all__ = [  # noqa: RUF022 - by theme: how a DAG is written, what tasks are, wh
     "TaskTimeout",
     "TradewindError",
     "XComError",
+    "Runtime",
 ]
 
 

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import hashlib
 import linecache
+import pkgutil
 import re
 import sys
 import threading
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Final
@@ -26,7 +28,8 @@ from tradewind.authoring.scope import collecting_dags
 from tradewind.bundles.traces import user_trace
 from tradewind.model.errors import AuthoringError
 
-_IMPORTS_AIRFLOW: Final = re.compile(rb"^\s*(?:from|import)\s+airflow\b", re.MULTILINE)
+_IMPORTS_AIRFLOW: Final = re.compile(rb"^\s*(?:from|import)\s+airflow\b(?!\.sdk)", re.MULTILINE)
+"""Airflow 2's names; `airflow.sdk` is Airflow 3's, whose defaults are ours."""
 
 _import_lock = threading.RLock()
 """One DAG file at a time within a process: imports change `sys.modules` and `sys.path`."""
@@ -82,6 +85,7 @@ def load_file(
         content = path.read_bytes()
     except OSError as error:
         raise DagFileError(str(path), f"{type(error).__name__}: {error}") from error
+    _serve_airflow_names()
     defaults = current_defaults()
     if catchup_by_file and _IMPORTS_AIRFLOW.search(content):
         defaults = replace(defaults, catchup=True)
@@ -91,6 +95,12 @@ def load_file(
         found = _execute(module, path, content)
     dags, problems = _collect(module, found)
     return LoadedFile(str(path), dags, module, content, tuple(sorted(helpers)), tuple(problems))
+
+
+@cache
+def _serve_airflow_names() -> None:
+    """`import airflow…` works in DAG files and their helpers. By name: compat stands beside the layers."""
+    pkgutil.resolve_name("tradewind.compat:install")()
 
 
 def module_name(path: Path) -> str:

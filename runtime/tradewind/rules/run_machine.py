@@ -10,7 +10,7 @@ Where a task instance in a given state is found is told in `model.states.MEANING
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, cast
 
 import orjson
@@ -59,6 +59,10 @@ _FINAL_OF: Final = {
 }
 
 
+WHOLE_RUN: Final = -1
+"""The node of the timer that ends a run which takes too long."""
+
+
 class RunMachine(RunLedger):
     """One DAG run: events in, row changes (`flush`) and commands out."""
 
@@ -93,6 +97,7 @@ class RunMachine(RunLedger):
                 decision.ready.append(Ready(self.run.run_id, n))
             elif state in _PAUSED_STATES and due is not None:
                 decision.timers.append(Timer(due, self.run.run_id, n))
+        self._arm_timeout(decision)
         self._settle(range(len(self.state)), stamp, decision)
         self._close_if_done(stamp, decision)
 
@@ -104,6 +109,7 @@ class RunMachine(RunLedger):
         self._learn_past(event.past)
         started = self.run.started_at or event.stamp.at
         self.move_run(RunState.RUNNING, started_at=started, ended_at=None)
+        self._arm_timeout(decision)
         self._settle(range(len(self.state)), event.stamp, decision)
         self._close_if_done(event.stamp, decision)
 
@@ -224,8 +230,19 @@ class RunMachine(RunLedger):
             task_id = self.graph.tasks[n].task_id
             self.segment.xcoms.append(XComRow(task_id, UNMAPPED, event.key, event.value))
 
+    def _arm_timeout(self, decision: Decision) -> None:
+        timeout, started = self.graph.spec.dagrun_timeout, self.run.started_at
+        if timeout is not None and started is not None and self.run.state is RunState.RUNNING:
+            decision.timers.append(Timer(started + timedelta(seconds=timeout), self.run.run_id, WHOLE_RUN))
+
     def _on_timer(self, event: TimerDue, decision: Decision) -> None:
         n = event.node
+        if n == WHOLE_RUN:
+            timeout, started = self.graph.spec.dagrun_timeout, self.run.started_at
+            if timeout is not None and started is not None and event.due_at == started + timedelta(seconds=timeout):
+                reason = f"it took longer than its dagrun_timeout of {timeout:g} s"
+                self._on_cancelled(RunCancelled(event.stamp, reason), decision)
+            return
         if self.state[n] not in _PAUSED_STATES or self.run.state is not RunState.RUNNING:
             return
         if self.active[n].due_at == event.due_at:
