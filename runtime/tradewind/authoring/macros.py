@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
+import warnings
 from datetime import datetime, timedelta
 from random import random
 from typing import TYPE_CHECKING
@@ -43,7 +44,10 @@ def ds_add(ds: str, days: int) -> str:
 
 def ds_format(ds: str, input_format: str, output_format: str) -> str:
     """The date `ds`, read by one strptime format and written by another."""
-    return datetime.strptime(str(ds), input_format).strftime(output_format)  # noqa: DTZ007 - the format decides
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.13 warns of days without a year
+        moment = datetime.strptime(str(ds), input_format)  # noqa: DTZ007 - the format decides
+    return moment.strftime(output_format)
 
 
 def datetime_diff_for_humans(dt: date | datetime, since: date | datetime | None = None) -> str:
