@@ -46,10 +46,16 @@ def text_of(data: bytes) -> str:
     return data.decode("utf-8", "surrogatepass")
 
 
-_TASKS: Final = ("t_task", "t_map", "t_expected", "t_state", "t_try", "t_max", "t_lost")
-_TASK_TIMES: Final = ("t_queued", "t_started", "t_ended", "t_due", "t_attempt")
-_OPENED: Final = ("attempt", "task", "map", "try", "executor", "pool", "slots", "started")
-_CLOSED: Final = ("attempt", "kind", "ended", "started", "host", "pid", "detail")
+_TASKS: Final = (
+    "t_task", "t_map", "t_expected", "t_state", "t_try", "t_max", "t_lost",
+    "t_queued", "t_started", "t_ended", "t_due", "t_attempt",
+)  # fmt: skip
+_OPENED: Final = ("o_run", "o_attempt", "o_task", "o_map", "o_try", "o_executor", "o_pool", "o_slots", "o_started")
+_CLOSED: Final = ("c_run", "c_attempt", "c_kind", "c_ended", "c_started", "c_host", "c_pid", "c_detail")
+_BRIEF: Final = (*(f"b{name[1:]}" for name in _OPENED), "b_kind", "b_ended", "b_host", "b_pid", "b_detail")
+_HISTORY: Final = ("h_task", "h_map", "h_try", "h_story")
+_RUNS: Final = ("r_run", "r_expected", "r_state", "r_started", "r_ended", "r_counts")
+_OUTBOX: Final = ("u_run", "u_dag", "u_kind", "u_body")
 
 
 def columns_of(batch: Batch) -> Columns:
@@ -58,21 +64,13 @@ def columns_of(batch: Batch) -> Columns:
     segments = batch.segments
     if len(segments) > 1:
         segments = sorted(segments, key=_run_of)
-    _add(out, "tasks", _TASKS + _TASK_TIMES, segments, lambda s: s.tasks, "t_run")
+    _add(out, "tasks", _TASKS, segments, _tasks_of, "t_run")
     _add_attempts(out, segments)
-    _add(out, "history", ("h_task", "h_map", "h_try", "h_story"), segments, lambda s: s.history, "h_run")
+    _add(out, "history", _HISTORY, segments, _history_of, "h_run")
     if any(s.xcoms for s in segments):
         _add_xcoms(out, segments)
-    out.add(
-        "runs",
-        ("r_run", "r_expected", "r_state", "r_started", "r_ended", "r_counts"),
-        [(s.run_id, *s.run) for s in segments if s.run is not None],
-    )
-    out.add(
-        "outbox",
-        ("u_run", "u_dag", "u_kind", "u_body"),
-        [(s.run_id, s.dag_id, *row) for s in segments if s.outbox for row in s.outbox],
-    )
+    out.add("runs", _RUNS, [(s.run_id, *s.run) for s in segments if s.run is not None])
+    out.add("outbox", _OUTBOX, [(s.run_id, s.dag_id, *row) for s in segments if s.outbox for row in s.outbox])
     if batch.dags:
         _add_dags(out, batch.dags)
     if batch.mail_done:
@@ -82,6 +80,14 @@ def columns_of(batch: Batch) -> Columns:
 
 def _run_of(segment: Segment) -> RunId:
     return segment.run_id
+
+
+def _tasks_of(segment: Segment) -> Sequence[Sequence[object]]:
+    return segment.tasks
+
+
+def _history_of(segment: Segment) -> Sequence[Sequence[object]]:
+    return segment.history
 
 
 def _add(
@@ -116,11 +122,11 @@ def _add_attempts(out: Columns, segments: Sequence[Segment]) -> None:
             opened += [(s.run_id, row) for row in own_opened]
         if own_closed:
             closed += [(s.run_id, row) for row in own_closed]
-    names = tuple(f"c_{name}" for name in ("run", *_CLOSED))
-    ending = out.add("closed", names, [(run, *_closed_row(row)) for run, row in closed])
-    names = tuple(f"o_{name}" for name in ("run", *_OPENED))
-    out.add("reopened" if ending else "opened", names, [(run, *row) for run, row in opened])
-    out.add("brief", tuple(f"b_{name}" for name in ("run", *_OPENED, "kind", "ended", "host", "pid", "detail")), brief)
+    ending = bool(closed) and out.add("closed", _CLOSED, [(run, *_closed_row(row)) for run, row in closed])
+    if opened:
+        out.add("reopened" if ending else "opened", _OPENED, [(run, *row) for run, row in opened])
+    if brief:
+        out.add("brief", _BRIEF, brief)
 
 
 def _closed_row(row: AttemptClosed) -> Sequence[object]:
