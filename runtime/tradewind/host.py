@@ -213,6 +213,7 @@ class Runtime:
             except* Fenced as fenced:
                 log.error("another runtime has taken over: %s", fenced.exceptions[0])
                 services.scheduler.drop()
+                services.permits.forget()
 
     async def _reign(self, services: _Services) -> None:
         store, scheduler = services.store, services.scheduler

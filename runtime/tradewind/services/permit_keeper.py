@@ -41,6 +41,11 @@ class PermitKeeper:
             self._peers = living
             self._wake.set()
 
+    def forget(self) -> None:
+        """The lease is gone, and with it everything that was granted under it."""
+        self._granted.clear()
+        self._idle.clear()
+
     async def hold(self, lease: Lease, name: str, size: int) -> None:
         """A limit is new or has another size (-1: none). Takes all of it where nobody else needs it."""
         self._sizes[name] = size
@@ -79,8 +84,8 @@ class PermitKeeper:
     async def _take(self, lease: Lease, name: str, want: int) -> None:
         if want < 0:
             granted = want
-        elif want <= self._granted.get(name, 0) and want == self._sizes[name]:
-            granted = self._granted[name]
+        elif want == self._sizes[name] == self._granted.get(name):
+            granted = want
         else:
             granted = await self._store.grant_take(lease, name, self._sizes[name], want)
         self._granted[name] = granted
