@@ -117,13 +117,16 @@ class TestInline(ExecutorSuite):
         await stage.executor.stop(drain=None)
         assert sys.stdout is not inside
 
-    async def test_late_ender_is_left_behind(self, stage: Stage) -> None:
-        """A thread cannot be stopped: its attempt ends all the same."""
-        attempt = stage.maker.attempt("s_waits")
+    async def test_a_thread_that_cannot_be_stopped_is_left_behind(self, stage: Stage) -> None:
+        """Its attempt ends all the same, once, and on_kill is called once."""
+        attempt = stage.maker.attempt("s_long_wait")
         await stage.submit([attempt])
+        await stage.until_said(attempt, "poke 1")
         await stage.executor.cancel(attempt.key, grace=timedelta(seconds=5))
         end = await stage.host.end_of(attempt)
-        assert end.outcome.kind in (OutcomeKind.CANCELLED, OutcomeKind.SUCCESS)
+        assert end.outcome.kind is OutcomeKind.CANCELLED
+        assert [r.end for r in await stage.log(attempt) if r.end] == ["cancelled"]
+        assert len(stage.host.reports) == 1
 
 
 @pytest.mark.parametrize("name", ["max_in_flight", "threads", "block_warn", "block_kill"])

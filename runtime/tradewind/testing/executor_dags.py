@@ -286,6 +286,7 @@ def _add(kind: type[Sync], prefix: str) -> None:
     kind(task_id=f"{prefix}bad_callback", does=_BOTH["value"], on_success_callback=_bad_callback)
     sensor: type[Waits] = WaitsAsync if kind is Async else Waits
     sensor(task_id=f"{prefix}waits", after=3, poke_interval=0.01)
+    sensor(task_id=f"{prefix}long_wait", after=2, poke_interval=600)
     sensor(task_id=f"{prefix}reschedules", after=2, poke_interval=60, mode="reschedule", timeout=100)
     sensor(task_id=f"{prefix}gives_up", after=99, poke_interval=0.01, timeout=0.03)
     sensor(task_id=f"{prefix}gives_up_softly", after=99, poke_interval=0.01, timeout=0.03, soft_fail=True)

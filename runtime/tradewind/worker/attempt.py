@@ -204,7 +204,6 @@ async def _in_thread(work: Work, threads: Threads | None) -> Outcome:
         return outcome
     except asyncio.CancelledError:
         stop.set()
-        await _kill(work, threads)
         raise
 
 
