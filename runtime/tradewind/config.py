@@ -96,6 +96,7 @@ class Config:
             operator_arguments={
                 "retries": core.default_task_retries,
                 "retry_delay": timedelta(seconds=core.default_task_retry_delay),
+                "max_lost": self.scheduler.max_lost,
             },
         )
 

@@ -27,8 +27,6 @@ class Option:
     minimum: float | None = None
     maximum: float | None = None
     choices: tuple[str, ...] = ()
-    aliases: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Other spellings of a choice (Airflow's class names), in lower case."""
     nullable: bool = False
     secret: bool = False
 
@@ -54,24 +52,13 @@ def _text(default: str | None, doc: str, *airflow: str, secret: bool = False) ->
     return _declare(default, Option("text", doc, airflow, nullable=default is None, secret=secret))
 
 
-def _choice(
-    default: str, doc: str, *airflow: str, choices: tuple[str, ...], aliases: Mapping[str, str] | None = None
-) -> Any:
-    return _declare(default, Option("text", doc, airflow, choices=choices, aliases=aliases or {}))
+def _choice(default: str, doc: str, *airflow: str, choices: tuple[str, ...]) -> Any:
+    return _declare(default, Option("text", doc, airflow, choices=choices))
 
 
 def _path(default: str, doc: str, *airflow: str) -> Any:
     """A path; `default` is taken below the home folder, an empty one means not set."""
     return _declare(Path(default), Option("path", doc, airflow))
-
-
-AIRFLOW_EXECUTORS: Final = {
-    "sequentialexecutor": "local",
-    "localexecutor": "local",
-    "debugexecutor": "local",
-    "celeryexecutor": "celery",
-    "kubernetesexecutor": "kubernetes",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +103,6 @@ class CoreSection:
     default_pool_slots: int = _integer(
         128, "Slots of default_pool when it is made; -1: no limit.", "core.default_pool_task_slot_count", minimum=-1
     )
-    executor: str = _choice(
-        "local",
-        "Executor of sync tasks that name none. Async tasks go to `inline`.",
-        "core.executor",
-        choices=("local", "inline", "docker", "celery", "kubernetes"),
-        aliases=AIRFLOW_EXECUTORS,
-    )
     xcom_backend: str | None = _text(
         None, "Dotted path of a class that stores XComs elsewhere; not set: in the database.", "core.xcom_backend"
     )
@@ -146,9 +126,6 @@ class DatabaseSection:
         "database.sql_alchemy_conn",
         "core.sql_alchemy_conn",
         secret=True,
-    )
-    direct_url: str | None = _text(
-        None, "Where `url` goes through PgBouncer: the server itself, for leases, LISTEN and migrations.", secret=True
     )
     readers: int = _integer(4, "Connections for pages, REST and CLI.", minimum=1, maximum=100)
 
@@ -194,9 +171,6 @@ class WebSection:
     port: int = _integer(
         8080, "Port to listen on; 0 takes a free one.", "api.port", "webserver.web_server_port", maximum=65535
     )
-    base_url: str | None = _text(
-        None, "Address under which users reach the pages.", "api.base_url", "webserver.base_url"
-    )
     secret_key: str | None = _text(
         None,
         "Key that signs sessions; not set: made once and kept in the home folder.",
@@ -215,7 +189,6 @@ class SchedulerSection:
     beat: float = _seconds(2.5, "Between two beats, with peers.", minimum=0.1)
     beat_alone: float = _seconds(10.0, "Between two beats, alone on the database.", minimum=0.1)
     drain_timeout: float = _seconds(10.0, "What running tasks get to end when the runtime stops.")
-    sweep_interval: float = _seconds(30.0, "Between two safety sweeps.", minimum=30.0)
     block_report: float = _seconds(0.1, "A coroutine that blocks the loop this long is reported.", minimum=0.01)
     block_kill: float = _seconds(10.0, "A coroutine that blocks the loop this long is interrupted.", minimum=0.1)
     max_lost: int = _integer(3, "How often in a row a try is repeated because its carrier died.")
@@ -226,9 +199,6 @@ class InlineSection:
     """The executor of async tasks, on the runtime's loop."""
 
     in_flight: int = _integer(512, "Attempts in flight at once.", minimum=1)
-    isolation: str = _choice(
-        "loop", "Where async user code runs: on the runtime's loop, or in child hosts.", choices=("loop", "host")
-    )
     threads: int = _integer(32, "Threads for sync tasks sent here.", minimum=1)
 
 
@@ -263,7 +233,6 @@ class LoggingSection:
         "core.logging_level",
         choices=("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
     )
-    format: str = _choice("text", "What the daemon writes to its standard error.", choices=("text", "json"))
 
 
 SECTIONS: Final[Mapping[str, type[Any]]] = {
@@ -278,6 +247,7 @@ SECTIONS: Final[Mapping[str, type[Any]]] = {
 }
 
 AIRFLOW_SETTLED: Final[Mapping[str, str]] = {
+    "core.executor": "async tasks go to the executor inline, others to local, unless a task names one",
     "core.store_dag_code": "always on",
     "core.store_serialized_dags": "always on",
     "core.load_default_connections": "Tradewind makes no default connections",

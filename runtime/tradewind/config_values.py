@@ -117,8 +117,7 @@ def _text(name: str, option: Option, raw: Json) -> str | None:
     if not isinstance(raw, str):
         return None
     if option.choices:
-        word = option.aliases.get(raw.lower(), raw)
-        return next((choice for choice in option.choices if choice.lower() == word.lower()), None)
+        return next((choice for choice in option.choices if choice.lower() == raw.lower()), None)
     return database_url(raw) if name.startswith("database.") else raw
 
 

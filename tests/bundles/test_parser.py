@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 from tradewind.authoring.defaults import AuthoringDefaults
 from tradewind.bundles.parse_child import version_of
-from tradewind.bundles.parser import FileToParse, Parser, ParseResult, ParseSettings
+from tradewind.bundles.parser import FileToParse, ParseHostFailed, Parser, ParseResult, ParseSettings
 
 DAG = "from tradewind.authoring.dag import DAG\n"
 SETTINGS = ParseSettings(timeout=20.0)
@@ -208,3 +209,14 @@ async def test_closing_leaves_no_process(tmp_path: Path) -> None:
     await parser.close()
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), signal.SIG_DFL)
+
+
+async def test_a_host_that_cannot_start_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "python"
+    program.write_text("#!/bin/sh\necho 'no such interpreter' >&2\nexit 7\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    parser = Parser(SETTINGS)
+    with pytest.raises(ParseHostFailed, match=r"exit status 7(?s:.*)no such interpreter"):
+        await parse(parser, write(tmp_path, "flow.py", DAG))
+    await parser.close()

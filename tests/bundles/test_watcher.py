@@ -28,13 +28,15 @@ class Place:
         self.folder.mkdir()
         self.store = MemoryStore()
         self.published: list[list[str]] = []
+        self.overrides: dict[str, object] = {}
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     @asynccontextmanager
     async def watching(self) -> AsyncGenerator[BundleWatcher, None]:
         lease = await self.store.runtime_join("test")
-        config = await asyncio.to_thread(load_config, self.home, {"dags.load_examples": False}, {})
+        overrides = {"dags.load_examples": False, **self.overrides}
+        config = await asyncio.to_thread(load_config, self.home, overrides, {})
         watcher = BundleWatcher(self.store, lambda: lease, config, self._on_published)
         self._task = task = asyncio.create_task(watcher.run())
         task.add_done_callback(lambda _: self._changed.set())
@@ -362,3 +364,17 @@ async def test_new_folders_are_watched_too(place: Place) -> None:
         await place.until_active("a")
         place.dag("new/deep/b.py", "b")
         await place.until_active("a", "b")
+
+
+async def test_whether_new_dags_start_paused(place: Place) -> None:
+    place.dag("a.py", "a")
+    async with place.watching():
+        row = await place.row("a")
+        assert row is not None
+        assert row.is_paused
+    place.overrides["core.dags_are_paused_at_creation"] = False
+    async with place.watching():
+        place.dag("b.py", "b")
+        await place.until_active("a", "b")
+        rows = {row.dag_id: row.is_paused for row in await place.store.dag_list()}
+        assert rows == {"a": True, "b": False}

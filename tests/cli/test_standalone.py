@@ -53,8 +53,7 @@ def standalone(home: Path) -> Generator[tuple[subprocess.Popen[str], dict[str, s
         command, env=environment(home), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
         lines: queue.Queue[str] = queue.Queue()
-        assert process.stdout is not None
-        reader = threading.Thread(target=lambda out: [lines.put(line) for line in out], args=(process.stdout,))
+        reader = threading.Thread(target=_read, args=(process, lines))
         reader.start()
         try:
             yield process, _what_is_where(lines)
@@ -63,6 +62,12 @@ def standalone(home: Path) -> Generator[tuple[subprocess.Popen[str], dict[str, s
                 process.kill()
             process.wait(SECONDS)
             reader.join(SECONDS)
+
+
+def _read(process: subprocess.Popen[str], lines: queue.Queue[str]) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        lines.put(line)
 
 
 def _what_is_where(lines: queue.Queue[str]) -> dict[str, str]:

@@ -9,7 +9,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import IO, Final, NamedTuple
 
 import orjson
 
@@ -230,8 +230,7 @@ class _Host:
             except (asyncio.IncompleteReadError, ConnectionError, OSError) as error:
                 code = await host._ended()
                 await host.close()
-                errors.seek(0)
-                said = errors.read().decode("utf-8", "replace").strip()
+                said = await asyncio.to_thread(_read_all, errors)
                 raise ParseHostFailed(
                     f"The process that parses DAG files could not start (exit status {code}):\n{said}"
                 ) from error
@@ -291,6 +290,11 @@ class _Host:
             await self._reading
         else:
             await self._ended()
+
+
+def _read_all(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode("utf-8", "replace").strip()
 
 
 def _result(file: FileToParse, answer: ParseAnswer) -> ParseResult:

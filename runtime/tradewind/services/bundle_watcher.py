@@ -309,7 +309,7 @@ class BundleWatcher:
             return []
         claims = self._claims.claim(result.file, [spec.dag_id for spec in result.parsed.dags])
         await self._queue.put(claims.freed, Urgency.TOUCHED)
-        parsed = _without(result.parsed, claims.taken)
+        parsed = self._as_configured(_without(result.parsed, claims.taken))
         before = known.get(path)
         known.learn(result._replace(parsed=parsed))
         if parsed.error is not None:
@@ -317,6 +317,16 @@ class BundleWatcher:
         if before is None and not result.is_dag_file and not self._was_stored(result.file):
             return []
         return [parsed]
+
+    def _as_configured(self, parsed: ParsedFile) -> ParsedFile:
+        """New DAGs that do not say whether they start paused start as `core.dags_are_paused_at_creation` says."""
+        if self._config.core.dags_are_paused_at_creation:
+            return parsed  # so does the store
+        dags = (
+            replace(spec, is_paused_upon_creation=False) if spec.is_paused_upon_creation is None else spec
+            for spec in parsed.dags
+        )
+        return replace(parsed, dags=tuple(dags))
 
     def _was_stored(self, file: FileToParse) -> bool:
         return (file.bundle, file.relative) in self._stored
