@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -13,6 +15,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import asyncpg
+
+from tradewind.store.embedded import EmbeddedServer
 
 IN_FLIGHT = 512
 
@@ -140,6 +144,20 @@ async def commits_in_a_row(database: str, tasks: int) -> float:
         return sorted(gaps)[len(gaps) // 2]
     finally:
         await connection.close()
+
+
+async def database_starts() -> tuple[float, float]:
+    """Seconds until a PostgreSQL that is made first answers, and until one that is there does."""
+    home = Path(tempfile.mkdtemp(prefix="tradewind-bench-"))
+    try:
+        took: list[float] = []
+        for _ in range(2):
+            began = time.perf_counter()
+            async with await EmbeddedServer.join(home):
+                took.append(time.perf_counter() - began)
+        return took[0], took[1]
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
 
 
 class Forks(NamedTuple):
