@@ -104,7 +104,10 @@ class Runtime:
             store = self.parts.store
             if store is None:
                 store = await self._exit.enter_async_context(open_store(self.config))
-            self._services = services = self._compose(store)
+            executors = self.parts.executors
+            if executors is None:
+                executors = await asyncio.to_thread(load_executors)
+            self._services = services = self._compose(store, executors)
             tasks = await self._exit.enter_async_context(anyio.create_task_group())
             self._exit.push_async_callback(self._stop, tasks)
             await services.dispatcher.start(services.scheduler)
@@ -169,15 +172,12 @@ class Runtime:
 
     # ------------------------------------------------------------------------------ within
 
-    def _compose(self, store: Store) -> _Services:
+    def _compose(self, store: Store, executors: Mapping[str, Executor]) -> _Services:
         config, clock = self.config, self.clock
         log_root = str(config.logging.folder)
         mailed = MailedWishes(store, clock)
         control = RuntimeControl(store, mailed, self.live, log_root, self.health)
         task_services = RuntimeServices(store, control.run_trigger)
-        executors = self.parts.executors
-        if executors is None:
-            executors = load_executors()
         for executor in executors.values():
             for dag in self._given:
                 register = getattr(executor, "register_dag", None)
@@ -217,7 +217,7 @@ class Runtime:
 
     async def _reign(self, services: _Services) -> None:
         store, scheduler = services.store, services.scheduler
-        lease = self._lease = await store.runtime_join(runtime_name())
+        lease = self._lease = await store.runtime_join(await asyncio.to_thread(runtime_name))
         store.watch(lease, services.inbox.wake, services.mailed.on_reply)
         await services.rescuer.bury_the_gone(lease)
         await scheduler.start(lease)

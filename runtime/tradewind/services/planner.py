@@ -152,7 +152,7 @@ class RunPlanner:
                 raise ConflictError(f"DAG {dag.dag_id!r} is gone: its file no longer defines it")
             if dag.row.is_paused and not request.unpause:
                 raise DagPausedError(f"DAG {dag.dag_id!r} is paused: unpause it, or trigger it with `unpause`")
-            values_for_run(dag.spec.params, request.conf)
+            await asyncio.to_thread(values_for_run, dag.spec.params, request.conf)
             at = request.logical_date or self._clock.now()
             info = manual_run(dag.spec, at)
             run = self._row(dag, info, request.run_type, request)

@@ -140,7 +140,9 @@ class Rescuer:
         """At start: buries at once the peers whose death this machine can prove."""
         report = await self._store.runtime_beat(lease)
         for peer in report.peers:
-            if peer.alive and peer.runtime_id != lease.runtime_id and is_provably_gone(peer.name):
+            if not peer.alive or peer.runtime_id == lease.runtime_id:
+                continue
+            if await asyncio.to_thread(is_provably_gone, peer.name):
                 await self._store.runtime_bury(peer.runtime_id, peer.beat)
 
     async def _bury(self, peer: PeerRow) -> bool:
@@ -149,7 +151,7 @@ class Rescuer:
         if seen is None or (seen.epoch, seen.beat) != (peer.epoch, peer.beat):
             seen = self._seen[peer.runtime_id] = _Seen(peer.epoch, peer.beat, now)
         still = now - seen.since
-        dead = is_provably_gone(peer.name) or still >= self._times.lease
+        dead = await asyncio.to_thread(is_provably_gone, peer.name) or still >= self._times.lease
         if not dead and still >= STANDSTILL:
             dead = await self._store.runtime_is_provably_dead(peer.runtime_id)
         if not dead or not await self._store.runtime_bury(peer.runtime_id, peer.beat):
