@@ -335,5 +335,10 @@ def put_context_in_environment(attempt: Attempt) -> None:
         "TRY_NUMBER": str(attempt.key.try_number),
     }
     for name, value in facts.items():
-        if "\0" not in value:
+        if _in_environment.get(name) != value and "\0" not in value:
             os.environ[f"AIRFLOW_CTX_{name}"] = os.environ[f"TRADEWIND_CTX_{name}"] = value
+            _in_environment[name] = value
+
+
+_in_environment: dict[str, str] = {}
+"""What was put there last: most of it is the same for the next attempt of a zygote."""

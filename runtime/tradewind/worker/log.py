@@ -64,6 +64,7 @@ def safe_name(name: str) -> str:
     return f"{safe[:_NAME_MAX]}~{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
 
 
+@lru_cache(maxsize=256)
 def run_folder(log_root: str, dag_id: str, dag_run_id: str) -> Path:
     """The folder with all logs of a run."""
     return Path(log_root, f"dag_id={safe_name(dag_id)}", f"run_id={safe_name(dag_run_id)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from time import monotonic
 from typing import Final
 
 _VMSTAT: Final = Path("/proc/vmstat")
@@ -20,3 +21,21 @@ def oom_kills(vmstat: Path = _VMSTAT) -> int:
         if line.startswith("oom_kill "):
             return int(line.split()[1])
     return 0
+
+
+class OomBaseline:
+    """The count as it was when something began, read at most once a second: many attempts begin in one."""
+
+    __slots__ = ("_kills", "_read_at")
+
+    def __init__(self) -> None:
+        self._kills = 0
+        self._read_at = float("-inf")
+
+    def before(self) -> int:
+        """The count, no older than a second."""
+        now = monotonic()
+        if now - self._read_at > 1.0:
+            self._kills = oom_kills()
+            self._read_at = now
+        return self._kills

@@ -41,7 +41,7 @@ from tradewind.model.errors import TradewindError
 from tradewind.worker.child import Order, Output, die_with_parent, live_without_parent, run_child
 from tradewind.worker.dag_missing import missing_dag
 from tradewind.worker.endings import error_info
-from tradewind.worker.oom import oom_kills
+from tradewind.worker.oom import OomBaseline, oom_kills
 from tradewind.worker.steps import traits_of
 
 PACKET_MAX: Final = 128 * 1024
@@ -63,6 +63,7 @@ class Zygote:
         self._control = control
         self._children: dict[int, int] = {}
         self._kills_before: dict[int, int] = {}
+        self._oom = OomBaseline()
         self._mode = "fork"
         self._file: LoadedFile | None = None
         self._order: dict[str, Any] = {}
@@ -150,7 +151,7 @@ class Zygote:
         return True
 
     def _start(self, number: int, descriptor: int) -> None:
-        kills = oom_kills()
+        kills = self._oom.before()
         try:
             pid = self._fork(descriptor) if self._mode == "fork" else self._spawn(descriptor)
         except (OSError, TradewindError) as error:
