@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -39,10 +40,31 @@ async def start(tmp_path: Path) -> AsyncIterator[StartRuntime]:
                 await stop.wait()
 
         life = asyncio.create_task(live())
-        life.add_done_callback(lambda ended: up.done() or up.set_exception(ended.exception() or RuntimeError()))
+        life.add_done_callback(partial(_pass_on, up))
         lives.append(life)
         return await up
 
     yield started
     stop.set()
     await asyncio.gather(*lives)
+
+
+def _pass_on(up: asyncio.Future[Runtime], ended: asyncio.Task[None]) -> None:
+    """A runtime that could not start says why to whoever waits for it."""
+    if not up.done():
+        up.set_exception(ended.exception() or RuntimeError("the runtime ended before it had started"))
+
+
+async def until(runtime: Runtime, condition: Callable[[], Awaitable[bool]], seconds: float = 20.0) -> None:
+    """Returns when the condition holds; it is looked at again after every commit that views hear of."""
+    events = runtime.control.live_events()
+    following = asyncio.ensure_future(anext(events))
+    try:
+        async with asyncio.timeout(seconds):
+            await asyncio.sleep(0)  # the subscription is in place before the first look
+            while not await condition():
+                await following
+                following = asyncio.ensure_future(anext(events))
+    finally:
+        following.cancel()
+        await asyncio.wait([following])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.services.conftest import StartRuntime
+from tests.services.conftest import StartRuntime, until
 from tradewind import DAG, task
 from tradewind.host import Runtime
 from tradewind.model.errors import ConflictError, DagPausedError, NotFoundError, ParamValidationError
@@ -170,9 +170,11 @@ async def test_cancel_ends_what_runs_and_skips_the_rest(start: StartRuntime) -> 
     run = await runtime.control.run_trigger(TriggerRequest("d", unpause=True))
     await began.wait()
     assert (await runtime.control.run_cancel("d", run.dag_run_id)).state == "failed"
-    async with asyncio.timeout(10):
-        while (await states(runtime, "d", run.dag_run_id))["forever"] != "failed":
-            await asyncio.sleep(0)
+
+    async def has_ended() -> bool:
+        return (await states(runtime, "d", run.dag_run_id))["forever"] == "failed"
+
+    await until(runtime, has_ended)
     assert ended == ["forever"]
     assert await states(runtime, "d", run.dag_run_id) == {"forever": "failed", "never": "skipped"}
 
@@ -204,15 +206,17 @@ async def test_missed_intervals_are_caught_up_in_order(start: StartRuntime) -> N
     with DAG("daily", schedule="@daily", start_date=began, catchup=True, max_active_runs=1) as dag:
 
         @task(depends_on_past=True)
-        async def note(ds: str) -> None:
+        async def note(ds: str = "") -> None:
             order.append(ds)
 
         note()
     runtime = await start(dag)
     await runtime.control.dag_pause("daily", paused=False)
-    async with asyncio.timeout(20):
-        while len(order) < 5:
-            await asyncio.sleep(0.01)
+
+    async def all_ran() -> bool:
+        return len(order) == 5
+
+    await until(runtime, all_ran)
     assert order == [(began + timedelta(days=k)).strftime("%Y-%m-%d") for k in range(5)]
     runs, total = await runtime.control.reads.run_list(RunFilter("daily", order_by="logical_date"))
     assert total == 5
@@ -266,7 +270,6 @@ async def test_another_runtime_goes_on_where_one_died(start: StartRuntime) -> No
     (peer,) = (await heir.services.store.runtime_beat(lease)).peers
     assert await heir.services.store.runtime_bury(peer.runtime_id, peer.beat)
     gate.set()
-    assert dying.services.dispatcher
     ended = await heir.control.run_wait(run.run_id, 10)
     assert ended.state == "success"
     assert tries == [1, 1]  # a try whose runtime died uses up no retry
