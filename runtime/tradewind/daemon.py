@@ -65,7 +65,7 @@ async def _serve(config: Config, roles: frozenset[str], on_ready: Callable[[Read
         info = ReadyInfo(0.0, None)
         if "web" in roles:
             password = await _first_login(config, control)
-            server = WebServer(control, web_config(config))
+            server = WebServer(control, await asyncio.to_thread(web_config, config))
             await exits.enter_async_context(server)
             file = config.home / ADMIN_PASSWORD
             info = ReadyInfo(0.0, server.url, ADMIN, password, file if file.exists() else None)
@@ -107,8 +107,8 @@ async def _first_login(config: Config, control: RuntimeControl) -> str | None:
         return None
     password = secrets.token_urlsafe(12)
     path = config.home / ADMIN_PASSWORD
-    path.unlink(missing_ok=True)
-    keep_secret(path, password)
+    await asyncio.to_thread(path.unlink, missing_ok=True)
+    await asyncio.to_thread(keep_secret, path, password)
     await store.user_set(UserRow(ADMIN, await hash_password(password), Role.ADMIN.value))
     return password
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -41,7 +42,8 @@ async def open_store(config: Config) -> AsyncIterator[PostgresStore]:
         if not config.database.url:
             await migrate_url(url)
         options = StoreOptions(readers=config.database.readers)
-        store = PostgresStore(url, secret_key=secret_key(config), options=options)
+        key = await asyncio.to_thread(secret_key, config)
+        store = PostgresStore(url, secret_key=key, options=options)
         try:
             await store.open()
             yield store
