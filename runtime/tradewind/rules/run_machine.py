@@ -263,9 +263,11 @@ class RunMachine(RunLedger):
         """
         stamp = event.stamp
         again: list[int] = []
+        restarting = False
         for n in event.nodes:
             state, task = self.state[n], self.graph.tasks[n]
             if state is _S.RUNNING or state is _S.QUEUED:
+                restarting = True
                 self.move(n, _S.RESTARTING, stamp)
                 self._cancel(n, decision)
             elif state in FINISHED or state in _PAUSED_STATES:
@@ -273,7 +275,7 @@ class RunMachine(RunLedger):
                 self.max_tries[n] = self.tries[n] + task.retries
                 decision.settled.append(Settled(self.run.run_id, task.task_id, _S.NONE))
                 again.append(n)
-        if again and self.run.state in RUN_FINISHED:
+        if (again or restarting) and self.run.state in RUN_FINISHED:
             self.move_run(RunState.QUEUED, started_at=None, ended_at=None)
         self._settle(again, stamp, decision)
         self._close_if_done(stamp, decision)

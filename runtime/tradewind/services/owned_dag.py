@@ -92,16 +92,6 @@ class OwnedDag:
         self.run_ended(run_id)
         self.machines.pop(run_id, None)
 
-    def before(self, logical_date: datetime) -> RunMachine | None:
-        """The latest run in memory with an earlier logical date."""
-        earlier = [m for m in self.machines.values() if m.run.logical_date < logical_date]
-        return max(earlier, key=lambda m: m.run.logical_date, default=None)
-
-    def after(self, logical_date: datetime) -> RunMachine | None:
-        """The earliest run in memory with a later logical date."""
-        later = [m for m in self.machines.values() if m.run.logical_date > logical_date]
-        return min(later, key=lambda m: m.run.logical_date, default=None)
-
 
 def state_in(machine: RunMachine, task_id: str) -> TaskState | None:
     """The state of a task's instance in a run; None where its version has no such task."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 
 from tradewind.model.commands import Settled
 from tradewind.model.keys import RunId
@@ -26,6 +27,8 @@ class RunBook:
         self.dags: dict[str, OwnedDag] = {}
         self.runs: dict[RunId, RunMachine] = {}
         self.admission = Admission()
+        self._previous: dict[RunId, tuple[datetime, RunId] | None] = {}
+        """For runs with tasks that depend on their past: the run that is their past."""
 
     def own(self, row: DagRow, spec: DagSpec) -> OwnedDag:
         """Takes in a DAG, or a new version or switch of one that is here."""
@@ -66,36 +69,60 @@ class RunBook:
             self.admission.free(Place(run_id, n))
         self.dags[machine.run.dag_id].forget(run_id)
         self.runs.pop(run_id, None)
+        self._previous.pop(run_id, None)
         self.admission.forget_run(run_id)
 
     def clear(self) -> None:
         """Forgets everything."""
         self.dags.clear()
         self.runs.clear()
+        self._previous.clear()
         self.admission = Admission()
 
     async def past_of(self, machine: RunMachine) -> dict[str, bool]:
         """For the tasks of a run that depend on their past, whether the previous run lets them start."""
-        graph = machine.graph
+        graph, run = machine.graph, machine.run
         if not graph.past_nodes:
             return {}
-        dag = self.dags[machine.run.dag_id]
-        before = dag.before(machine.run.logical_date)
-        if before is not None:
-            return past_of(graph, lambda task_id: state_in(before, task_id))
-        asked = tasks_asked_of_past(graph)
-        rows = await self._store.past_states(dag.dag_id, machine.run.logical_date, asked)
-        return past_of(graph, lambda task_id: rows[task_id].state if task_id in rows else None)
+        before = await self._store.run_before(run.dag_id, run.logical_date)
+        if before is None:
+            self._previous[run.run_id] = None
+            return past_of(graph, lambda task_id: None)
+        self._previous[run.run_id] = (before.logical_date, before.run_id)
+        here = self.runs.get(before.run_id)
+        if here is not None:
+            return past_of(graph, lambda task_id: state_in(here, task_id))
+        found = await self._store.past_states(run.dag_id, run.logical_date, tasks_asked_of_past(graph))
+        rows = {task_id: row.state for task_id, row in found.items() if row.run_id == before.run_id}
+        return past_of(graph, rows.get)
 
     def released_by(self, settled: Settled) -> Iterator[tuple[RunMachine, str]]:
         """The tasks of the next run that `settled` lets start; those that it holds up are noted."""
         machine = self.runs[settled.run_id]
-        successor = self.dags[machine.run.dag_id].after(machine.run.logical_date)
-        if successor is None:
-            return
-        graph = successor.graph
-        for n in graph.past_nodes:
-            if not past_is_settled(graph, n, lambda task_id: state_in(machine, task_id)):
-                successor.past[n] = False
-            elif not successor.past.get(n, True):
-                yield successor, graph.tasks[n].task_id
+        place = (machine.run.logical_date, machine.run.run_id)
+        for successor in list(self.dags[machine.run.dag_id].machines.values()):
+            if self._previous.get(successor.run.run_id) == place:
+                yield from _released(machine, successor)
+
+    def put_between(self, machine: RunMachine) -> Iterator[tuple[RunMachine, str]]:
+        """A new run may be the previous one of a run that has begun: that one looks at it from now on. The
+        tasks that this lets start; those that it holds up are noted.
+        """
+        place = (machine.run.logical_date, machine.run.run_id)
+        for successor in list(self.dags[machine.run.dag_id].machines.values()):
+            run = successor.run
+            if run.run_id not in self._previous or run.logical_date <= machine.run.logical_date:
+                continue
+            before = self._previous[run.run_id]
+            if before is None or before < place:
+                self._previous[run.run_id] = place
+                yield from _released(machine, successor)
+
+
+def _released(machine: RunMachine, successor: RunMachine) -> Iterator[tuple[RunMachine, str]]:
+    graph = successor.graph
+    for n in graph.past_nodes:
+        if not past_is_settled(graph, n, lambda task_id: state_in(machine, task_id)):
+            successor.past[n] = False
+        elif not successor.past.get(n, True):
+            yield successor, graph.tasks[n].task_id

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
@@ -181,6 +181,8 @@ class Scheduler:
         if self._live.is_watched:
             run = machine.run
             self._live.publish(LiveEvent("run", run.dag_id, run.dag_run_id, run=run))
+        if machine.graph.past_nodes:
+            self.do(partial(self._put_between, machine=machine))
         self.do(partial(self.plan, dag=dag))
 
     def drop(self) -> None:
@@ -291,10 +293,11 @@ class Scheduler:
         if self._closed:
             return
         for place in admission.admit():
-            machine = self.book.runs.get(place.run_id)
-            if machine is None or machine.state[place.node] not in _BEFORE_START:
+            waiting = self.book.runs.get(place.run_id)
+            if waiting is None or waiting.state[place.node] not in _BEFORE_START:
                 admission.free(place)
                 continue
+            machine = waiting
             kind = machine.graph.tasks[place.node].executor
             at_once = self._dispatcher.starts_at_once(kind)
             event = Admitted(self.stamp(), place.node, self._clock.attempt_id(), at_once)
@@ -304,9 +307,15 @@ class Scheduler:
     def _settle_past(self, turn: Turn) -> None:
         settled, turn.decision.settled = turn.decision.settled, []
         for one in settled:
-            for successor, task_id in self.book.released_by(one):
-                turn.touched[successor.run.run_id] = successor
-                successor.handle(PastSettled(self.stamp(), task_id), turn.decision)
+            self._release(turn, self.book.released_by(one))
+
+    def _put_between(self, turn: Turn, machine: RunMachine) -> None:
+        self._release(turn, self.book.put_between(machine))
+
+    def _release(self, turn: Turn, released: Iterable[tuple[RunMachine, str]]) -> None:
+        for successor, task_id in released:
+            turn.touched[successor.run.run_id] = successor
+            successor.handle(PastSettled(self.stamp(), task_id), turn.decision)
 
     def _note_ended(self, turn: Turn) -> None:
         for run_id, _ in turn.decision.ended:
