@@ -9,7 +9,7 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -77,7 +77,7 @@ async def _serve(config: Config, roles: frozenset[str], on_ready: Callable[[Read
 
 
 @asynccontextmanager
-async def _control(config: Config, roles: frozenset[str]) -> AsyncIterator[RuntimeControl]:
+async def _control(config: Config, roles: frozenset[str]) -> AsyncGenerator[RuntimeControl]:
     """A runtime of our own, or only the way to those of others."""
     if "scheduler" not in roles:
         async with open_control(config) as control:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from tradewind.config import Config
@@ -22,7 +22,7 @@ from tradewind.version import VERSION
 
 
 @asynccontextmanager
-async def database_url(config: Config) -> AsyncIterator[str]:
+async def database_url(config: Config) -> AsyncGenerator[str]:
     """The URL of the database for the time of the block; starts (or joins) the embedded server
     where none is configured. Raises EmbeddedError, ConfigError.
     """
@@ -34,7 +34,7 @@ async def database_url(config: Config) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def open_store(config: Config) -> AsyncIterator[PostgresStore]:
+async def open_store(config: Config) -> AsyncGenerator[PostgresStore]:
     """The store, connected. The embedded database is migrated on the way; your own is only
     checked. Raises StoreUnavailable, SchemaMismatch, EmbeddedError, ConfigError.
     """
@@ -52,7 +52,7 @@ async def open_store(config: Config) -> AsyncIterator[PostgresStore]:
 
 
 @asynccontextmanager
-async def open_control(config: Config) -> AsyncIterator[RuntimeControl]:
+async def open_control(config: Config) -> AsyncGenerator[RuntimeControl]:
     """What a command asks of the system without being a runtime itself: wishes go by mail to the
     runtimes that own the DAGs.
     """

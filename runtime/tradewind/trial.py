@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import tempfile
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -68,7 +68,7 @@ def run_dag(dag: DAG, conf: Mapping[str, Json] | None = None, logical_date: date
 
 
 @asynccontextmanager
-async def _alone(dag: DAG, config: Config) -> AsyncIterator[Runtime]:
+async def _alone(dag: DAG, config: Config) -> AsyncGenerator[Runtime]:
     inline = load_executors()["inline"]
     kinds = {task.executor for task in dag.to_spec().tasks} | {"inline"}
     parts = Parts(

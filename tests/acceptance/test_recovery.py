@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -51,7 +51,7 @@ with DAG("doomed", schedule=None, is_paused_upon_creation=False, on_failure_call
 
 
 @asynccontextmanager
-async def running(home: Path, **files: str) -> AsyncIterator[Runtime]:
+async def running(home: Path, **files: str) -> AsyncGenerator[Runtime]:
     """A runtime with these DAG files (name to text) loaded."""
 
     def prepare() -> None:
@@ -111,5 +111,5 @@ async def _lines(path: Path, count: int) -> None:
         return len(path.read_text().splitlines()) if path.exists() else 0
 
     async with asyncio.timeout(60):
-        while await asyncio.to_thread(written) < count:
-            await asyncio.sleep(0.05)  # another process writes it: nothing tells us
+        while await asyncio.to_thread(written) < count:  # noqa: ASYNC110  another process writes it
+            await asyncio.sleep(0.05)

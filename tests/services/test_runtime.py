@@ -1,3 +1,4 @@
+# pyright: reportUnusedExpression=false
 """What people can wish of a running runtime, and what it does by itself."""
 
 from __future__ import annotations

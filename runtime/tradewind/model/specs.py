@@ -185,7 +185,7 @@ def _instants(data: dict[str, Any]) -> None:
 
 
 def _tuples(data: dict[str, Any]) -> dict[str, Any]:
-    return {k: tuple(cast("list[Any]", v)) if isinstance(v, list) else v for k, v in data.items()}
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
 
 
 def _plain(value: Any) -> Any:

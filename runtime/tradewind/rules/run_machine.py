@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Any, Final, cast
+from typing import ClassVar, Final
 
 import orjson
 
@@ -75,7 +75,7 @@ class RunMachine(RunLedger):
         """Takes in one event. Events that no longer apply (a stale attempt, an outdated timer)
         change nothing. Raises IllegalTransition if the rules contradict the table.
         """
-        _HANDLERS[type(event)](self, event, decision)
+        self._handlers[type(event)](self, event, decision)
 
     def resume(
         self,
@@ -100,6 +100,14 @@ class RunMachine(RunLedger):
         self._arm_timeout(decision)
         self._settle(range(len(self.state)), stamp, decision)
         self._close_if_done(stamp, decision)
+
+    def unwanted(self) -> list[AttemptKey]:
+        """Live attempts that are to end: their instance was cleared, or the run has ended."""
+        decision = Decision()
+        for n in self.live.values():
+            if self.state[n] is _S.RESTARTING or self.run.state in RUN_FINISHED:
+                self._cancel(n, decision)
+        return decision.cancel
 
     # ------------------------------------------------------------------------------ events
 
@@ -366,7 +374,10 @@ class RunMachine(RunLedger):
 
     def _offer(self, n: int, stamp: Stamp, decision: Decision) -> None:
         self.move(n, _S.SCHEDULED, stamp)
-        self.active[n].due_at = None
+        active = self.active[n]
+        active.due_at = None
+        if active.first_started_at is None:  # a new start, not the next slice of one that was rescheduled
+            active.queued_at = active.started_at = active.ended_at = None
         decision.ready.append(Ready(self.run.run_id, n))
 
     def _end(self, n: int, state: TaskState, stamp: Stamp, decision: Decision) -> None:
@@ -449,20 +460,14 @@ class RunMachine(RunLedger):
         }
         self.segment.outbox.append(OutboxRow("task_callback", orjson.dumps(body)))
 
-
-_Handler = Callable[[RunMachine, Any, Decision], None]
-
-_HANDLERS: Final = cast(
-    "Mapping[type, _Handler]",
-    {
-        RunActivated: RunMachine._on_activated,  # noqa: SLF001  the machine's own table
-        Admitted: RunMachine._on_admitted,  # noqa: SLF001
-        AttemptBegan: RunMachine._on_began,  # noqa: SLF001
-        AttemptEnded: RunMachine._on_ended,  # noqa: SLF001
-        XComStored: RunMachine._on_xcom,  # noqa: SLF001
-        TimerDue: RunMachine._on_timer,  # noqa: SLF001
-        PastSettled: RunMachine._on_past,  # noqa: SLF001
-        TasksCleared: RunMachine._on_cleared,  # noqa: SLF001
-        RunCancelled: RunMachine._on_cancelled,  # noqa: SLF001
-    },
-)
+    _handlers: ClassVar[Mapping[type, Callable[..., None]]] = {
+        RunActivated: _on_activated,
+        Admitted: _on_admitted,
+        AttemptBegan: _on_began,
+        AttemptEnded: _on_ended,
+        XComStored: _on_xcom,
+        TimerDue: _on_timer,
+        PastSettled: _on_past,
+        TasksCleared: _on_cleared,
+        RunCancelled: _on_cancelled,
+    }

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Final, Protocol
 
+from tradewind.authoring.access import TaskServices
 from tradewind.failpoints import failpoint
 from tradewind.model.attempts import Attempt, AttemptKey
 from tradewind.model.events import AttemptBegan, AttemptEnded, RunEvent, Stamp
@@ -18,7 +19,7 @@ from tradewind.model.keys import RunId
 from tradewind.model.outcomes import Finished, Outcome
 from tradewind.model.specs import Json
 from tradewind.model.states import OutcomeKind
-from tradewind.ports import Clock, Executor, TaskServices
+from tradewind.ports import Clock, Executor
 
 log = logging.getLogger(__name__)
 

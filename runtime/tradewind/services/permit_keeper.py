@@ -82,9 +82,7 @@ class PermitKeeper:
             await self._give_back(lease, name, granted - needed)
 
     async def _take(self, lease: Lease, name: str, want: int) -> None:
-        if want < 0:
-            granted = want
-        elif want == self._sizes[name] == self._granted.get(name):
+        if want < 0 or want == self._sizes[name] == self._granted.get(name):
             granted = want
         else:
             granted = await self._store.grant_take(lease, name, self._sizes[name], want)

@@ -175,6 +175,16 @@ class Scheduler:
             event = AttemptEnded(self.stamp(), key.attempt, outcome, None, now)
             self.post(key.run_id, event)
 
+    def adopted(self, keys: Iterable[AttemptKey]) -> None:
+        """These attempts of an earlier life run on here. Those that were to be ended are told so again."""
+        self.do(partial(self._end_unwanted, run_ids={key.run_id for key in keys}))
+
+    def _end_unwanted(self, turn: Turn, run_ids: set[RunId]) -> None:
+        for run_id in run_ids:
+            machine = self.book.runs.get(run_id)
+            if machine is not None:
+                turn.decision.cancel += machine.unwanted()
+
     def add_run(self, machine: RunMachine) -> None:
         """Takes in a run that has just been created."""
         dag = self.book.add(machine)
@@ -417,9 +427,10 @@ class Scheduler:
                 continue
             self.book.forget(machine)
             snapshot = await self._store.run_load_one(self.lease, run_id)
-            if snapshot is not None and snapshot.run.state not in RUN_FINISHED:
+            if snapshot is not None and (snapshot.live or snapshot.run.state not in RUN_FINISHED):
                 keys = await self.resume([snapshot])
                 running = await self._dispatcher.adopt(keys)
+                self.adopted(running)
                 self.lost([k for k in keys if k not in running], "its run was loaded anew")
 
     def _resume_one(self, turn: Turn, machine: RunMachine, snapshot: RunSnapshot, past: Mapping[str, bool]) -> None:
