@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
+import socket
 import tempfile
 from datetime import timedelta
 from pathlib import Path, PurePosixPath
@@ -35,9 +37,11 @@ def cause_of(error: BaseException, seconds: float) -> str:
     """What went wrong, in the words of whoever knows best."""
     if isinstance(error, TimeoutError):
         return f"no answer within {seconds:g} s"
-    below = getattr(error, "os_error", None)  # set where aiohttp could not connect
-    words = getattr(below, "strerror", None) or str(below or error)
-    return words or type(error).__name__
+    below = getattr(error, "os_error", error)  # set where aiohttp could not connect
+    if isinstance(below, OSError) and below.errno:
+        plain = below.strerror if isinstance(below, socket.gaierror) else os.strerror(below.errno)
+        return plain or str(below)
+    return str(error) or type(error).__name__
 
 
 def file_name(address: str, taken: set[str]) -> str:

@@ -1,0 +1,104 @@
+"""`tradewind standalone` and the other commands, started as users start them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+SECONDS = 60.0
+
+
+class Done(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    output: str
+    errors: str
+
+
+@dataclass(frozen=True, slots=True)
+class Standalone:
+    """A running system, and what it printed at its start: `Pages` to its URL and so on."""
+
+    home: Path
+    process: asyncio.subprocess.Process
+    where: Mapping[str, str]
+    environment: Mapping[str, str]
+
+    @property
+    def url(self) -> str:
+        """Address of the pages."""
+        return self.where["Pages"]
+
+    @property
+    def login(self) -> tuple[str, str]:
+        """Name and password of the first login."""
+        name, _, password = self.where["Login"].partition(" / ")
+        return name, password
+
+    async def tradewind(self, *args: str) -> Done:
+        """Runs another command on the same home, and waits for its end."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "tradewind",
+            *args,
+            env=dict(self.environment),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        async with asyncio.timeout(SECONDS):
+            output, errors = await process.communicate()
+        return Done(process.returncode or 0, output.decode(), errors.decode())
+
+
+@contextlib.asynccontextmanager
+async def standalone(home: Path, **variables: str) -> AsyncGenerator[Standalone]:
+    """Starts it on a free port; afterwards stops it as Ctrl-C would."""
+    kept = {name: text for name, text in os.environ.items() if not name.startswith(("TRADEWIND", "AIRFLOW"))}
+    environment = {**kept, "TRADEWIND_HOME": str(home), "PYTHONPATH": os.pathsep.join(sys.path), **variables}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-u", "-m", "tradewind", "standalone", "--port", "0"),
+        env=environment,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        where = await _what_is_where(process)
+        rest = asyncio.ensure_future(_read_on(process))
+        yield Standalone(home, process, where, environment)
+        process.send_signal(signal.SIGINT)
+        async with asyncio.timeout(SECONDS):
+            assert await process.wait() == 0, await rest
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def _what_is_where(process: asyncio.subprocess.Process) -> dict[str, str]:
+    assert process.stdout is not None
+    found: dict[str, str] = {}
+    said: list[str] = []
+    async with asyncio.timeout(SECONDS):
+        while "Stop" not in found:
+            line = (await process.stdout.readline()).decode()
+            assert line, "".join(said)
+            said.append(line)
+            name, _, text = line.strip().partition("  ")
+            found[name] = text.strip()
+    return found
+
+
+async def _read_on(process: asyncio.subprocess.Process) -> str:
+    assert process.stdout is not None
+    return (await process.stdout.read()).decode()
