@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -19,6 +20,7 @@ def main() -> int:
     parser.add_argument("--samples", type=Path, help="write one line a task to this file")
     parser.add_argument("--size", type=int, help="another number of tasks (or files, kills, seconds)")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # what was started is stopped
     module = importlib.import_module(f"benchmarks.{options.name}")
     figures: dict[str, object] = module.measure(size=options.size, samples=options.samples)
     if options.json:

@@ -43,6 +43,7 @@ async def _measure(tasks: int, samples: Path | None) -> dict[str, object]:
         commits = CommitTimes(st)
         gaps: list[float] = []
         walls: list[float] = []
+        bodies: list[tuple[str, int, int]] = []
         await st.run_dag("chain")
         bodies_in_this_process()
         for _ in range(RUNS):
@@ -50,9 +51,9 @@ async def _measure(tasks: int, samples: Path | None) -> dict[str, object]:
             finished, seconds = await st.run_dag("chain")
             bodies = bodies_in_this_process()
             await check_rows(st, finished, tasks)
+            check_logs(st, finished, tasks)
             gaps += gaps_ms(bodies)
             walls.append(seconds)
-        check_logs(st, finished, tasks)
         write_samples(samples, st, bodies, commits)
         floor = await floors.commits_in_a_row(st.database, tasks)
         figures = percentiles(gaps)

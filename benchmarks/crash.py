@@ -8,7 +8,6 @@ starts it again. In the end a judge compares the file with the store.
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import random
 import re
@@ -19,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import tradewind
@@ -27,6 +27,7 @@ from benchmarks import floors
 from benchmarks.crash_dags import DAG_ID, LIFE, PUBLISHED, Note, read_notes, write_dags
 from benchmarks.crash_judge import Verdict, judge
 from benchmarks.outside import Standalone, descendants
+from benchmarks.samples import write_lines
 from benchmarks.stage import run
 from tradewind.failpoints import VARIABLE
 
@@ -250,7 +251,7 @@ def torment(home: Path, random_kills: int, tasks: int, seed: int, passes: int = 
         once = point.in_worker or "publish" in point.name or "run_create" in point.name
         for k in range(1 if once else passes):
             at_pass = 1 if once or not k else trial.draw.randint(2, 30)
-            deaths.append(lambda point=point, at_pass=at_pass: trial.die_at(point, at_pass))
+            deaths.append(partial(trial.die_at, point, at_pass))
     trial.draw.shuffle(deaths)
     try:
         for number, death in enumerate(deaths):
@@ -275,7 +276,7 @@ def measure(size: int | None = None, samples: Path | None = None) -> dict[str, o
             shutil.rmtree(home, ignore_errors=True)
     _, started = run(floors.database_starts())
     if samples is not None:
-        samples.write_text("".join(json.dumps(kill) + "\n" for kill in trial.kills))
+        write_lines(samples, trial.kills)
     p99 = percentile(trial.recoveries, 0.99)
     return {
         "lost": len(verdict.lost),

@@ -27,7 +27,7 @@ def note(what):
     os.close(out)
     return key.attempt.hex()
 
-with DAG("{dag_id}", schedule=None, is_paused_upon_creation=False, max_active_tasks=16):
+with DAG("{dag_id}", schedule=None, is_paused_upon_creation=False, default_args={{"max_lost": 1000}}):
     above = []
     for layer in range({tasks} // 20):
         here = []
@@ -52,7 +52,8 @@ with DAG("{dag_id}", schedule=None, is_paused_upon_creation=False, max_active_ta
         above = here
 """
 """Layers of 20 tasks with three upstreams each; every other one in a process of its own. Each task
-appends a line when it begins and when it ends, with fsync, and returns its attempt.
+appends a line when it begins and when it ends, with fsync, and returns its attempt. Here many deaths in a
+row may meet the same attempt, so it may be lost more often than usual.
 """
 
 PUBLISHED: Final = """

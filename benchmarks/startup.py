@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import statistics
 import subprocess
@@ -13,13 +12,15 @@ from pathlib import Path
 
 from benchmarks import floors
 from benchmarks.outside import Standalone
+from benchmarks.samples import write_lines
 from benchmarks.stage import run
 
 IMPORT = "import time; began = time.perf_counter(); import {module}; print(time.perf_counter() - began)"
 DAG = """
+from datetime import datetime
 from tradewind import DAG, task
 
-with DAG("daily", schedule="@daily"):
+with DAG("daily", schedule="@daily", start_date=datetime(2026, 1, 1)):
     @task
     async def nothing():
         pass
@@ -70,9 +71,7 @@ def measure(size: int | None = None, samples: Path | None = None) -> dict[str, o
     bare = _bare_interpreter_s()
     made, started = run(floors.database_starts())
     if samples is not None:
-        samples.write_text(
-            "".join(f'{{"cold_s": {c}}}\n' for c in colds) + "".join(f'{{"warm_s": {w}}}\n' for w in warms)
-        )
+        write_lines(samples, [{"cold_s": took} for took in colds] + [{"warm_s": took} for took in warms])
     cold_s, warm_s = statistics.median(colds), statistics.median(warms)
     return {
         "cold_s": round(cold_s, 3),
