@@ -15,6 +15,7 @@ import dataclasses
 from array import array
 from collections.abc import Iterable
 from datetime import datetime
+from itertools import islice
 from typing import Any, Final
 
 import orjson
@@ -223,16 +224,16 @@ class RunLedger:
         """JSON of {state: count} for the states that occur."""
         return orjson.dumps({s.value: c for s, c in self.counts.items() if c})
 
-    def note_for_views(self) -> bool:
-        """Has the next flush write what views show but nothing waits for: instances that wait for
-        limits, and the run's counters. False: there is nothing new.
+    def note_for_views(self, at_most: int) -> bool:
+        """Has the next flush write what views show but nothing waits for: the run's counters, and
+        instances that wait for limits, so many at most. False: there is nothing new.
         """
-        for n in self._waiting:
+        noted = list(islice(self._waiting, at_most))
+        for n in noted:
             self._dirty[n] = _S.NONE
-        found = bool(self._waiting) or self._counts_stale
-        self._waiting = set()
+        self._waiting.difference_update(noted)
         self._run_dirty = self._run_dirty or self._counts_stale
-        return found
+        return bool(noted) or self._counts_stale
 
     def restore(self, rows: Iterable[InstanceRow], live: Iterable[AttemptRow]) -> None:
         """Takes over the rows of the store, as their new owner. Rows of tasks that this version

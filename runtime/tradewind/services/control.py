@@ -92,7 +92,8 @@ class RuntimeControl:
     async def run_wait(self, run_id: RunId, timeout: float | None = None) -> RunRow:
         """See `Control`."""
         async with asyncio.timeout(timeout):
-            if self._scheduler is not None and run_id in self._scheduler.book.runs:
+            machine = self._scheduler.book.runs.get(run_id) if self._scheduler is not None else None
+            if machine is not None and machine.run.state not in RUN_FINISHED:
                 ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
                 self._waiting.setdefault(run_id, []).append(ended)
                 await ended

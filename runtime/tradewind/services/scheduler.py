@@ -50,6 +50,9 @@ log = logging.getLogger(__name__)
 VISIBLE_AFTER: Final = 0.5
 """Seconds after which waiting instances and counters of a busy run are written for views."""
 
+NOTED_AT_ONCE: Final = 500
+"""Waiting instances of one run that are written at a time: the rest of a large fan-out can wait for that too."""
+
 _BEFORE_START: Final = frozenset({TaskState.SCHEDULED})
 Job = Callable[[Turn], None]
 
@@ -151,10 +154,11 @@ class Scheduler:
         """Goes on with unfinished runs from the store's rows. Returns their live attempts: those
         that no executor adopts are to be reported as lost.
         """
-        machines = [self.book.rebuild(snapshot) for snapshot in snapshots]
-        for machine, snapshot in zip(machines, snapshots, strict=True):
-            past = await self.book.past_of(machine)
-            self.do(partial(self._resume_one, machine=machine, snapshot=snapshot, past=past))
+        machines = {snapshot.run.run_id: self.book.rebuild(snapshot) for snapshot in snapshots}
+        asking = [partial(self.book.past_of, machine, machines) for machine in machines.values()]
+        past = [await self.committer.patiently(ask) for ask in asking]
+        for machine, settled in zip(machines.values(), past, strict=True):
+            self.do(partial(self._resume_one, machine=machine, past=settled))
         return [
             AttemptKey(a.attempt, a.run_id, a.task_id, a.map_index, a.try_number)
             for snapshot in snapshots
@@ -164,7 +168,7 @@ class Scheduler:
     def bring_back(self, snapshot: RunSnapshot) -> RunMachine:
         """Takes a run that has ended back into memory, as it is in the store."""
         machine = self.book.rebuild(snapshot)
-        machine.restore(snapshot.instances, snapshot.live)
+        self.book.add(machine)
         return machine
 
     def lost(self, keys: Sequence[AttemptKey], reason: str) -> None:
@@ -255,8 +259,13 @@ class Scheduler:
     def _take_in(self, turn: Turn) -> None:
         jobs, self._jobs = self._jobs, deque()
         for job, answer in jobs:
-            job(turn)
-            turn.owe(answer, None, accepted=True)
+            try:
+                job(turn)
+            except Exception:
+                log.exception("a wish could not be carried out")
+                turn.owe(answer, None, accepted=False)
+            else:
+                turn.owe(answer, None, accepted=True)
         posted, self._posted = self._posted, deque()
         for run_id, event, answer in posted:
             self.handle(turn, run_id, event, answer)
@@ -273,7 +282,7 @@ class Scheduler:
         turn.touched[run_id] = machine
         try:
             machine.handle(event, turn.decision)
-        except TradewindError:
+        except Exception:  # whatever it is, it concerns this run alone
             log.exception("event %r of run %s could not be decided", event, machine.run.dag_run_id)
             turn.broken.add(run_id)
 
@@ -343,7 +352,7 @@ class Scheduler:
         dags, turn.to_activate = turn.to_activate, {}
         for dag in dags.values():
             while (machine := dag.next_to_activate()) is not None:
-                past = await self.book.past_of(machine)
+                past = await self.committer.patiently(partial(self.book.past_of, machine))
                 turn.touched[machine.run.run_id] = machine
                 machine.handle(RunActivated(self.stamp(), past), turn.decision)
                 self._note_ended(turn)
@@ -366,7 +375,7 @@ class Scheduler:
         """Has waiting instances and counters of running runs written, for those who look."""
         self._views_due = None
         for machine in self.book.runs.values():
-            if machine.run.state is RunState.RUNNING and machine.note_for_views():
+            if machine.run.state is RunState.RUNNING and machine.note_for_views(NOTED_AT_ONCE):
                 self.do(partial(self._touch, machine=machine))
 
     def _touch(self, turn: Turn, machine: RunMachine) -> None:
@@ -426,15 +435,16 @@ class Scheduler:
             if machine is None:
                 continue
             self.book.forget(machine)
-            snapshot = await self._store.run_load_one(self.lease, run_id)
+            snapshot = await self.committer.patiently(partial(self._store.run_load_one, self.lease, run_id))
             if snapshot is not None and (snapshot.live or snapshot.run.state not in RUN_FINISHED):
                 keys = await self.resume([snapshot])
                 running = await self._dispatcher.adopt(keys)
                 self.adopted(running)
                 self.lost([k for k in keys if k not in running], "its run was loaded anew")
 
-    def _resume_one(self, turn: Turn, machine: RunMachine, snapshot: RunSnapshot, past: Mapping[str, bool]) -> None:
-        machine.resume(snapshot.instances, snapshot.live, past, self.stamp(), turn.decision)
+    def _resume_one(self, turn: Turn, machine: RunMachine, past: Mapping[str, bool]) -> None:
+        self.book.add(machine)
+        machine.resume(past, self.stamp(), turn.decision)
         turn.touched[machine.run.run_id] = machine
         for n in machine.live.values():
             task = machine.graph.tasks[n]
