@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import shutil
 import tempfile
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -44,35 +45,51 @@ async def try_dag(
     conf: Mapping[str, Json] | None = None,
     logical_date: datetime | None = None,
     on_event: Callable[[LiveEvent], None] | None = None,
+    capture_output: bool = True,
 ) -> TrialReport:
-    """Runs the DAG to its end. Raises ParamValidationError where `conf` does not fit its params."""
-    with tempfile.TemporaryDirectory(prefix="tradewind-test-") as folder:
-        config = load_config(overrides={"logging.folder": str(Path(folder, "logs"))})
-        async with _alone(dag, config) as runtime:
-            events = asyncio.ensure_future(_pass_on(runtime.control, on_event)) if on_event else None
-            await asyncio.sleep(0)  # the listener is in place before the first event
+    """Runs the DAG to its end. What tasks print goes to their logs, or, without `capture_output`,
+    where it always goes. Raises ParamValidationError where `conf` does not fit its params.
+    """
+    folder = await asyncio.to_thread(tempfile.mkdtemp, prefix="tradewind-test-")
+    try:
+        config = await asyncio.to_thread(load_config, overrides={"logging.folder": str(Path(folder, "logs"))})
+        async with _alone(dag, config, capture_output=capture_output) as runtime:
             request = TriggerRequest(dag.dag_id, conf, logical_date=logical_date, unpause=True)
-            run = await runtime.control.run_trigger(request)
-            run = await runtime.control.run_wait(run.run_id)
-            report = await _report(runtime.control.reads, run)
-            if events is not None:
-                await asyncio.sleep(0)
-                events.cancel()
-                await asyncio.wait([events])
-            return report
+            return await _run(runtime.control, request, on_event)
+    finally:
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+
+async def _run(
+    control: RuntimeControl, request: TriggerRequest, on_event: Callable[[LiveEvent], None] | None
+) -> TrialReport:
+    events = asyncio.ensure_future(_pass_on(control, on_event)) if on_event else None
+    await asyncio.sleep(0)  # the listener is in place before the first event
+    run = await control.run_trigger(request)
+    run = await control.run_wait(run.run_id)
+    report = await _report(control.reads, run)
+    if events is not None:
+        await asyncio.sleep(0)
+        events.cancel()
+        await asyncio.wait([events])
+    return report
 
 
 def run_dag(dag: DAG, conf: Mapping[str, Json] | None = None, logical_date: datetime | None = None) -> TrialReport:
     """`DAG.test()`: the same for code without a loop, such as the end of a DAG file."""
-    return asyncio.run(try_dag(dag, conf=conf, logical_date=logical_date))
+    return asyncio.run(try_dag(dag, conf=conf, logical_date=logical_date, capture_output=False))
 
 
 @asynccontextmanager
-async def _alone(dag: DAG, config: Config) -> AsyncGenerator[Runtime]:
-    inline = load_executors()["inline"]
+async def _alone(dag: DAG, config: Config, *, capture_output: bool) -> AsyncGenerator[Runtime]:
+    inline = (await asyncio.to_thread(load_executors))["inline"]
     kinds = {task.executor for task in dag.to_spec().tasks} | {"inline"}
     parts = Parts(
-        store=MemoryStore(), executors=dict.fromkeys(sorted(kinds), inline), watch_files=False, adapt=_at_once
+        store=MemoryStore(),
+        executors=dict.fromkeys(sorted(kinds), inline),
+        watch_files=False,
+        executor_settings={"capture_output": capture_output},
+        adapt=_at_once,
     )
     async with Runtime(config, dags=[dag], parts=parts) as runtime:
         yield runtime

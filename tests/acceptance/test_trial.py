@@ -1,0 +1,54 @@
+"""`dag.test()` at the end of a DAG file, and what `dags test` reports."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tradewind import DAG, task
+from tradewind.trial import try_dag
+
+FILE = """
+from tradewind import DAG, task
+
+with DAG("mine", schedule="@daily", start_date="2020-01-01", catchup=True) as dag:
+    @task
+    def first():
+        print("first speaks")
+        return 20
+
+    @task(retries=1)
+    async def second(value, ti=None):
+        if ti.try_number == 1:
+            raise ValueError("not the first time")
+        print("second has", value + 1)
+
+    second(first())
+
+if __name__ == "__main__":
+    report = dag.test()
+    print(report.run.state, report.run.run_type, len(report.attempts))
+"""
+
+
+def test_a_dag_file_runs_itself(tmp_path: Path) -> None:
+    """Output is seen, a retry is not waited for, and the schedule of six years makes no runs."""
+    file = tmp_path / "mine.py"
+    file.write_text(FILE)
+    done = subprocess.run([sys.executable, str(file)], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["first speaks", "second has 21", "success manual 3"]
+
+
+async def test_what_went_wrong_is_in_the_report() -> None:
+    with DAG("d", schedule=None) as dag:
+
+        @task
+        async def wrong() -> None:
+            raise LookupError("no such thing")
+
+        wrong()
+    report = await try_dag(dag)
+    assert report.run.state == "failed"
+    assert "LookupError: no such thing" in report.errors["wrong"]
