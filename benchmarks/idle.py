@@ -48,7 +48,7 @@ SETTLE = 75.0
 
 BARE = "import asyncpg, aiohttp.web, orjson, uvloop, sys; sys.stdin.read()"
 
-TRANSACTIONS = "select sum(xact_commit + xact_rollback)::bigint from pg_stat_database"
+TRANSACTIONS = "select xact_commit + xact_rollback from pg_stat_database where datname = current_database()"
 
 
 def _pss_kib(pid: int) -> int:
