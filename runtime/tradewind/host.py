@@ -17,7 +17,7 @@ import gc
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from importlib.metadata import entry_points
@@ -56,6 +56,9 @@ log = logging.getLogger(__name__)
 EMBEDDED_BUNDLE: Final = "embedded"
 """The bundle of DAGs that a program hands over as objects."""
 
+BEGIN_ANEW_AFTER: Final = 1.0
+"""Seconds between two tries to join while the database is away."""
+
 EXECUTORS_GROUP: Final = "tradewind.executors"
 
 
@@ -68,6 +71,8 @@ class Parts:
     executors: Mapping[str, Executor] | None = None
     watch_files: bool = True
     """Whether the DAG folder is loaded and watched."""
+    executor_settings: Mapping[str, Json] = field(default_factory=dict[str, Json])
+    """What every executor is told over its section of the configuration."""
     adapt: Callable[[DagSpec], DagSpec] | None = None
     """Changes the specs of DAGs that are handed over as objects."""
 
@@ -183,7 +188,7 @@ class Runtime:
                 register = getattr(executor, "register_dag", None)
                 if register is not None:
                     register(dag)
-        settings = {kind: _executor_settings(config, kind) for kind in executors}
+        settings = {kind: _executor_settings(config, kind) | dict(self.parts.executor_settings) for kind in executors}
         dispatcher = Dispatcher(executors, task_services, clock, log_root, settings)
         scheduler = Scheduler(store, clock, dispatcher, self.live)
         scheduler.on_committed.append(task_services.cache.learn)
@@ -212,8 +217,13 @@ class Runtime:
                 await self._reign(services)
             except* Fenced as fenced:
                 log.error("another runtime has taken over: %s", fenced.exceptions[0])
-                services.scheduler.drop()
-                services.permits.forget()
+            except* StoreUnavailable as lost:
+                if not self._started.is_set():
+                    raise
+                log.warning("begins anew when the database is back: %s", lost.exceptions[0])
+                await asyncio.sleep(BEGIN_ANEW_AFTER)
+            services.scheduler.drop()
+            services.permits.forget()
 
     async def _reign(self, services: _Services) -> None:
         store, scheduler = services.store, services.scheduler
@@ -259,17 +269,20 @@ class Runtime:
         """Claims every DAG that nobody owns and goes on with its runs."""
         services = self.services
         store, scheduler = services.store, services.scheduler
-        rows = await store.dag_claim(scheduler.lease)
-        rows = [row for row in rows if row.dag_id not in scheduler.book.dags]
+        lease = scheduler.lease
+        await store.dag_claim(lease)
+        mine = [row for row in await store.dag_list() if row.owner == lease.runtime_id]
+        rows = [row for row in mine if row.dag_id not in scheduler.book.dags]
         if not rows:
             return
-        for row in rows:
-            version = await store.dag_version_get(row.dag_id, row.version_hash)
+        versions = [await store.dag_version_get(row.dag_id, row.version_hash) for row in rows]
+        snapshots = await store.run_load(lease, [row.dag_id for row in rows])
+        for row, version in zip(rows, versions, strict=True):
             if version is not None:
                 scheduler.own(row, version.spec)
-        snapshots = await store.run_load(scheduler.lease, [row.dag_id for row in rows])
         keys = await scheduler.resume(snapshots)
         running = await services.dispatcher.adopt(keys)
+        scheduler.adopted(running)
         gone = [key for key in keys if key not in running]
         scheduler.lost(gone, "the runtime that carried it ended")
         for row in rows:
