@@ -193,7 +193,8 @@ def _share(value: Any, shared: dict[Any, Any]) -> Any:
         return shared.setdefault(value, value)
     if not isinstance(value, list):
         return value
-    items = tuple(cast("list[Any]", value))
+    given: list[Any] = value
+    items = tuple(given)
     if not all(isinstance(item, str) for item in items):  # 1 and True are equal, and not the same
         return items
     if items not in shared:
