@@ -39,7 +39,10 @@ async def test_a_run_with_all_its_fields(site: Site) -> None:
     body = {"dag_run_id": "mine", "logical_date": "2026-02-03T04:05:06+01:00", "note": "why", "conf": None}
     run = await (await site.ask("POST", RUNS, json=body)).json()
     assert (run["dag_run_id"], run["logical_date"], run["note"], run["conf"]) == (
-        "mine", "2026-02-03T03:05:06+00:00", "why", {},
+        "mine",
+        "2026-02-03T03:05:06+00:00",
+        "why",
+        {},
     )
     problem = await (await site.ask("POST", RUNS, 409, json=body)).json()
     assert problem["title"] == "Conflict"

@@ -137,9 +137,7 @@ MODULES: Final[Mapping[str, Mapping[str, str]]] = {
     "airflow.timetables.interval": _from(
         "authoring.timetables", "CronDataIntervalTimetable", "DeltaDataIntervalTimetable"
     ),
-    "airflow.timetables.simple": _from(
-        "authoring.timetables", "ContinuousTimetable", "NullTimetable", "OnceTimetable"
-    ),
+    "airflow.timetables.simple": _from("authoring.timetables", "ContinuousTimetable", "NullTimetable", "OnceTimetable"),
     "airflow.timetables.trigger": _from(
         "authoring.timetables", "CronTriggerTimetable", "DeltaTriggerTimetable", "MultipleCronTriggerTimetable"
     ),

@@ -74,7 +74,8 @@ class VirtualTime:
 
     def _run_ready(self, loops: Sequence[VirtualLoop]) -> None:
         for _ in range(_TURNS_MAX):
-            if not any([loop.run_ready() for loop in loops]):  # a list: each loop gets its turn
+            had_work = [loop.run_ready() for loop in loops]  # each loop gets its turn, whatever the others say
+            if not any(had_work):
                 return
         raise EndlessActivity(f"{_TURNS_MAX} turns at {self.now()} and no end")
 
@@ -112,7 +113,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self._virtual_time.seconds
 
     def run_in_executor(
-        self, executor: Executor | None, func: Callable[[Unpack[_Ts]], _T], *args: Unpack[_Ts]
+        self, executor: Executor | None, func: Callable[[Unpack[_Ts]], _T], *args: *_Ts
     ) -> asyncio.Future[_T]:
         """Runs the function here and now: there are no threads in virtual time."""
         done: asyncio.Future[_T] = self.create_future()

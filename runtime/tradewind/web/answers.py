@@ -36,9 +36,7 @@ def json_answer(data: Json, status: int = 200) -> web.Response:
 
 def text_answer(text: str, content_type: str = "text/plain") -> web.Response:
     """Text as UTF-8."""
-    return web.Response(
-        text=text, content_type=content_type, charset="utf-8", headers={"Cache-Control": "no-store"}
-    )
+    return web.Response(text=text, content_type=content_type, charset="utf-8", headers={"Cache-Control": "no-store"})
 
 
 def harden(headers: CIMultiDict[str]) -> None:

@@ -148,4 +148,3 @@ def add_routes(app: web.Application) -> None:
     app[PAGES] = PageFolder(app[CONFIG].ui_folder)
     app.router.add_get("/", serve_page, name="index")
     app.router.add_get("/{path:.*}", serve_page, name="pages")
-

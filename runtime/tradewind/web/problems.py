@@ -87,4 +87,3 @@ def http_problem(error: web.HTTPException) -> Problem:
             return Problem(405, "Method Not Allowed", detail, headers={"Allow": allowed})
         case _:
             return Problem(error.status, error.reason, error.text or error.reason)
-

@@ -42,6 +42,7 @@ def consume(*values):
 with DAG(dag_id="d", start_date=START, schedule=None) as dag:
 """
 
+
 def cases(name: str) -> list[dict[str, Any]]:
     """The cases of a golden file."""
     text = (FOLDER / name).read_text()

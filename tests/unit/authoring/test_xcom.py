@@ -25,7 +25,7 @@ from tradewind.model.outcomes import CODEC_CUSTOM, CODEC_JSON, CODEC_TYPED_JSON,
 from tradewind.standard.empty import EmptyOperator
 from tradewind.standard.python import PythonOperator
 
-texts = st.text("ab\x00\n\"\\é€😀_", max_size=6) | st.sampled_from(["__type__", "value"])
+texts = st.text('ab\x00\n"\\é€😀_', max_size=6) | st.sampled_from(["__type__", "value"])
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | texts
 finite = st.decimals(allow_nan=False, allow_infinity=False)
 hashable = scalars | st.binary(max_size=4) | finite | st.dates() | st.uuids()

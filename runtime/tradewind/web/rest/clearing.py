@@ -132,7 +132,11 @@ _DRY_RUN: Final = Param("dry_run", Kind.FLAG, "Only say which would be cleared."
 
 ROUTES: Final = (
     Route(
-        "POST", "/dags/{dag_id}/clearTaskInstances", "post_clear_task_instances", clear_instances, "TaskInstance",
+        "POST",
+        "/dags/{dag_id}/clearTaskInstances",
+        "post_clear_task_instances",
+        clear_instances,
+        "TaskInstance",
         "Make finished task instances run again.",
         permission=Permission.EDIT,
         body=(
@@ -154,7 +158,14 @@ ROUTES: Final = (
         answers={200: "TaskInstanceReferenceCollection"},
     ),
     Route(
-        "POST", "/dags/{dag_id}/dagRuns/{dag_run_id}/clear", "clear_dag_run", clear_run, "DAGRun",
-        "Make a whole run again.", permission=Permission.EDIT, body=(_DRY_RUN,), answers={200: "ClearedRun"},
+        "POST",
+        "/dags/{dag_id}/dagRuns/{dag_run_id}/clear",
+        "clear_dag_run",
+        clear_run,
+        "DAGRun",
+        "Make a whole run again.",
+        permission=Permission.EDIT,
+        body=(_DRY_RUN,),
+        answers={200: "ClearedRun"},
     ),
 )

@@ -56,10 +56,15 @@ async def event_data(event: LiveEvent, catalog: Catalog) -> dict[str, Json]:
 
 ROUTES: Final = (
     Route(
-        "GET", "/events", "stream_events", stream_events, "Events",
+        "GET",
+        "/events",
+        "stream_events",
+        stream_events,
+        "Events",
         "Changes as they are committed: events dag, run, task and import_errors. After each connection, and after a "
         "`dag` event whose dag_id is empty, fetch what is shown once more.",
         query=(Param("dag_id", Kind.TEXT, "Only of this DAG.", maximum=250),),
-        answers={200: ""}, media=("text/event-stream",),
+        answers={200: ""},
+        media=("text/event-stream",),
     ),
 )

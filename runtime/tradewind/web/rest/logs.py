@@ -245,13 +245,27 @@ _TOKEN: Final = Param("token", Kind.TEXT, "The continuation_token of the piece b
 
 ROUTES: Final = (
     Route(
-        "GET", _LOG, "get_log", get_log, "TaskInstance", "The log of a try, as text or in pieces of JSON.",
+        "GET",
+        _LOG,
+        "get_log",
+        get_log,
+        "TaskInstance",
+        "The log of a try, as text or in pieces of JSON.",
         query=(MAP_INDEX, _TOKEN, Param("full_content", Kind.FLAG, "JSON: all of it in one answer.", default=False)),
-        answers={200: "Log"}, media=("application/json", "text/plain"), path_kinds=_KINDS,
+        answers={200: "Log"},
+        media=("application/json", "text/plain"),
+        path_kinds=_KINDS,
     ),
     Route(
-        "GET", f"{_LOG}/stream", "stream_log", stream_log, "TaskInstance",
+        "GET",
+        f"{_LOG}/stream",
+        "stream_log",
+        stream_log,
+        "TaskInstance",
         "The log of a try as it is written: events `record`, then `end`. Last-Event-ID goes on where a reader stopped.",
-        query=(MAP_INDEX, _TOKEN), answers={200: ""}, media=("text/event-stream",), path_kinds=_KINDS,
+        query=(MAP_INDEX, _TOKEN),
+        answers={200: ""},
+        media=("text/event-stream",),
+        path_kinds=_KINDS,
     ),
 )

@@ -68,7 +68,7 @@ class Param:
                 return self._checked(value)
             case Kind.FLAG, bool():
                 return value
-            case (Kind.INTEGER | Kind.NUMBER), int() if not isinstance(value, bool):
+            case ((Kind.INTEGER | Kind.NUMBER), int()) if not isinstance(value, bool):
                 return self._bounded(value)
             case Kind.NUMBER, float():
                 return self._bounded(value)

@@ -175,7 +175,12 @@ async def _finished(call: Call, run: RunRow) -> RunRow:
 
 
 _DAG_RUN_ID: Final = Param(
-    "dag_run_id", Kind.TEXT, "Id of the new run; made up if missing.", nullable=True, minimum=1, maximum=250,
+    "dag_run_id",
+    Kind.TEXT,
+    "Id of the new run; made up if missing.",
+    nullable=True,
+    minimum=1,
+    maximum=250,
     pattern=RUN_ID_PATTERN,
 )
 _TRIGGER: Final = (
@@ -191,10 +196,15 @@ _RUN: Final = "/dags/{dag_id}/dagRuns/{dag_run_id}"
 
 ROUTES: Final = (
     Route(
-        "GET", "/dags/{dag_id}/dagRuns", "get_dag_runs", list_runs, "DAGRun",
+        "GET",
+        "/dags/{dag_id}/dagRuns",
+        "get_dag_runs",
+        list_runs,
+        "DAGRun",
         "Runs of a DAG; `~` in place of its id: of all DAGs.",
         query=(
-            *PAGE, order_by(*_ORDER, default="id"),
+            *PAGE,
+            order_by(*_ORDER, default="id"),
             *between("execution_date", "logical_date", "start_date", "end_date"),
             Param("state", Kind.TEXTS, "Only runs in one of these states.", choices=tuple(RunState)),
             Param("run_type", Kind.TEXTS, "Only runs of these types.", choices=run_views.RUN_TYPES),
@@ -203,19 +213,34 @@ ROUTES: Final = (
         answers={200: "DAGRunCollection"},
     ),
     Route(
-        "POST", "/dags/{dag_id}/dagRuns", "post_dag_run", post_run, "DAGRun",
+        "POST",
+        "/dags/{dag_id}/dagRuns",
+        "post_dag_run",
+        post_run,
+        "DAGRun",
         "Trigger a run. 409: a run of this id or logical date exists, or the DAG is paused.",
-        permission=Permission.EDIT, body=_TRIGGER, answers={200: "DAGRun", 409: "Error"},
+        permission=Permission.EDIT,
+        body=_TRIGGER,
+        answers={200: "DAGRun", 409: "Error"},
     ),
     Route("GET", _RUN, "get_dag_run", get_run, "DAGRun", "A run.", query=(FIELDS,), answers={200: "DAGRun"}),
     Route(
-        "PATCH", _RUN, "update_dag_run_state", patch_run, "DAGRun", "Fail a run: its attempts are ended.",
+        "PATCH",
+        _RUN,
+        "update_dag_run_state",
+        patch_run,
+        "DAGRun",
+        "Fail a run: its attempts are ended.",
         permission=Permission.EDIT,
         body=(Param("state", Kind.TEXT, "Only failed can be set by hand.", required=True, choices=("failed",)),),
         answers={200: "DAGRun"},
     ),
     Route(
-        "GET", f"{_RUN}/wait", "wait_dag_run", wait_for_run, "DAGRun",
+        "GET",
+        f"{_RUN}/wait",
+        "wait_dag_run",
+        wait_for_run,
+        "DAGRun",
         "Wait until a run has finished. 202: it has not, within the time-out.",
         query=(
             Param("timeout", Kind.NUMBER, "Seconds to wait.", default=60.0, minimum=0, maximum=LONGEST_WAIT),

@@ -66,8 +66,10 @@ async def get_config(call: Call) -> web.Response:
     """GET /config: secrets are masked by who exposed it."""
     sections = _sections(call)
     if call.request.headers.get("Accept", "").startswith("text/plain"):
-        lines = [f"[{name}]\n" + "".join(f"{key} = {value}\n" for key, value in options.items())
-                 for name, options in sections.items()]
+        lines = [
+            f"[{name}]\n" + "".join(f"{key} = {value}\n" for key, value in options.items())
+            for name, options in sections.items()
+        ]
         return text_answer("\n".join(lines))
     return json_answer({"sections": [_section(name, options) for name, options in sections.items()]})
 
@@ -177,25 +179,77 @@ async def get_pool(call: Call) -> web.Response:
 
 
 ROUTES: Final = (
-    Route("GET", "/health", "get_health", get_health, "Monitoring", "Whether the parts work. Needs no login.",
-          permission=None, answers={200: "Health"}),
-    Route("GET", "/version", "get_version", get_version, "Monitoring", "This server's version. Needs no login.",
-          permission=None, answers={200: "Version"}),
     Route(
-        "GET", "/config", "get_config", get_config, "Config", "The configuration, where the server exposes it.",
-        permission=Permission.OPERATE, query=(Param("section", Kind.TEXT, "Only this section.", maximum=250),),
-        answers={200: "Config"}, media=("application/json", "text/plain"),
+        "GET",
+        "/health",
+        "get_health",
+        get_health,
+        "Monitoring",
+        "Whether the parts work. Needs no login.",
+        permission=None,
+        answers={200: "Health"},
     ),
-    Route("GET", "/config/section/{section}/option/{option}", "get_value", get_option, "Config", "One option.",
-          permission=Permission.OPERATE, answers={200: "Config"}),
     Route(
-        "GET", "/importErrors", "get_import_errors", list_import_errors, "ImportError", "Files that do not load.",
-        query=(*PAGE, order_by(*_ERROR_ORDER, default="import_error_id")), answers={200: "ImportErrorCollection"},
+        "GET",
+        "/version",
+        "get_version",
+        get_version,
+        "Monitoring",
+        "This server's version. Needs no login.",
+        permission=None,
+        answers={200: "Version"},
     ),
-    Route("GET", "/importErrors/{import_error_id}", "get_import_error", get_import_error, "ImportError",
-          "Why one file could not be loaded.", answers={200: "ImportError"},
-          path_kinds={"import_error_id": Kind.INTEGER}),
-    Route("GET", "/pools", "get_pools", list_pools, "Pool", "Pools with their use.",
-          query=(*PAGE, order_by(*_POOL_ORDER, default="id")), answers={200: "PoolCollection"}),
+    Route(
+        "GET",
+        "/config",
+        "get_config",
+        get_config,
+        "Config",
+        "The configuration, where the server exposes it.",
+        permission=Permission.OPERATE,
+        query=(Param("section", Kind.TEXT, "Only this section.", maximum=250),),
+        answers={200: "Config"},
+        media=("application/json", "text/plain"),
+    ),
+    Route(
+        "GET",
+        "/config/section/{section}/option/{option}",
+        "get_value",
+        get_option,
+        "Config",
+        "One option.",
+        permission=Permission.OPERATE,
+        answers={200: "Config"},
+    ),
+    Route(
+        "GET",
+        "/importErrors",
+        "get_import_errors",
+        list_import_errors,
+        "ImportError",
+        "Files that do not load.",
+        query=(*PAGE, order_by(*_ERROR_ORDER, default="import_error_id")),
+        answers={200: "ImportErrorCollection"},
+    ),
+    Route(
+        "GET",
+        "/importErrors/{import_error_id}",
+        "get_import_error",
+        get_import_error,
+        "ImportError",
+        "Why one file could not be loaded.",
+        answers={200: "ImportError"},
+        path_kinds={"import_error_id": Kind.INTEGER},
+    ),
+    Route(
+        "GET",
+        "/pools",
+        "get_pools",
+        list_pools,
+        "Pool",
+        "Pools with their use.",
+        query=(*PAGE, order_by(*_POOL_ORDER, default="id")),
+        answers={200: "PoolCollection"},
+    ),
     Route("GET", "/pools/{pool_name}", "get_pool", get_pool, "Pool", "A pool.", answers={200: "Pool"}),
 )

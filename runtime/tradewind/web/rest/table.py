@@ -63,12 +63,38 @@ _PAGE: Final = """<!doctype html>
 """
 
 _DESCRIPTION: Final = (
-    Route("GET", "/openapi.json", "get_openapi_json", get_openapi_json, "Description", "This document.",
-          permission=None, answers={200: "OpenApi"}),
-    Route("GET", "/openapi.yaml", "get_openapi_yaml", get_openapi_yaml, "Description", "This document as YAML.",
-          permission=None, answers={200: ""}, media=("application/yaml",)),
-    Route("GET", "/ui", "get_api_page", get_page, "Description", "The operations as a page for people.",
-          permission=None, answers={200: ""}, media=("text/html",)),
+    Route(
+        "GET",
+        "/openapi.json",
+        "get_openapi_json",
+        get_openapi_json,
+        "Description",
+        "This document.",
+        permission=None,
+        answers={200: "OpenApi"},
+    ),
+    Route(
+        "GET",
+        "/openapi.yaml",
+        "get_openapi_yaml",
+        get_openapi_yaml,
+        "Description",
+        "This document as YAML.",
+        permission=None,
+        answers={200: ""},
+        media=("application/yaml",),
+    ),
+    Route(
+        "GET",
+        "/ui",
+        "get_api_page",
+        get_page,
+        "Description",
+        "The operations as a page for people.",
+        permission=None,
+        answers={200: ""},
+        media=("text/html",),
+    ),
 )
 
 ROUTES: Final[tuple[Route, ...]] = (

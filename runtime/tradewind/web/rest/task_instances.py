@@ -68,8 +68,7 @@ async def facts_of(call: Call, run: RunRow, instances: Sequence[InstanceRow], to
     tasks = await tasks_of(call, run)
     attempts = await _latest_attempts(call, run, instances, total)
     return [
-        InstanceFacts(run, row, tasks.get(row.task_id), attempts.get((row.task_id, row.map_index)))
-        for row in instances
+        InstanceFacts(run, row, tasks.get(row.task_id), attempts.get((row.task_id, row.map_index))) for row in instances
     ]
 
 
@@ -196,8 +195,12 @@ _FILTERS: Final = (
     Param("executor", Kind.TEXTS, "Only of these executors.", maximum=250),
     Param("task_id", Kind.TEXTS, "Only of these tasks.", maximum=250),
     Param("map_index", Kind.INTEGER, "Only this instance of mapped tasks.", minimum=UNMAPPED, maximum=2**31 - 1),
-    Param("order_by", Kind.TEXT, "Field to order by; `-` in front: descending.",
-          choices=order_by(*_ORDER, default="task_id").choices),
+    Param(
+        "order_by",
+        Kind.TEXT,
+        "Field to order by; `-` in front: descending.",
+        choices=order_by(*_ORDER, default="task_id").choices,
+    ),
 )
 
 INSTANCES: Final = "/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances"
@@ -207,26 +210,64 @@ _KINDS: Final = {"map_index": Kind.INTEGER, "task_try_number": Kind.INTEGER}
 
 ROUTES: Final = (
     Route(
-        "GET", INSTANCES, "get_task_instances", list_instances, "TaskInstance", "The task instances of a run.",
-        query=(*PAGE, *_FILTERS), answers={200: "TaskInstanceCollection"},
-    ),
-    Route(
-        "GET", INSTANCE, "get_task_instance", get_instance, "TaskInstance", "A task instance.",
-        query=(MAP_INDEX,), answers={200: "TaskInstance"},
-    ),
-    Route(
-        "GET", f"{INSTANCE}/listMapped", "get_mapped_task_instances", list_mapped, "TaskInstance",
-        "The instances of a mapped task.", query=(*PAGE, *(one for one in _FILTERS if one.name != "task_id")),
+        "GET",
+        INSTANCES,
+        "get_task_instances",
+        list_instances,
+        "TaskInstance",
+        "The task instances of a run.",
+        query=(*PAGE, *_FILTERS),
         answers={200: "TaskInstanceCollection"},
     ),
-    Route("GET", MAPPED, "get_mapped_task_instance", get_instance, "TaskInstance", "One instance of a mapped task.",
-          answers={200: "TaskInstance"}, path_kinds=_KINDS),
     Route(
-        "GET", f"{INSTANCE}/tries", "get_task_instance_tries", list_tries, "TaskInstance", "Every try so far.",
-        query=(MAP_INDEX,), answers={200: "TaskInstanceCollection"},
+        "GET",
+        INSTANCE,
+        "get_task_instance",
+        get_instance,
+        "TaskInstance",
+        "A task instance.",
+        query=(MAP_INDEX,),
+        answers={200: "TaskInstance"},
     ),
     Route(
-        "GET", f"{INSTANCE}/tries/{{task_try_number}}", "get_task_instance_try_details", get_try, "TaskInstance",
-        "One try.", query=(MAP_INDEX,), answers={200: "TaskInstance"}, path_kinds=_KINDS,
+        "GET",
+        f"{INSTANCE}/listMapped",
+        "get_mapped_task_instances",
+        list_mapped,
+        "TaskInstance",
+        "The instances of a mapped task.",
+        query=(*PAGE, *(one for one in _FILTERS if one.name != "task_id")),
+        answers={200: "TaskInstanceCollection"},
+    ),
+    Route(
+        "GET",
+        MAPPED,
+        "get_mapped_task_instance",
+        get_instance,
+        "TaskInstance",
+        "One instance of a mapped task.",
+        answers={200: "TaskInstance"},
+        path_kinds=_KINDS,
+    ),
+    Route(
+        "GET",
+        f"{INSTANCE}/tries",
+        "get_task_instance_tries",
+        list_tries,
+        "TaskInstance",
+        "Every try so far.",
+        query=(MAP_INDEX,),
+        answers={200: "TaskInstanceCollection"},
+    ),
+    Route(
+        "GET",
+        f"{INSTANCE}/tries/{{task_try_number}}",
+        "get_task_instance_try_details",
+        get_try,
+        "TaskInstance",
+        "One try.",
+        query=(MAP_INDEX,),
+        answers={200: "TaskInstance"},
+        path_kinds=_KINDS,
     ),
 )

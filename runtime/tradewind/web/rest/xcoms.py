@@ -64,15 +64,31 @@ async def get_xcom(call: Call) -> web.Response:
 
 ROUTES: Final = (
     Route(
-        "GET", f"{INSTANCE}/xcomEntries", "get_xcom_entries", list_xcoms, "XCom", "The XComs of a task instance.",
-        query=(*PAGE, Param("map_index", Kind.INTEGER, "Only of this instance of a mapped task."),
-               Param("xcom_key", Kind.TEXT, "Only this key.", maximum=512)),
+        "GET",
+        f"{INSTANCE}/xcomEntries",
+        "get_xcom_entries",
+        list_xcoms,
+        "XCom",
+        "The XComs of a task instance.",
+        query=(
+            *PAGE,
+            Param("map_index", Kind.INTEGER, "Only of this instance of a mapped task."),
+            Param("xcom_key", Kind.TEXT, "Only this key.", maximum=512),
+        ),
         answers={200: "XComCollection"},
     ),
     Route(
-        "GET", f"{INSTANCE}/xcomEntries/{{xcom_key}}", "get_xcom_entry", get_xcom, "XCom", "An XCom with its value.",
-        query=(MAP_INDEX, Param("deserialize", Kind.FLAG, "Accepted; values are always decoded.", default=False),
-               Param("stringify", Kind.FLAG, "The value as Python prints it; false: as JSON.", default=True)),
+        "GET",
+        f"{INSTANCE}/xcomEntries/{{xcom_key}}",
+        "get_xcom_entry",
+        get_xcom,
+        "XCom",
+        "An XCom with its value.",
+        query=(
+            MAP_INDEX,
+            Param("deserialize", Kind.FLAG, "Accepted; values are always decoded.", default=False),
+            Param("stringify", Kind.FLAG, "The value as Python prints it; false: as JSON.", default=True),
+        ),
         answers={200: "XCom"},
     ),
 )
