@@ -25,7 +25,7 @@ import tradewind
 import tradewind_executors
 from benchmarks import floors
 from benchmarks.crash_dags import DAG_ID, LIFE, PUBLISHED, Note, read_notes, write_dags
-from benchmarks.crash_judge import Verdict, judge
+from benchmarks.crash_judge import Verdict, judge_rows, read_rows
 from benchmarks.outside import Standalone, descendants
 from benchmarks.samples import write_lines
 from benchmarks.stage import run
@@ -205,7 +205,8 @@ class Trial:
         recovery = self.recovery()
         if recovery is not None:
             self.recoveries.append(recovery)
-        verdict = asyncio.run(judge(self.system.database(), self.notes, self.acknowledged, self.tasks))
+        rows = asyncio.run(read_rows(self.system.database()))
+        verdict = judge_rows(rows, self.notes, self.acknowledged, self.tasks)
         self.doomed = {
             pid: _program(pid) for pid in (*descendants(self.system.process.pid), *self.system.server_pids())
         }

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
 
@@ -29,6 +29,7 @@ LIVE = "select count(*) from live_attempt"
 FINAL = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 
 Place = tuple[int, str]
+Row = Mapping[str, Any]
 
 
 @dataclass(slots=True)
@@ -48,28 +49,43 @@ class Verdict:
     """Bodies that ran again because their first end was not committed. Allowed."""
 
 
-async def judge(database: dict[str, Any], notes: Sequence[Note], acknowledged: Iterable[str], tasks: int) -> Verdict:
-    """Reads the store and holds it against the notes and the runs whose trigger was acknowledged."""
+class Rows(NamedTuple):
+    """What the store says."""
+
+    instances: Sequence[Row]
+    attempts: Sequence[Row]
+    xcoms: Sequence[Row]
+    live: int
+
+
+async def read_rows(database: dict[str, Any]) -> Rows:
+    """All rows of the DAG."""
     connection = await asyncpg.connect(**database)
     try:
-        instances = await connection.fetch(INSTANCES, DAG_ID)
-        attempts = await connection.fetch(ATTEMPTS, DAG_ID)
-        xcoms = await connection.fetch(XCOMS, DAG_ID)
-        live = await connection.fetchval(LIVE)
+        return Rows(
+            await connection.fetch(INSTANCES, DAG_ID),
+            await connection.fetch(ATTEMPTS, DAG_ID),
+            await connection.fetch(XCOMS, DAG_ID),
+            await connection.fetchval(LIVE),
+        )
     finally:
         await connection.close()
+
+
+def judge_rows(rows: Rows, notes: Sequence[Note], acknowledged: Iterable[str], tasks: int) -> Verdict:
+    """Holds the store against the notes, and against the runs whose trigger was acknowledged."""
     found = Verdict()
-    _judge_runs(found, instances, set(acknowledged), tasks)
-    accepted = _judge_attempts(found, attempts)
-    _judge_instances(found, instances, accepted, attempts)
+    _judge_runs(found, rows.instances, set(acknowledged), tasks)
+    accepted = _judge_attempts(found, rows.attempts)
+    _judge_instances(found, rows, accepted)
     _judge_notes(found, accepted, notes)
-    _judge_xcoms(found, accepted, xcoms)
-    if live:
-        found.wrong.append(f"{live} attempts are called live though all runs have ended")
+    _judge_xcoms(found, accepted, rows.xcoms)
+    if rows.live:
+        found.wrong.append(f"{rows.live} attempts are called live though all runs have ended")
     return found
 
 
-def _judge_runs(found: Verdict, instances: Sequence[Any], acknowledged: set[str], tasks: int) -> None:
+def _judge_runs(found: Verdict, instances: Sequence[Row], acknowledged: set[str], tasks: int) -> None:
     rows: dict[str, int] = defaultdict(int)
     states: dict[str, str] = {}
     for row in instances:
@@ -81,9 +97,9 @@ def _judge_runs(found: Verdict, instances: Sequence[Any], acknowledged: set[str]
     found.stuck += [f"run {name} is {state}" for name, state in states.items() if state not in ("success", "failed")]
 
 
-def _judge_attempts(found: Verdict, attempts: Sequence[Any]) -> dict[Place, Any]:
+def _judge_attempts(found: Verdict, attempts: Sequence[Row]) -> dict[Place, Row]:
     """The accepted success of each task; two of one task are a double."""
-    accepted: dict[Place, Any] = {}
+    accepted: dict[Place, Row] = {}
     for row in attempts:
         place = (row["run_id"], row["task_id"])
         if row["kind"] == "success":
@@ -97,11 +113,9 @@ def _judge_attempts(found: Verdict, attempts: Sequence[Any]) -> dict[Place, Any]
     return accepted
 
 
-def _judge_instances(
-    found: Verdict, instances: Sequence[Any], accepted: dict[Place, Any], attempts: Sequence[Any]
-) -> None:
-    reasons = {(row["run_id"], row["task_id"]): row["detail"] for row in attempts if row["kind"] != "success"}
-    for row in instances:
+def _judge_instances(found: Verdict, rows: Rows, accepted: dict[Place, Row]) -> None:
+    reasons = {(row["run_id"], row["task_id"]): row["detail"] for row in rows.attempts if row["kind"] != "success"}
+    for row in rows.instances:
         place, state = (row["run_id"], row["task_id"]), row["state"]
         if state not in FINAL:
             found.lost.append(f"task {place} is {state} for ever")
@@ -111,7 +125,7 @@ def _judge_instances(
             found.failed.append(f"task {place} is {state}: {reasons.get(place)!r}")
 
 
-def _judge_notes(found: Verdict, accepted: dict[Place, Any], notes: Sequence[Note]) -> None:
+def _judge_notes(found: Verdict, accepted: dict[Place, Row], notes: Sequence[Note]) -> None:
     ended = {(note.run_id, note.task_id, note.attempt) for note in notes if note.what == "end"}
     bodies: dict[Place, int] = defaultdict(int)
     for place, row in accepted.items():
@@ -128,7 +142,7 @@ def _judge_notes(found: Verdict, accepted: dict[Place, Any], notes: Sequence[Not
     found.repeated_bodies = sum(count - 1 for count in bodies.values())
 
 
-def _judge_xcoms(found: Verdict, accepted: dict[Place, Any], xcoms: Sequence[Any]) -> None:
+def _judge_xcoms(found: Verdict, accepted: dict[Place, Row], xcoms: Sequence[Row]) -> None:
     """Each task returns its attempt: the stored value must be that of the accepted one."""
     values = {(row["run_id"], row["task_id"]): row["data"] for row in xcoms}
     for place, row in accepted.items():

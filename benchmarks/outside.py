@@ -32,21 +32,26 @@ def free_port() -> int:
 class Standalone:
     """One home folder and the process that serves it, which may die and be started again."""
 
-    def __init__(self, home: Path, environment: dict[str, str] | None = None) -> None:
+    def __init__(self, home: Path) -> None:
         self.home = home
         self.port = free_port()
-        self._environment = environment or {}
         self._process: subprocess.Popen[bytes] | None = None
         self._authorization = ""
 
     def start(self, environment: dict[str, str] | None = None) -> float:
         """Executes the command. Returns the monotonic seconds just before."""
-        own = {"TRADEWIND_HOME": str(self.home), **self._environment, **(environment or {})}
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("TRADEWIND", "AIRFLOW"))}
+        own = {"TRADEWIND_HOME": str(self.home), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         command = [sys.executable, "-m", "tradewind", "standalone", "--port", str(self.port), "--no-examples"]
         with (self.home / LOG).open("ab") as log:
             at = time.monotonic()
             self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=os.environ | own, start_new_session=True
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=kept | own | (environment or {}),
+                start_new_session=True,
             )
         return at
 
