@@ -1,4 +1,8 @@
-"""The daemon: a runtime, its web server and the signals that stop them."""
+"""The daemon: a runtime, its web server and the signals that stop them.
+
+Start-up is recovery, so it has to be quick: PostgreSQL starts while the runtime's modules are imported,
+and the runtime goes on with its runs while those of the pages are.
+"""
 
 from __future__ import annotations
 
@@ -14,18 +18,17 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from tradewind.config import Config
-from tradewind.database import open_control
+from tradewind.database import open_control, open_store
 from tradewind.home import ADMIN_PASSWORD, WEB_SECRET, keep_secret, kept_secret
-from tradewind.host import Parts, Runtime
-from tradewind.model.rows import UserRow
-from tradewind.services.control import RuntimeControl
-from tradewind.web.auth.passwords import hash_password
-from tradewind.web.roles import Role
-from tradewind.web.server import WebServer
-from tradewind.web.settings import WebConfig
+
+if TYPE_CHECKING:
+    from tradewind.ports import Executor
+    from tradewind.services.control import RuntimeControl
+    from tradewind.web.server import WebServer
+    from tradewind.web.settings import WebConfig
 
 log = logging.getLogger(__name__)
 
@@ -64,9 +67,9 @@ async def _serve(config: Config, roles: frozenset[str], on_ready: Callable[[Read
         control = await exits.enter_async_context(_control(config, roles))
         info = ReadyInfo(0.0, None)
         if "web" in roles:
+            await asyncio.to_thread(_import_web)
             password = await _first_login(config, control)
-            server = WebServer(control, await asyncio.to_thread(web_config, config))
-            await exits.enter_async_context(server)
+            server = await exits.enter_async_context(await _web_server(config, control))
             file = config.home / ADMIN_PASSWORD
             info = ReadyInfo(0.0, server.url, ADMIN, password, file if file.exists() else None)
         seconds = time.monotonic() - began
@@ -83,12 +86,44 @@ async def _control(config: Config, roles: frozenset[str]) -> AsyncGenerator[Runt
         async with open_control(config) as control:
             yield control
         return
-    async with Runtime(config, parts=Parts()) as runtime:
+    importing = asyncio.ensure_future(asyncio.to_thread(_import_runtime))
+    async with AsyncExitStack() as exits:
+        try:
+            store = await exits.enter_async_context(open_store(config))
+        except BaseException:
+            await asyncio.wait({importing})
+            raise
+        executors = await importing
+        from tradewind.host import Parts, Runtime
+
+        parts = Parts(store=store, executors=executors)
+        runtime = await exits.enter_async_context(Runtime(config, parts=parts))
         yield runtime.control
+
+
+def _import_runtime() -> dict[str, Executor]:
+    """Takes what `_control` needs into memory; the executors with it."""
+    from tradewind.host import load_executors
+
+    return load_executors()
+
+
+def _import_web() -> None:
+    """Takes what the pages need into memory: done in a thread, it holds up no task."""
+    import tradewind.web.auth.passwords
+    import tradewind.web.server  # noqa: F401
+
+
+async def _web_server(config: Config, control: RuntimeControl) -> WebServer:
+    from tradewind.web.server import WebServer
+
+    return WebServer(control, await asyncio.to_thread(web_config, config))
 
 
 def web_config(config: Config) -> WebConfig:
     """The web server's settings. The key that signs sessions is made once, in the home folder."""
+    from tradewind.web.settings import WebConfig
+
     secret = config.web.secret_key or kept_secret(config.home, WEB_SECRET, lambda: secrets.token_hex(32))
     return WebConfig(
         secret_key=secret.encode(),
@@ -102,6 +137,10 @@ async def _first_login(config: Config, control: RuntimeControl) -> str | None:
     """Makes the admin login where there is none. Returns its password, which is shown once and
     kept in the home folder.
     """
+    from tradewind.model.rows import UserRow
+    from tradewind.web.auth.passwords import hash_password
+    from tradewind.web.roles import Role
+
     store = control.store
     if await store.user_get(ADMIN) is not None:
         return None

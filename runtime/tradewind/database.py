@@ -1,24 +1,25 @@
-"""Opens the store that the configuration names: your own PostgreSQL, or the embedded one."""
+"""Opens the store that the configuration names: your own PostgreSQL, or the embedded one.
+
+Imports little: the daemon has PostgreSQL start while it imports the rest.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from tradewind.config import Config
 from tradewind.home import FERNET_KEY, kept_secret
-from tradewind.ports import Health
-from tradewind.services.clock import SystemClock
-from tradewind.services.control import RuntimeControl
-from tradewind.services.inbox import MailedWishes
-from tradewind.services.live import LiveHub
 from tradewind.store.crypto import generate_key
 from tradewind.store.embedded import EmbeddedServer
 from tradewind.store.migrate import migrate_url
 from tradewind.store.postgres import PostgresStore, StoreOptions
 from tradewind.store.url import normalise_url
-from tradewind.version import VERSION
+
+if TYPE_CHECKING:
+    from tradewind.services.control import RuntimeControl
 
 
 @asynccontextmanager
@@ -56,6 +57,13 @@ async def open_control(config: Config) -> AsyncGenerator[RuntimeControl]:
     """What a command asks of the system without being a runtime itself: wishes go by mail to the
     runtimes that own the DAGs.
     """
+    from tradewind.ports import Health
+    from tradewind.services.clock import SystemClock
+    from tradewind.services.control import RuntimeControl
+    from tradewind.services.inbox import MailedWishes
+    from tradewind.services.live import LiveHub
+    from tradewind.version import VERSION
+
     async with open_store(config) as store:
         clock = SystemClock()
         mailed = MailedWishes(store, clock)
