@@ -14,6 +14,7 @@
     ├── IllegalTransition         the rules were about to do what the table forbids
     ├── StoreError                the database
     │   ├── StoreUnavailable      … cannot be reached just now; nothing is lost, try again
+    │   ├── TryAgain          … did not take this change; nothing has happened, ask once more
     │   ├── SchemaMismatch        … holds another version of the schema
     │   ├── Fenced                … says that another runtime has taken over from us
     │   └── BatchConflict         … refused a batch: rows were not as expected
@@ -97,6 +98,10 @@ class StoreError(TradewindError):
 
 class StoreUnavailable(StoreError):
     """The database cannot be reached just now."""
+
+
+class TryAgain(StoreError):
+    """The change could not be committed and nothing of it has happened: ask once more."""
 
 
 class SchemaMismatch(StoreError):

@@ -106,12 +106,17 @@ class Admission:
         limit = self._limits.get(name)
         return limit.used if limit is not None else 0
 
+    def size(self, name: str) -> int:
+        """Permits in all (-1: without limit); 0 for a limit that nobody has named."""
+        limit = self._limits.get(name)
+        return limit.size if limit is not None else 0
+
     def demand(self, name: str) -> int:
-        """How many instances are parked at the limit."""
+        """How many permits the instances that are parked at the limit need."""
         limit = self._limits.get(name)
         if limit is None:
             return 0
-        return sum(len(lane.queue) for lanes in limit.parked.values() for _, _, lane in lanes)
+        return sum(cost * len(lane.queue) for cost, lanes in limit.parked.items() for _, _, lane in lanes)
 
     # --------------------------------------------------------------------------- instances
 

@@ -35,8 +35,6 @@ from tradewind.model.outcomes import EncodedValue, Outcome
 from tradewind.model.rows import (
     AttemptClosed,
     AttemptOpened,
-    AttemptRow,
-    InstanceRow,
     OutboxRow,
     RunRow,
     XComRow,
@@ -79,17 +77,14 @@ class RunMachine(RunLedger):
 
     def resume(
         self,
-        rows: Iterable[InstanceRow],
-        live: Iterable[AttemptRow],
         past: Mapping[str, bool],
         stamp: Stamp,
         decision: Decision,
     ) -> None:
-        """Goes on with a run that another owner (or an earlier life) began: offers again what
+        """Goes on with a restored run that another owner (or an earlier life) began: offers again what
         was waiting for limits, arms the timers, judges what was left unjudged. Live attempts
         stay; whoever finds that they are gone sends their end as LOST.
         """
-        self.restore(rows, live)
         self._learn_past(past)
         for n, state in enumerate(self.state):
             due = self.active[n].due_at if n in self.active else None
@@ -264,6 +259,7 @@ class RunMachine(RunLedger):
         if n in self._held_by_past:
             self._held_by_past.discard(n)
             self._settle((n,), event.stamp, decision)
+            self._close_if_done(event.stamp, decision)
 
     def _on_cleared(self, event: TasksCleared, decision: Decision) -> None:
         """Finished instances start anew, running ones are ended first. `max_tries` grows so that

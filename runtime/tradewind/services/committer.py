@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Final
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final, TypeVar
 
 from tradewind.failpoints import failpoint
 from tradewind.model.errors import BatchConflict, StoreUnavailable
@@ -18,6 +20,8 @@ from tradewind.model.rows import Batch, Lease
 from tradewind.ports import Clock, Store
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 FIRST_PAUSE: Final = 0.05
 LONGEST_PAUSE: Final = 5.0
@@ -39,8 +43,7 @@ class Committer:
 
     async def commit(self, lease: Lease, batch: Batch) -> set[RunId]:
         """Commits the batch. Returns the runs that were left out because the database holds
-        something else than expected: their machines must be dropped and loaded anew. Raises
-        Fenced, and BatchConflict where no run is to blame.
+        something else than expected: their machines must be dropped and loaded anew. Raises Fenced.
         """
         refused: set[RunId] = set()
         while batch:
@@ -51,31 +54,46 @@ class Committer:
                 break
             except BatchConflict as conflict:
                 log.error("%s", conflict)
-                if not batch.segments:
-                    raise
-                blamed = {RunId(run_id) for run_id in conflict.run_ids}
-                if not blamed:
-                    blamed = {segment.run_id for segment in batch.segments}
-                refused |= blamed
-                batch.segments = [s for s in batch.segments if s.run_id not in blamed]
+                refused |= _leave_out(batch, conflict)
             except StoreUnavailable as lost:
                 if await self._landed(lease, lost):
                     break
         return refused
 
+    async def patiently(self, read: Callable[[], Awaitable[T]]) -> T:
+        """What `read` gives, once the database is there. Raises what else it raises."""
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                return await read()
+            except StoreUnavailable as lost:
+                log.warning("the database is away (%s)", lost)
+            await asyncio.sleep(pause * (0.5 + self._clock.draw()))
+            pause = min(pause * 2, LONGEST_PAUSE)
+
     async def _landed(self, lease: Lease, lost: StoreUnavailable) -> bool:
         """Waits until the database is back, then says whether the last batch was committed."""
         self.outages += 1
         log.warning("the database is away (%s): running tasks go on, nothing new starts", lost)
-        pause = FIRST_PAUSE
-        while True:
-            await asyncio.sleep(pause * (0.5 + self._clock.draw()))
-            pause = min(pause * 2, LONGEST_PAUSE)
-            try:
-                seq = await self._store.runtime_seq(lease)
-            except StoreUnavailable:
-                continue
-            log.warning("the database is back")
-            landed = seq > self._seq
-            self._seq = seq
-            return landed
+        await asyncio.sleep(FIRST_PAUSE * (0.5 + self._clock.draw()))
+        seq = await self.patiently(partial(self._store.runtime_seq, lease))
+        log.warning("the database is back")
+        landed = seq > self._seq
+        self._seq = seq
+        return landed
+
+
+def _leave_out(batch: Batch, conflict: BatchConflict) -> set[RunId]:
+    """Takes out of the batch what the database refused. Returns the runs that this leaves out.
+
+    A wish whose mail was done already was carried out already: the runs that it may have changed
+    here (any of the batch) go as well. Where nobody is named, everything goes.
+    """
+    blamed = {RunId(run_id) for run_id in conflict.run_ids}
+    if conflict.mail_ids or not (blamed or conflict.dag_ids):
+        blamed = {segment.run_id for segment in batch.segments}
+    batch.segments = [s for s in batch.segments if s.run_id not in blamed]
+    named = bool(conflict.run_ids or conflict.dag_ids or conflict.mail_ids)
+    batch.dags = [d for d in batch.dags if named and d.dag_id not in conflict.dag_ids]
+    batch.mail_done = [m for m in batch.mail_done if named and m.mail_id not in conflict.mail_ids]
+    return blamed

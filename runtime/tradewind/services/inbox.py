@@ -16,7 +16,7 @@ from typing import Any, Final
 import orjson
 
 from tradewind.model import errors
-from tradewind.model.errors import NotFoundError, StoreUnavailable, TradewindError
+from tradewind.model.errors import Fenced, NotFoundError, StoreUnavailable, TradewindError, TryAgain
 from tradewind.model.rows import DagRow, InstanceRow, Lease, MailRow, RunRow
 from tradewind.model.states import RunType
 from tradewind.ports import Clock, Store, TriggerRequest
@@ -61,15 +61,15 @@ class InboxReader:
                 while mail := await self._store.mail_read(lease):
                     for row in mail:
                         await self._carry_out(row)
-            except StoreUnavailable:
+            except (StoreUnavailable, TryAgain):
                 asyncio.get_running_loop().call_later(1.0, self.wake)
 
     async def _carry_out(self, mail: MailRow) -> None:
         try:
             body: dict[str, Any] = orjson.loads(mail.body)
             await self._do(mail, body)
-        except StoreUnavailable:
-            raise
+        except (StoreUnavailable, TryAgain, Fenced):
+            raise  # the wish is kept: we or the next owner carry it out
         except (TradewindError, ValueError, KeyError, TypeError) as error:
             log.info("mail %s for DAG %s: %s", mail.kind, mail.dag_id, error)
             await self._wishes.refuse(mail.mail_id, error)

@@ -11,6 +11,7 @@ import asyncio
 import dataclasses
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final, overload
@@ -22,12 +23,15 @@ from tradewind.model.errors import (
     AuthoringError,
     ConflictError,
     DagPausedError,
+    Fenced,
     NotFoundError,
     StoreUnavailable,
+    TradewindError,
+    TryAgain,
 )
 from tradewind.model.keys import RunId
 from tradewind.model.outcomes import CODEC_JSON, EncodedValue
-from tradewind.model.rows import DagChange, InstanceRow, RunRow, ScheduleCursor
+from tradewind.model.rows import DagChange, InstanceRow, Lease, RunRow, ScheduleCursor
 from tradewind.model.specs import TaskSpec
 from tradewind.model.states import RunState, RunType
 from tradewind.ports import Clock, Store, TriggerRequest
@@ -113,8 +117,10 @@ class RunPlanner:
                 await self._create_due(dag)
         except AuthoringError as error:
             log.error("the schedule of DAG %s cannot be followed: %s", dag_id, error)
-        except StoreUnavailable as lost:
-            log.warning("the schedule of DAG %s waits for the database: %s", dag_id, lost)
+        except Fenced:
+            raise
+        except TradewindError as error:
+            log.warning("the schedule of DAG %s is looked at again in %s s: %s", dag_id, RETRY_AFTER, error)
             asyncio.get_running_loop().call_later(RETRY_AFTER, self.plan, dag_id)
 
     async def _create_due(self, dag: OwnedDag) -> None:
@@ -144,10 +150,10 @@ class RunPlanner:
         Raises NotFoundError (no such DAG here), DagPausedError, ConflictError (the DAG has a run
         of that id), ParamValidationError (conf does not fit the params).
         """
-        dag = self._scheduler.book.dags.get(request.dag_id)
-        if dag is None:
-            raise NotFoundError(f"there is no DAG {request.dag_id!r}")
         async with self._lock(request.dag_id):
+            dag = self._scheduler.book.dags.get(request.dag_id)
+            if dag is None:
+                raise NotFoundError(f"there is no DAG {request.dag_id!r}")
             if not dag.row.is_active:
                 raise ConflictError(f"DAG {dag.dag_id!r} is gone: its file no longer defines it")
             if dag.row.is_paused and not request.unpause:
@@ -155,9 +161,10 @@ class RunPlanner:
             await asyncio.to_thread(values_for_run, dag.spec.params, request.conf)
             at = request.logical_date or self._clock.now()
             info = manual_run(dag.spec, at)
-            run = self._row(dag, info, request.run_type, request)
             # Looked up first: `run_create` answers the mail that asked even where the run exists.
-            known = await self._store.run_get(dag.dag_id, run.dag_run_id) is not None
+            name = request.dag_run_id or dag_run_id_of(request.run_type, info.logical_date)
+            known = await self._store.run_get(dag.dag_id, name) is not None
+            run = self._row(dag, info, request.run_type, request)
             if known or not await self._create(dag, run, mail_done=mail_done):
                 raise ConflictError(
                     f"DAG {dag.dag_id!r} already has a run {run.dag_run_id!r}: choose another run id or logical date"
@@ -171,15 +178,31 @@ class RunPlanner:
         cursor: ScheduleCursor | None = None,
         mail_done: tuple[int, bytes] | None = None,
     ) -> bool:
+        if self._scheduler.book.dags.get(dag.dag_id) is not dag:
+            raise TryAgain(f"DAG {dag.dag_id!r} has just changed hands: ask once more")
         instances = FreshInstances(run.run_id, dag.spec.tasks)
         row, spec = dag.row, dag.spec
-        fresh = await self._store.run_create(self._scheduler.lease, run, instances, cursor, mail_done)
+        lease = self._scheduler.lease
+        try:
+            fresh = await self._store.run_create(lease, run, instances, cursor, mail_done)
+        except StoreUnavailable:
+            if not await self._landed(lease, run):
+                raise
+            fresh = True
         if cursor is not None:
             dag.row = dataclasses.replace(dag.row, cursor=cursor)
-        if fresh:
+        if fresh and self._scheduler.book.dags.get(dag.dag_id) is dag:  # else whoever owns it now finds the run
             graph = dag.graph(run.version_hash, spec)
             self._scheduler.add_run(RunMachine(run, graph, row.source))
         return fresh
+
+    async def _landed(self, lease: Lease, run: RunRow) -> bool:
+        """Waits until the database is back, then says whether the run was created before it went away."""
+        while True:
+            await asyncio.sleep(RETRY_AFTER * (0.5 + self._clock.draw()))
+            with suppress(StoreUnavailable):
+                await self._store.runtime_seq(lease)
+                return await self._store.run_by_id(run.run_id) is not None
 
     def _row(self, dag: OwnedDag, info: RunInfo, run_type: RunType, asked: TriggerRequest | None = None) -> RunRow:
         conf = None
@@ -210,4 +233,4 @@ class RunPlanner:
 
 
 def _note_dag(turn: Turn, change: DagChange) -> None:
-    turn.dags.append(change)
+    turn.change_dag(change)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Iterator, Mapping
 from datetime import datetime
+from types import MappingProxyType
 
 from tradewind.model.commands import Settled
 from tradewind.model.keys import RunId
@@ -36,7 +38,9 @@ class RunBook:
         if dag is None:
             dag = self.dags[row.dag_id] = OwnedDag(row, spec)
         else:
-            dag.row, dag.spec = row, spec
+            # Only we change these two, and what was read may be older than what we have decided.
+            dag.row = dataclasses.replace(row, is_paused=dag.row.is_paused, cursor=dag.row.cursor)
+            dag.spec = spec
         self.admission.resize(dag.limit_name, dag.limit_size)
         return dag
 
@@ -48,11 +52,11 @@ class RunBook:
         return dag
 
     def rebuild(self, snapshot: RunSnapshot) -> RunMachine:
-        """A machine for a run of the store, still without its rows."""
+        """A machine for a run of the store, as it is there. Not taken in yet."""
         dag = self.dags[snapshot.run.dag_id]
         graph = dag.graph(snapshot.run.version_hash, snapshot.spec)
         machine = RunMachine(snapshot.run, graph, snapshot.source)
-        self.add(machine)
+        machine.restore(snapshot.instances, snapshot.live)
         return machine
 
     def find(self, dag_id: str, dag_run_id: str) -> RunMachine | None:
@@ -79,8 +83,12 @@ class RunBook:
         self._previous.clear()
         self.admission = Admission()
 
-    async def past_of(self, machine: RunMachine) -> dict[str, bool]:
-        """For the tasks of a run that depend on their past, whether the previous run lets them start."""
+    async def past_of(
+        self, machine: RunMachine, coming: Mapping[RunId, RunMachine] = MappingProxyType({})
+    ) -> dict[str, bool]:
+        """For the tasks of a run that depend on their past, whether the previous run lets them start. `coming`
+        are runs that are about to be taken in.
+        """
         graph, run = machine.graph, machine.run
         if not graph.past_nodes:
             return {}
@@ -89,7 +97,7 @@ class RunBook:
             self._previous[run.run_id] = None
             return past_of(graph, lambda task_id: None)
         self._previous[run.run_id] = (before.logical_date, before.run_id)
-        here = self.runs.get(before.run_id)
+        here = self.runs.get(before.run_id) or coming.get(before.run_id)
         if here is not None:
             return past_of(graph, lambda task_id: state_in(here, task_id))
         found = await self._store.past_states(run.dag_id, run.logical_date, tasks_asked_of_past(graph))

@@ -19,7 +19,7 @@ from itertools import count
 from typing import Final
 
 from tradewind.model.attempts import AttemptKey
-from tradewind.model.errors import Fenced, TradewindError
+from tradewind.model.errors import Fenced, TradewindError, TryAgain
 from tradewind.model.events import (
     Admitted,
     AttemptEnded,
@@ -84,6 +84,7 @@ class Scheduler:
         self._posted: deque[tuple[RunId, RunEvent, Answer | None]] = deque()
         self._jobs: deque[tuple[Job, Answer | None]] = deque()
         self._closed = False
+        self._slots: dict[str, int | None] = {}
         self._turning = False
         self._wake = asyncio.Event()
         self._timers: Timers[Place] = Timers(clock, self._on_timer)
@@ -113,8 +114,16 @@ class Scheduler:
         self._wake.set()
 
     async def ask(self, job: Job) -> None:
-        """Runs `job` within the next turn and returns once that is committed."""
+        """Runs `job` within the next turn and returns once that is committed. What `job` raises before it has
+        changed anything comes out here.
+        """
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def judged(turn: Turn) -> None:
+            try:
+                job(turn)
+            except TradewindError as error:
+                done.set_exception(error)
 
         def answer(committed: bool) -> None:
             if done.done():
@@ -122,9 +131,9 @@ class Scheduler:
             if committed:
                 done.set_result(None)
             else:
-                done.set_exception(TradewindError("the change could not be committed: try again"))
+                done.set_exception(TryAgain())
 
-        self.do(job, answer)
+        self.do(judged, answer)
         await done
 
     def resize(self, limit: str, size: int) -> None:
@@ -452,6 +461,7 @@ class Scheduler:
         self.plan(turn, self.book.dags[machine.run.dag_id])
 
     def _size_executors(self) -> None:
-        """Before anything runs, an executor's free slots are all it has."""
-        for kind, free in self._dispatcher.slots().items():
+        """Before anything runs, an executor's free slots are all it has. A later reign finds some in use."""
+        self._slots = self._slots or self._dispatcher.slots()
+        for kind, free in self._slots.items():
             self.book.admission.resize(f"executor {kind!r}", -1 if free is None else free)

@@ -37,6 +37,7 @@ class Timers(Generic[T]):
     def stop(self) -> None:
         """Forgets all waits."""
         self._heap.clear()
+        self._armed_for = None
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None

@@ -35,6 +35,15 @@ class Turn:
         if answer is not None:
             self.answers.append((run_id, accepted, answer))
 
+    def change_dag(self, change: DagChange) -> None:
+        """Notes new values of a DAG's row, with those that this turn has for it already."""
+        for earlier in self.dags:
+            if earlier.dag_id == change.dag_id:
+                earlier.is_paused = earlier.is_paused if change.is_paused is None else change.is_paused
+                earlier.cursor = change.cursor or earlier.cursor
+                return
+        self.dags.append(change)
+
     def without(self, refused: set[RunId]) -> None:
         """Forgets the effects of runs whose changes were not committed."""
         decision = self.decision

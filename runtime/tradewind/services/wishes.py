@@ -11,8 +11,9 @@ from collections.abc import Sequence
 
 import orjson
 
-from tradewind.model.errors import NotFoundError
+from tradewind.model.errors import NotFoundError, TryAgain
 from tradewind.model.events import RunCancelled, TasksCleared
+from tradewind.model.keys import RunId
 from tradewind.model.rows import DagChange, DagRow, InstanceRow, MailDone, RunRow
 from tradewind.model.states import RunState
 from tradewind.ports import LiveEvent, Store, TriggerRequest
@@ -50,16 +51,16 @@ class OwnerWishes:
 
     async def pause(self, dag_id: str, *, paused: bool, mail_id: int | None = None) -> DagRow:
         """As `Control.dag_pause`."""
-        dag = self._dag(dag_id)
-
         def switch(turn: Turn) -> None:
+            dag = self._dag(dag_id)
             dag.row = dataclasses.replace(dag.row, is_paused=paused)
             self._scheduler.book.admission.resize(dag.limit_name, dag.limit_size)
-            turn.dags.append(DagChange(dag_id, is_paused=paused))
+            turn.change_dag(DagChange(dag_id, is_paused=paused))
             self._scheduler.plan(turn, dag)
             _answer(turn, mail_id, _ok())
 
         await self._scheduler.ask(switch)
+        dag = self._dag(dag_id)
         self._planner.plan(dag_id)
         self._live.publish(LiveEvent("dag", dag_id, dag=dag.row))
         return dag.row
@@ -74,35 +75,37 @@ class OwnerWishes:
         mail_id: int | None = None,
     ) -> list[InstanceRow]:
         """As `Control.instances_clear`."""
-        dag = self._dag(dag_id)
-        machine = await self._machine(dag, dag_run_id)
-        nodes = _nodes(machine.graph, task_ids, downstream=downstream)
+        run_id = (await self._machine(dag_id, dag_run_id)).run.run_id
 
         def clear(turn: Turn) -> None:
+            dag, machine = self._still_here(turn, dag_id, run_id)
+            nodes = _nodes(machine.graph, task_ids, downstream=downstream)
+            wanted.update(machine.graph.tasks[n].task_id for n in nodes)
             event = TasksCleared(self._scheduler.stamp(), nodes)
-            self._scheduler.handle(turn, machine.run.run_id, event)
+            self._scheduler.handle(turn, run_id, event)
             if machine.run.state is RunState.QUEUED:
                 dag.enqueue(machine)
                 self._scheduler.plan(turn, dag)
-            _answer(turn, mail_id, _ok(task_ids=[machine.graph.tasks[n].task_id for n in nodes]))
+            _answer(turn, mail_id, _ok(task_ids=sorted(wanted)))
 
+        wanted: set[str] = set()
         await self._scheduler.ask(clear)
-        wanted = {machine.graph.tasks[n].task_id for n in nodes}
-        rows = await self._store.instance_list(machine.run.run_id)
+        rows = await self._store.instance_list(run_id)
         return [row for row in rows if row.task_id in wanted]
 
     async def cancel(self, dag_id: str, dag_run_id: str, mail_id: int | None = None) -> RunRow:
         """As `Control.run_cancel`."""
-        dag = self._dag(dag_id)
-        machine = await self._machine(dag, dag_run_id)
+        run_id = (await self._machine(dag_id, dag_run_id)).run.run_id
+        ended: list[RunMachine] = []
 
         def cancel(turn: Turn) -> None:
+            ended.append(self._still_here(turn, dag_id, run_id)[1])
             event = RunCancelled(self._scheduler.stamp(), "it was marked failed by hand")
-            self._scheduler.handle(turn, machine.run.run_id, event)
+            self._scheduler.handle(turn, run_id, event)
             _answer(turn, mail_id, _ok())
 
         await self._scheduler.ask(cancel)
-        return machine.run
+        return ended[0].run
 
     async def refuse(self, mail_id: int, error: Exception) -> None:
         """Answers a mail with the error that its wish met."""
@@ -119,8 +122,17 @@ class OwnerWishes:
             raise NotFoundError(f"there is no DAG {dag_id!r}")
         return dag
 
-    async def _machine(self, dag: OwnedDag, dag_run_id: str) -> RunMachine:
+    def _still_here(self, turn: Turn, dag_id: str, run_id: RunId) -> tuple[OwnedDag, RunMachine]:
+        """A DAG and a run of it. Raises TryAgain where another runtime took it over meanwhile."""
+        machine = self._scheduler.book.runs.get(run_id)
+        if machine is None:
+            raise TryAgain(f"DAG {dag_id!r} has just been taken over by another runtime: ask once more")
+        turn.touched[run_id] = machine
+        return self._dag(dag_id), machine
+
+    async def _machine(self, dag_id: str, dag_run_id: str) -> RunMachine:
         """The run in memory, brought back from the store if it has ended."""
+        dag = self._dag(dag_id)
         machine = self._scheduler.book.find(dag.dag_id, dag_run_id)
         if machine is not None:
             return machine
@@ -130,6 +142,10 @@ class OwnerWishes:
             snapshot = await self._store.run_load_one(self._scheduler.lease, row.run_id)
         if snapshot is None:
             raise NotFoundError(f"DAG {dag.dag_id!r} has no run {dag_run_id!r}")
+        machine = self._scheduler.book.find(dag_id, dag_run_id)  # somebody else may have asked meanwhile
+        if machine is not None:
+            return machine
+        self._dag(dag_id)
         return self._scheduler.bring_back(snapshot)
 
 

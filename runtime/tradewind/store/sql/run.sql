@@ -78,11 +78,14 @@ WHERE r.namespace = 'default' AND r.dag_id = :dag_id::text AND r.logical_date < 
 ORDER BY r.logical_date DESC, r.run_id DESC LIMIT 1
 
 -- name: run_unfinished
--- Unfinished runs of DAGs that the caller owns.
+-- Unfinished runs of DAGs that the caller owns, and finished ones whose attempts are still being ended.
 SELECT r.run_id FROM dag_run r JOIN dag d USING (namespace, dag_id)
 WHERE r.namespace = 'default' AND r.dag_id = ANY (:dag_ids::text[]) AND d.owner = :runtime_id::bigint
   AND r.state IN ('queued', 'running')
-ORDER BY r.run_id
+UNION
+SELECT r.run_id FROM live_attempt l JOIN dag_run r USING (run_id) JOIN dag d USING (namespace, dag_id)
+WHERE r.namespace = 'default' AND r.dag_id = ANY (:dag_ids::text[]) AND d.owner = :runtime_id::bigint
+ORDER BY run_id
 
 -- name: run_owned
 SELECT r.run_id FROM dag_run r JOIN dag d USING (namespace, dag_id)
