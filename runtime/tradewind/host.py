@@ -238,6 +238,7 @@ class Runtime:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(scheduler.run)
             tasks.start_soon(services.planner.run)
+            tasks.start_soon(services.rescuer.beat, lease)
             tasks.start_soon(services.rescuer.run, lease)
             tasks.start_soon(services.inbox.run, lease)
             tasks.start_soon(services.callbacks.run, lease)
@@ -287,6 +288,8 @@ class Runtime:
         scheduler.lost(gone, "the runtime that carried it ended")
         for row in rows:
             services.planner.plan(row.dag_id)
+        services.inbox.wake()  # what was sent to them, and what their last owner had still to carry out
+        services.callbacks.wake()
 
     def _published(self, dag_ids: list[str]) -> None:
         self._changed.update(dict.fromkeys(dag_ids))

@@ -19,6 +19,7 @@ from tradewind.model.outcomes import EncodedValue, Finished
 from tradewind.model.rows import (
     AttemptRow,
     Batch,
+    Beat,
     BeatReport,
     DagRow,
     DagVersionRow,
@@ -194,6 +195,16 @@ class Store(StoreReads, Protocol):
         """One statement: moves the beat on, reads peers, counts mail and unowned DAGs."""
         ...
 
+    async def runtime_beats(
+        self, lease: Lease, pace: Callable[[BeatReport | None], float], tell: Callable[[Beat], None]
+    ) -> None:
+        """Beats for ever, at once and then whenever so many seconds have passed as `pace` says for what the
+        last beat brought (None: no answer), or another runtime has come or gone. Each beat is told on the
+        caller's loop. Where there is a server the beats come from a thread: what holds up the loop does not
+        hold up them; `pace` is asked there. Raises Fenced.
+        """
+        ...
+
     async def runtime_seq(self, lease: Lease) -> int:
         """The number of the last batch of this lease that was committed. Raises Fenced."""
         ...
@@ -236,7 +247,7 @@ class Store(StoreReads, Protocol):
         ...
 
     async def run_load(self, lease: Lease, dag_ids: Sequence[str]) -> list[RunSnapshot]:
-        """Every unfinished run of DAGs that the caller owns, complete, oldest first."""
+        """Every run of DAGs that the caller owns that is unfinished or has live attempts, complete, oldest first."""
         ...
 
     async def run_load_one(self, lease: Lease, run_id: RunId) -> RunSnapshot | None:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,7 +41,7 @@ async def start(tmp_path: Path) -> AsyncIterator[StartRuntime]:
                 await stop.wait()
 
         life = asyncio.create_task(live())
-        life.add_done_callback(partial(_pass_on, up))
+        life.add_done_callback(partial(pass_on, up))
         lives.append(life)
         return await up
 
@@ -49,7 +50,7 @@ async def start(tmp_path: Path) -> AsyncIterator[StartRuntime]:
     await asyncio.gather(*lives)
 
 
-def _pass_on(up: asyncio.Future[Runtime], ended: asyncio.Task[None]) -> None:
+def pass_on(up: asyncio.Future[Any], ended: asyncio.Future[None]) -> None:
     """A runtime that could not start says why to whoever waits for it."""
     if not up.done():
         up.set_exception(ended.exception() or RuntimeError("the runtime ended before it had started"))

@@ -384,3 +384,11 @@ class BeatReport:
     peers: tuple[PeerRow, ...]
     mail_waiting: int
     unowned_dags: tuple[str, ...]
+
+
+class Beat(NamedTuple):
+    """A beat of a series. `at`: monotonic seconds when its answer was there."""
+
+    at: float
+    report: BeatReport | None
+    """None: the database did not answer."""

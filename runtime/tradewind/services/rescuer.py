@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 
 from tradewind.model.errors import StoreUnavailable
 from tradewind.model.keys import RuntimeId
-from tradewind.model.rows import BeatReport, Lease, PeerRow
+from tradewind.model.rows import Beat, BeatReport, Lease, PeerRow
 from tradewind.ports import Clock, Store
 
 log = logging.getLogger(__name__)
@@ -79,7 +79,9 @@ class _Seen:
     epoch: int
     beat: int
     since: float
-    """Our own monotonic seconds at which this beat was first seen."""
+    """Our own monotonic seconds from which on this beat has stood still."""
+    knows_us: float
+    """When, if it lives, it must have seen us and beats as one does with peers."""
 
 
 class Rescuer:
@@ -102,39 +104,63 @@ class Rescuer:
         self._on_mail = on_mail
         self._on_peers = on_peers
         self._seen: dict[RuntimeId, _Seen] = {}
+        self._latest: Beat | None = None
+        self._news = asyncio.Event()
         self.last_beat: float | None = None
+        self._unsure = False
+        """Whether the database went away: what we did not see does not count, and DAGs may just have been claimed."""
         self.sweep_finds = 0
         """What beats found that an event should have told us; 0 in a healthy system."""
 
+    async def beat(self, lease: Lease) -> None:
+        """Beats for ever, whatever holds up this loop. Raises Fenced when the lease has been taken away."""
+        self._latest = None
+        self._seen.clear()
+        await self._store.runtime_beats(lease, self._pace, self._told)
+
     async def run(self, lease: Lease) -> None:
-        """Beats for ever. Raises Fenced when the lease has been taken away."""
+        """Acts for ever on what the latest beat has seen; one that waited behind it is left out."""
         while True:
-            try:
-                report = await self._store.runtime_beat(lease)
-            except StoreUnavailable:
-                self._seen.clear()  # what we did not see does not count
-                await asyncio.sleep(min(1.0, self._times.beat))
+            await self._news.wait()
+            self._news.clear()
+            latest = self._latest
+            if latest is None or latest.report is None:
                 continue
-            self.last_beat = self._clock.monotonic()
-            alive = await self._look_at(lease, report)
-            await asyncio.sleep(self._next_beat(alive))
+            try:
+                await self._look_at(lease, latest.report, latest.at)
+            except StoreUnavailable:
+                self._lost()
+                await asyncio.sleep(min(1.0, self._times.beat))
+                self._news.set()
 
-    def _next_beat(self, peers: list[PeerRow]) -> float:
-        if not peers:
-            return self._times.beat_alone
-        return self._times.beat
+    def _told(self, beat: Beat) -> None:
+        self._latest = beat
+        self._news.set()
+        if beat.report is None:
+            self._lost()
+        else:
+            self.last_beat = beat.at
 
-    async def _look_at(self, lease: Lease, report: BeatReport) -> list[PeerRow]:
-        """Buries who is dead, takes what nobody owns. Returns the peers that live."""
+    def _lost(self) -> None:
+        self._seen.clear()
+        self._unsure = True
+
+    def _pace(self, report: BeatReport | None) -> float:
+        """Seconds until the next beat. Asked in another thread."""
+        if report is None:
+            return min(1.0, self._times.beat)
+        return self._times.beat if report.peers else self._times.beat_alone
+
+    async def _look_at(self, lease: Lease, report: BeatReport, at: float) -> None:
+        """Buries who is dead, takes what nobody owns."""
         living = [p for p in report.peers if p.alive and p.runtime_id != lease.runtime_id]
-        buried = [peer for peer in living if await self._bury(peer)]
-        if buried or report.unowned_dags:
+        buried = [peer for peer in living if await self._bury(peer, at)]
+        unsure, self._unsure = self._unsure, False
+        if buried or report.unowned_dags or unsure:
             await self._take_over()
         if report.mail_waiting:
             self._on_mail()
-        alive = [peer for peer in living if peer not in buried]
-        self._on_peers(len(alive))
-        return alive
+        self._on_peers(len(living) - len(buried))
 
     async def bury_the_gone(self, lease: Lease) -> None:
         """At start: buries at once the peers whose death this machine can prove."""
@@ -145,14 +171,15 @@ class Rescuer:
             if await asyncio.to_thread(is_provably_gone, peer.name):
                 await self._store.runtime_bury(peer.runtime_id, peer.beat)
 
-    async def _bury(self, peer: PeerRow) -> bool:
-        now = self._clock.monotonic()
+    async def _bury(self, peer: PeerRow, now: float) -> bool:
         seen = self._seen.get(peer.runtime_id)
-        if seen is None or (seen.epoch, seen.beat) != (peer.epoch, peer.beat):
-            seen = self._seen[peer.runtime_id] = _Seen(peer.epoch, peer.beat, now)
-        still = now - seen.since
-        dead = await asyncio.to_thread(is_provably_gone, peer.name) or still >= self._times.lease
-        if not dead and still >= STANDSTILL:
+        if seen is None:
+            seen = self._seen[peer.runtime_id] = _Seen(peer.epoch, peer.beat, now, now + self._times.beat_alone)
+        elif (seen.epoch, seen.beat) != (peer.epoch, peer.beat):
+            seen.epoch, seen.beat, seen.since = peer.epoch, peer.beat, now
+        over = now - max(seen.since, seen.knows_us) >= self._times.lease
+        dead = await asyncio.to_thread(is_provably_gone, peer.name) or over
+        if not dead and now - seen.since >= STANDSTILL:
             dead = await self._store.runtime_is_provably_dead(peer.runtime_id)
         if not dead or not await self._store.runtime_bury(peer.runtime_id, peer.beat):
             return False

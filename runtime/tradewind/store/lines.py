@@ -1,6 +1,6 @@
 """The connections of one process to its database, and who uses which.
 
-lease    beats, LISTEN, the runtime's advisory lock (a session that must not be busy)
+lease    beats, LISTEN, the runtime's advisory lock (a session that must not be busy; in a thread of its own)
 writer   batches and whatever else is on the way of a task (small transactions, by primary key only)
 bulk     creation of large runs, publication of DAG files, loading of whole DAGs
 readers  views, mail, named things
@@ -22,6 +22,7 @@ from tradewind.store import migrate
 from tradewind.store.batch import BatchWriter
 from tradewind.store.connection import Line, LineSettings, Readers, Session
 from tradewind.store.crypto import Vault
+from tradewind.store.lease import Channels, LeaseSession
 from tradewind.store.migrate import DEFAULT_SCHEMA
 from tradewind.store.statements import statement
 
@@ -57,9 +58,8 @@ class Lines:
         self._vault = Vault(secret_key)
         self._sender = f"{self.options.schema}_reply_{os.urandom(4).hex()}"
         self._lease: Lease | None = None
-        self._on_mail: Callable[[], None] = _nothing
-        self._on_reply: Callable[[int], None] = _no_reply
-        self._lease_line = Line(self._settings("lease", most=LEASE_STATEMENT_S), self._greet_lease)
+        channels = Channels(self._mail_channel, self._sender, f"{self.options.schema}_runtimes")
+        self._life = LeaseSession(self._settings("lease", most=LEASE_STATEMENT_S), channels)
         self._writer = Line(self._settings("writer", most=WRITER_STATEMENT_S, planner_on_rails=True))
         self._bulk = Line(self._settings("bulk"))
         self._readers = Readers(self._settings("reader"), self.options.readers)
@@ -80,15 +80,15 @@ class Lines:
     async def close(self) -> None:
         """Ends all connections; the runtime's lock goes with its session."""
         self._lease = None
-        for line in (self._writer, self._bulk, self._readers, self._lease_line):
+        for line in (self._writer, self._bulk, self._readers, self._life):
             await line.close()
 
     def watch(self, lease: Lease, on_mail: Callable[[], None], on_reply: Callable[[int], None]) -> None:
         """As `Store.watch`."""
         if self._lease is None or self._lease.runtime_id != lease.runtime_id:
             raise Fenced(f"runtime {lease.runtime_id} is not the one that this store has joined as")
-        self._on_mail = on_mail
-        self._on_reply = on_reply
+        self._life.on_mail = on_mail
+        self._life.on_reply = on_reply
 
     async def _check(self) -> None:
         async with self._readers.line() as line, line.session() as session:
@@ -104,35 +104,13 @@ class Lines:
             planner_on_rails=planner_on_rails,
         )
 
-    async def _greet_lease(self, session: Session) -> None:
-        """A new lease session: listens, and takes the runtime's lock back from the one that was lost."""
-        await session.add_listener(self._sender, self._heard)
-        lease = self._lease
-        if lease is None:
-            return
-        await self._listen_for_mail(session, lease)
-        back = statement("runtime", "runtime_return")
-        given = {"runtime_id": lease.runtime_id, "epoch": lease.epoch, "application": "tradewind lease"}
-        if await session.fetchrow(back.text, *back.values(given)):
-            await session.fetch(statement("runtime", "runtime_lock").text, lease.runtime_id)
-        self._on_mail()
-
-    async def _listen_for_mail(self, session: Session, lease: Lease) -> None:
-        await session.add_listener(f"{self._mail_channel}{lease.runtime_id}", self._heard)
-
     @property
     def _mail_channel(self) -> str:
         """Channel of a runtime's mail, without its number."""
         return f"{self.options.schema}_mail_"
 
-    def _heard(self, _session: object, _pid: int, channel: str, payload: object) -> None:
-        if channel == self._sender:
-            self._reply_arrived(int(str(payload)))
-        else:
-            self._on_mail()
-
     def _reply_arrived(self, mail_id: int) -> None:
-        self._on_reply(mail_id)
+        self._life.on_reply(mail_id)
 
 
 async def touch(session: Session, lease: Lease) -> None:
@@ -140,11 +118,3 @@ async def touch(session: Session, lease: Lease) -> None:
     row = await session.fetchrow(statement("runtime", "runtime_touch").text, lease.runtime_id, lease.epoch)
     if row is None:
         raise Fenced
-
-
-def _nothing() -> None:
-    """Nobody watches for mail."""
-
-
-def _no_reply(_mail_id: int) -> None:
-    """Nobody watches for replies."""

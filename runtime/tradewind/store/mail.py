@@ -37,7 +37,7 @@ class Mail(Lines):
             fresh: int | None = row["mail_id"]
             if fresh is not None:
                 if own is not None and row["owner"] == own:
-                    self._on_mail()
+                    self._life.on_mail()
                 return fresh
             known = await line.fetchrow(statement("mail", "mail_known"), key)
         if known is None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
 from tradewind.failpoints import failpoint
@@ -21,6 +22,7 @@ from tradewind.model.errors import BatchConflict, StoreError
 from tradewind.model.keys import RunId, RuntimeId
 from tradewind.model.rows import (
     Batch,
+    Beat,
     BeatReport,
     DagChange,
     DagRow,
@@ -38,6 +40,7 @@ from tradewind.model.rows import (
 )
 from tradewind.model.specs import DEFAULT_POOL
 from tradewind.model.states import RUN_FINISHED
+from tradewind.store.beating import beat_for_ever
 from tradewind.store.memory_process import MemoryProcess
 from tradewind.store.memory_tables import (
     MemoryDatabase,
@@ -74,7 +77,9 @@ class MemoryStore(MemoryProcess):
         runtime_id = RuntimeId(self.database.next_id())
         self.database.runtimes[runtime_id] = RuntimeRecord(name)
         self.database.watchers[runtime_id] = self._mail_arrived
+        self.database.lookouts[runtime_id] = self._hurry.set
         self._joined = runtime_id
+        self._tell_peers(runtime_id)
         await self._called("runtime_join")
         return Lease(runtime_id, 1)
 
@@ -92,6 +97,12 @@ class MemoryStore(MemoryProcess):
         await self._called("runtime_beat")
         return BeatReport(record.seq, peers, len(self._mail_of(lease)), unowned)
 
+    async def runtime_beats(
+        self, lease: Lease, pace: Callable[[BeatReport | None], float], tell: Callable[[Beat], None]
+    ) -> None:
+        """As `Store.runtime_beats`, on the caller's loop."""
+        await beat_for_ever(partial(self.runtime_beat, lease), pace, tell, self._hurry)
+
     async def runtime_seq(self, lease: Lease) -> int:
         """As `Store.runtime_seq`."""
         self._live()
@@ -105,6 +116,7 @@ class MemoryStore(MemoryProcess):
             self.database.free(lease.runtime_id, keep_grants=False)
         if self._joined == lease.runtime_id:
             await self.close()
+        self._tell_peers(lease.runtime_id)
         await self._called("runtime_leave")
 
     async def runtime_bury(self, dead: RuntimeId, seen_beat: int) -> bool:
@@ -189,7 +201,7 @@ class MemoryStore(MemoryProcess):
         found = [
             tables
             for _, tables in sorted(self.database.runs.items())
-            if tables.row.dag_id in wanted and tables.run().state not in RUN_FINISHED
+            if tables.row.dag_id in wanted and (tables.live or tables.run().state not in RUN_FINISHED)
         ]
         return [self._snapshot(tables) for tables in found]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
@@ -25,6 +26,7 @@ class MemoryProcess(MemoryViews):
         self.on_call: CallHook | None = None
         self._crashed = False
         self._joined: RuntimeId | None = None
+        self._hurry = asyncio.Event()
         self._on_mail: Callable[[], None] = _nothing
         self._on_reply: Callable[[int], None] = _no_reply
 
@@ -35,6 +37,7 @@ class MemoryProcess(MemoryViews):
         if self._joined is not None:
             self.database.runtimes[self._joined].locked = False
             self.database.watchers.pop(self._joined, None)
+            self.database.lookouts.pop(self._joined, None)
 
     def fence(self, lease: Lease) -> None:
         """Somebody else declares this runtime dead."""
@@ -50,6 +53,7 @@ class MemoryProcess(MemoryViews):
         if self._joined is not None:
             self.database.runtimes[self._joined].locked = False
             self.database.watchers.pop(self._joined, None)
+            self.database.lookouts.pop(self._joined, None)
             self._joined = None
 
     def watch(self, lease: Lease, on_mail: Callable[[], None], on_reply: Callable[[int], None]) -> None:
@@ -189,6 +193,12 @@ class MemoryProcess(MemoryViews):
         for held in self.database.grants.values():
             for runtime_id in [number for number in held if not self.database.runtimes[number].alive]:
                 held[lease.runtime_id] = held.get(lease.runtime_id, 0) + held.pop(runtime_id)
+
+    def _tell_peers(self, runtime_id: RuntimeId) -> None:
+        """A runtime has come or gone: the others look now."""
+        for number, look in self.database.lookouts.items():
+            if number != runtime_id:
+                look()
 
     def _mail_arrived(self) -> None:
         self._on_mail()

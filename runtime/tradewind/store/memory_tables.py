@@ -148,6 +148,8 @@ class MemoryDatabase:
     clock: Callable[[], datetime]
     runtimes: dict[RuntimeId, RuntimeRecord] = field(default_factory=dict[RuntimeId, RuntimeRecord])
     watchers: dict[RuntimeId, Callable[[], None]] = field(default_factory=dict[RuntimeId, Callable[[], None]])
+    lookouts: dict[RuntimeId, Callable[[], None]] = field(default_factory=dict[RuntimeId, Callable[[], None]])
+    """Called when another runtime comes or goes."""
     dags: dict[str, DagRow] = field(default_factory=dict[str, DagRow])
     versions: dict[tuple[str, str], DagVersionRow] = field(default_factory=dict[tuple[str, str], DagVersionRow])
     codes: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])

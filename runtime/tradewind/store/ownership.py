@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from tradewind.model.errors import Fenced
 from tradewind.model.keys import RuntimeId
-from tradewind.model.rows import BeatReport, DagRow, Lease, PeerRow
-from tradewind.store.connection import Session
+from tradewind.model.rows import Beat, BeatReport, DagRow, Lease
 from tradewind.store.decode import dag_of
 from tradewind.store.lines import Lines, touch
 from tradewind.store.statements import statement
@@ -18,28 +17,19 @@ class Ownership(Lines):
 
     async def runtime_join(self, name: str) -> Lease:
         """As `Store.runtime_join`."""
-        async with self._lease_line.session() as session:
-            if self._lease is not None:
-                await self._let_go(session, self._lease)
-            row = await session.fetchrow(statement("runtime", "runtime_insert").text, name)
-            if row is None:
-                raise Fenced("the runtime's row was not made")
-            lease = Lease(RuntimeId(row["runtime_id"]), row["epoch"])
-            await session.fetch(statement("runtime", "runtime_lock").text, lease.runtime_id)
-            await self._listen_for_mail(session, lease)
-            self._lease = lease
+        lease = self._lease = await self._life.join(name)
         await self._readers.fetch(statement("runtime", "runtime_forget"))
         return lease
 
     async def runtime_beat(self, lease: Lease) -> BeatReport:
         """As `Store.runtime_beat`."""
-        row = await self._lease_line.fetchrow(statement("runtime", "runtime_beat"), lease.runtime_id, lease.epoch)
-        if row is None:
-            raise Fenced
-        peers = tuple(
-            PeerRow(RuntimeId(int(i)), int(epoch), int(beat), True, name) for i, epoch, beat, name in row["peers"]
-        )
-        return BeatReport(row["seq"], peers, row["mail_waiting"], tuple(row["unowned"]))
+        return await self._life.beat(lease)
+
+    async def runtime_beats(
+        self, lease: Lease, pace: Callable[[BeatReport | None], float], tell: Callable[[Beat], None]
+    ) -> None:
+        """As `Store.runtime_beats`, from a thread of its own."""
+        await self._life.beats(lease, pace, tell)
 
     async def runtime_seq(self, lease: Lease) -> int:
         """As `Store.runtime_seq`."""
@@ -51,10 +41,9 @@ class Ownership(Lines):
 
     async def runtime_leave(self, lease: Lease) -> None:
         """As `Store.runtime_leave`."""
-        async with self._lease_line.session() as session:
-            await session.fetch(statement("runtime", "runtime_leave").text, lease.runtime_id, lease.epoch)
-            if self._lease is not None and self._lease.runtime_id == lease.runtime_id:
-                await self._let_go(session, self._lease)
+        await self._life.leave(lease)
+        if self._lease is not None and self._lease.runtime_id == lease.runtime_id:
+            self._lease = None
 
     async def runtime_bury(self, dead: RuntimeId, seen_beat: int) -> bool:
         """As `Store.runtime_bury`."""
@@ -97,9 +86,3 @@ class Ownership(Lines):
             query = statement("runtime", "limit_reduce")
             given = {"runtime_id": lease.runtime_id, "name": limit, "count": count}
             await session.fetch(query.text, *query.values(given))
-
-    async def _let_go(self, session: Session, lease: Lease) -> None:
-        """This session is no longer that runtime's."""
-        self._lease = None
-        await session.remove_listener(f"{self._mail_channel}{lease.runtime_id}", self._heard)
-        await session.fetch(statement("runtime", "runtime_unlock").text, lease.runtime_id)

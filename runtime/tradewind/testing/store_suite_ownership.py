@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from tradewind.model.errors import BatchConflict, Fenced, NotFoundError
-from tradewind.model.rows import Batch, BeatReport, Lease, MailDone, OutboxRow
+from tradewind.model.rows import Batch, Beat, BeatReport, Lease, MailDone, OutboxRow
 from tradewind.model.states import RunState, TaskState
 from tradewind.ports import Store
 from tradewind.testing.store_world import (
@@ -28,6 +28,12 @@ async def _bury(store: Store, lease: Lease, name: str) -> bool:
     report: BeatReport = await store.runtime_beat(lease)
     peer = next(peer for peer in report.peers if peer.name == name)
     return await store.runtime_bury(peer.runtime_id, peer.beat)
+
+
+def _seen(beat: Beat) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names of peers and DAGs without owner."""
+    assert beat.report is not None
+    return tuple(peer.name for peer in beat.report.peers), beat.report.unowned_dags
 
 
 class OwnershipSuite:
@@ -56,6 +62,39 @@ class OwnershipSuite:
         await world.apply()
         [last] = (await other.runtime_beat(lease)).peers
         assert last.beat > after.beat
+
+    async def test_a_series_of_beats_goes_on_by_itself(self, new_store: NewStore) -> None:
+        """At its pace, told on the caller's loop, until the lease is taken away."""
+        world = await new_world(new_store)
+        heard: asyncio.Queue[Beat] = asyncio.Queue()
+        series = asyncio.create_task(world.store.runtime_beats(world.lease, lambda _: 0.01, heard.put_nowait))
+        async with asyncio.timeout(_DEADLINE_S):
+            first, second = await heard.get(), await heard.get()
+        assert second.at > first.at
+        assert first.report is not None
+        assert first.report.peers == ()
+        other, lease = await join(new_store)
+        while not await _bury(other, lease, "first"):
+            pass
+        with pytest.raises(Fenced):
+            await asyncio.wait_for(series, _DEADLINE_S)
+
+    async def test_who_comes_or_goes_is_seen_at_once(self, new_store: NewStore) -> None:
+        """Peers do not wait for their next beat, so what a leaving runtime gives up is taken at once."""
+        first, lease = await join(new_store, "one")
+        heard: asyncio.Queue[Beat] = asyncio.Queue()
+        series = asyncio.create_task(first.runtime_beats(lease, lambda _: 3600.0, heard.put_nowait))
+        async with asyncio.timeout(_DEADLINE_S):
+            assert _seen(await heard.get()) == ((), ())
+            second, second_lease = await join(new_store, "two")
+            assert _seen(await heard.get()) == (("two",), ())
+            await second.dag_publish(second_lease, "main", [file_of("f.py", spec_of("etl"))])
+            await second.runtime_leave(second_lease)
+            assert _seen(await heard.get()) == ((), ("etl",))
+        series.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await series
+        assert await first.runtime_seq(lease) == 0, "the end of a series is not the end of the lease"
 
     async def test_leaving_gives_all_up(self, new_store: NewStore) -> None:
         """DAGs are free, permits go back, the lease is over; leaving twice is allowed."""

@@ -74,6 +74,10 @@ WITH left_now AS (
 )
 DELETE FROM limit_grant g USING left_now l WHERE g.runtime_id = l.runtime_id
 
+-- name: runtime_tell
+-- Runtimes that come and go say so, that the others need not wait for their next beat to see it.
+SELECT pg_notify(:channel::text, '')
+
 -- name: runtime_bury
 -- Waits for the row lock of a commit in flight: that lands before, and every later one fails. Its
 -- grants stay until its DAGs are claimed, so that permits in use are not given out twice.
