@@ -1,0 +1,90 @@
+"""The programs that the guides show run as they stand there."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from tests.acceptance.launch_service import closed_port
+from tests.architecture.pages import FILES, blocks_of
+from tests.architecture.tree import ROOT, shown
+from tradewind.bundles.loader import load_file
+from tradewind.model.states import RunState
+from tradewind.trial import try_dag
+
+pytestmark = pytest.mark.blocks_the_loop
+
+WAITS_FOR_A_FILE = "arrivals"
+DAG_FILES = [(path, code) for path in FILES for code in blocks_of(path) if "with DAG(" in code]
+
+
+@pytest.mark.parametrize(("path", "code"), DAG_FILES, ids=[shown(path) for path, _ in DAG_FILES])
+async def test_dag_files_load_and_run(path: Path, code: str, tmp_path: Path) -> None:
+    file = tmp_path / "shown.py"
+    file.write_text(code)
+    dags = load_file(str(file)).dags
+    assert dags
+    for dag in dags.values():
+        if dag.dag_id != WAITS_FOR_A_FILE:
+            report = await try_dag(dag)
+            assert (report.run.state, report.errors) == (RunState.SUCCESS, {})
+
+
+@pytest.fixture
+def shown_programs(tmp_path: Path) -> Iterator[list[ModuleType]]:
+    """The programs of the guide to embedding, imported."""
+    modules: list[ModuleType] = []
+    for number, code in enumerate(blocks_of(ROOT / "docs/guides/embedding.md")):
+        file = tmp_path / f"embedding_{number}.py"
+        file.write_text(code)
+        spec = importlib.util.spec_from_file_location(file.stem, file)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[file.stem] = module
+        spec.loader.exec_module(module)
+        modules.append(module)
+    yield modules
+    for module in modules:
+        del sys.modules[module.__name__]
+
+
+@pytest.mark.slow
+async def test_the_programs_of_the_guide_to_embedding(
+    shown_programs: list[ModuleType], own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRADEWIND_HOME", str(own_home))
+    service, with_pages = shown_programs
+    async with TestClient(TestServer(service.make_service())) as client:
+        answer = await client.post("/sign-up")
+        assert (await answer.json())["state"] == "success"
+    port, until = closed_port(), asyncio.Event()
+    program = asyncio.ensure_future(with_pages.main(port, until))
+    try:
+        async with asyncio.timeout(60):
+            while not await _listens(port):
+                assert not program.done(), program.exception()
+                await asyncio.sleep(0.05)  # the program says nothing when it is ready
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /flows/api/v1/health HTTP/1.0\r\n\r\n")
+        assert b" 200 " in await reader.readline()
+        writer.close()
+    finally:
+        until.set()
+        await program
+
+
+async def _listens(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
