@@ -12,6 +12,11 @@ from pathlib import Path
 NAMES = ("chain", "fanout", "process_chain", "process_fanout", "bigrun", "startup", "idle", "dagfile", "crash")
 
 
+def _end(number: int, _frame: object) -> None:
+    """What was started is stopped on the way out."""
+    sys.exit(128 + number)
+
+
 def main() -> int:
     """Exit code 0: measured; 1: the run was not valid (a row is missing, durability off, …)."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
@@ -20,7 +25,7 @@ def main() -> int:
     parser.add_argument("--samples", type=Path, help="write one line a task to this file")
     parser.add_argument("--size", type=int, help="another number of tasks (or files, kills, seconds)")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # what was started is stopped
+    signal.signal(signal.SIGTERM, _end)
     module = importlib.import_module(f"benchmarks.{options.name}")
     figures: dict[str, object] = module.measure(size=options.size, samples=options.samples)
     if options.json:

@@ -7,6 +7,7 @@ FILE each fork also executes that DAG file and sends its graph.
 from __future__ import annotations
 
 import gc
+import importlib
 import json
 import os
 import socket
@@ -15,9 +16,10 @@ import sys
 import time
 from pathlib import Path
 
-import tradewind.standard.python
-import tradewind.worker.zygote  # noqa: F401  what a worker has in memory
 from tradewind.bundles.loader import load_file
+
+for _what_a_worker_has_in_memory in ("tradewind.standard.python", "tradewind.worker.zygote"):
+    importlib.import_module(_what_a_worker_has_in_memory)
 
 
 def _child(channel: socket.socket, file: Path | None) -> None:

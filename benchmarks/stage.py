@@ -6,7 +6,7 @@ import asyncio
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from tradewind.config import load_config
 from tradewind.host import Runtime
 from tradewind.model.rows import RunRow
 from tradewind.ports import TriggerRequest
+from tradewind.store.postgres import PostgresStore
 
 T = TypeVar("T")
 
@@ -57,8 +58,9 @@ class Stage:
     @property
     def database(self) -> str:
         """URL of the runtime's database."""
-        url: str = self.runtime.services.store.url  # type: ignore[attr-defined]  # the real store has one
-        return url
+        store = self.runtime.services.store
+        assert isinstance(store, PostgresStore)
+        return store.url
 
     @property
     def sweep_finds(self) -> int:
@@ -68,7 +70,7 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(files: Mapping[str, str], *, settings: Mapping[str, Any] | None = None) -> AsyncIterator[Stage]:
+async def stage(files: Mapping[str, str], *, settings: Mapping[str, Any] | None = None) -> AsyncGenerator[Stage]:
     """A runtime whose DAG folder holds `files` (name to text), all of them loaded."""
     home = Path(tempfile.mkdtemp(prefix="tradewind-bench-"))
     try:

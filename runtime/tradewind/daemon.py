@@ -7,6 +7,7 @@ and the runtime goes on with its runs while those of the pages are.
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
 import os
 import secrets
@@ -110,8 +111,8 @@ def _import_runtime() -> dict[str, Executor]:
 
 def _import_web() -> None:
     """Takes what the pages need into memory: done in a thread, it holds up no task."""
-    import tradewind.web.auth.passwords
-    import tradewind.web.server  # noqa: F401
+    for name in ("tradewind.web.auth.passwords", "tradewind.web.server"):
+        importlib.import_module(name)
 
 
 async def _web_server(config: Config, control: RuntimeControl) -> WebServer:

@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, cast
+from typing import Any, Final, TypeGuard, cast
 
 import orjson
 
@@ -191,15 +191,18 @@ def _share(value: Any, shared: dict[Any, Any]) -> Any:
     """The equal text, or tuple of texts, that is here already, where there is one; lists become tuples."""
     if isinstance(value, str):
         return shared.setdefault(value, value)
-    if not isinstance(value, list):
+    if not _is_list(value):
         return value
-    given: list[Any] = value
-    items = tuple(given)
+    items = tuple(value)
     if not all(isinstance(item, str) for item in items):  # 1 and True are equal, and not the same
         return items
     if items not in shared:
         items = tuple([shared.setdefault(item, item) for item in items])
     return shared.setdefault(items, items)
+
+
+def _is_list(value: Any) -> TypeGuard[list[Any]]:
+    return isinstance(value, list)
 
 
 def _instants(data: dict[str, Any]) -> None:
@@ -209,7 +212,7 @@ def _instants(data: dict[str, Any]) -> None:
 
 
 def _tuples(data: dict[str, Any]) -> dict[str, Any]:
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+    return {k: tuple(v) if _is_list(v) else v for k, v in data.items()}
 
 
 def _plain(value: Any) -> Any:
