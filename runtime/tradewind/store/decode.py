@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 
 import orjson
@@ -23,6 +24,9 @@ from tradewind.model.specs import DagSource, DagSpec, Json
 from tradewind.model.states import OutcomeKind, RunState, RunType, TaskState
 from tradewind.store.columns import text_of
 from tradewind.store.connection import Row
+
+_DECODED_IN_THREAD: Final = 64 * 1024
+"""A spec of so many bytes takes longer than a turn of the loop should."""
 
 _TASK_STATES: Final = {str(state): state for state in TaskState}
 
@@ -111,13 +115,20 @@ def dag_of(row: Row) -> DagRow:
     )
 
 
-def version_of(row: Row) -> DagVersionRow:
+async def spec_of(text: bytes) -> DagSpec:
+    """The spec; a large one is decoded off the loop."""
+    if len(text) < _DECODED_IN_THREAD:
+        return DagSpec.from_json(text)
+    return await asyncio.to_thread(DagSpec.from_json, text)
+
+
+async def version_of(row: Row) -> DagVersionRow:
     """A row of `dag_version_get`."""
     return DagVersionRow(
         dag_id=row["dag_id"],
         version_hash=row["version_hash"],
         number=row["number"],
-        spec=DagSpec.from_json(row["spec"]),
+        spec=await spec_of(row["spec"]),
         source=source_of(row),
         created_at=row["created_at"],
     )

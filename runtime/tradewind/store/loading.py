@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from tradewind.model.errors import Fenced, NotFoundError
 from tradewind.model.keys import RunId
 from tradewind.model.rows import InstanceRow, Lease, RunSnapshot
 from tradewind.model.specs import DagSpec
 from tradewind.store.connection import Row, Session
-from tradewind.store.decode import attempt_of, instance_of, run_of, source_of
+from tradewind.store.decode import attempt_of, instance_of, run_of, source_of, spec_of
 from tradewind.store.lines import Lines
 from tradewind.store.statements import statement
 
@@ -24,11 +24,12 @@ class Loading(Lines):
 
     async def run_load(self, lease: Lease, dag_ids: Sequence[str]) -> list[RunSnapshot]:
         """As `Store.run_load`."""
-        specs: dict[bytes, DagSpec] = {}
         async with self._bulk.session() as session, session.transaction(isolation="repeatable_read", readonly=True):
             await _require(session, lease)
             rows = await _run(session, "run_unfinished", dag_ids=dag_ids, runtime_id=lease.runtime_id)
-            return [await _snapshot(session, row["run_id"], specs) for row in rows]
+            raw = [await _raw(session, row["run_id"]) for row in rows]
+        specs: dict[bytes, DagSpec] = {}
+        return [await _snapshot(one, specs) for one in raw]
 
     async def run_load_one(self, lease: Lease, run_id: RunId) -> RunSnapshot | None:
         """As `Store.run_load_one`."""
@@ -36,7 +37,8 @@ class Loading(Lines):
             await _require(session, lease)
             if not await _run(session, "run_owned", run_id=run_id, runtime_id=lease.runtime_id):
                 return None
-            return await _snapshot(session, run_id, {})
+            raw = await _raw(session, run_id)
+        return await _snapshot(raw, {})
 
     async def past_states(self, dag_id: str, before: datetime, task_ids: Sequence[str]) -> dict[str, InstanceRow]:
         """As `Store.past_states`."""
@@ -52,31 +54,37 @@ async def _require(session: Session, lease: Lease) -> None:
         raise Fenced
 
 
-async def _snapshot(session: Session, run_id: RunId, specs: dict[bytes, DagSpec]) -> RunSnapshot:
-    """A run, complete. Runs of one version share one spec."""
+class _Raw(NamedTuple):
+    """The rows of one run. Decoded after the transaction: the server ends one that stands idle, and
+    a large version takes seconds.
+    """
+
+    head: Row
+    instances: list[Row]
+    live: list[Row]
+
+
+async def _raw(session: Session, run_id: RunId) -> _Raw:
     rows = await _run(session, "run_with_version", run_id=run_id)
     if not rows:
         raise NotFoundError(f"run {run_id}: the version of its DAG is not in the database")
-    head = rows[0]
-    spec = specs.get(head["spec"])
+    instances = await _run(session, "instance_list", run_id=run_id)
+    return _Raw(rows[0], instances, await _run(session, "attempt_live", run_id=run_id))
+
+
+async def _snapshot(raw: _Raw, specs: dict[bytes, DagSpec]) -> RunSnapshot:
+    """A run, complete. Runs of one version share one spec."""
+    text = raw.head["spec"]
+    spec = specs.get(text)
     if spec is None:
-        spec = specs[head["spec"]] = DagSpec.from_json(head["spec"])
+        spec = specs[text] = await spec_of(text)
     return RunSnapshot(
-        run=run_of(head),
+        run=run_of(raw.head),
         spec=spec,
-        source=source_of(head),
-        instances=tuple(await _instances(session, run_id)),
-        live=tuple(map(attempt_of, await _run(session, "attempt_live", run_id=run_id))),
+        source=source_of(raw.head),
+        instances=tuple(map(instance_of, raw.instances)),
+        live=tuple(map(attempt_of, raw.live)),
     )
-
-
-async def _instances(session: Session, run_id: RunId) -> list[InstanceRow]:
-    """All instances of a run, a chunk at a time: the loop gets its turn between chunks."""
-    found: list[InstanceRow] = []
-    cursor = await session.cursor(statement("run", "instance_list").text, run_id)
-    while rows := await cursor.fetch(CHUNK):
-        found += map(instance_of, rows)
-    return found
 
 
 async def _run(session: Session, name: str, **given: object) -> list[Row]:

@@ -280,7 +280,7 @@ class MemoryStore(MemoryProcess):
         db = self.database
         now = db.clock()
         for item in plan.dags:
-            spec, version_hash, source, code = item.dag
+            spec, _, version_hash, source, code = item.dag
             before = db.dags.get(spec.dag_id)
             if item.is_new_version:
                 row = DagVersionRow(spec.dag_id, version_hash, item.number, spec, source, now)

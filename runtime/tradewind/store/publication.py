@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -11,9 +12,10 @@ from tradewind.model.specs import DagSource, DagSpec
 
 
 class ParsedDag(NamedTuple):
-    """One DAG of one parsed file, with its hash."""
+    """One DAG of one parsed file, with its canonical JSON and the hash of that."""
 
     spec: DagSpec
+    text: bytes
     version_hash: str
     source: DagSource
     code: str | None
@@ -44,7 +46,8 @@ def parsed_dags(files: Sequence[ParsedFile]) -> list[ParsedDag]:
     found: dict[str, ParsedDag] = {}
     for file in files:
         for spec in file.dags:
-            found[spec.dag_id] = ParsedDag(spec, spec.content_hash(), file.source, file.code)
+            text = spec.to_json()
+            found[spec.dag_id] = ParsedDag(spec, text, hashlib.sha256(text).hexdigest(), file.source, file.code)
     return list(found.values())
 
 

@@ -17,8 +17,8 @@ from tradewind.store.lines import Lines, touch
 from tradewind.store.publication import ParsedDag, Publication, PublishedDag, parsed_dags, plan_publication
 from tradewind.store.statements import statement
 
-_HASHED_IN_THREAD: Final = 8
-"""From so many files on, their specs are serialized and hashed off the loop."""
+_HASHED_IN_THREAD: Final = 200
+"""From so many tasks on, specs are serialized and hashed off the loop."""
 
 
 class Publishing(Lines):
@@ -26,7 +26,7 @@ class Publishing(Lines):
 
     async def dag_publish(self, lease: Lease, bundle: str, files: Sequence[ParsedFile]) -> list[str]:
         """As `Store.dag_publish`. A file with an error keeps the DAGs that it defined before."""
-        if len(files) < _HASHED_IN_THREAD:
+        if sum(len(spec.tasks) for file in files for spec in file.dags) < _HASHED_IN_THREAD:
             parsed = parsed_dags(files)
         else:
             parsed = await asyncio.to_thread(parsed_dags, files)
@@ -58,7 +58,7 @@ class Publishing(Lines):
 async def _write(session: Session, lease: Lease, plan: Publication) -> None:
     fresh = [dag for dag in plan.dags if dag.is_new_version]
     if fresh:
-        specs = [dag.dag.spec.to_json() for dag in fresh]
+        specs = [dag.dag.text for dag in fresh]
         await _run(session, "dag_version_insert", specs=specs, **_version_columns(fresh))
     if plan.dags:
         codes = [None if code is None else hashlib.sha256(code).digest() for code in (_code(d.dag) for d in plan.dags)]

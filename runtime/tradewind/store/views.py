@@ -50,7 +50,7 @@ class Views(Lines):
     async def dag_version_get(self, dag_id: str, version_hash: str | None = None) -> DagVersionRow | None:
         """As `StoreReads.dag_version_get`."""
         rows = await self._dag_rows("dag_version_get", dag_id=dag_id, version_hash=version_hash)
-        return version_of(rows[0]) if rows else None
+        return await version_of(rows[0]) if rows else None
 
     async def dag_code_get(self, dag_id: str, version_hash: str | None = None) -> str | None:
         """As `StoreReads.dag_code_get`."""
