@@ -60,13 +60,18 @@ class Standalone:
         return Done(process.returncode or 0, output.decode(), errors.decode())
 
 
-@contextlib.asynccontextmanager
-async def standalone(home: Path, **variables: str) -> AsyncGenerator[Standalone]:
+def standalone(home: Path, **variables: str) -> contextlib.AbstractAsyncContextManager[Standalone]:
     """Starts it on a free port; afterwards stops it as Ctrl-C would."""
+    return daemon(home, "standalone", "--port", "0", **variables)
+
+
+@contextlib.asynccontextmanager
+async def daemon(home: Path, *command: str, **variables: str) -> AsyncGenerator[Standalone]:
+    """Starts a command that goes on until it is stopped; afterwards stops it as Ctrl-C would, if it still runs."""
     kept = {name: text for name, text in os.environ.items() if not name.startswith(("TRADEWIND", "AIRFLOW"))}
     environment = {**kept, "TRADEWIND_HOME": str(home), "PYTHONPATH": os.pathsep.join(sys.path), **variables}
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-u", "-m", "tradewind", "standalone", "--port", "0"),
+        *(sys.executable, "-u", "-m", "tradewind", *command),
         env=environment,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
@@ -76,9 +81,11 @@ async def standalone(home: Path, **variables: str) -> AsyncGenerator[Standalone]
         where = await _what_is_where(process)
         rest = asyncio.ensure_future(_read_on(process))
         yield Standalone(home, process, where, environment)
-        process.send_signal(signal.SIGINT)
-        async with asyncio.timeout(SECONDS):
-            assert await process.wait() == 0, await rest
+        if process.returncode is None:
+            process.send_signal(signal.SIGINT)
+            async with asyncio.timeout(SECONDS):
+                assert await process.wait() == 0, await rest
+        await rest
     finally:
         if process.returncode is None:
             process.kill()
