@@ -59,9 +59,12 @@ class Rows(NamedTuple):
 
 
 async def read_rows(database: dict[str, Any]) -> Rows:
-    """All rows of the DAG."""
+    """All rows of the DAG. Raises SystemExit where PostgreSQL does not keep what it has committed."""
     connection = await asyncpg.connect(**database)
     try:
+        for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+            if await connection.fetchval(f"show {setting}") != "on":
+                raise SystemExit(f"{setting} is off: this judgement would mean nothing")
         return Rows(
             await connection.fetch(INSTANCES, DAG_ID),
             await connection.fetch(ATTEMPTS, DAG_ID),

@@ -41,6 +41,8 @@ def _end(pid: int, channel: socket.socket) -> None:
 
 def measure(tasks: int, in_flight: int, file: Path | None) -> dict[str, float]:
     """Attempts a second, and milliseconds from fork to reaped (median)."""
+    for module in ("tradewind.standard.python", "tradewind.worker.zygote"):  # what a worker has in memory
+        importlib.import_module(module)
     gc.freeze()
     live: list[tuple[int, socket.socket, float]] = []
     took: list[float] = []
