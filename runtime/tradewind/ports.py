@@ -488,6 +488,10 @@ class Control(Protocol):
         """Marks the run failed and ends its attempts."""
         ...
 
+    async def why_waiting(self, dag_id: str, dag_run_id: str, task_id: str) -> tuple[str, ...]:
+        """The reasons why a task of a run is not running; empty if it is. Raises NotFoundError."""
+        ...
+
     async def run_wait(self, run_id: RunId, timeout: float | None = None) -> RunRow:
         """The run once it has finished. Raises TimeoutError after `timeout` seconds."""
         ...

@@ -110,6 +110,7 @@ async def test_a_paused_dag_starts_nothing_and_goes_on_when_unpaused(start: Star
     gate.set()
     with pytest.raises(TimeoutError):
         await runtime.control.run_wait(run.run_id, 0.3)
+    assert (await runtime.control.why_waiting("d", run.dag_run_id, "second"))[0] == "the DAG is paused"
     assert (await states(runtime, "d", run.dag_run_id))["first"] == "success"
     await runtime.control.dag_pause("d", paused=False)
     assert (await runtime.control.run_wait(run.run_id, 10)).state == "success"
@@ -293,6 +294,7 @@ async def test_wishes_for_another_runtimes_dag_go_by_mail(start: StartRuntime) -
     assert (await other.control.run_wait(run.run_id, 10)).state == "success"
     with pytest.raises(ConflictError):
         await other.control.run_trigger(TriggerRequest("d", dag_run_id=run.dag_run_id))
+    assert await other.control.why_waiting("d", run.dag_run_id, "nothing") == ("its run has ended: success",)
     assert (await other.control.dag_pause("d", paused=True)).is_paused
     with pytest.raises(DagPausedError):
         await other.control.run_trigger(TriggerRequest("d"))

@@ -123,6 +123,29 @@ def state(ctx: click.Context, /, dag_id: str, task_id: str, run: str | None, **g
     click.echo(run_async(work()).state.value)
 
 
+@tasks.command("failed-deps")
+@click.argument("dag_id")
+@click.argument("task_id")
+@click.argument("run", required=False)
+@database_option
+@click.pass_context
+def failed_deps(ctx: click.Context, dag_id: str, task_id: str, run: str | None, database: str | None) -> None:
+    """Why a task is not running in a run (id or logical date; by default the latest)."""
+    from tradewind.database import open_control
+
+    config = config_of(ctx, database__url=database)
+
+    async def work() -> tuple[str, ...]:
+        from tradewind.cli.runs import find_run
+
+        async with open_control(config) as control:
+            found = await find_run(control.reads, dag_id, run)
+            return await control.why_waiting(dag_id, found.dag_run_id, task_id)
+
+    reasons = run_async(work())
+    click.echo("\n".join(f"- {reason}" for reason in reasons) if reasons else "It is running.")
+
+
 @tasks.command("states-for-dag-run")
 @click.argument("dag_id")
 @click.argument("run", required=False)

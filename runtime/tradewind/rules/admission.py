@@ -44,11 +44,13 @@ _Entry = tuple[int, int, int]
 class Limit:
     """A named number of permits. `size` of -1: without limit."""
 
-    __slots__ = ("name", "parked", "size", "used")
+    __slots__ = ("is_known", "name", "parked", "size", "used")
 
     def __init__(self, name: str, size: int) -> None:
         self.name = name
         self.size = size
+        self.is_known = True
+        """False for a limit that only a task names, such as a pool that does not exist."""
         self.used = 0
         self.parked: dict[int, list[tuple[_Entry, int, Lane]]] = {}
 
@@ -94,10 +96,9 @@ class Admission:
 
     def resize(self, name: str, size: int) -> None:
         """Sets a limit's permits (-1: none are needed). What holds permits already keeps them."""
-        limit = self._limits.get(name)
-        if limit is None:
-            self._limits[name] = Limit(name, size)
-        elif limit.size != size:
+        limit = self._limits.setdefault(name, Limit(name, size))
+        limit.is_known = True
+        if limit.size != size:
             limit.size = size
             self._roomier.add(limit)
 
@@ -193,6 +194,8 @@ class Admission:
         if blocked is None:
             return "it is about to start"
         limit = lane.limits[blocked]
+        if not limit.is_known:
+            return f"there is no {limit.name}"
         return f"{limit.name} is full: {limit.used} of {limit.size} in use"
 
     # ----------------------------------------------------------------------------- within
@@ -240,4 +243,8 @@ class Admission:
         return lane
 
     def _limit(self, name: str, size: int) -> Limit:
-        return self._limits.setdefault(name, Limit(name, size))
+        limit = self._limits.get(name)
+        if limit is None:
+            limit = self._limits[name] = Limit(name, size)
+            limit.is_known = size != 0
+        return limit

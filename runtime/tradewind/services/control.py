@@ -89,6 +89,13 @@ class RuntimeControl:
             return await own.cancel(dag_id, dag_run_id)
         return await self._mailed.cancel(dag_id, dag_run_id)
 
+    async def why_waiting(self, dag_id: str, dag_run_id: str, task_id: str) -> tuple[str, ...]:
+        """See `Control`."""
+        own = self._owner(dag_id)
+        if own is not None:
+            return await own.why_waiting(dag_id, dag_run_id, task_id)
+        return await self._mailed.why_waiting(dag_id, dag_run_id, task_id)
+
     async def run_wait(self, run_id: RunId, timeout: float | None = None) -> RunRow:
         """See `Control`."""
         async with asyncio.timeout(timeout):

@@ -91,6 +91,8 @@ class InboxReader:
                 )
             case "cancel":
                 await wishes.cancel(dag_id, body["dag_run_id"], number)
+            case "why":
+                await wishes.why_waiting(dag_id, body["dag_run_id"], body["task_id"], number)
             case "changed":
                 await self._refresh([dag_id])
                 await wishes.acknowledge(number)
@@ -152,6 +154,12 @@ class MailedWishes:
         await self._run(dag_id, dag_run_id)
         await self._send(dag_id, "cancel", {"dag_run_id": dag_run_id})
         return await self._run(dag_id, dag_run_id)
+
+    async def why_waiting(self, dag_id: str, dag_run_id: str, task_id: str) -> tuple[str, ...]:
+        """As `Control.why_waiting`."""
+        await self._run(dag_id, dag_run_id)
+        answer = await self._send(dag_id, "why", {"dag_run_id": dag_run_id, "task_id": task_id})
+        return tuple(answer["reasons"])
 
     async def tell_changed(self, dag_id: str) -> None:
         """Tells the owner that the DAG has a new version. Does not wait."""

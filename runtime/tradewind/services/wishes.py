@@ -17,6 +17,7 @@ from tradewind.model.keys import RunId
 from tradewind.model.rows import DagChange, DagRow, InstanceRow, MailDone, RunRow
 from tradewind.model.states import RunState
 from tradewind.ports import LiveEvent, Store, TriggerRequest
+from tradewind.rules.explain import reasons_not_running
 from tradewind.rules.graph import Graph
 from tradewind.rules.run_machine import RunMachine
 from tradewind.services.live import LiveHub
@@ -51,6 +52,7 @@ class OwnerWishes:
 
     async def pause(self, dag_id: str, *, paused: bool, mail_id: int | None = None) -> DagRow:
         """As `Control.dag_pause`."""
+
         def switch(turn: Turn) -> None:
             dag = self._dag(dag_id)
             dag.row = dataclasses.replace(dag.row, is_paused=paused)
@@ -106,6 +108,25 @@ class OwnerWishes:
 
         await self._scheduler.ask(cancel)
         return ended[0].run
+
+    async def why_waiting(
+        self, dag_id: str, dag_run_id: str, task_id: str, mail_id: int | None = None
+    ) -> tuple[str, ...]:
+        """As `Control.why_waiting`."""
+        dag = self._dag(dag_id)
+        machine = self._scheduler.book.find(dag_id, dag_run_id)
+        if machine is None:
+            row = await self._store.run_get(dag_id, dag_run_id)
+            if row is None:
+                raise NotFoundError(f"DAG {dag_id!r} has no run {dag_run_id!r}")
+            reasons: tuple[str, ...] = (f"its run has ended: {row.state}",)
+        else:
+            (node,) = _nodes(machine.graph, [task_id], downstream=False)
+            admission = self._scheduler.book.admission
+            reasons = reasons_not_running(machine, node, admission, paused=dag.row.is_paused)
+        if mail_id is not None:
+            await self._scheduler.ask(lambda turn: _answer(turn, mail_id, _ok(reasons=reasons)))
+        return reasons
 
     async def refuse(self, mail_id: int, error: Exception) -> None:
         """Answers a mail with the error that its wish met."""

@@ -1,0 +1,68 @@
+"""Why a task instance is not running: the rules' own reasons, in sentences.
+
+What decides also explains: the same counts, limits and past that hold a task up are read here, so an
+explanation cannot differ from what happens.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tradewind.model.states import FINISHED, RUN_FINISHED, RunState, TaskState
+from tradewind.rules.admission import Admission, Place
+from tradewind.rules.run_machine import RunMachine
+from tradewind.rules.trigger_rules import Verdict, verdict
+
+NAMED_AT_MOST: Final = 5
+"""Upstream tasks that a reason names; of more it gives the number."""
+
+_S = TaskState
+
+
+def reasons_not_running(machine: RunMachine, n: int, admission: Admission, *, paused: bool) -> tuple[str, ...]:
+    """Every reason why task `n` of the run is not running now. Empty: it runs."""
+    state, run = machine.state[n], machine.run
+    if state in (_S.RUNNING, _S.RESTARTING):
+        return ()
+    if state in FINISHED:
+        return (f"it has ended: {state}",)
+    found: list[str] = []
+    if run.state in RUN_FINISHED:
+        return (f"its run has ended: {run.state}",)
+    if paused:
+        found.append("the DAG is paused")
+    if run.state is RunState.QUEUED:
+        limit = machine.graph.spec.max_active_runs
+        found.append(f"its run is queued: the DAG may have {limit} active runs (max_active_runs)")
+    elif state is _S.QUEUED:
+        found.append(f"executor {machine.graph.tasks[n].executor!r} has it and has not begun")
+    elif state is _S.SCHEDULED:
+        found.append(admission.why_waiting(Place(run.run_id, n)) or "it is about to start")
+    elif state in (_S.UP_FOR_RETRY, _S.UP_FOR_RESCHEDULE):
+        due = machine.active[n].due_at
+        what = "it failed and is tried again" if state is _S.UP_FOR_RETRY else "it looks again"
+        found.append(f"{what} at {due.isoformat() if due is not None else 'a time not known'}")
+    else:
+        found.extend(_upstream_reasons(machine, n))
+    return tuple(found)
+
+
+def _upstream_reasons(machine: RunMachine, n: int) -> list[str]:
+    graph, found = machine.graph, list[str]()
+    waiting = [u for u in graph.up[n] if machine.state[u] not in FINISHED]
+    if verdict(graph.rules[n], machine.tally(n)) is Verdict.WAIT and waiting:
+        rule = graph.rules[n].value
+        found.append(f"trigger rule {rule!r} waits for {_named(machine, waiting)}")
+    setups = [s for s in graph.far_setups.get(n, ()) if machine.state[s] not in FINISHED]
+    if setups:
+        found.append(f"its set-up is not done: {_named(machine, setups)}")
+    if machine.is_held_by_past(n):
+        what = "wait_for_downstream" if graph.tasks[n].wait_for_downstream else "depends_on_past"
+        found.append(f"{what}: the previous run's instance has not ended as success or skipped")
+    return found
+
+
+def _named(machine: RunMachine, nodes: list[int]) -> str:
+    shown = [f"{machine.graph.tasks[u].task_id} ({machine.state[u]})" for u in nodes[:NAMED_AT_MOST]]
+    more = len(nodes) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")
