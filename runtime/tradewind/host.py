@@ -45,7 +45,8 @@ from tradewind.services.inbox import InboxReader, MailedWishes
 from tradewind.services.live import LiveHub
 from tradewind.services.permit_keeper import PermitKeeper
 from tradewind.services.planner import RunPlanner
-from tradewind.services.rescuer import BeatTimes, Rescuer, runtime_name
+from tradewind.services.rescuer import BeatTimes, Rescuer
+from tradewind.services.runtime_names import runtime_name
 from tradewind.services.scheduler import Scheduler
 from tradewind.services.task_services import RuntimeServices
 from tradewind.services.wishes import OwnerWishes

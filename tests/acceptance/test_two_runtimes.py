@@ -34,10 +34,10 @@ with DAG("{dag_id}", schedule=None, is_paused_upon_creation=False, max_active_ru
     for k in range(8):
         @task(task_id=f"process{{k}}")
         def in_a_process():
-            time.sleep(0.2)
+            time.sleep(0.4)
         @task(task_id=f"coroutine{{k}}")
         async def on_the_loop():
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.4)
         now = [in_a_process(), on_the_loop()]
         if before is not None:
             before[0] >> now
@@ -131,9 +131,9 @@ async def test_one_of_two_is_killed(own_home: Path, url: str, control: RuntimeCo
             dying.process.send_signal(signal.SIGCONT)
             assert await owner_of(control, "first") == first != second
 
-            runs = await trigger(control, "first", 3) + await trigger(control, "second", 3)
-            await under_way(control, runs[0])
-            await under_way(control, runs[-1])
+            others = await trigger(control, "second", 3)
+            runs = await trigger(control, "first", 3) + others
+            await asyncio.gather(*(under_way(control, run) for run in runs))
             os.kill(dying.process.pid, signal.SIGKILL)
             killed = time.monotonic()
             assert await owner_of(control, "first", is_not=first) == second

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 import time
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -20,10 +23,18 @@ from tradewind.model.keys import RuntimeId
 from tradewind.model.rows import Beat, BeatReport, Lease, PeerRow
 from tradewind.ports import TriggerRequest
 from tradewind.services.rescuer import BeatTimes, Rescuer
+from tradewind.services.runtime_names import is_provably_gone, open_process, runtime_name
 from tradewind.store.memory import MemoryStore
 from tradewind.store.migrate import migrate_url
 from tradewind.testing.virtual_time import VirtualClock, VirtualTime
 from tradewind_executors.inline import InlineExecutor
+
+NAME_AND_WAIT = """
+import sys
+from tradewind.services.runtime_names import runtime_name
+print(runtime_name(), flush=True)
+sys.stdin.read()
+"""
 
 OTHER = RuntimeId(99)
 TIMES = BeatTimes(lease=7.5, beat=2.5, beat_alone=10.0)
@@ -122,6 +133,30 @@ async def test_what_a_leaving_runtime_owned_is_taken_at_once(start: StartRuntime
     await leaving.services.store.runtime_leave(leaving.services.scheduler.lease)
     run = await heir.control.run_trigger(TriggerRequest("d"))
     assert (await heir.control.run_wait(run.run_id, 10)).state == "success"
+
+
+async def test_a_process_tells_its_end() -> None:
+    """By its name alone; one of another machine tells nothing, and is not taken for dead."""
+    child = await asyncio.create_subprocess_exec(sys.executable, "-c", NAME_AND_WAIT, stdin=PIPE, stdout=PIPE)
+    assert child.stdin is not None
+    assert child.stdout is not None
+    name = (await child.stdout.readline()).decode().strip()
+    assert not await asyncio.to_thread(is_provably_gone, name)
+    fd = await asyncio.to_thread(open_process, name)
+    if fd is not None:  # there is none on macOS
+        ended = asyncio.Event()
+        asyncio.get_running_loop().add_reader(fd, ended.set)
+        child.kill()
+        async with asyncio.timeout(20):
+            await ended.wait()
+        asyncio.get_running_loop().remove_reader(fd)
+        os.close(fd)
+        assert await asyncio.to_thread(is_provably_gone, name)
+    child.stdin.close()
+    await child.wait()
+    for other in (f"elsewhere/{name.partition('/')[2]}", "a name", await asyncio.to_thread(runtime_name)):
+        assert not await asyncio.to_thread(is_provably_gone, other)
+        assert await asyncio.to_thread(open_process, other) is None
 
 
 @asynccontextmanager

@@ -1,9 +1,10 @@
 """Keeps this runtime's lease alive and takes over from runtimes that are dead.
 
 One statement a beat says that we live, reads the peers and counts mail. Death is proved where it
-can be: a peer on this machine whose process is gone, or one whose session lock is free while its
-beat stands still for a second. Else the lease decides: a beat that has not moved for a full lease
-on our own clock, while our own connection worked. No two machines' clocks are ever compared.
+can be: a peer on this machine whose process is gone (the operating system tells when), or one
+whose session lock is free while its beat stands still for a second. Else the lease decides: a beat
+that has not moved for a full lease on our own clock, while our own connection worked. No two
+machines' clocks are ever compared.
 """
 
 from __future__ import annotations
@@ -11,59 +12,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import socket
 from collections.abc import Awaitable, Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, NamedTuple
 
 from tradewind.model.errors import StoreUnavailable
 from tradewind.model.keys import RuntimeId
 from tradewind.model.rows import Beat, BeatReport, Lease, PeerRow
 from tradewind.ports import Clock, Store
+from tradewind.services.runtime_names import is_provably_gone, open_process
 
 log = logging.getLogger(__name__)
 
 STANDSTILL: Final = 1.0
 """Seconds for which a peer's beat must stand still before a free session lock proves its death."""
-
-
-def runtime_name() -> str:
-    """This process, such that another process of the machine can tell whether it lives:
-    host, boot, process-id namespace, process id and its start time.
-    """
-    return "/".join((socket.gethostname(), _boot_id(), _pid_namespace(), _process(os.getpid())))
-
-
-def is_provably_gone(name: str) -> bool:
-    """Whether `name` is of this machine and boot and its process no longer exists."""
-    host, _, rest = name.partition("/")
-    boot, _, rest = rest.partition("/")
-    namespace, _, process = rest.partition("/")
-    if (host, boot, namespace) != (socket.gethostname(), _boot_id(), _pid_namespace()):
-        return False
-    pid = process.partition("@")[0]
-    return not boot or (pid.isdigit() and _process(int(pid)) != process)
-
-
-def _boot_id() -> str:
-    path = Path("/proc/sys/kernel/random/boot_id")
-    return path.read_text().strip() if path.exists() else ""
-
-
-def _pid_namespace() -> str:
-    try:
-        return os.readlink("/proc/self/ns/pid")  # noqa: PTH115  its text is the name
-    except OSError:
-        return ""
-
-
-def _process(pid: int) -> str:
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return f"{pid}@"
-    return f"{pid}@{fields[19]}" if fields[0] not in "ZX" else f"{pid}@"
 
 
 class BeatTimes(NamedTuple):
@@ -104,6 +67,9 @@ class Rescuer:
         self._on_mail = on_mail
         self._on_peers = on_peers
         self._seen: dict[RuntimeId, _Seen] = {}
+        self._processes: dict[RuntimeId, int] = {}
+        """Descriptors of peers' processes on this machine."""
+        self._process_ended = False
         self._latest: Beat | None = None
         self._news = asyncio.Event()
         self.last_beat: float | None = None
@@ -120,18 +86,26 @@ class Rescuer:
 
     async def run(self, lease: Lease) -> None:
         """Acts for ever on what the latest beat has seen; one that waited behind it is left out."""
-        while True:
-            await self._news.wait()
-            self._news.clear()
-            latest = self._latest
-            if latest is None or latest.report is None:
-                continue
-            try:
-                await self._look_at(lease, latest.report, latest.at)
-            except StoreUnavailable:
-                self._lost()
-                await asyncio.sleep(min(1.0, self._times.beat))
-                self._news.set()
+        try:
+            while True:
+                await self._news.wait()
+                self._news.clear()
+                try:
+                    await self._act(lease)
+                except StoreUnavailable:
+                    self._lost()
+                    await asyncio.sleep(min(1.0, self._times.beat))
+                    self._news.set()
+        finally:
+            self._forget_processes(set(self._processes))
+
+    async def _act(self, lease: Lease) -> None:
+        if self._process_ended:
+            self._process_ended = False
+            report = await self._store.runtime_beat(lease)
+            await self._look_at(lease, report, self._clock.monotonic())
+        elif self._latest is not None and self._latest.report is not None:
+            await self._look_at(lease, self._latest.report, self._latest.at)
 
     def _told(self, beat: Beat) -> None:
         self._latest = beat
@@ -161,6 +135,7 @@ class Rescuer:
         if report.mail_waiting:
             self._on_mail()
         self._on_peers(len(living) - len(buried))
+        await self._watch_processes([peer for peer in living if peer not in buried])
 
     async def bury_the_gone(self, lease: Lease) -> None:
         """At start: buries at once the peers whose death this machine can prove."""
@@ -186,3 +161,24 @@ class Rescuer:
         log.warning("runtime %s is dead: its DAGs are taken over", peer.name)
         self._seen.pop(peer.runtime_id, None)
         return True
+
+    async def _watch_processes(self, peers: list[PeerRow]) -> None:
+        """Has the system tell when the process of a peer on this machine ends."""
+        self._forget_processes(self._processes.keys() - {peer.runtime_id for peer in peers})
+        for peer in peers:
+            if peer.runtime_id not in self._processes:
+                fd = await asyncio.to_thread(open_process, peer.name)
+                if fd is not None:
+                    self._processes[peer.runtime_id] = fd
+                    asyncio.get_running_loop().add_reader(fd, self._on_process_end, peer.runtime_id)
+
+    def _on_process_end(self, peer: RuntimeId) -> None:
+        self._forget_processes({peer})
+        self._process_ended = True
+        self._news.set()
+
+    def _forget_processes(self, peers: AbstractSet[RuntimeId]) -> None:
+        for peer in peers:
+            fd = self._processes.pop(peer)
+            asyncio.get_running_loop().remove_reader(fd)
+            os.close(fd)
