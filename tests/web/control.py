@@ -116,6 +116,10 @@ class LocalControl:
     async def run_cancel(self, dag_id: str, dag_run_id: str) -> RunRow:
         return await self.move_run(await self._run(dag_id, dag_run_id), RunState.FAILED)
 
+    async def why_waiting(self, dag_id: str, dag_run_id: str, task_id: str) -> tuple[str, ...]:
+        run = await self._run(dag_id, dag_run_id)
+        return (f"nothing schedules {task_id} of {run.dag_run_id} here",)
+
     async def run_wait(self, run_id: RunId, timeout: float | None = None) -> RunRow:
         async with asyncio.timeout(timeout), self._changed:
             while True:

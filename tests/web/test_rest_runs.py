@@ -207,6 +207,13 @@ async def test_tries(site: Site) -> None:
     assert mapped == {"task_instances": [], "total_entries": 0}
 
 
+async def test_why_a_task_is_not_running(site: Site) -> None:
+    await triggered(site)
+    body = await (await site.get(f"{RUNS}/one/taskInstances/list/dependencies")).json()
+    assert body == {"dependencies": [{"name": "Tradewind", "reason": "nothing schedules list of one here"}]}
+    await site.get(f"{RUNS}/one/taskInstances/unknown/dependencies", 404)
+
+
 async def test_xcoms(site: Site) -> None:
     run = await triggered(site)
     await site.control.begin(run, "list")

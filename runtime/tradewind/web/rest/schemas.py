@@ -258,6 +258,8 @@ COMPONENTS: Final[dict[str, Schema]] = {
     "DAGRunResult": _extended(_DAG_RUN, results={**MAPPING, "description": "Task id to its return value."}),
     "TaskInstance": _TASK_INSTANCE,
     "TaskInstanceCollection": _collection("task_instances", "TaskInstance"),
+    "TaskInstanceDependencyCollection": _object(dependencies=_list_of("TaskInstanceDependency")),
+    "TaskInstanceDependency": _object(name=TEXT, reason=TEXT),
     "TaskInstanceReference": _object(
         dag_id=TEXT, dag_run_id=TEXT, execution_date=INSTANT, map_index=INTEGER, task_id=TEXT
     ),

@@ -181,6 +181,14 @@ async def get_try(call: Call) -> web.Response:
     return json_answer(run_views.task_try(facts, of_try[-1]))
 
 
+async def list_dependencies(call: Call) -> web.Response:
+    """GET …/taskInstances/{task_id}/dependencies: why it is not running; empty if it is."""
+    run = await run_of(call)
+    row = await instance_of(call, run)
+    reasons = await call.control.why_waiting(run.dag_id, run.dag_run_id, row.task_id)
+    return json_answer({"dependencies": [{"name": "Tradewind", "reason": reason} for reason in reasons]})
+
+
 MAP_INDEX: Final = Param(
     "map_index", Kind.INTEGER, "Which instance of a mapped task.", default=UNMAPPED, minimum=UNMAPPED, maximum=2**31 - 1
 )
@@ -248,6 +256,16 @@ ROUTES: Final = (
         "One instance of a mapped task.",
         answers={200: "TaskInstance"},
         path_kinds=_KINDS,
+    ),
+    Route(
+        "GET",
+        f"{INSTANCE}/dependencies",
+        "get_task_instance_dependencies",
+        list_dependencies,
+        "TaskInstance",
+        "Why a task instance is not running.",
+        query=(MAP_INDEX,),
+        answers={200: "TaskInstanceDependencyCollection"},
     ),
     Route(
         "GET",
