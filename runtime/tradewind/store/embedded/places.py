@@ -33,6 +33,7 @@ _SOCKET_NAME = f".s.PGSQL.{SOCKET_PORT}"
 _SOCKET_PATH_MAX = 100
 _NETWORK_FILESYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "fuse.sshfs", "fuse.s3fs"})
 OWN_CWD = "/proc/self/cwd"
+_COPY_LAYOUT = 2  # copies that were laid out otherwise are not taken
 _FIRST_TO_STAY_IN_CWD = 16  # older ones change folders, and back by name, to find out where they are installed
 
 
@@ -217,7 +218,7 @@ def readable_binaries(binaries: Binaries, account: Account) -> Binaries:
         return binaries
     install = binaries.folder.parent
     facts = binaries.postgres.stat()
-    mark = f"{install}:{binaries.version}:{facts.st_size}:{facts.st_mtime_ns}"
+    mark = f"{_COPY_LAYOUT}:{install}:{binaries.version}:{facts.st_size}:{facts.st_mtime_ns}"
     name = f"postgresql-{binaries.version}-{hashlib.sha256(mark.encode()).hexdigest()[:12]}"
     for parent in (Path("/var/lib/tradewind"), Path("/var/tmp/tradewind-0")):  # noqa: S108 (owned by root, checked)
         copy = parent / name
@@ -228,9 +229,11 @@ def readable_binaries(binaries: Binaries, account: Account) -> Binaries:
             if not copy.exists():
                 _copy_install(install, copy)
         except OSError:
-            continue
-        if _usable(copy / "bin", account):
-            return replace(binaries, folder=copy / "bin")
+            if not copy.exists():  # unless another process made it meanwhile
+                continue
+        folder = copy / install.parent.name / install.name / "bin"
+        if _usable(folder, account):
+            return replace(binaries, folder=folder)
     raise EmbeddedError(
         f"Started by root, the database runs as user {account.uid}, who cannot read {install}, and no copy could be "
         "made in /var/lib/tradewind or /var/tmp. Install Tradewind where everybody can read it."
@@ -255,13 +258,21 @@ def _usable(folder: Path, account: Account) -> bool:
 
 
 def _copy_install(install: Path, copy: Path) -> None:
+    """Copies a PostgreSQL, and its wheel's folder of shared libraries to where its programs look for them:
+    ``COPY/PACKAGE/INSTALL/bin`` beside ``COPY/PACKAGE.libs``.
+    """
+    package = install.parent
     with tempfile.TemporaryDirectory(dir=copy.parent, prefix="copying-") as scratch:
-        fresh = Path(scratch) / "install"
-        shutil.copytree(install, fresh, symlinks=True, ignore=shutil.ignore_patterns("include"))
+        fresh = Path(scratch) / "all"
+        home = fresh / package.name / install.name
+        shutil.copytree(install, home, symlinks=True, ignore=shutil.ignore_patterns("include", "*.a"))
+        libraries = package.with_name(f"{package.name}.libs")
+        if libraries.is_dir():
+            shutil.copytree(libraries, fresh / libraries.name, symlinks=True)
         for path in (fresh, *fresh.rglob("*")):
             if not path.is_symlink():
                 path.chmod(path.stat().st_mode | (0o755 if path.is_dir() else 0o444))
-        for path in (fresh / "bin").iterdir():
+        for path in (home / "bin").iterdir():
             path.chmod(0o755)
         fresh.rename(copy)
 
