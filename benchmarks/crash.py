@@ -1,8 +1,8 @@
 """What is left of a system that is killed again and again?
 
 An outside process starts `tradewind standalone`, has it run a DAG whose tasks append to a file with
-fsync, and kills it with SIGKILL at random moments and at every failpoint of the code; each time it
-starts it again. In the end a judge compares the file with the store.
+fsync, and kills it with SIGKILL at random moments and at every failpoint of the code; each time it is
+started again. Now and then it is PostgreSQL that is killed first. In the end a judge compares the file with the store.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pathlib import Path
 import tradewind
 import tradewind_executors
 from benchmarks import floors
-from benchmarks.crash_dags import DAG_ID, LIFE, PUBLISHED, Note, read_notes, write_dags
+from benchmarks.crash_dags import DAG_ID, IN_FLIGHT, LIFE, PUBLISHED, Note, read_notes, write_dags
 from benchmarks.crash_judge import Verdict, judge_rows, read_rows
 from benchmarks.outside import Standalone, descendants
 from benchmarks.samples import write_lines
@@ -74,6 +74,9 @@ class Trial:
     notes: list[Note] = field(default_factory=list[Note])
     acknowledged: set[str] = field(default_factory=set[str])
     recoveries: list[float] = field(default_factory=list[float])
+    outages: list[float] = field(default_factory=list[float])
+    """Seconds from a kill of PostgreSQL to the next body that began."""
+
     kills: list[dict[str, object]] = field(default_factory=list[dict[str, object]])
     unreached: list[str] = field(default_factory=list[str])
     leftovers: list[str] = field(default_factory=list[str])
@@ -170,6 +173,26 @@ class Trial:
         self.look_for_leftovers()
         self.end("at random")
 
+    def lose_server(self) -> None:
+        """PostgreSQL is killed under a runtime that lives: it has to be back, and the work to go on."""
+        self.begin()
+        if not self.until(lambda: bool(self.begins()), 60.0):
+            raise SystemExit(f"life {self.life} began no task:\n{self.system.last_words()}")
+        moment = time.monotonic() + self.draw.uniform(0.0, 1.0)
+        self.until(lambda: time.monotonic() >= moment, 10.0)
+        os.kill(self.system.server_pids()[1], signal.SIGKILL)
+        killed = time.monotonic_ns()
+        seen = {note.attempt for note in self.begins() if note.at_ns < killed}
+
+        def goes_on() -> bool:
+            fresh = {note.attempt for note in self.begins()} - seen
+            return len(fresh) > IN_FLIGHT  # so many may have been on their way when it was killed
+
+        if not self.until(goes_on, REACHED_WITHIN):
+            self.unreached.append(f"life {self.life}: nothing began within {REACHED_WITHIN:g} s of the server's death")
+        self.outages.append((time.monotonic_ns() - killed) / 1e9)
+        self.end("after its server")
+
     def die_at(self, point: Failpoint, at_pass: int) -> None:
         """Killed as it, or one of its workers, passes a failpoint."""
         if point.name.startswith("store.publish"):
@@ -248,6 +271,7 @@ def torment(home: Path, random_kills: int, tasks: int, seed: int, passes: int = 
     """All the deaths, then the judgement. The system is stopped afterwards."""
     trial = Trial(home, tasks, random.Random(seed))
     deaths: list[Callable[[], None]] = [trial.die_at_random for _ in range(random_kills)]
+    deaths += [trial.lose_server for _ in range(random_kills // 10)]
     for point in failpoints():
         once = point.in_worker or "publish" in point.name or "run_create" in point.name
         for k in range(1 if once else passes):
@@ -285,6 +309,7 @@ def measure(size: int | None = None, samples: Path | None = None) -> dict[str, o
         "double_completed": len(verdict.double_completed),
         "recovery_p99_s": round(p99, 3),
         "recovery_p50_s": round(percentile(trial.recoveries, 0.5), 3),
+        "outage_worst_s": round(max(trial.outages, default=0.0), 3),
         "failed": len(verdict.failed),
         "wrong": len(verdict.wrong),
         "leftovers": len(trial.leftovers),

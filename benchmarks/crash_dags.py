@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 DAG_ID: Final = "crash"
+IN_FLIGHT: Final = 16
+"""What runs at once of a DAG that does not say."""
+
 LIFE: Final = "TRADEWIND_BENCH_LIFE"
 """Environment variable with the number of the runtime's life, which its attempts inherit."""
 
