@@ -71,7 +71,9 @@ async def open_control(config: Config) -> AsyncGenerator[RuntimeControl]:
         def health() -> Health:
             return Health(database=True, scheduler=False, scheduler_beat=None, version=VERSION)
 
-        yield RuntimeControl(store, mailed, LiveHub(), str(config.logging.folder), health)
+        control = RuntimeControl(LiveHub(), str(config.logging.folder), health)
+        control.connect(store, mailed)
+        yield control
 
 
 def secret_key(config: Config) -> str:

@@ -94,6 +94,8 @@ class Runtime:
         self.parts = parts or Parts()
         self.clock: Clock = self.parts.clock or SystemClock()
         self.live = LiveHub()
+        self.control = RuntimeControl(self.live, str(self.config.logging.folder), self.health)
+        """What people ask of the system. It can be handed on before the start."""
         self._given = tuple(dags)
         self._exit = AsyncExitStack()
         self._started = asyncio.Event()
@@ -157,11 +159,6 @@ class Runtime:
             raise RuntimeError("the runtime has not started: use `async with Runtime(...)`")
         return self._services
 
-    @property
-    def control(self) -> RuntimeControl:
-        """What people ask of the system."""
-        return self.services.control
-
     async def files_loaded(self) -> None:
         """Returns when every DAG file that was there at the start has been published."""
         if self.watcher is not None:
@@ -182,7 +179,8 @@ class Runtime:
         config, clock = self.config, self.clock
         log_root = str(config.logging.folder)
         mailed = MailedWishes(store, clock)
-        control = RuntimeControl(store, mailed, self.live, log_root, self.health)
+        control = self.control
+        control.connect(store, mailed)
         task_services = RuntimeServices(store, control.run_trigger)
         for executor in executors.values():
             for dag in self._given:

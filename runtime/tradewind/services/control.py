@@ -22,24 +22,23 @@ LOOK_AGAIN: Final = 1.0
 
 
 class RuntimeControl:
-    """`ports.Control`: our own DAGs directly, those of other runtimes by mail."""
+    """`ports.Control`: our own DAGs directly, those of other runtimes by mail.
 
-    def __init__(
-        self,
-        store: Store,
-        mailed: MailedWishes,
-        live: LiveHub,
-        log_root: str,
-        health: Callable[[], Health],
-    ) -> None:
-        self._store = store
-        self._mailed = mailed
+    It can be handed out before there is a database; what is asked of it then raises RuntimeError.
+    """
+
+    def __init__(self, live: LiveHub, log_root: str, health: Callable[[], Health]) -> None:
+        self._way: tuple[Store, MailedWishes] | None = None
         self._live = live
         self._health = health
         self.log_root = log_root
         self._own: OwnerWishes | None = None
         self._scheduler: Scheduler | None = None
         self._waiting: dict[RunId, list[asyncio.Future[None]]] = {}
+
+    def connect(self, store: Store, mailed: MailedWishes) -> None:
+        """Gives it the database and the way to other runtimes."""
+        self._way = store, mailed
 
     def attach(self, wishes: OwnerWishes, scheduler: Scheduler) -> None:
         """Gives it the DAGs of this runtime. Without them every wish goes by mail."""
@@ -49,12 +48,21 @@ class RuntimeControl:
     @property
     def store(self) -> Store:
         """The store itself, for what is no wish of a DAG (logins, pools, variables)."""
-        return self._store
+        return self._connected()[0]
 
     @property
     def reads(self) -> StoreReads:
         """What views read."""
-        return self._store
+        return self.store
+
+    @property
+    def _mailed(self) -> MailedWishes:
+        return self._connected()[1]
+
+    def _connected(self) -> tuple[Store, MailedWishes]:
+        if self._way is None:
+            raise RuntimeError("the runtime has not started: use `async with Runtime(...)`, or `tradewind_ctx`")
+        return self._way
 
     def _owner(self, dag_id: str) -> OwnerWishes | None:
         return self._own if self._own is not None and self._own.owns(dag_id) else None
@@ -106,7 +114,7 @@ class RuntimeControl:
                 await ended
             pause = 0.02
             while True:
-                run = await self._store.run_by_id(run_id)
+                run = await self.store.run_by_id(run_id)
                 if run is None:
                     raise NotFoundError(f"there is no run {run_id}")
                 if run.state in RUN_FINISHED:

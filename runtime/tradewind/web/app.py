@@ -28,14 +28,15 @@ from tradewind.web.timings import RequestTimings
 def make_app(control: Control, config: WebConfig) -> web.Application:
     """Pages, REST API, event streams and login over `control`.
 
-    `app[TIMINGS]` counts its requests. Streams and long waits end when the application shuts down.
+    `control` may be of a runtime that starts later (see `embedding`). `app[TIMINGS]` counts its
+    requests. Streams and long waits end when the application shuts down.
     """
     app = web.Application(middlewares=[around_request], client_max_size=config.max_body_bytes)
     app[CONTROL] = control
     app[CONFIG] = config
     app[TIMINGS] = RequestTimings()
-    app[AUTHENTICATOR] = Authenticator(control.reads, config)
-    app[CATALOG] = Catalog(control.reads, config.secret_key)
+    app[AUTHENTICATOR] = Authenticator(control, config)
+    app[CATALOG] = Catalog(control, config.secret_key)
     app[LOG_TOKENS] = TokenSigner(config.secret_key, "log")
     app[CLOSING] = asyncio.Event()
     app.on_shutdown.append(_close_streams)

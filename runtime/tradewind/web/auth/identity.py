@@ -10,7 +10,7 @@ from typing import Final
 from aiohttp import hdrs, web
 
 from tradewind.model.rows import UserRow
-from tradewind.ports import StoreReads
+from tradewind.ports import Control
 from tradewind.web.auth.guesses import GuessBrake
 from tradewind.web.auth.passwords import PasswordCheck
 from tradewind.web.auth.sessions import Session, SessionSigner
@@ -40,8 +40,8 @@ class Identity:
 class Authenticator:
     """Finds out who makes a request and refuses what they may not do."""
 
-    def __init__(self, reads: StoreReads, config: WebConfig, passwords: PasswordCheck | None = None) -> None:
-        self._reads = reads
+    def __init__(self, control: Control, config: WebConfig, passwords: PasswordCheck | None = None) -> None:
+        self._control = control
         self._config = config
         self.passwords = passwords if passwords is not None else PasswordCheck()
         self.sessions = SessionSigner(config.secret_key, config.session_lifetime)
@@ -113,7 +113,7 @@ class Authenticator:
     async def _user(self, username: str) -> UserRow | None:
         if not username or len(username) > LONGEST_NAME or "\0" in username:
             return None
-        return await self._reads.user_get(username)
+        return await self._control.reads.user_get(username)
 
 
 def login_needed(request: web.Request, detail: str = "Log in first.") -> Problem:

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from tradewind.model.rows import DagRow
 from tradewind.model.specs import DagSpec, Json, TaskSpec
-from tradewind.ports import StoreReads
+from tradewind.ports import Control
 from tradewind.web.auth.sessions import TokenSigner
 from tradewind.web.problems import Problem, not_found
 from tradewind.web.rest.dag_views import static_part
@@ -39,15 +39,15 @@ class _Version(NamedTuple):
 class Catalog:
     """Reads versions through the store and keeps what they say."""
 
-    def __init__(self, reads: StoreReads, secret: bytes) -> None:
-        self._reads = reads
+    def __init__(self, control: Control, secret: bytes) -> None:
+        self._control = control
         self._signer = TokenSigner(secret, "file")
         self._specs: OrderedDict[tuple[str, str], _Version] = OrderedDict()
         self._summaries: OrderedDict[tuple[str, str], Summary] = OrderedDict()
 
     async def dag(self, dag_id: str) -> DagRow:
         """The DAG. Raises Problem 404."""
-        row = await self._reads.dag_get(dag_id)
+        row = await self._control.reads.dag_get(dag_id)
         if row is None:
             raise not_found("DAG not found", f"The DAG with dag_id: {dag_id} was not found")
         return row
@@ -64,7 +64,7 @@ class Catalog:
         key = (dag_id, version_hash)
         known = self._specs.get(key)
         if known is None:
-            version = await self._reads.dag_version_get(dag_id, version_hash)
+            version = await self._control.reads.dag_version_get(dag_id, version_hash)
             if version is None:
                 raise not_found("DAG version not found", f"The version {version_hash} of {dag_id} is not kept any more")
             tasks = {task.task_id: task for task in version.spec.tasks}
@@ -93,7 +93,7 @@ class Catalog:
         return [summary if summary is not None else _NOTHING_KNOWN for summary in found]
 
     async def _read_summary(self, row: DagRow) -> None:
-        version = await self._reads.dag_version_get(row.dag_id, row.version_hash)
+        version = await self._control.reads.dag_version_get(row.dag_id, row.version_hash)
         if version is None:
             return
         token = self._signer.sign(f"{row.dag_id}\0{row.version_hash}".encode())
@@ -106,7 +106,7 @@ class Catalog:
         if raw is None:
             raise Problem(404, "File token not found", "This file_token is not one that this server gave out.")
         dag_id, _, version_hash = raw.decode().partition("\0")
-        code = await self._reads.dag_code_get(dag_id, version_hash)
+        code = await self._control.reads.dag_code_get(dag_id, version_hash)
         if code is None:
             raise not_found("Source not found", f"The source of {dag_id} at version {version_hash} is not kept")
         return code
