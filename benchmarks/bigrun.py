@@ -128,7 +128,9 @@ def measure(size: int | None = None, samples: Path | None = None) -> dict[str, o
     largest = size or SIZES[-1]
     sizes = [tasks for tasks in SIZES if tasks < largest] + [largest]
     found = {tasks: _in_a_process(tasks, samples if tasks == largest else None) for tasks in sizes}
+    again = _in_a_process(sizes[0], None)  # a machine that has become slower meanwhile is not the run's fault
     small, large = found[sizes[0]], found[largest]
+    small["us_a_task"] = round((small["us_a_task"] + again["us_a_task"]) / 2, 1)
     figures: dict[str, object] = {
         "cost_ratio": round(large["us_a_task"] / small["us_a_task"], 3),
         "rss_mib": large["rss_mib"],
