@@ -28,6 +28,9 @@ log = logging.getLogger(__name__)
 ANSWER_WITHIN: Final = 10.0
 """Seconds a sender waits for the owner's answer."""
 
+NOT_YET_HERE: Final = 0.1
+"""Seconds until mail is looked at again that is for DAGs which are about to be taken in."""
+
 
 class MailPending(TradewindError):
     """No runtime has answered yet; the wish is kept and carried out when one does."""
@@ -59,10 +62,20 @@ class InboxReader:
             self._wake.clear()
             try:
                 while mail := await self._store.mail_read(lease):
-                    for row in mail:
+                    here = [row for row in mail if self._is_here(row)]
+                    for row in here:
                         await self._carry_out(row)
+                    if not here:
+                        asyncio.get_running_loop().call_later(NOT_YET_HERE, self.wake)
+                        break
             except (StoreUnavailable, TryAgain):
                 asyncio.get_running_loop().call_later(1.0, self.wake)
+
+    def _is_here(self, mail: MailRow) -> bool:
+        """Whether the DAG has been taken in. The store may say that it is ours before we have: it was just
+        published, or it is being taken over with its runs.
+        """
+        return mail.kind == "changed" or self._wishes.owns(mail.dag_id)
 
     async def _carry_out(self, mail: MailRow) -> None:
         try:

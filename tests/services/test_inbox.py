@@ -1,0 +1,41 @@
+"""Mail that comes before its DAG has been taken in."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.services.conftest import StartRuntime
+from tradewind import DAG, EmptyOperator
+from tradewind.host import EMBEDDED_BUNDLE
+from tradewind.model.rows import Lease, MailRow, ParsedFile
+from tradewind.model.specs import DagSource
+from tradewind.ports import TriggerRequest
+
+
+async def test_a_wish_for_a_dag_that_was_just_published_waits_for_it(
+    start: StartRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with DAG("new", schedule=None, is_paused_upon_creation=False) as dag:
+        EmptyOperator(task_id="nothing")
+    runtime = await start()
+    store, lease = runtime.services.store, runtime.services.scheduler.lease
+    source = DagSource(EMBEDDED_BUNDLE, "1", "new.py", "new.py")
+    await store.dag_publish(lease, EMBEDDED_BUNDLE, [ParsedFile(source, (dag.to_spec(),))])
+
+    seen, read = asyncio.Event(), store.mail_read
+
+    async def reading(lease: Lease, limit: int = 200) -> list[MailRow]:
+        found = await read(lease, limit)
+        if found:
+            seen.set()
+        return found
+
+    monkeypatch.setattr(store, "mail_read", reading)
+    answer = asyncio.ensure_future(runtime.control.run_trigger(TriggerRequest("new")))
+    await asyncio.wait_for(seen.wait(), 20)
+    assert not answer.done(), "refused, although the DAG is in the list"
+    await runtime.refresh(["new"])
+    run = await answer
+    assert (await runtime.control.run_wait(run.run_id, 20)).state == "success"
