@@ -16,7 +16,8 @@ from typing import Final, TypeVar
 from tradewind.failpoints import failpoint
 from tradewind.model.errors import BatchConflict, StoreUnavailable
 from tradewind.model.keys import RunId
-from tradewind.model.rows import Batch, Lease
+from tradewind.model.rows import Batch, Lease, Segment
+from tradewind.model.states import RunState
 from tradewind.ports import Clock, Store
 
 log = logging.getLogger(__name__)
@@ -86,14 +87,21 @@ class Committer:
 def _leave_out(batch: Batch, conflict: BatchConflict) -> set[RunId]:
     """Takes out of the batch what the database refused. Returns the runs that this leaves out.
 
+    What starts in this batch may start on permits that a refused run gave back in it, so it goes too.
     A wish whose mail was done already was carried out already: the runs that it may have changed
     here (any of the batch) go as well. Where nobody is named, everything goes.
     """
     blamed = {RunId(run_id) for run_id in conflict.run_ids}
     if conflict.mail_ids or not (blamed or conflict.dag_ids):
         blamed = {segment.run_id for segment in batch.segments}
+    if blamed:
+        blamed |= {s.run_id for s in batch.segments if _starts_something(s)}
     batch.segments = [s for s in batch.segments if s.run_id not in blamed]
     named = bool(conflict.run_ids or conflict.dag_ids or conflict.mail_ids)
     batch.dags = [d for d in batch.dags if named and d.dag_id not in conflict.dag_ids]
     batch.mail_done = [m for m in batch.mail_done if named and m.mail_id not in conflict.mail_ids]
     return blamed
+
+
+def _starts_something(segment: Segment) -> bool:
+    return bool(segment.opened) or (segment.run is not None and segment.run.state is RunState.RUNNING)

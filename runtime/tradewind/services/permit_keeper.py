@@ -41,6 +41,11 @@ class PermitKeeper:
             self._peers = living
             self._wake.set()
 
+    @property
+    def has_peers(self) -> bool:
+        """Whether the limits are shared with other runtimes just now."""
+        return self._peers > 0
+
     def forget(self) -> None:
         """The lease is gone, and with it everything that was granted under it."""
         self._granted.clear()

@@ -191,7 +191,8 @@ class RunPlanner:
             fresh = True
         if cursor is not None:
             dag.row = dataclasses.replace(dag.row, cursor=cursor)
-        if fresh and self._scheduler.book.dags.get(dag.dag_id) is dag:  # else whoever owns it now finds the run
+        book = self._scheduler.book
+        if fresh and book.dags.get(dag.dag_id) is dag and run.run_id not in book.runs:  # else it was found already
             graph = dag.graph(run.version_hash, spec)
             self._scheduler.add_run(RunMachine(run, graph, row.source))
         return fresh

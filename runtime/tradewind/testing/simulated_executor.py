@@ -48,6 +48,8 @@ class Cluster:
         self.now = now
         self.flights: dict[AttemptId, Flight] = {}
         self.faults: list[str] = []
+        self.on_answer: Callable[[Flight, bool], None] = lambda flight, accepted: None
+        """Called when a runtime says whether it has committed the end of an attempt."""
         self.on_submit: Callable[[Attempt], None] = lambda attempt: None
         """Called with every attempt as it is handed to an executor."""
 
@@ -157,6 +159,7 @@ class SimulatedExecutor:
 
         def answered(accepted: bool) -> None:
             flight.answers.append(accepted)
+            self._cluster.on_answer(flight, accepted)
             flight.acknowledged = flight.acknowledged or accepted
 
         self._host.finished(flight.attempt.key, flight.end, answered)
