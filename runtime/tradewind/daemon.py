@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Final
 from tradewind.config import Config
 from tradewind.database import open_control, open_store
 from tradewind.home import ADMIN_PASSWORD, WEB_SECRET, keep_secret, kept_secret
+from tradewind.model.errors import StoreUnavailable
 
 if TYPE_CHECKING:
     from tradewind.ports import Executor
@@ -35,6 +36,8 @@ log = logging.getLogger(__name__)
 
 ADMIN: Final = "admin"
 EXIT_AT_ONCE: Final = 130
+LOOK_AGAIN: Final = 0.2
+"""Seconds until a database that was away is asked again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +51,14 @@ class ReadyInfo:
     password_file: Path | None = None
 
 
-def serve(config: Config, roles: frozenset[str], *, on_ready: Callable[[ReadyInfo], None]) -> int:
+def serve(
+    config: Config, roles: frozenset[str], *, on_ready: Callable[[ReadyInfo], None], make_tables: bool = False
+) -> int:
     """Runs until a signal stops it. Returns the exit code: 0 after a drain, 130 after a second
-    signal. Raises TradewindError where it cannot start.
+    signal. `make_tables`: as `open_store` has it. Raises TradewindError where it cannot start.
     """
     _set_up_logging(config)
-    main = _serve(config, roles, on_ready)
+    main = _serve(config, roles, on_ready, make_tables)
     if sys.platform == "win32":
         return asyncio.run(main)
     import uvloop
@@ -61,11 +66,13 @@ def serve(config: Config, roles: frozenset[str], *, on_ready: Callable[[ReadyInf
     return uvloop.run(main)
 
 
-async def _serve(config: Config, roles: frozenset[str], on_ready: Callable[[ReadyInfo], None]) -> int:
+async def _serve(
+    config: Config, roles: frozenset[str], on_ready: Callable[[ReadyInfo], None], make_tables: bool
+) -> int:
     began = time.monotonic()
     stop = _stop_on_signals()
     async with AsyncExitStack() as exits:
-        control = await exits.enter_async_context(_control(config, roles))
+        control = await exits.enter_async_context(_control(config, roles, make_tables))
         info = ReadyInfo(0.0, None)
         if "web" in roles:
             await asyncio.to_thread(_import_web)
@@ -81,7 +88,7 @@ async def _serve(config: Config, roles: frozenset[str], on_ready: Callable[[Read
 
 
 @asynccontextmanager
-async def _control(config: Config, roles: frozenset[str]) -> AsyncGenerator[RuntimeControl]:
+async def _control(config: Config, roles: frozenset[str], make_tables: bool) -> AsyncGenerator[RuntimeControl]:
     """A runtime of our own, or only the way to those of others."""
     if "scheduler" not in roles:
         async with open_control(config) as control:
@@ -90,7 +97,7 @@ async def _control(config: Config, roles: frozenset[str]) -> AsyncGenerator[Runt
     importing = asyncio.ensure_future(asyncio.to_thread(_import_runtime))
     async with AsyncExitStack() as exits:
         try:
-            store = await exits.enter_async_context(open_store(config))
+            store = await exits.enter_async_context(open_store(config, make_tables=make_tables))
         except BaseException:
             await asyncio.wait({importing})
             raise
@@ -135,6 +142,16 @@ def web_config(config: Config) -> WebConfig:
 
 
 async def _first_login(config: Config, control: RuntimeControl) -> str | None:
+    """As `_make_login`, waiting while the database is away: the runtime is at work already."""
+    while True:
+        try:
+            return await _make_login(config, control)
+        except StoreUnavailable as lost:
+            log.warning("the pages wait for the database: %s", lost)
+            await asyncio.sleep(LOOK_AGAIN)
+
+
+async def _make_login(config: Config, control: RuntimeControl) -> str | None:
     """Makes the admin login where there is none. Returns its password, which is shown once and
     kept in the home folder.
     """

