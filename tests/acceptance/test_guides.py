@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
 import sys
 from collections.abc import Iterator
@@ -12,7 +11,6 @@ from types import ModuleType
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from tests.acceptance.launch_service import closed_port
 from tests.architecture.pages import FILES, blocks_of
 from tests.architecture.tree import ROOT, shown
 from tradewind.bundles.loader import load_file
@@ -61,30 +59,10 @@ async def test_the_programs_of_the_guide_to_embedding(
     shown_programs: list[ModuleType], own_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TRADEWIND_HOME", str(own_home))
-    service, with_pages = shown_programs
+    service, alone = shown_programs
     async with TestClient(TestServer(service.make_service())) as client:
-        answer = await client.post("/sign-up")
-        assert (await answer.json())["state"] == "success"
-    port, until = closed_port(), asyncio.Event()
-    program = asyncio.ensure_future(with_pages.main(port, until))
-    try:
-        async with asyncio.timeout(60):
-            while not await _listens(port):
-                assert not program.done(), program.exception()
-                await asyncio.sleep(0.05)  # the program says nothing when it is ready
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(b"GET /flows/api/v1/health HTTP/1.0\r\n\r\n")
-        assert b" 200 " in await reader.readline()
-        writer.close()
-    finally:
-        until.set()
-        await program
-
-
-async def _listens(port: int) -> bool:
-    try:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-    except OSError:
-        return False
-    writer.close()
-    return True
+        async with client.post("/sign-up") as answer:
+            assert (await answer.json())["state"] == "success"
+        async with client.get("/flows/api/v1/health") as answer:
+            assert (await answer.json())["scheduler"]["status"] == "healthy"
+    assert await alone.main() == "success"
