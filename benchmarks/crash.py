@@ -189,7 +189,10 @@ class Trial:
             return len(fresh) > IN_FLIGHT  # so many may have been on their way when it was killed
 
         if not self.until(goes_on, REACHED_WITHIN):
-            self.unreached.append(f"life {self.life}: nothing began within {REACHED_WITHIN:g} s of the server's death")
+            what = (
+                "nothing began any more" if self.system.is_running else f"it ended: {self.system.last_words()[-500:]}"
+            )
+            self.unreached.append(f"life {self.life}, after the server's death: {what}")
         self.outages.append((time.monotonic_ns() - killed) / 1e9)
         self.end("after its server")
 

@@ -32,6 +32,7 @@ def test_nothing_is_lost_or_done_twice_by_kills(home: Path) -> None:
     points = {point.name: point for point in failpoints()}
     try:
         trial.die_at_random()
+        trial.lose_server()
         for n, name in enumerate(_AFTER_COMMITS):
             trial.die_at(points[name], at_pass=1 + 3 * n if not points[name].in_worker else 1)
         verdict = trial.finish()
