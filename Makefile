@@ -16,12 +16,13 @@ standalone: $(VENV)/.installed            ## everything on this machine; Ctrl-C 
 test: $(VENV)/.installed-test             ## the suite
 	$(VENV)/bin/python -m pytest $(ARGS)
 
-lint: $(VENV)/.installed-test             ## style, types, layers
+lint: $(VENV)/.installed-test             ## style, types, layers; the pages too
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
 	$(VENV)/bin/python -m pyright --pythonpath $(VENV)/bin/python
 	$(VENV)/bin/lint-imports
+	$(VENV)/bin/python .ci/check_pages.py
 
 format: $(VENV)/.installed-test           ## put the sources into the style that `lint` wants
 	$(VENV)/bin/ruff check --fix
