@@ -1,8 +1,8 @@
 """Runs one DAG once in this process: no database, no server, the same rules.
 
 Everything is as in production but the store (in memory) and the executors (sync tasks run in
-threads). Nothing is waited for that need not be: a retry follows at once, and the DAG's own
-schedule is left out.
+threads). Nothing is waited for that need not be: a retry follows at once, pools have room, and the
+DAG's own schedule is left out.
 """
 
 from __future__ import annotations
@@ -16,17 +16,19 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 from tradewind.authoring.dag import DAG
 from tradewind.config import Config, load_config
 from tradewind.host import Parts, Runtime, load_executors
-from tradewind.model.rows import AttemptRow, InstanceRow, RunRow
+from tradewind.model.rows import AttemptRow, InstanceRow, PoolRow, RunRow
 from tradewind.model.specs import DagSpec, Json
 from tradewind.ports import LiveEvent, StoreReads, TriggerRequest
 from tradewind.services.control import RuntimeControl
 from tradewind.store.memory import MemoryStore
 
-_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+NO_LIMIT: Final = -1
+_LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,8 @@ async def try_dag(
     try:
         config = await asyncio.to_thread(load_config, overrides={"logging.folder": str(Path(folder, "logs"))})
         async with _alone(dag, config, capture_output=capture_output) as runtime:
+            for pool in {task.pool for task in dag.tasks}:
+                await runtime.pool_set(PoolRow(pool, NO_LIMIT))
             request = TriggerRequest(dag.dag_id, conf, logical_date=logical_date, unpause=True)
             return await _run(runtime.control, request, on_event)
     finally:

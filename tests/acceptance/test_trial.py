@@ -44,7 +44,7 @@ def test_a_dag_file_runs_itself(tmp_path: Path) -> None:
 async def test_what_went_wrong_is_in_the_report() -> None:
     with DAG("d", schedule=None) as dag:
 
-        @task
+        @task(pool="a pool that is nowhere")
         async def wrong() -> None:
             raise LookupError("no such thing")
 
