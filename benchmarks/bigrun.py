@@ -64,17 +64,19 @@ async def _load(st: Stage, tasks: int, *, note: bool) -> float:
     return time.perf_counter() - began
 
 
-async def _one_run(st: Stage, tasks: int) -> tuple[float, float]:
-    """Seconds to create a run, and from its start to its end."""
+async def _one_run(st: Stage, tasks: int) -> tuple[float, float, float]:
+    """Seconds to create a run, from its start to its end, and of CPU that this process used for that."""
     began = time.perf_counter()
     made = await st.runtime.control.run_trigger(TriggerRequest("bigrun", {}))
     creation = time.perf_counter() - began
+    before = time.process_time()
     finished = await st.runtime.control.run_wait(made.run_id, 1200)
+    cpu = time.process_time() - before
     await check_rows(st, finished, tasks)
     check_logs(st, finished, tasks)
     assert finished.ended_at is not None
     assert finished.started_at is not None
-    return creation, (finished.ended_at - finished.started_at).total_seconds()
+    return creation, (finished.ended_at - finished.started_at).total_seconds(), cpu
 
 
 async def _measure_size(tasks: int, samples: Path | None) -> dict[str, object]:
@@ -85,13 +87,15 @@ async def _measure_size(tasks: int, samples: Path | None) -> dict[str, object]:
         parse = await _load(st, tasks, note=samples is not None)
         creations: list[float] = []
         walls: list[float] = []
+        cpus: list[float] = []
         commits = CommitTimes(st) if samples is not None else None
         for k in range(repeats + 1):
             bodies_in_this_process()
             if commits is not None:
                 commits.clear()
-            creation, wall = await _one_run(st, tasks)
+            creation, wall, cpu = await _one_run(st, tasks)
             if k:
+                cpus.append(cpu)
                 creations.append(creation)
                 walls.append(wall)
         if commits is not None:
@@ -101,6 +105,7 @@ async def _measure_size(tasks: int, samples: Path | None) -> dict[str, object]:
         us = statistics.median(walls) / tasks * 1e6
         return {
             "us_a_task": round(us, 1),
+            "cpu_us_a_task": round(statistics.median(cpus) / tasks * 1e6, 1),
             "floor_us_a_task": round(1e6 / floor, 1),
             "parse_s": round(parse, 3),
             "creation_s": round(statistics.median(creations), 3),
