@@ -200,8 +200,8 @@ class Store(StoreReads, Protocol):
     ) -> None:
         """Beats for ever, at once and then whenever so many seconds have passed as `pace` says for what the
         last beat brought (None: no answer), or another runtime has come or gone. Each beat is told on the
-        caller's loop. Where there is a server the beats come from a thread: what holds up the loop does not
-        hold up them; `pace` is asked there. Raises Fenced.
+        caller's loop, and a lost connection as one without answer. Where there is a server the beats come
+        from a thread: what holds up the loop does not hold up them; `pace` is asked there. Raises Fenced.
         """
         ...
 

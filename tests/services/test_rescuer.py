@@ -18,6 +18,7 @@ from tests.conftest import NewDatabase
 from tests.services.conftest import StartRuntime, pass_on
 from tradewind import DAG, task
 from tradewind.config import Config, load_config
+from tradewind.database import open_control
 from tradewind.host import Parts, Runtime
 from tradewind.model.keys import RuntimeId
 from tradewind.model.rows import Beat, BeatReport, Lease, PeerRow
@@ -209,3 +210,30 @@ async def test_a_task_that_holds_up_the_loop_does_not_cost_the_lease(new_databas
         assert not peer.services.scheduler.book.dags
         attempts = await runtime.control.reads.attempt_list(run.run_id)
         assert [(a.task_id, str(a.kind)) for a in attempts] == [("block", "success"), ("after", "success")]
+
+
+@pytest.mark.blocks_the_loop  # the configuration is read on it
+async def test_who_was_taken_for_dead_begins_anew(new_database: NewDatabase, tmp_path: Path) -> None:
+    """Its lease is gone at once, with another it takes up what was its own."""
+    url = await new_database()
+    await migrate_url(url)
+    config = load_config(tmp_path, overrides={"database.url": url}, environ={})
+    with DAG("d", schedule=None, is_paused_upon_creation=False) as dag:
+
+        @task
+        async def nothing() -> None: ...
+
+        nothing()
+    parts = Parts(executors={"inline": InlineExecutor()}, watch_files=False)
+    async with Runtime(config, dags=[dag], parts=parts) as runtime, open_control(config) as outside:
+        before = runtime.services.scheduler.lease
+        peer = await outside.store.runtime_join("a peer of another machine/")
+        async with asyncio.timeout(20):
+            buried = False
+            while not buried:  # its beat moves on while we look
+                report = await outside.store.runtime_beat(peer)
+                buried = await outside.store.runtime_bury(before.runtime_id, report.peers[0].beat)
+        await outside.store.runtime_leave(peer)  # which makes it look, and find out
+        run = await outside.run_trigger(TriggerRequest("d"))
+        assert (await outside.run_wait(run.run_id, 20)).state == "success"
+        assert runtime.services.scheduler.lease.runtime_id > peer.runtime_id

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import urllib.parse
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -13,8 +14,9 @@ import pytest
 from tests.store.conftest import DEADLINE_S, KEY, until
 from tradewind.failpoints import armed
 from tradewind.model.errors import Fenced, StoreError, StoreUnavailable
-from tradewind.model.rows import Batch
+from tradewind.model.rows import Batch, Beat
 from tradewind.model.states import TaskState
+from tradewind.store.lease import THREAD
 from tradewind.store.postgres import PostgresStore, StoreOptions
 from tradewind.testing.store_suite_runs import ManyInstances
 from tradewind.testing.store_world import NewStore, join, moved, new_world, run_row
@@ -132,6 +134,18 @@ async def test_a_cancelled_batch_leaves_the_line_usable(
     assert await world.store.runtime_seq(world.lease) == number
 
 
+async def test_a_call_that_is_cancelled_at_any_moment_leaves_its_line_usable(new_store: NewStore) -> None:
+    """Also the first of its kind, which is prepared on the way."""
+    world = await new_world(new_store)
+    for turns in range(30):
+        call = asyncio.create_task(world.store.run_load(world.lease, ["etl"]))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        call.cancel()
+        await asyncio.wait({call})
+    assert await world.store.run_load(world.lease, ["etl"]) == []
+
+
 async def test_a_large_run_whose_server_dies_is_not_there(
     new_store: NewStore, sql: asyncpg.Connection[asyncpg.Record]
 ) -> None:
@@ -167,6 +181,26 @@ async def test_the_lock_survives_a_lost_lease_line(
     await other.mail_send("etl", "trigger", b"{}", "k")
     async with asyncio.timeout(DEADLINE_S):
         await mail.wait()
+
+
+async def test_a_series_of_beats_outlives_its_session(
+    new_store: NewStore, sql: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    """The loss is told as a beat without answer, and the next one comes at once, over a session with the lock."""
+    world = await new_world(new_store)
+    heard: asyncio.Queue[Beat] = asyncio.Queue()
+    series = asyncio.create_task(world.store.runtime_beats(world.lease, lambda _: 3600.0, heard.put_nowait))
+    async with asyncio.timeout(DEADLINE_S):
+        assert (await heard.get()).report is not None
+        await sql.fetch(_KILL, "tradewind lease")
+        assert (await heard.get()).report is None
+        assert (await heard.get()).report is not None
+    other = await new_store()
+    assert not await other.runtime_is_provably_dead(world.lease.runtime_id)
+    await world.store.close()
+    with pytest.raises(asyncio.CancelledError):
+        await series
+    assert THREAD not in {thread.name for thread in threading.enumerate()}
 
 
 class Way:

@@ -113,6 +113,7 @@ class Line:
         self._lock = asyncio.Lock()
         self._session: Session | None = None
         self._prepared: dict[str, PreparedStatement[Row]] = {}
+        self._names = 0
         self._back_off = 0.0
         self._not_before = 0.0
 
@@ -166,9 +167,11 @@ class Line:
     async def _prepare(self, session: Session, statement: Statement) -> PreparedStatement[Row]:
         ready = self._prepared.get(statement.text)
         if ready is None:
-            # A name of its own: unnamed statements are parsed and planned again at each use.
-            name = f"tradewind_{len(self._prepared)}"
-            ready = self._prepared[statement.text] = await session.prepare(statement.text, name=name)
+            # A name of its own: unnamed statements are parsed and planned again at each use. Never the same
+            # again: a call that was cancelled may have left its statement on the server.
+            self._names += 1
+            ready = await session.prepare(statement.text, name=f"tradewind_{self._names}")
+            self._prepared[statement.text] = ready
         return ready
 
     async def _reconnect(self) -> Session:

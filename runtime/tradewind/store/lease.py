@@ -45,6 +45,8 @@ class LeaseSession:
         self._lease: Lease | None = None
         self._server_pid = 0
         self._hurry = asyncio.Event()
+        self._is_lost = False
+        """Whether a session has ended since the last beat of a series."""
         self._home: asyncio.AbstractEventLoop | None = None
         self.on_mail: Callable[[], None] = _nothing
         """Called on the loop that joined."""
@@ -70,7 +72,13 @@ class LeaseSession:
             with suppress(RuntimeError):  # the caller's loop is closed: it will not ask again
                 caller.call_soon_threadsafe(tell, beat)
 
-        await self._own.call(lambda: beat_for_ever(partial(self._beat, lease), pace, hand_over, self._hurry))
+        async def beat() -> BeatReport:
+            if self._is_lost:
+                self._is_lost = False
+                hand_over(Beat(asyncio.get_running_loop().time(), None))
+            return await self._beat(lease)
+
+        await self._own.call(lambda: beat_for_ever(beat, pace, hand_over, self._hurry))
 
     async def leave(self, lease: Lease) -> None:
         """Gives up all DAGs and the lease; the peers take them at once."""
@@ -121,6 +129,7 @@ class LeaseSession:
     async def _greet(self, session: Session) -> None:
         """A new session: listens, and takes the runtime's lock back from the one that was lost."""
         self._server_pid = session.get_server_pid()
+        session.add_termination_listener(self._on_loss)
         await session.add_listener(self._channels.replies, self._on_notice)
         await session.add_listener(self._channels.runtimes, self._on_notice)
         lease = self._lease
@@ -150,6 +159,11 @@ class LeaseSession:
             self._at_home(self._mail_arrived)
         elif pid != self._server_pid:
             self._hurry.set()
+
+    def _on_loss(self, _session: object) -> None:
+        """With the session went the lock, which peers must not find free for long."""
+        self._is_lost = True
+        self._hurry.set()
 
     def _at_home(self, call: Callable[..., None], *values: object) -> None:
         if self._home is not None:
