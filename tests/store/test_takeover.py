@@ -7,6 +7,7 @@ import threading
 import urllib.parse
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -134,16 +135,24 @@ async def test_a_cancelled_batch_leaves_the_line_usable(
     assert await world.store.runtime_seq(world.lease) == number
 
 
-async def test_a_call_that_is_cancelled_at_any_moment_leaves_its_line_usable(new_store: NewStore) -> None:
-    """Also the first of its kind, which is prepared on the way."""
+async def test_a_call_that_is_cancelled_while_it_prepares_leaves_its_line_usable(
+    new_store: NewStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server has the statement, and nobody here knows."""
     world = await new_world(new_store)
-    for turns in range(30):
-        call = asyncio.create_task(world.store.run_load(world.lease, ["etl"]))
-        for _ in range(turns):
-            await asyncio.sleep(0)
-        call.cancel()
-        await asyncio.wait({call})
-    assert await world.store.run_load(world.lease, ["etl"]) == []
+    prepare = asyncpg.Connection.prepare
+    kept: list[object] = []
+
+    async def prepare_and_be_cancelled(*args: Any, **named: Any) -> None:
+        kept.append(await prepare(*args, **named))
+        raise asyncio.CancelledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(asyncpg.Connection, "prepare", prepare_and_be_cancelled)
+        with pytest.raises(asyncio.CancelledError):
+            await world.store.mail_reply(1)
+    assert kept
+    assert await world.store.mail_reply(1) is None
 
 
 async def test_a_large_run_whose_server_dies_is_not_there(
