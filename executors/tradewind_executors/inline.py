@@ -30,7 +30,7 @@ from tradewind.model.outcomes import Finished, Outcome
 from tradewind.model.specs import Json
 from tradewind.model.states import OutcomeKind
 from tradewind.ports import ExecutorHost
-from tradewind.worker.attempt import run_attempt
+from tradewind.worker.attempt import is_torn_down, run_attempt
 from tradewind.worker.blocking import BlockingOnLoop
 from tradewind.worker.dag_cache import DagCache
 from tradewind.worker.endings import lost, outcome_of_error
@@ -224,9 +224,9 @@ class InlineExecutor:
         except asyncio.CancelledError as error:
             outcome = flight.forced or outcome_of_error(error)
             conclude(attempt, outcome, log)
-        except GeneratorExit:
-            raise
         except BaseException as error:
+            if isinstance(error, GeneratorExit) and is_torn_down(flight.task):
+                raise
             outcome = outcome_of_error(error)
             conclude(attempt, outcome, log)
         finally:

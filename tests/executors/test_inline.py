@@ -117,6 +117,21 @@ class TestInline(ExecutorSuite):
         await stage.executor.stop(drain=None)
         assert sys.stdout is not inside
 
+    async def test_a_coroutine_that_swallows_its_timeout_is_left_behind(
+        self, stage: Stage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The attempt ends all the same, with its callbacks, and gives its slot back."""
+        monkeypatch.setattr("tradewind.worker.attempt.LEFT_BEHIND_AFTER", 0.1)
+        attempt = stage.maker.attempt("a_stubborn_overdue")
+        end = await stage.carry(attempt)
+        assert end.outcome.kind is OutcomeKind.TIMED_OUT
+        assert "0.2 s" in (end.outcome.reason or "")
+        assert "left behind" in (end.outcome.reason or "")
+        messages = [r.message for r in await stage.log(attempt)]
+        assert "no" in messages
+        assert "callback failure" in messages
+        assert stage.executor.free_slots == 512
+
     async def test_a_thread_that_cannot_be_stopped_is_left_behind(self, stage: Stage) -> None:
         """Its attempt ends all the same, once, and on_kill is called once."""
         attempt = stage.maker.attempt("s_long_wait")

@@ -157,6 +157,21 @@ class TestLocal(ExecutorSuite):
         pid = decode((await stage.run("p_background")).xcoms[0].value)
         await gone(pid)
 
+    async def test_processes_that_left_the_session_end_with_their_attempt(self, stage: Stage) -> None:
+        for pid in decode((await stage.run("p_daemons")).xcoms[0].value):
+            await gone(pid)
+
+    async def test_processes_of_other_attempts_stay(self, stage: Stage) -> None:
+        attempt = stage.maker.attempt("p_daemon_and_hang")
+        await stage.submit([attempt])
+        words = (await stage.until_said(attempt, "background")).split()
+        pid = int(words[1])
+        await stage.run("p_daemons")
+        os.kill(pid, 0)
+        await stage.executor.cancel(attempt.key, grace=timedelta(seconds=1))
+        await stage.host.end_of(attempt)
+        await gone(pid)
+
     async def test_death_of_the_zygote_is_a_loss(self, stage: Stage) -> None:
         attempt = stage.maker.attempt("p_hang")
         await stage.submit([attempt])
@@ -237,14 +252,24 @@ async def test_a_dag_that_is_gone_from_its_file(new_stage: NewStage) -> None:
     assert "does not define DAG 'd' any more" in (outcome.reason or "")
 
 
-async def test_a_file_with_threads_is_spawned(new_stage: NewStage, caplog: pytest.LogCaptureFixture) -> None:
-    thread = "import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+@pytest.mark.parametrize("daemon", [True, False])
+async def test_a_file_with_threads_is_spawned(
+    new_stage: NewStage, caplog: pytest.LogCaptureFixture, daemon: bool
+) -> None:
+    thread = f"import threading\nthreading.Thread(target=threading.Event().wait, daemon={daemon}).start()\n"
     stage = new_stage(thread + DAG_OF_THREE)
     ends = [await stage.run(f"t{n}") for n in range(2)]
     assert [end.kind for end in ends] == [OutcomeKind.SUCCESS] * 2
     assert decode(ends[0].xcoms[0].value) == 1
     assert [r.getMessage() for r in caplog.records if "cannot be forked" in r.getMessage()] != []
     assert sum("cannot be forked" in r.getMessage() for r in caplog.records) == 1
+
+
+async def test_a_file_that_closes_its_standard_streams(new_stage: NewStage) -> None:
+    stage = new_stage("import os\nfor fd in (0, 1, 2): os.close(fd)\n" + DAG_OF_THREE.replace("return 1", "print('x')"))
+    attempt = stage.maker.attempt("t0")
+    assert (await stage.carry(attempt)).outcome.kind is OutcomeKind.SUCCESS
+    assert [r.message for r in await stage.log(attempt)][:2] == ["Starting attempt 1 of 1", "x"]
 
 
 async def test_spawning_by_configuration(new_stage: NewStage, caplog: pytest.LogCaptureFixture) -> None:
@@ -315,7 +340,7 @@ from tradewind_executors.local import LocalExecutor
 async def main():
     maker = AttemptMaker(dag_to_spec(suite_dag()), {executor_dags.HERE!r})
     stage = Stage(LocalExecutor(), MemoryHost(sys.argv[1]), maker)
-    attempt = maker.attempt("p_background_and_hang")
+    attempt = maker.attempt(sys.argv[2])
     await stage.submit([attempt])
     print(await stage.until_said(attempt, "background"), flush=True)
     await asyncio.Event().wait()
@@ -324,11 +349,12 @@ asyncio.run(main())
 """
 
 
-async def test_nothing_outlives_a_killed_runtime(tmp_path: Path) -> None:
+@pytest.mark.parametrize("task", ["p_background_and_hang", "p_daemon_and_hang"])
+async def test_nothing_outlives_a_killed_runtime(tmp_path: Path, task: str) -> None:
     """kill -9 of the runtime ends zygotes, attempts and what attempts have started."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     runtime = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", RUNTIME, str(tmp_path), stdout=subprocess.PIPE, env=environment
+        sys.executable, "-c", RUNTIME, str(tmp_path), task, stdout=subprocess.PIPE, env=environment
     )
     assert runtime.stdout is not None
     async with asyncio.timeout(30):

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
+
+PROCESS_MARK: Final = "TRADEWIND_CTX_PROCESS"
+"""Names the process of the attempt: by it a program that outlives its attempt is found."""
 
 
 def attempt_environment(context: Mapping[str, Any]) -> dict[str, str]:
@@ -19,4 +23,4 @@ def attempt_environment(context: Mapping[str, Any]) -> dict[str, str]:
         "TRY_NUMBER": str(ti.try_number),
         "DAG_RUN_ID": ti.run_id,
     }
-    return {f"AIRFLOW_CTX_{name}": value for name, value in facts.items()}
+    return {f"AIRFLOW_CTX_{name}": value for name, value in facts.items()} | {PROCESS_MARK: str(os.getpid())}

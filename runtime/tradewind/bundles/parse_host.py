@@ -28,6 +28,7 @@ from typing import IO, Final, NoReturn
 from tradewind.authoring.defaults import use_defaults
 from tradewind.bundles import parse_child
 from tradewind.bundles.loader import mentions_dag
+from tradewind.bundles.orphans import adopt_orphans, end_orphans
 from tradewind.bundles.parse_protocol import (
     LENGTH,
     Frame,
@@ -45,6 +46,12 @@ PRELOADED_TREES: Final = ("tradewind.rules", "tradewind.authoring", "tradewind.s
 
 KILL_MARGIN: Final = 0.25
 """Seconds after the time limit in which the fork writes down where it stands."""
+
+EXIT_MARGIN: Final = 0.5
+"""Seconds that a fork which has closed its pipe without an answer gets to end by itself."""
+
+EXIT_NO_PIPE: Final = 74
+"""Exit code of a fork that could not answer: its file has closed the pipe."""
 
 OUTPUT_TAIL: Final = 4000
 PR_SET_PDEATHSIG: Final = 1
@@ -144,8 +151,11 @@ class ParseHost:
                 frame = answer_frame(answer)
             except BaseException:
                 frame = answer_frame(ParseAnswer(job.job_id, error=traceback.format_exc()))
-            with os.fdopen(writing, "wb") as pipe:
-                pipe.write(frame)
+            try:
+                with os.fdopen(writing, "wb") as pipe:
+                    pipe.write(frame)
+            except OSError:
+                os._exit(EXIT_NO_PIPE)
         finally:
             os._exit(0)
 
@@ -166,6 +176,7 @@ class ParseHost:
 
     def _finish(self, fork: _Fork, *, timed_out: bool) -> None:
         """The fork gave no answer: says why, with the end of what it printed."""
+        ended = not timed_out and _ends_within(fork.pid, EXIT_MARGIN)
         status = self._reap(fork)
         fork.output.seek(0, os.SEEK_END)
         fork.output.seek(max(0, fork.output.tell() - OUTPUT_TAIL))
@@ -176,8 +187,10 @@ class ParseHost:
                 f"The file did not load within {fork.job.timeout:g} s (dags.import_timeout). Move slow work, such as "
                 "requests or queries, from the top of the file into tasks."
             )
-        else:
+        elif ended and os.waitstatus_to_exitcode(status) != EXIT_NO_PIPE:
             reason = f"The process that loaded the file {_ended(status)} before it was done."
+        else:
+            reason = "The file closed descriptors that it had not opened (os.closerange?), so its DAGs cannot be told."
         code: str | None = None
         with contextlib.suppress(OSError):
             code = _read_file(fork.job.fileloc).decode("utf-8", "replace")
@@ -192,10 +205,23 @@ class ParseHost:
             os.killpg(fork.pid, signal.SIGKILL)
         with contextlib.suppress(ProcessLookupError):
             os.kill(fork.pid, signal.SIGKILL)
-        return os.waitpid(fork.pid, 0)[1]
+        status = os.waitpid(fork.pid, 0)[1]
+        if not self._forks:  # what has left the session of its fork does not say whose it was
+            end_orphans(())
+        return status
 
     def _send(self, answer: ParseAnswer) -> None:
         self._channel.sendall(answer_frame(answer))
+
+
+def _ends_within(pid: int, seconds: float) -> bool:
+    """Whether the child ends in time; it is not reaped."""
+    until = time.monotonic() + seconds
+    while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.005)
+    return True
 
 
 def _job_of(frame: Frame) -> ParseJob:
@@ -247,6 +273,7 @@ def main() -> None:
     defaults = defaults_from_json(sys.argv[2])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.dont_write_bytecode = True
+    adopt_orphans()
     _preload()
     gc.collect()
     gc.freeze()

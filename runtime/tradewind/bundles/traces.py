@@ -30,6 +30,12 @@ def user_trace(error: BaseException) -> str:
     return "".join(trace.format()).rstrip()
 
 
+def in_one_line(error: str) -> str:
+    """The line of an import error that says most: of a traceback the last, else the first, which is ours."""
+    lines = error.strip().splitlines() or [""]
+    return lines[-1] if lines[0].startswith(("Traceback ", "  File ", "File ")) else lines[0]
+
+
 def _is_users(filename: str) -> bool:
     if filename.startswith("<frozen "):
         return False

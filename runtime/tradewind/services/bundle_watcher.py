@@ -22,6 +22,7 @@ from tradewind.bundles.folder_events import watching
 from tradewind.bundles.known_files import KnownFile, KnownFiles, fingerprint_of, read_cache, write_cache
 from tradewind.bundles.parse_queue import ParseQueue, Urgency
 from tradewind.bundles.parser import FileToParse, ParseHostFailed, Parser, ParseResult
+from tradewind.bundles.traces import in_one_line
 from tradewind.config import Config
 from tradewind.model.errors import ConfigError, StoreUnavailable
 from tradewind.model.rows import DagRow, ImportErrorRow, Lease, ParsedFile
@@ -313,7 +314,7 @@ class BundleWatcher:
         before = known.get(path)
         known.learn(result._replace(parsed=parsed))
         if parsed.error is not None:
-            log.warning("%s: %s", parsed.source.fileloc, parsed.error.rpartition("\n")[2])
+            log.warning("%s: %s", parsed.source.fileloc, in_one_line(parsed.error))
         if before is None and not result.is_dag_file and not self._was_stored(result.file):
             return []
         return [parsed]

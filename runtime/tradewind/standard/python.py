@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, ClassVar, TypedDict, Unpack, cast
+from typing import Any, ClassVar, Final, TypedDict, Unpack, cast
 
 from tradewind.authoring.arguments import OperatorArguments
 from tradewind.authoring.operator import BaseOperator, OutcomeForm
 from tradewind.authoring.python_call import call_function
 from tradewind.model.errors import AuthoringError
+
+LOGGED_VALUE_MAX: Final = 5_000
+"""Characters of a returned value that the attempt's log shows."""
 
 
 class CallSettings(TypedDict, total=False):
@@ -81,8 +84,12 @@ class PythonOperator(BaseOperator):
 
     def result_note(self, value: object) -> str:
         """What the attempt's log says about the returned value."""
-        shown = f"was: {value}" if self.show_return_value_in_logs else "not shown"
-        return f"Done. Returned value {shown}"
+        if not self.show_return_value_in_logs:
+            return "Done. Returned value not shown"
+        text = str(value)
+        if len(text) > LOGGED_VALUE_MAX:
+            text = f"{text[:LOGGED_VALUE_MAX]}… ({len(text):,} characters)"
+        return f"Done. Returned value was: {text}"
 
 
 class BranchPythonOperator(PythonOperator):

@@ -8,6 +8,7 @@ kind makes sense. Tasks of processes (`p_…`) would end or freeze the runtime i
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import logging
 import os
@@ -173,6 +174,18 @@ def _background(task: Any, context: Any) -> int:
     return subprocess.Popen(["sleep", "600"]).pid
 
 
+def _daemons(task: Any, context: Any) -> list[int]:
+    plain = subprocess.Popen(["sleep", "600"], start_new_session=True)
+    bare = subprocess.Popen(["sleep", "600"], start_new_session=True, env={})
+    return [plain.pid, bare.pid]
+
+
+def _daemon_and_hang(task: Any, context: Any) -> None:
+    child = subprocess.Popen(["sleep", "600"], start_new_session=True)
+    print(f"background {child.pid} of {os.getpid()}")
+    time.sleep(600)
+
+
 def _background_and_hang(task: Any, context: Any) -> None:
     child = subprocess.Popen(["sleep", "600"])
     print(f"background {child.pid} of {os.getpid()}")
@@ -214,6 +227,14 @@ async def _ask_async(context: Any) -> dict[str, Any]:
     except RuntimeError as error:
         refused = str(error)
     return {"variable": await services.variable_get("v"), "refused": refused}
+
+
+async def _does_not_let_go() -> None:
+    print("hanging")
+    with contextlib.suppress(asyncio.CancelledError):  # once: whoever closes the loop asks again
+        await asyncio.sleep(600)
+    print("no")
+    await asyncio.sleep(600)
 
 
 async def _self_cancelled() -> None:
@@ -263,6 +284,7 @@ _BOTH: dict[str, Callable[[Any, Any], Any]] = {
     "exit": _raise(SystemExit(3)),
     "interrupt": _raise(KeyboardInterrupt()),
     "memory": _raise(MemoryError()),
+    "closed": _raise(GeneratorExit("of the author")),
     "unstorable": lambda task, context: object(),
     "surrogate": _raise(ValueError("bad \ud800 text")),
 }
@@ -297,6 +319,12 @@ with DAG("suite", start_date=datetime(2026, 1, 1, tzinfo=UTC), schedule=None, ca
     _add(Sync, "s_")
     Async(task_id="a_hang", does=lambda task, context: _hang_async())
     Async(task_id="a_overdue", does=lambda task, context: _hang_async(), execution_timeout=timedelta(milliseconds=200))
+    Async(
+        task_id="a_stubborn_overdue",
+        does=lambda task, context: _does_not_let_go(),
+        execution_timeout=timedelta(milliseconds=200),
+        on_failure_callback=_note("failure"),
+    )
     Async(task_id="a_ask", does=lambda task, context: _ask_async(context))
     Async(task_id="a_self_cancelled", does=lambda task, context: _self_cancelled())
     Async(task_id="a_child_exits", does=lambda task, context: _child_exits())
@@ -315,5 +343,7 @@ with DAG("suite", start_date=datetime(2026, 1, 1, tzinfo=UTC), schedule=None, ca
     Sync(task_id="p_identity", does=_identity)
     Sync(task_id="p_background", does=_background)
     Sync(task_id="p_background_and_hang", does=_background_and_hang)
+    Sync(task_id="p_daemons", does=_daemons)
+    Sync(task_id="p_daemon_and_hang", does=_daemon_and_hang)
 
 HERE = str(Path(__file__).absolute())

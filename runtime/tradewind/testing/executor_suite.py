@@ -186,9 +186,12 @@ class ExecutorSuite:
         assert outcome.kind is OutcomeKind.RESCHEDULED
         assert outcome.reschedule_at == datetime(2026, 2, 1, tzinfo=UTC)
 
-    @pytest.mark.parametrize(("name", "said"), [("exit", "sys.exit"), ("interrupt", "Keyboard"), ("memory", "memory")])
+    @pytest.mark.parametrize(
+        ("name", "said"),
+        [("exit", "sys.exit"), ("interrupt", "Keyboard"), ("memory", "memory"), ("closed", "GeneratorExit")],
+    )
     async def test_exits_are_outcomes(self, stage: Stage, kind: str, name: str, said: str) -> None:
-        """SystemExit, KeyboardInterrupt and MemoryError end the attempt and nothing else."""
+        """SystemExit, KeyboardInterrupt, MemoryError and GeneratorExit end the attempt and nothing else."""
         outcome = await stage.run(f"{kind}{name}")
         assert outcome.kind is OutcomeKind.FAILED
         assert said in (outcome.reason or "")

@@ -12,12 +12,12 @@ import asyncio
 import inspect
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor as Threads
 from contextvars import copy_context
 from functools import partial
 from time import sleep
-from typing import Any
+from typing import Any, Final
 
 from tradewind.authoring.access import BlockingServices, CurrentAttempt, TaskServices, current_attempt
 from tradewind.authoring.dag import DAG
@@ -32,6 +32,9 @@ from tradewind.worker.endings import AttemptCancelled, outcome_of_error
 from tradewind.worker.log import current_log
 from tradewind.worker.sensing import Sensing, satisfied
 from tradewind.worker.steps import Work
+
+LEFT_BEHIND_AFTER: Final = 5.0
+"""Seconds that a coroutine has to end after its `execution_timeout`."""
 
 
 async def run_attempt(
@@ -50,6 +53,7 @@ async def run_attempt(
     current = CurrentAttempt(attempt, services, face)
     token = current_attempt.set(current)
     log = current_log.get()
+    task = asyncio.current_task()
     work: Work | None = None
     try:
         steps.announce(attempt, log)
@@ -63,9 +67,9 @@ async def run_attempt(
                 await _kill(work, threads)
                 raise
             outcome = outcome_of_error(error)
-        except GeneratorExit:
-            raise
         except BaseException as error:
+            if isinstance(error, GeneratorExit) and is_torn_down(task):
+                raise
             outcome = outcome_of_error(error)
             if work is not None:
                 work.context["exception"] = error
@@ -79,6 +83,16 @@ async def run_attempt(
         return outcome
     finally:
         current_attempt.reset(token)
+
+
+def is_torn_down(task: asyncio.Task[Any] | None) -> bool:
+    """Whether a GeneratorExit means that the task's coroutine is thrown away (it may await nothing then): inside the
+    running task it is just another exception of the author.
+    """
+    try:
+        return asyncio.current_task() is not task
+    except RuntimeError:
+        return True
 
 
 def _is_cancelled() -> bool:
@@ -100,20 +114,45 @@ async def _execute(work: Work, services: TaskServices, threads: Threads | None) 
     if traits.pre_execute:
         await _maybe_async(threads, operator.pre_execute, work.context)
     timeout = work.attempt.task.execution_timeout
-    if timeout is None:
-        value = await _body(work)
-    else:
-        scope = asyncio.timeout(timeout)
-        try:
-            async with scope:
-                value = await _body(work)
-        except TimeoutError as error:
-            if scope.expired():
-                raise TaskTimeout(f"execution_timeout of {timeout:g} s has passed") from error
-            raise
+    value = await (_body(work) if timeout is None else _body_within(work, timeout))
     if traits.post_execute:
         await _maybe_async(threads, operator.post_execute, work.context, value)
     return value
+
+
+async def _body_within(work: Work, timeout: float) -> Any:
+    """The body as a task of its own, so that one which swallows its cancellation can be left behind.
+
+    Raises TaskTimeout.
+    """
+    body = asyncio.ensure_future(_ending_of(_body(work)))
+    late = ""
+    try:
+        await asyncio.wait({body}, timeout=timeout)
+        if not body.done():
+            late = f"execution_timeout of {timeout:g} s has passed"
+            body.cancel()
+            await asyncio.wait({body}, timeout=LEFT_BEHIND_AFTER)
+    except asyncio.CancelledError:
+        body.cancel()
+        await asyncio.wait({body})
+        raise
+    if not body.done():
+        raise TaskTimeout(f"{late}; the coroutine swallowed its cancellation and is left behind")
+    if late and (body.cancelled() or isinstance(body.result()[1], asyncio.CancelledError)):
+        raise TaskTimeout(late) from body.result()[1]
+    value, error = body.result()
+    if error is not None:
+        raise error
+    return value
+
+
+async def _ending_of(body: Awaitable[Any]) -> tuple[Any, BaseException | None]:
+    """What it returned or raised: a task that raised SystemExit would end the loop."""
+    try:
+        return await body, None
+    except BaseException as error:
+        return None, error
 
 
 async def _body(work: Work) -> Any:

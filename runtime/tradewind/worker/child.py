@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from types import FrameType
 from typing import Final, NoReturn
 
+from tradewind.authoring.attempt_environment import PROCESS_MARK
 from tradewind.authoring.dag import DAG
 from tradewind.failpoints import failpoint
 from tradewind.model.attempts import Attempt
@@ -31,6 +32,9 @@ from tradewind.worker.steps import conclude
 
 EXIT_RUNTIME_GONE: Final = 75
 """Exit code of a worker that found its runtime gone."""
+
+THREADS_TOLD_AFTER: Final = 2.0
+"""Seconds after which the log says for which thread an attempt waits."""
 
 _PR_SET_PDEATHSIG: Final = 1
 _libc: ctypes.CDLL | None = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
@@ -105,6 +109,7 @@ def run_child(order: Order, output: Output, load: Callable[[Attempt], DAG], host
 
 
 def _attend(order: Order, output: Output, load: Callable[[Attempt], DAG], hostname: str) -> None:
+    os.environ[PROCESS_MARK] = str(os.getpid())
     order.client.began(os.getpid(), hostname)
     output.log = order.log
     current_log.set(order.log)
@@ -113,21 +118,25 @@ def _attend(order: Order, output: Output, load: Callable[[Attempt], DAG], hostna
     signal.signal(signal.SIGTERM, _cancelled)
     _reseed()
     failpoint("worker.began")
-    outcome = _carry_out(order, load)
+    outcome, older = _carry_out(order, load)
     failpoint("worker.frame.unsent")
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    _let_threads_end()
+    _let_threads_end(older, order.log)
     order.client.finished(outcome._replace(exit=exit_info_of_self()), order.started_at, datetime.now(UTC))
     failpoint("worker.frame.sent")
 
 
-def _carry_out(order: Order, load: Callable[[Attempt], DAG]) -> Outcome:
+def _carry_out(order: Order, load: Callable[[Attempt], DAG]) -> tuple[Outcome, frozenset[threading.Thread]]:
+    """The outcome, and the threads that were there before the task began: those of its file."""
+    older = frozenset(threading.enumerate())
     try:
-        return run_attempt_blocking(order.attempt, load(order.attempt), order.client)
+        dag = load(order.attempt)
+        older = frozenset(threading.enumerate())
+        return run_attempt_blocking(order.attempt, dag, order.client), older
     except BaseException as error:
         outcome = outcome_of_error(error)
         conclude(order.attempt, outcome, order.log)
-        return outcome
+        return outcome, older
 
 
 def _cancelled(signum: int, frame: FrameType | None) -> None:
@@ -144,11 +153,17 @@ def _reseed() -> None:
         numpy_random.seed()
 
 
-def _let_threads_end() -> None:
+def _let_threads_end(older: frozenset[threading.Thread], log: AttemptLog) -> None:
     """Waits for threads that the task has started, as an interpreter that ends does; then flushes."""
-    main = threading.main_thread()
-    for thread in threading.enumerate():
-        if thread is not main and thread is not threading.current_thread() and not thread.daemon:
+    mine = [thread for thread in threading.enumerate() if thread not in older and not thread.daemon]
+    for thread in mine:
+        thread.join(THREADS_TOLD_AFTER)
+        if thread.is_alive():
+            log.write(
+                f"The task is done, but thread {thread.name!r}, which it has started, still runs: the attempt ends "
+                "when its threads do (threading.Thread(daemon=True) is not waited for)",
+                level="WARNING",
+            )
             thread.join()
     for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
         if stream is not None:

@@ -12,7 +12,8 @@ Packets from it: ``{"loaded": {mode, because}}`` or ``{"failed": {type, message,
 ``{"forked": n, "pid": p}``, ``{"exited": n, "status": s, "oom": …, "rss": KiB, "user": s, "system": s}``.
 
 When the control socket ends, the runtime is gone: all attempts are killed and the zygote leaves.
-Children die with the zygote, by the kernel's parent-death signal.
+Children die with the zygote, by the kernel's parent-death signal. What an attempt has started ends with it,
+in its process group or outside.
 """
 
 from __future__ import annotations
@@ -31,9 +32,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final, NoReturn
 
+from tradewind.authoring.attempt_environment import PROCESS_MARK
 from tradewind.authoring.dag import DAG
 from tradewind.authoring.defaults import use_defaults
 from tradewind.bundles.loader import LoadedFile, load_file
+from tradewind.bundles.orphans import adopt_orphans, end_orphans, environment_of
 from tradewind.bundles.parse_protocol import defaults_from_json
 from tradewind.failpoints import failpoint
 from tradewind.model.attempts import Attempt
@@ -76,6 +79,7 @@ class Zygote:
     def serve(self) -> NoReturn:
         """Loads the file, then forks and reaps until the runtime is gone."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        adopt_orphans()
         if self._load():
             signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
             signal.signal(signal.SIGCHLD, _woken)
@@ -107,6 +111,7 @@ class Zygote:
             trace = getattr(error, "trace", None) or info.traceback
             self._say(failed={"type": info.type, "message": info.message[:4000], "traceback": trace[-_TRACE_MAX:]})
             return False
+        _stand_in_for_closed_streams()
         configured = self._order["start_method"] == "spawn"
         because = "" if configured else self._why_not_fork()
         if because or configured:
@@ -243,6 +248,7 @@ class Zygote:
                 self._end_group(pid)  # before it is reaped the number cannot be anyone else's
             _, status, usage = os.wait4(pid, 0)
             if number is not None:
+                self._end_strays(pid)
                 before = self._kills_before.pop(number)
                 killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
                 self._say(
@@ -260,6 +266,18 @@ class Zygote:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(pid, signal.SIGKILL)
 
+    def _end_strays(self, pid: int) -> None:
+        """What an attempt that has ended left running outside its process group ends as well: its environment says
+        whose it is. One without that is ended when there is no other attempt that may have started it.
+        """
+        mark = f"{PROCESS_MARK}={pid}".encode()
+        alone = not self._children
+
+        def is_its(stray: int) -> bool:
+            return alone or mark in environment_of(stray).split(b"\0")
+
+        end_orphans(self._children, is_its)
+
     def _drain_wakeups(self) -> None:
         try:
             while os.read(self._wake_read, 512):
@@ -276,11 +294,21 @@ class Zygote:
     def _leave(self) -> NoReturn:
         for pid in self._children:
             self._end_group(pid)
+        end_orphans(())
         os._exit(0)
 
 
 def _woken(signum: int, frame: FrameType | None) -> None:
     """A child has ended: the wake-up descriptor tells the loop."""
+
+
+def _stand_in_for_closed_streams() -> None:
+    """A file that closed a standard stream leaves its number to the next descriptor: /dev/null takes it instead."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
 
 
 def _native_threads() -> list[str]:

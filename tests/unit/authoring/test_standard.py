@@ -126,6 +126,9 @@ def test_what_the_log_says_about_a_returned_value() -> None:
     hidden = PythonOperator(task_id="t", python_callable=lambda: "secret", show_return_value_in_logs=False)
     assert shown.result_note([1]) == "Done. Returned value was: [1]"
     assert "secret" not in hidden.result_note("secret")
+    long = shown.result_note("x" * 1_000_000)
+    assert len(long) < 10_000
+    assert long.endswith("x… (1,000,000 characters)")
 
 
 def test_small_operators() -> None:
