@@ -32,6 +32,7 @@ class PermitKeeper:
         self._sizes: dict[str, int] = {}
         self._granted: dict[str, int] = {}
         self._idle: dict[str, int] = {}
+        self._too_few: dict[str, int] = {}
         self._peers = 0
         self._wake = asyncio.Event()
 
@@ -54,7 +55,17 @@ class PermitKeeper:
     async def hold(self, lease: Lease, name: str, size: int) -> None:
         """A limit is new or has another size (-1: none). Takes all of it where nobody else needs it."""
         self._sizes[name] = size
-        await self._take(lease, name, size)
+        surplus = self._granted.get(name, 0) - size
+        try:
+            if size >= 0 and surplus > 0:
+                self._granted[name] = size
+                self._scheduler.resize(name, size)
+                await self._store.grant_return(lease, name, surplus)
+            else:
+                await self._take(lease, name, size)
+        except StoreUnavailable:
+            self._look_again()
+            raise
 
     async def run(self, lease: Lease) -> None:
         """Follows the demand for as long as there are peers."""
@@ -66,6 +77,10 @@ class PermitKeeper:
                         await self._follow(lease, name, size)
             except StoreUnavailable as lost:
                 log.info("shared limits stay as they are: %s", lost)
+                self._look_again()
+
+    def _look_again(self) -> None:
+        asyncio.get_running_loop().call_later(IDLE_AFTER, self._wake.set)
 
     async def _pause(self) -> None:
         """Until the peers change; with peers, a second at most."""
@@ -81,10 +96,24 @@ class PermitKeeper:
         granted, needed = self._granted[name], admission.used(name) + admission.demand(name)
         if not self._peers:
             await self._take(lease, name, size)
-        elif needed > granted:
+        elif needed > granted and not await self._yields(lease, name, granted - admission.used(name)):
             await self._take(lease, name, min(size, needed))
-        else:
+        elif needed <= granted:
             await self._give_back(lease, name, granted - needed)
+
+    async def _yields(self, lease: Lease, name: str, too_few: int) -> bool:
+        """Two runtimes may each hold half of what one task needs, and wait for each other: permits that are too
+        few for anything here go back after some looks, and this look takes none. How many looks differs from
+        runtime to runtime, so that one gives way to the other.
+        """
+        looks = self._too_few[name] = self._too_few.get(name, 0) + 1 if too_few > 0 else 0
+        if looks < 2 + lease.runtime_id % 5:
+            return False
+        self._too_few[name] = 0
+        self._granted[name] -= too_few
+        self._scheduler.resize(name, self._granted[name])
+        await self._store.grant_return(lease, name, too_few)
+        return True
 
     async def _take(self, lease: Lease, name: str, want: int) -> None:
         if want < 0 or want == self._sizes[name] == self._granted.get(name):

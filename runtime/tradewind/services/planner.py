@@ -31,7 +31,7 @@ from tradewind.model.errors import (
 )
 from tradewind.model.keys import RunId
 from tradewind.model.outcomes import CODEC_JSON, EncodedValue
-from tradewind.model.rows import DagChange, InstanceRow, Lease, RunRow, ScheduleCursor
+from tradewind.model.rows import DagChange, InstanceRow, Lease, RunRow, RunSnapshot, ScheduleCursor
 from tradewind.model.specs import TaskSpec
 from tradewind.model.states import RunState, RunType
 from tradewind.ports import Clock, Store, TriggerRequest
@@ -186,24 +186,28 @@ class RunPlanner:
         try:
             fresh = await self._store.run_create(lease, run, instances, cursor, mail_done)
         except StoreUnavailable:
-            if not await self._landed(lease, run):
+            found = await self._landed(lease, run)
+            if found is None:
                 raise
             fresh = True
+        else:
+            found = None
         if cursor is not None:
             dag.row = dataclasses.replace(dag.row, cursor=cursor)
         book = self._scheduler.book
-        if fresh and book.dags.get(dag.dag_id) is dag and run.run_id not in book.runs:  # else it was found already
+        if found is not None:
+            self._scheduler.take_in(found)
+        elif fresh and book.dags.get(dag.dag_id) is dag and run.run_id not in book.runs:  # else it was found already
             graph = dag.graph(run.version_hash, spec)
             self._scheduler.add_run(RunMachine(run, graph, row.source))
         return fresh
 
-    async def _landed(self, lease: Lease, run: RunRow) -> bool:
-        """Waits until the database is back, then says whether the run was created before it went away."""
+    async def _landed(self, lease: Lease, run: RunRow) -> RunSnapshot | None:
+        """Waits until the database is back, then gives the run if it was created before it went away."""
         while True:
             await asyncio.sleep(RETRY_AFTER * (0.5 + self._clock.draw()))
             with suppress(StoreUnavailable):
-                await self._store.runtime_seq(lease)
-                return await self._store.run_by_id(run.run_id) is not None
+                return await self._store.run_load_one(lease, run.run_id)
 
     def _row(self, dag: OwnedDag, info: RunInfo, run_type: RunType, asked: TriggerRequest | None = None) -> RunRow:
         conf = None

@@ -261,6 +261,7 @@ class Scheduler:
                 answer(False)
             raise
         if refused:
+            refused |= self._built_on(refused, turn)
             turn.without(refused)
             await self._reload(refused)
         await self._carry_out(turn, batch)
@@ -337,6 +338,13 @@ class Scheduler:
         for one in settled:
             self._release(turn, self.book.released_by(one))
 
+    def take_in(self, snapshot: RunSnapshot) -> None:
+        """Takes in a run that was created without our knowing, unless somebody has brought it here meanwhile."""
+        if snapshot.run.state in RUN_FINISHED or snapshot.run.run_id in self.book.runs:
+            return
+        if snapshot.run.dag_id in self.book.dags:
+            self.add_run(self.book.rebuild(snapshot))
+
     def _put_between(self, turn: Turn, machine: RunMachine) -> None:
         self._release(turn, self.book.put_between(machine))
 
@@ -349,6 +357,8 @@ class Scheduler:
         for run_id, _ in turn.decision.ended:
             machine = self.book.runs[run_id]
             dag = self.book.dags[machine.run.dag_id]
+            if machine.run.state not in RUN_FINISHED:
+                continue  # cleared since, within this turn
             if run_id in dag.running or any(place[1] == run_id for place in dag.queued):
                 dag.run_ended(run_id)
                 self.plan(turn, dag)
@@ -437,19 +447,26 @@ class Scheduler:
 
     # --------------------------------------------------------------------------- repair
 
+    def _built_on(self, refused: set[RunId], turn: Turn) -> set[RunId]:
+        """Runs of which something may wait no longer because of what was refused: those that look at their past."""
+        dags = {machine.run.dag_id for run_id, machine in turn.touched.items() if run_id in refused}
+        return {n for n, m in turn.touched.items() if m.graph.past_nodes and m.run.dag_id in dags}
+
     async def _reload(self, run_ids: set[RunId]) -> None:
         """The database holds something else for these runs: believe it."""
-        for run_id in run_ids:
-            machine = self.book.runs.get(run_id)
-            if machine is None:
-                continue
+        here = [machine for run_id in sorted(run_ids) if (machine := self.book.runs.get(run_id)) is not None]
+        for machine in here:
             self.book.forget(machine)
-            snapshot = await self.committer.patiently(partial(self._store.run_load_one, self.lease, run_id))
+        snapshots: list[RunSnapshot] = []
+        for machine in here:
+            load = partial(self._store.run_load_one, self.lease, machine.run.run_id)
+            snapshot = await self.committer.patiently(load)
             if snapshot is not None and (snapshot.live or snapshot.run.state not in RUN_FINISHED):
-                keys = await self.resume([snapshot])
-                running = await self._dispatcher.adopt(keys)
-                self.adopted(running)
-                self.lost([k for k in keys if k not in running], "its run was loaded anew")
+                snapshots.append(snapshot)
+        keys = await self.resume(snapshots)
+        running = await self._dispatcher.adopt(keys)
+        self.adopted(running)
+        self.lost([k for k in keys if k not in running], "its run was loaded anew")
 
     def _resume_one(self, turn: Turn, machine: RunMachine, past: Mapping[str, bool]) -> None:
         self.book.add(machine)

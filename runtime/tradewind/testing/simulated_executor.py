@@ -135,7 +135,8 @@ class SimulatedExecutor:
                 continue
             if flight.end is not None and not self.survives:
                 continue
-            flight.carrier = self
+            if flight.carrier is not self:
+                flight.carrier, flight.cancelled = self, False  # whoever was ending it is gone
             found.add(key)
             if flight.end is not None:
                 asyncio.get_running_loop().call_soon(self.report, flight)

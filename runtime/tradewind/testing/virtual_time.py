@@ -36,7 +36,8 @@ EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC)
 """The wall clock when virtual time is 0."""
 
 _NEVER: Final = float("inf")
-_TURNS_MAX: Final = 100_000
+_TURNS_MAX: Final = 2_000
+_ITERATIONS_MAX: Final = 2_000
 
 
 class EndlessActivity(Exception):
@@ -86,13 +87,17 @@ class _NoInput(selectors.SelectSelector):
     def __init__(self) -> None:
         super().__init__()
         self.iterations = 0
+        self._rested_at = 0
         self.rest: Callable[[float | None], None] = lambda timeout: None
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """Nothing ever comes from outside."""
         if timeout is not None and timeout <= 0:
             self.iterations += 1
+            if self.iterations > self._rested_at + _ITERATIONS_MAX:
+                raise EndlessActivity(f"{_ITERATIONS_MAX} iterations of a loop and no end")
         else:
+            self._rested_at = self.iterations
             self.rest(timeout)
         return []
 

@@ -1,0 +1,217 @@
+"""What must hold whenever nothing is under way: nothing is lost, and memory is what the store says."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Final
+
+from tests.simulation.dags import PARALLELISM, SLOTS
+from tests.simulation.journal import tasks_of
+from tests.simulation.process import Process
+from tests.simulation.reference import WAIT, says
+from tradewind.model.keys import UNMAPPED, RunId
+from tradewind.model.states import FINISHED, HOLDS_SLOT, RUN_FINISHED, RunState, TaskState
+from tradewind.rules.admission import Place
+from tradewind.rules.run_ledger import COUNTED
+from tradewind.rules.run_machine import RunMachine
+from tradewind.services.owned_dag import OwnedDag
+from tradewind.store.memory_tables import MemoryDatabase, RunTables
+from tradewind.testing.simulated_executor import Cluster
+
+_PAST_GOOD: Final = frozenset({TaskState.SUCCESS, TaskState.SKIPPED, None})
+_TICK: Final = timedelta(milliseconds=10)
+_WAITS_FOR_A_TIME: Final = frozenset({TaskState.UP_FOR_RETRY, TaskState.UP_FOR_RESCHEDULE})
+
+
+class Inspector:
+    """Looks at one healthy process and the database."""
+
+    def __init__(self, process: Process, database: MemoryDatabase, cluster: Cluster) -> None:
+        self.process = process
+        self.database = database
+        self.cluster = cluster
+        self.book = process.scheduler.book
+        self.now = cluster.now()
+
+    def findings(self) -> Iterator[str]:
+        """Everything that is wrong."""
+        me = self.process.scheduler.lease.runtime_id
+        for dag in self.database.dags.values():
+            if dag.owner == me and dag.dag_id not in self.book.dags:
+                yield f"{dag.dag_id} is owned and not in memory"
+            here = self.book.dags.get(dag.dag_id)
+            if dag.owner == me and here is not None and here.row.is_paused != dag.is_paused:
+                yield f"{dag.dag_id} is paused in the store: {dag.is_paused}; in memory: {here.row.is_paused}"
+            if dag.owner == me and here is not None and here.row.version_hash != here.spec.content_hash():
+                yield f"{dag.dag_id} has the row of one version and the tasks of another"
+        for run_id, tables in self.database.runs.items():
+            owned = self.book.dags.get(tables.row.dag_id)
+            if owned is None or self.database.dags[tables.row.dag_id].owner != me:
+                continue
+            machine = self.book.runs.get(run_id)
+            run = tables.run()
+            if machine is None:
+                if run.state not in RUN_FINISHED:
+                    yield f"run {run.dag_run_id} is {run.state} and nobody has it in memory"
+                elif tables.live:
+                    yield f"run {run.dag_run_id} is {run.state} with live attempts and nobody has it in memory"
+                continue
+            yield from self._same(machine, tables)
+            yield from self._why_not(owned, machine, tables)
+        yield from self._limits()
+
+    def _same(self, machine: RunMachine, tables: RunTables) -> Iterator[str]:
+        """Memory against the rows, counters against a count."""
+        name = f"run {machine.run.dag_run_id}"
+        if machine.run.state is not tables.run().state:
+            yield f"{name} is {machine.run.state} in memory and {tables.run().state} in the store"
+        counts = Counter(machine.state)
+        if {s: c for s, c in machine.counts.items() if c} != dict(counts):
+            yield f"{name}: counters say {machine.counts}, instances {dict(counts)}"
+        if machine.unfinished != sum(state not in FINISHED for state in machine.state):
+            yield f"{name}: {machine.unfinished} unfinished by the counter"
+        for n, task in enumerate(machine.graph.tasks):
+            row = tables.instance((task.task_id, UNMAPPED))
+            if row is None:
+                yield f"{name}: {task.task_id} has no row"
+                continue
+            state = machine.state[n]
+            unwritten = state is TaskState.SCHEDULED and row.state is TaskState.NONE
+            mine = (state, machine.tries[n], machine.max_tries[n], machine.lost[n])
+            if not unwritten and mine != (row.state, row.try_number, row.max_tries, row.lost_count):
+                yield f"{name}: {task.task_id} is {mine} in memory and {row} in the store"
+            if state in HOLDS_SLOT and (row.attempt is None or machine.live.get(row.attempt) != n):
+                yield f"{name}: {task.task_id} is {state} and its attempt is not in memory"
+            for counted in COUNTED:
+                count = sum(machine.state[u] is counted for u in machine.graph.up[n])
+                if machine.ended_upstream[counted][n] != count:
+                    yield f"{name}: {task.task_id} counts {machine.ended_upstream[counted][n]} {counted}, not {count}"
+
+    def _why_not(self, dag: OwnedDag, machine: RunMachine, tables: RunTables) -> Iterator[str]:
+        """Why each instance that has not ended waits; no reason is a finding."""
+        run = machine.run
+        if run.state is RunState.QUEUED:
+            running = sum(
+                t.row.dag_id == run.dag_id and t.run().state is RunState.RUNNING for t in self.database.runs.values()
+            )
+            if not self.database.dags[run.dag_id].is_paused and running < dag.spec.max_active_runs:
+                yield f"run {run.dag_run_id} is queued although it could be active"
+        if run.state is RunState.RUNNING and not machine.unfinished:
+            yield f"run {run.dag_run_id} has nothing left to do and does not end"
+        for n, state in enumerate(machine.state):
+            if state not in FINISHED and (run.state is RunState.RUNNING or state in HOLDS_SLOT):
+                reason = self._reason(machine, tables, n)
+                if reason is None:
+                    task_id = machine.graph.tasks[n].task_id
+                    yield f"{task_id} of run {run.dag_run_id} is {state} and waits for nothing"
+
+    def _reason(self, machine: RunMachine, tables: RunTables, n: int) -> str | None:
+        state, task = machine.state[n], machine.graph.tasks[n]
+        if state is TaskState.NONE:
+            ended = [s for u in machine.graph.up[n] if (s := machine.state[u]) in FINISHED]
+            if says(task.trigger_rule, ended, len(machine.graph.up[n])) is WAIT:
+                return "upstream"
+            return self._past(machine, n)
+        if state is TaskState.SCHEDULED:
+            return self._full(machine, n)
+        due = machine.active[n].due_at
+        if state in _WAITS_FOR_A_TIME:
+            return "time" if due is not None and due > self.now - _TICK else None
+        row = tables.instance((task.task_id, UNMAPPED))
+        flight = self.cluster.flights.get(row.attempt) if row is not None and row.attempt is not None else None
+        if flight is None or not flight.is_running or not flight.carrier.is_alive:
+            return None
+        if flight.carrier not in self.process.executors.values():
+            return None
+        to_be_ended = state is TaskState.RESTARTING or machine.run.state is not RunState.RUNNING
+        return "attempt" if flight.cancelled or not to_be_ended else None
+
+    def _past(self, machine: RunMachine, n: int) -> str | None:
+        """Whether the run before this one holds the task up, by its rows."""
+        task, row = machine.graph.tasks[n], machine.run
+        if not (task.depends_on_past or task.wait_for_downstream):
+            return None
+        earlier = [
+            t
+            for t in self.database.runs.values()
+            if t.row.dag_id == row.dag_id and t.row.logical_date < row.logical_date
+        ]
+        asked = [task.task_id]
+        if task.wait_for_downstream:
+            asked += [machine.graph.tasks[d].task_id for d in machine.graph.down[n]]
+        for task_id in asked:
+            before = [t for t in earlier if task_id in tasks_of(self.database, t)]
+            if not before:
+                continue
+            instance = max(before, key=lambda t: t.row.logical_date).instance((task_id, UNMAPPED))
+            if instance is not None and instance.state not in _PAST_GOOD:
+                return "past"
+        return None
+
+    def _full(self, machine: RunMachine, n: int) -> str | None:
+        """The limit that has no room, counted anew from what runs in this process."""
+        task, run = machine.graph.tasks[n], machine.run
+        if self.database.dags[run.dag_id].is_paused:
+            return "paused"
+        used = self._used()
+        spec = self.book.dags[run.dag_id].spec
+        sizes = {
+            f"pool {task.pool}": (self.database.pools[task.pool].slots, task.pool_slots),
+            f"dag {run.dag_id}": (spec.max_active_tasks, 1),
+            f"executor {task.executor}": (SLOTS if task.executor == "local" else 1 << 30, 1),
+            f"task {run.dag_id}.{task.task_id}": (task.max_active_tis_per_dag or 1 << 30, 1),
+            f"task {run.run_id}.{task.task_id}": (task.max_active_tis_per_dagrun or 1 << 30, 1),
+        }
+        if task.executor != "inline":
+            sizes["parallelism"] = (PARALLELISM, 1)
+        full = next((name for name, (size, cost) in sizes.items() if used[name] + cost > size), None)
+        return (
+            full
+            or self._share(f"pool {task.pool!r}", used[f"pool {task.pool}"] + task.pool_slots)
+            or (self._share("parallelism", used["parallelism"] + 1) if task.executor != "inline" else None)
+        )
+
+    def _share(self, name: str, needed: int) -> str | None:
+        """Whether there are other runtimes, so that missing permits come within a second or two."""
+        held = self.database.grants.get(name, {})
+        mine = held.get(self.process.scheduler.lease.runtime_id, 0)
+        me = self.process.scheduler.lease.runtime_id
+        others = any(number != me for number in self._living()) or self.process.runtime.services.permits.has_peers
+        return f"{name} is shared" if others and (mine < needed or self.process.shares(name) < needed) else None
+
+    def _living(self) -> list[int]:
+        return [number for number, record in self.database.runtimes.items() if record.alive]
+
+    def _used(self) -> Counter[str]:
+        used: Counter[str] = Counter()
+        for run_id, machine in self.book.runs.items():
+            for n, state in enumerate(machine.state):
+                if state in HOLDS_SLOT:
+                    task, dag_id = machine.graph.tasks[n], machine.run.dag_id
+                    used[f"pool {task.pool}"] += task.pool_slots
+                    used[f"executor {task.executor}"] += 1
+                    used[f"dag {dag_id}"] += 1
+                    used[f"task {dag_id}.{task.task_id}"] += 1
+                    used[f"task {run_id}.{task.task_id}"] += 1
+                    used["parallelism"] += task.executor != "inline"
+        return used
+
+    def _limits(self) -> Iterator[str]:
+        """What admission counts against a count."""
+        used, admission = self._used(), self.book.admission
+        for pool in self.database.pools:
+            counted = admission.used(f"pool {pool!r}")
+            if counted != used[f"pool {pool}"]:
+                yield f"pool {pool}: admission counts {counted}, {used[f'pool {pool}']} are used"
+        if admission.used("parallelism") != used["parallelism"]:
+            yield f"parallelism: admission counts {admission.used('parallelism')}, not {used['parallelism']}"
+        for kind in self.process.executors:
+            if admission.used(f"executor {kind!r}") != used[f"executor {kind}"]:
+                yield f"executor {kind}: admission counts {admission.used(f'executor {kind!r}')}"
+        for run_id, machine in self.book.runs.items():
+            for n, state in enumerate(machine.state):
+                waits = admission.why_waiting(Place(RunId(run_id), n)) is not None
+                if waits != (state is TaskState.SCHEDULED):
+                    yield f"{machine.graph.tasks[n].task_id} is {state}; in a lane: {waits}"

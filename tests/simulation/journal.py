@@ -1,0 +1,269 @@
+"""What has been committed, looked at as it happens: what no commit may ever do."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from tests.simulation.dags import PARALLELISM, POOLS
+from tradewind.model.attempts import Attempt
+from tradewind.model.errors import BatchConflict
+from tradewind.model.keys import AttemptId, RunId
+from tradewind.model.rows import AttemptOpened, Batch, Lease, PoolRow, RunRow, Segment, TaskChange
+from tradewind.model.specs import TaskSpec
+from tradewind.model.states import HOLDS_SLOT, OutcomeKind, RunState, RunType, TaskState
+from tradewind.store.memory_tables import EndedAttempt, MemoryDatabase, RunTables
+from tradewind.testing.simulated_executor import Cluster, Flight
+from tradewind.testing.virtual_time import EPOCH
+
+TAKES_EFFECT_WITHIN = 3.0
+"""Seconds until a new size of a pool is in force everywhere."""
+
+_USES_UP_A_TRY = frozenset(
+    {
+        OutcomeKind.SUCCESS,
+        OutcomeKind.FAILED,
+        OutcomeKind.FAILED_FOR_GOOD,
+        OutcomeKind.TIMED_OUT,
+        OutcomeKind.SKIPPED,
+    }
+)
+
+
+_STARTS = frozenset({TaskState.SCHEDULED, TaskState.QUEUED, TaskState.RUNNING})
+
+
+@dataclass(slots=True)
+class Story:
+    """What has happened to one task instance."""
+
+    opened: int = 0
+    concluded: set[int] = field(default_factory=set[int])
+    """Tries whose end was accepted."""
+    succeeded: bool = False
+    """Its success is committed, and nobody has cleared it since."""
+
+
+class Journal:
+    """Checks every commit against the tables as they are right after it."""
+
+    def __init__(self, database: MemoryDatabase, cluster: Cluster) -> None:
+        self.database = database
+        self.cluster = cluster
+        self._latest: dict[tuple[RunId, str], TaskChange] = {}
+        self.faults: list[str] = []
+        self.stories: dict[tuple[RunId, str], Story] = {}
+        self.opened: set[AttemptId] = set()
+        self.cancelled: set[RunId] = set()
+        """Runs that somebody wanted to end."""
+        self.cleared: set[RunId] = set()
+        """Runs of which somebody asked to clear something: their successes may be taken back."""
+        self._sizes: dict[str, list[tuple[float, int]]] = {name: [(0.0, slots)] for name, slots in POOLS.items()}
+
+    def on_pool(self, pool: PoolRow) -> None:
+        """A pool gets another size; it may take a moment until that is in force."""
+        now = (self.database.clock() - EPOCH).total_seconds()
+        self._sizes[pool.name].append((now, pool.slots))
+
+    def _size(self, pool: str) -> int:
+        """The largest size that may be in force."""
+        now = (self.database.clock() - EPOCH).total_seconds()
+        sizes = self._sizes[pool]
+        ends = [at for at, _ in sizes[1:]] + [now]
+        return max(slots for (_, slots), end in zip(sizes, ends, strict=True) if now <= end + TAKES_EFFECT_WITHIN)
+
+    def on_submit(self, attempt: Attempt) -> None:
+        """No attempt reaches an executor before its start is durable."""
+        if attempt.key.attempt not in self.opened:
+            self.faults.append(f"attempt of {attempt.key.task_id} was submitted before its start was committed")
+
+    def on_answer(self, flight: Flight, accepted: bool) -> None:
+        """What was acknowledged is durable."""
+        tables = self.database.runs[flight.attempt.key.run_id]
+        closed = any(ended.opened.attempt == flight.attempt.key.attempt for ended in tables.ended)
+        if accepted and not closed:
+            self.faults.append(f"the end of {flight.attempt.key.task_id} was acknowledged and is not committed")
+
+    def on_conflict(self, conflict: BatchConflict) -> None:
+        """Nobody but the owner writes, so rows are always as it expects."""
+        self.faults.append(str(conflict))
+
+    def on_run(self, run: RunRow) -> None:
+        """A run of a schedule and the schedule's new place are one commit."""
+        cursor = self.database.dags[run.dag_id].cursor
+        if run.run_type is not RunType.SCHEDULED:
+            return
+        if cursor is None or cursor.last_interval_start != run.interval_start:
+            self.faults.append(
+                f"run {run.dag_run_id} was created and the schedule of {run.dag_id} did not move with it"
+            )
+
+    def on_batch(self, lease: Lease, batch: Batch) -> None:
+        """Everything that a batch may not do."""
+        record = self.database.runtimes[lease.runtime_id]
+        if not record.alive or record.epoch != lease.epoch:
+            self.faults.append(f"runtime {lease.runtime_id} wrote after its lease was taken away")
+        self._starts(batch)
+        for segment in batch.segments:
+            owner = self.database.dags[segment.dag_id].owner
+            if owner != lease.runtime_id:
+                self.faults.append(f"runtime {lease.runtime_id} wrote to a run of {segment.dag_id}, owned by {owner}")
+            self._attempts(segment)
+            self._rows(segment)
+        opened = [row for segment in batch.segments for row in segment.opened]
+        if opened:
+            self._limits(batch, opened)
+        for segment in batch.segments:
+            if segment.run is not None and segment.run.state is RunState.RUNNING:
+                self._active_runs(segment)
+
+    def _starts(self, batch: Batch) -> None:
+        """Nothing starts before its time, or before its past; nothing that runs is given up."""
+        for segment in batch.segments:
+            for change in segment.tasks:
+                before = self._latest.get((segment.run_id, change.task_id))
+                self._latest[segment.run_id, change.task_id] = change
+                if before is None or before.due_at is None or change.state not in _STARTS:
+                    continue
+                if before.max_tries != change.max_tries:
+                    continue  # cleared: what it waited for is forgotten
+                if before.due_at - self.database.clock() > timedelta(milliseconds=10):
+                    self.faults.append(f"{change.task_id} started {before.due_at - self.database.clock()} too early")
+            for opened in segment.opened:
+                self._past(segment, opened)
+            for closed in segment.closed:
+                flight = self.cluster.flights.get(closed.attempt)
+                if closed.kind is not OutcomeKind.LOST or flight is None or flight.end is not None:
+                    continue
+                if flight.carrier.survives:
+                    self.faults.append(f"an attempt of {flight.attempt.key.task_id} was given up while it ran")
+
+    def _past(self, segment: Segment, opened: AttemptOpened) -> None:
+        """Where the run before was there first and nobody cleared it, its instance has ended well."""
+        tables = self.database.runs[segment.run_id]
+        if not tasks_of(self.database, tables)[opened.task_id].depends_on_past:
+            return
+        of_dag = [t for t in self.database.runs.values() if t.row.dag_id == segment.dag_id]
+        earlier = [t for t in of_dag if t.row.logical_date < tables.row.logical_date]
+        before = max(earlier, key=lambda t: (t.row.logical_date, t.row.run_id), default=None)
+        if before is None or before.row.run_id > segment.run_id or before.row.run_id in self.cleared:
+            return
+        row = before.instance((opened.task_id, opened.map_index))
+        if row is not None and row.state not in (TaskState.SUCCESS, TaskState.SKIPPED):
+            self.faults.append(f"{opened.task_id} depends on its past, began, and is {row.state} in the run before")
+
+    def _story(self, segment: Segment, task_id: str) -> Story:
+        return self.stories.setdefault((segment.run_id, task_id), Story())
+
+    def _attempts(self, segment: Segment) -> None:
+        for change in segment.tasks:
+            if change.expected is TaskState.SUCCESS and segment.run_id in self.cleared:
+                self._story(segment, change.task_id).succeeded = False
+        for opened in segment.opened:
+            story = self._story(segment, opened.task_id)
+            self.opened.add(opened.attempt)
+            if story.succeeded:
+                self.faults.append(f"an attempt of {opened.task_id} began after its success was committed")
+            if opened.try_number in story.concluded:
+                self.faults.append(f"try {opened.try_number} of {opened.task_id} began again after its end")
+        closed_now = {closed.attempt for closed in segment.closed}
+        for ended in self.database.runs[segment.run_id].ended:
+            if ended.opened.attempt in closed_now:
+                self._closed(segment, ended)
+        for change in segment.tasks:
+            if change.state is TaskState.SUCCESS:
+                self._story(segment, change.task_id).succeeded = True
+
+    def _closed(self, segment: Segment, ended: EndedAttempt) -> None:
+        """One end of a try at most is accepted; nobody is ended for nothing."""
+        task_id, number, kind = ended.opened.task_id, ended.opened.try_number, ended.closed.kind
+        story = self._story(segment, task_id)
+        failed = any(c.task_id == task_id and c.state is TaskState.FAILED for c in segment.tasks)
+        if kind is OutcomeKind.CANCELLED and failed and segment.run_id not in self.cancelled:
+            self.faults.append(f"{task_id} was ended and has failed, and nobody wanted its run to end")
+        if kind in _USES_UP_A_TRY:
+            if number in story.concluded:
+                self.faults.append(f"two ends of try {number} of {task_id} were accepted")
+            story.concluded.add(number)
+
+    def _rows(self, segment: Segment) -> None:
+        """All of a segment is there: rows, attempts, the run."""
+        tables = self.database.runs[segment.run_id]
+        for change in segment.tasks:
+            row = tables.instance((change.task_id, change.map_index))
+            if row is None or (row.state, row.try_number, row.attempt) != _values(change):
+                self.faults.append(f"a batch was applied in part: {change.task_id} is {row}")
+            elif (change.state in HOLDS_SLOT) != (change.attempt is not None):
+                self.faults.append(f"{change.task_id} is {change.state} with attempt {change.attempt!r}")
+            elif change.attempt is not None and change.attempt not in tables.live:
+                self.faults.append(f"{change.task_id} is {change.state}, but its attempt is not among the live ones")
+        if any(closed.attempt in tables.live for closed in segment.closed):
+            self.faults.append("a batch was applied in part: an attempt that ended is still live")
+        if segment.run is not None and tables.run().state is not segment.run.state:
+            self.faults.append(f"a batch was applied in part: the run is {tables.run().state}")
+
+    def _limits(self, batch: Batch, opened: list[AttemptOpened]) -> None:
+        used = usage(self.database)
+        for row in opened:
+            name = f"pool {row.pool}"
+            size = self._size(row.pool)
+            if used[name] > size:
+                self.faults.append(f"{name} has {size} slots and {used[name]} are used")
+            if row.executor != "inline" and used["parallelism"] > PARALLELISM:
+                self.faults.append(f"parallelism is {PARALLELISM} and {used['parallelism']} attempts run")
+        for segment in batch.segments:
+            dag = self.database.dags[segment.dag_id]
+            spec = self.database.versions[segment.dag_id, dag.version_hash].spec
+            if segment.opened and used[f"dag {dag.dag_id}"] > spec.max_active_tasks:
+                self.faults.append(f"{dag.dag_id} has max_active_tasks={spec.max_active_tasks} and more run")
+            if segment.opened and dag.is_paused:
+                self.faults.append(f"an attempt began although {dag.dag_id} is paused")
+            tasks = tasks_of(self.database, self.database.runs[segment.run_id])
+            for row in segment.opened:
+                self._task_limits(segment, tasks[row.task_id], used)
+
+    def _task_limits(self, segment: Segment, task: TaskSpec, used: Counter[str]) -> None:
+        limits: Mapping[str, int | None] = {
+            f"task {segment.dag_id}.{task.task_id}": task.max_active_tis_per_dag,
+            f"task {segment.run_id}.{task.task_id}": task.max_active_tis_per_dagrun,
+        }
+        for name, size in limits.items():
+            if size is not None and used[name] > size:
+                self.faults.append(f"{name} may run {size} times at once and runs {used[name]} times")
+
+    def _active_runs(self, segment: Segment) -> None:
+        dag = self.database.dags[segment.dag_id]
+        spec = self.database.versions[segment.dag_id, dag.version_hash].spec
+        active = sum(
+            tables.row.dag_id == segment.dag_id and tables.run().state is RunState.RUNNING
+            for tables in self.database.runs.values()
+        )
+        if active > spec.max_active_runs:
+            self.faults.append(f"{segment.dag_id} has max_active_runs={spec.max_active_runs} and {active} are active")
+
+
+def usage(database: MemoryDatabase) -> Counter[str]:
+    """What the live attempts hold of each limit."""
+    used: Counter[str] = Counter()
+    for run_id, tables in database.runs.items():
+        dag_id = tables.row.dag_id
+        for live in tables.live.values():
+            used[f"pool {live.pool}"] += live.pool_slots
+            used[f"dag {dag_id}"] += 1
+            used[f"task {dag_id}.{live.task_id}"] += 1
+            used[f"task {run_id}.{live.task_id}"] += 1
+            if live.executor != "inline":
+                used["parallelism"] += 1
+    return used
+
+
+def tasks_of(database: MemoryDatabase, tables: RunTables) -> dict[str, TaskSpec]:
+    """The tasks of a run's version."""
+    spec = database.versions[tables.row.dag_id, tables.row.version_hash].spec
+    return {task.task_id: task for task in spec.tasks}
+
+
+def _values(change: TaskChange) -> tuple[TaskState, int, AttemptId | None]:
+    return change.state, change.try_number, change.attempt

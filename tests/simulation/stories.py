@@ -1,0 +1,114 @@
+"""Short stories told on purpose: what chance brings about too seldom."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from tests.simulation.world import World
+from tradewind.model.outcomes import Outcome
+from tradewind.model.specs import DagSpec, TaskSpec
+from tradewind.model.states import OutcomeKind, TaskState
+from tradewind.ports import TriggerRequest
+from tradewind.testing.simulated_executor import Flight
+
+FAILED = Outcome(OutcomeKind.FAILED)
+LOST = Outcome(OutcomeKind.LOST)
+SUCCESS = Outcome(OutcomeKind.SUCCESS)
+
+
+@contextmanager
+def one_task(executor: str = "local", retries: int = 0) -> Generator[World]:
+    """A world with one run of one task, which is running."""
+    task = TaskSpec("t0", executor=executor, retries=retries, retry_delay=60.0, extra={"kind": "plain", "down": []})
+    world = World(1, given=DagSpec("d0", tasks=(task,), is_paused_upon_creation=False))
+    try:
+        control = world.processes[0].runtime.control
+        world.ask(world.processes[0], "trigger", lambda: control.run_trigger(TriggerRequest("d0")))
+        world.pass_by(0.1)
+        yield world
+    finally:
+        world.close()
+
+
+def clear(world: World) -> None:
+    """The task is to run again."""
+    run = world.runs()[0]
+    world.tainted.add(run.dag_run_id)
+    world.journal.cleared.add(run.run_id)
+    process = world.up()[0]
+    control = process.runtime.control
+    world.ask(process, "clear", lambda: control.instances_clear("d0", run.dag_run_id, ["t0"]))
+    world.pass_by(0.1)
+
+
+def running(world: World) -> Flight:
+    """The attempt that runs."""
+    (flight,) = world.cluster.running()
+    return flight
+
+
+def state(world: World) -> TaskState:
+    """The state of the task in the database."""
+    (tables,) = world.database.runs.values()
+    return tables.instance_rows()[0].state
+
+
+def cleared_while_it_waits_to_be_tried_again() -> None:
+    """Cleared 10 s after its failure it starts at once; the next failure waits its own 60 s, not the rest of
+    the first.
+    """
+    with one_task(retries=2) as world:
+        world.end(running(world), FAILED)
+        world.pass_by(10)
+        clear(world)
+        world.end(running(world), FAILED)
+        world.pass_by(55)
+        world.complain([] if state(world) is TaskState.UP_FOR_RETRY else ["it did not wait for its own time"])
+        world.pass_by(10)
+        world.end(running(world), SUCCESS)
+        world.run_out()
+
+
+def killed_while_an_attempt_is_being_ended() -> None:
+    """The runtime dies right after it has told an attempt to end; the next one tells it again."""
+    with one_task("remote") as world:
+        clear(world)
+        world.processes[0].kill()
+        world.start_process()
+        world.pass_by(3)
+        world.complain([] if state(world) is TaskState.RESTARTING else [f"it is {state(world)}"])
+        world.pass_by(3)
+        world.complain([] if state(world) is TaskState.RUNNING else [f"it does not run again, it is {state(world)}"])
+        world.run_out()
+
+
+def the_only_run_is_ended_while_nobody_is_there() -> None:
+    """A run was cancelled and its attempt lives on when the runtime dies: the next one sees it to its end."""
+    with one_task("remote") as world:
+        run, control = world.runs()[0], world.processes[0].runtime.control
+        world.tainted.add(run.dag_run_id)
+        world.journal.cancelled.add(run.run_id)
+        world.ask(world.processes[0], "cancel", lambda: control.run_cancel("d0", run.dag_run_id))
+        world.pass_by(0.1)
+        world.processes[0].kill()
+        world.start_process()
+        world.pass_by(10)
+        world.complain([] if state(world) is TaskState.FAILED else [f"it is {state(world)}"])
+
+
+def lost_again_and_again() -> None:
+    """The same try is queued again three times; then the task has failed."""
+    with one_task() as world:
+        for _ in range(4):
+            world.end(running(world), LOST)
+            world.pass_by(0.1)
+        world.complain([] if state(world) is TaskState.FAILED else [f"it is {state(world)}"])
+
+
+ALL = (
+    cleared_while_it_waits_to_be_tried_again,
+    killed_while_an_attempt_is_being_ended,
+    the_only_run_is_ended_while_nobody_is_there,
+    lost_again_and_again,
+)
