@@ -14,12 +14,12 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tradewind.config import Config
 from tradewind.database import open_control, open_store
@@ -36,6 +36,14 @@ log = logging.getLogger(__name__)
 
 ADMIN: Final = "admin"
 EXIT_AT_ONCE: Final = 130
+
+LET_GO_WITHIN: Final = 3.0
+"""Seconds that coroutines which tasks have left behind get to end at the stop."""
+
+CANCELLED_FROM_OUTSIDE: Final = (
+    "Tradewind's own part of the event loop was cancelled, probably by a task that cancels all of asyncio.all_tasks(). "
+    "Stopping: a new start goes on with every run. Give such a task executor='local', a process of its own."
+)
 LOOK_AGAIN: Final = 0.2
 """Seconds until a database that was away is asked again."""
 
@@ -58,18 +66,68 @@ def serve(
     signal. `make_tables`: as `open_store` has it. Raises TradewindError where it cannot start.
     """
     _set_up_logging(config)
-    main = _serve(config, roles, on_ready, make_tables)
+    loop = _new_loop()
+    try:
+        asyncio.set_event_loop(loop)
+        code, left = _run_to_the_end(loop, _serve(config, roles, on_ready, make_tables))
+    finally:
+        asyncio.set_event_loop(None)
+    if left:  # everything of ours is closed, and what is left would hold up the interpreter's end
+        logging.shutdown()
+        sys.stdout.flush()
+        os._exit(code)
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.close()
+    return code
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
     if sys.platform == "win32":
-        return asyncio.run(main)
+        return asyncio.new_event_loop()
     import uvloop
 
-    return uvloop.run(main)
+    return uvloop.new_event_loop()
+
+
+def _run_to_the_end(loop: asyncio.AbstractEventLoop, main: Coroutine[Any, Any, int]) -> tuple[int, bool]:
+    """The result of `main`, and whether user code left something on the loop that does not end.
+
+    Async tasks share this loop. One that stops it, or lets SystemExit out of a callback, stops nothing else.
+    """
+    task = loop.create_task(main)
+    while not task.done():
+        try:
+            loop.run_until_complete(task)
+        except (SystemExit, KeyboardInterrupt, RuntimeError) as error:
+            if not task.done():
+                log.error("code on the event loop, probably of a task, tried to end it (%r): it goes on", error)
+        except BaseException:
+            break
+    left = loop.run_until_complete(_let_go())
+    return task.result(), left
+
+
+async def _let_go() -> bool:
+    """Cancels what user code has left on the loop. Returns whether something ignores that."""
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    if left:
+        _, left = await asyncio.wait(left, timeout=LET_GO_WITHIN)
+    for task in left:
+        log.warning("left behind, for it does not end when it is cancelled: %s", _name_of(task))
+    return bool(left)
+
+
+def _name_of(task: asyncio.Task[Any]) -> str:
+    coroutine = task.get_coro()
+    return getattr(coroutine, "__qualname__", None) or repr(coroutine)
 
 
 async def _serve(
     config: Config, roles: frozenset[str], on_ready: Callable[[ReadyInfo], None], make_tables: bool
 ) -> int:
-    began = time.monotonic()
+    began, code = time.monotonic(), 0
     stop = _stop_on_signals()
     async with AsyncExitStack() as exits:
         control = await exits.enter_async_context(_control(config, roles, make_tables))
@@ -82,9 +140,13 @@ async def _serve(
             info = ReadyInfo(0.0, server.url, ADMIN, password, file if file.exists() else None)
         seconds = time.monotonic() - began
         on_ready(ReadyInfo(seconds, info.url, info.username, info.password, info.password_file))
-        await stop.wait()
+        try:
+            await stop.wait()
+        except asyncio.CancelledError:
+            code = 1
+            log.error("%s", CANCELLED_FROM_OUTSIDE)
         log.info("stopping: running tasks get %g s to end", config.scheduler.drain_timeout)
-    return 0
+    return code
 
 
 @asynccontextmanager

@@ -46,11 +46,11 @@ def tradewind(home: Path, *args: str) -> subprocess.CompletedProcess[str]:
 
 
 @contextlib.contextmanager
-def standalone(home: Path) -> Generator[tuple[subprocess.Popen[str], dict[str, str]], None, None]:
+def standalone(home: Path, **variables: str) -> Generator[tuple[subprocess.Popen[str], dict[str, str]], None, None]:
     """The process, and what it printed: `Pages` to its URL and so on."""
     command = [sys.executable, "-m", "tradewind", "standalone", "--port", "0", "--no-examples"]
     with subprocess.Popen(
-        command, env=environment(home), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command, env=environment(home) | variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
         lines: queue.Queue[str] = queue.Queue()
         reader = threading.Thread(target=_read, args=(process, lines))
@@ -107,4 +107,42 @@ def test_start_use_stop_and_start_again(own_home: Path) -> None:
         while (state := tradewind(own_home, "dags", "state", "demo", "second").stdout) != "success\n":
             assert time.monotonic() < deadline, state
         process.send_signal(signal.SIGTERM)
+        assert process.wait(SECONDS) == 0
+
+
+RUDE = """
+import asyncio
+import sys
+
+from tradewind import DAG, task
+
+for name in ("stops_the_loop", "exits_in_a_callback", "never_lets_go", "harmless"):
+    with DAG(name, schedule=None, is_paused_upon_creation=False):
+
+        @task(task_id=name)
+        async def body(name=name):
+            if name == "stops_the_loop":
+                asyncio.get_running_loop().stop()
+            elif name == "exits_in_a_callback":
+                asyncio.get_running_loop().call_soon(sys.exit, 3)
+            while name == "never_lets_go":
+                try:
+                    await asyncio.sleep(600)
+                except asyncio.CancelledError:
+                    pass
+            await asyncio.sleep(0)
+
+        body()
+"""
+
+
+def test_coroutines_that_attack_the_loop_stop_nothing(own_home: Path) -> None:
+    (own_home / "dags" / "rude.py").write_text(RUDE)
+    with standalone(own_home, TRADEWIND__SCHEDULER__DRAIN_TIMEOUT="0.2") as (process, where):
+        assert tradewind(own_home, "dags", "trigger", "never_lets_go").returncode == 0
+        for name in ("stops_the_loop", "exits_in_a_callback", "harmless"):
+            done = tradewind(own_home, "dags", "trigger", name, "--wait")
+            assert done.returncode == 0, done.stdout + done.stderr
+        assert "healthy" in json.dumps(health(where["Pages"]))
+        process.send_signal(signal.SIGINT)
         assert process.wait(SECONDS) == 0
