@@ -274,7 +274,9 @@ class RunMachine(RunLedger):
                 restarting = True
                 self.move(n, _S.RESTARTING, stamp)
                 self._cancel(n, decision)
-            elif state in FINISHED or state in _PAUSED_STATES:
+            elif state in FINISHED or state in _PAUSED_STATES or state is _S.SCHEDULED:
+                if state is _S.SCHEDULED:  # what it waited for may be cleared as well
+                    decision.freed.append(Freed(self.run.run_id, n))
                 self.reopen(n, stamp)
                 self.max_tries[n] = self.tries[n] + task.retries
                 decision.settled.append(Settled(self.run.run_id, task.task_id, _S.NONE))
