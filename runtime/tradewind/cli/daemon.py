@@ -22,7 +22,9 @@ def _daemon_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.option("-p", "--port", type=click.IntRange(0, 65535), help="Port of the pages; 0 takes a free one."),
         click.option("--host", help="Address to listen on; 0.0.0.0 for every interface."),
-        click.option("--dags", type=click.Path(file_okay=False, path_type=Path), help="Folder of the DAG files."),
+        click.option(
+            "--dags", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Folder of the DAG files."
+        ),
         click.option("--examples/--no-examples", default=None, help="Whether the example DAGs are loaded."),
         database_option,
     ):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+import threading
+from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+import click
 
 from tradewind.authoring.dag import DAG
 from tradewind.authoring.defaults import use_defaults
@@ -13,6 +17,9 @@ from tradewind.bundles.loader import DagFileError, load_file, mentions_dag
 from tradewind.config import Config
 from tradewind.model.errors import NotFoundError
 from tradewind.services.bundle_sources import bundles_of
+
+SLOW_AFTER: Final = 5.0
+"""Seconds of loading one file after which that is said."""
 
 
 class DagFile(NamedTuple):
@@ -37,7 +44,7 @@ def find_dag(config: Config, dag_id: str, subdir: Path | None = None) -> tuple[D
         if config.dags.safe_mode and subdir is None and not mentions_dag(file.path.read_bytes()):
             continue
         try:
-            with use_defaults(config.authoring_defaults()):
+            with _told_when_slow(file.path), use_defaults(config.authoring_defaults()):
                 loaded = load_file(file.path, root=file.root, catchup_by_file=config.core.catchup_by_default is None)
         except DagFileError as error:
             broken.append(f"{error.fileloc}:\n{error.trace}")
@@ -46,6 +53,19 @@ def find_dag(config: Config, dag_id: str, subdir: Path | None = None) -> tuple[D
             return loaded.dags[dag_id], file
         seen.update(loaded.dags)
     raise NotFoundError(_not_found(config, dag_id, subdir, seen, broken))
+
+
+@contextlib.contextmanager
+def _told_when_slow(path: Path) -> Generator[None]:
+    """Says what is being waited for: the file is loaded in this process, without a time limit."""
+    text = f"Still loading {path} … (Ctrl-C ends this)"
+    timer = threading.Timer(SLOW_AFTER, lambda: click.echo(text, err=True))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _files(config: Config, subdir: Path | None) -> Iterator[DagFile]:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import logging
+import os
+import sys
+import threading
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -78,5 +83,14 @@ def cli(ctx: click.Context, home: Path | None) -> None:
 
 
 def main() -> None:
-    """The console script."""
-    cli(prog_name="tradewind")
+    """The console script. Threads that a DAG file has started do not hold up its end."""
+    try:
+        cli(prog_name="tradewind")
+    except SystemExit as end:
+        if all(thread is threading.main_thread() or thread.daemon for thread in threading.enumerate()):
+            raise
+        logging.shutdown()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(end.code if isinstance(end.code, int) else int(end.code is not None))
