@@ -32,7 +32,7 @@ from tradewind.bundles.parse_protocol import defaults_to_json
 from tradewind.config import Config, load_config
 from tradewind.database import open_store
 from tradewind.model.errors import ConfigError, Fenced, StoreUnavailable
-from tradewind.model.rows import Lease, ParsedFile, PoolRow
+from tradewind.model.rows import DagRow, Lease, ParsedFile, PoolRow
 from tradewind.model.specs import DEFAULT_POOL, DagSource, DagSpec, Json
 from tradewind.ports import Clock, Executor, Health, Store
 from tradewind.rules.admission import PARALLELISM, pool_limit
@@ -102,6 +102,8 @@ class Runtime:
         self._services: _Services | None = None
         self.watcher: BundleWatcher | None = None
         self._lease: Lease | None = None
+        self._arriving = asyncio.Lock()
+        """Held while DAGs are taken in, so that none comes without its runs."""
         self._changed: dict[str, None] = {}
         self._has_changed = asyncio.Event()
 
@@ -212,6 +214,7 @@ class Runtime:
     async def _live_on(self, services: _Services) -> None:
         """One reign after another: a runtime that is fenced forgets all and joins anew."""
         while True:
+            pause = 0.0
             try:
                 await self._reign(services)
             except* Fenced as fenced:
@@ -220,9 +223,10 @@ class Runtime:
                 if not self._started.is_set():
                     raise
                 log.warning("begins anew when the database is back: %s", lost.exceptions[0])
-                await asyncio.sleep(BEGIN_ANEW_AFTER)
+                pause = BEGIN_ANEW_AFTER
             services.scheduler.drop()
             services.permits.forget()
+            await asyncio.sleep(pause)
 
     async def _reign(self, services: _Services) -> None:
         store, scheduler = services.store, services.scheduler
@@ -267,20 +271,26 @@ class Runtime:
 
     async def _take_over(self) -> None:
         """Claims every DAG that nobody owns and goes on with its runs."""
+        store, scheduler = self.services.store, self.services.scheduler
+        async with self._arriving:
+            lease = scheduler.lease
+            await store.dag_claim(lease)
+            mine = [row for row in await store.dag_list() if row.owner == lease.runtime_id]
+            rows = [row for row in mine if row.dag_id not in scheduler.book.dags]
+            if rows:
+                await self._go_on_with(lease, rows)
+
+    async def _go_on_with(self, lease: Lease, rows: Sequence[DagRow]) -> None:
+        """Takes in DAGs that are ours, with all their unfinished runs."""
         services = self.services
         store, scheduler = services.store, services.scheduler
-        lease = scheduler.lease
-        await store.dag_claim(lease)
-        mine = [row for row in await store.dag_list() if row.owner == lease.runtime_id]
-        rows = [row for row in mine if row.dag_id not in scheduler.book.dags]
-        if not rows:
-            return
         versions = [await store.dag_version_get(row.dag_id, row.version_hash) for row in rows]
         snapshots = await store.run_load(lease, [row.dag_id for row in rows])
         for row, version in zip(rows, versions, strict=True):
             if version is not None:
-                scheduler.own(row, version.spec)
+                scheduler.own(row, version.spec).is_arriving = True
         keys = await scheduler.resume(snapshots)
+        scheduler.arrived([row.dag_id for row in rows])
         running = await services.dispatcher.adopt(keys)
         scheduler.adopted(running)
         gone = [key for key in keys if key not in running]
@@ -303,21 +313,29 @@ class Runtime:
 
     async def refresh(self, dag_ids: Sequence[str]) -> None:
         """Takes in what has changed about these DAGs, or tells their owner."""
-        services = self.services
         for dag_id in dag_ids:
-            row = await services.store.dag_get(dag_id)
-            if row is None:
-                continue
-            if self._lease is None or row.owner != self._lease.runtime_id:
-                await services.mailed.tell_changed(dag_id)
-                continue
-            known = services.scheduler.book.dags.get(dag_id)
-            spec = known.spec if known is not None else None
-            if spec is None or known is None or known.row.version_hash != row.version_hash:
-                version = await services.store.dag_version_get(dag_id, row.version_hash)
-                if version is None:
-                    continue
-                spec = version.spec
+            async with self._arriving:
+                await self._refresh_one(dag_id)
+
+    async def _refresh_one(self, dag_id: str) -> None:
+        services = self.services
+        row = await services.store.dag_get(dag_id)
+        if row is None:
+            return
+        if self._lease is None or row.owner != self._lease.runtime_id:
+            await services.mailed.tell_changed(dag_id)
+            return
+        known = services.scheduler.book.dags.get(dag_id)
+        if known is None:
+            await self._go_on_with(self._lease, [row])
+            return
+        spec = known.spec
+        if known.row.version_hash != row.version_hash:
+            version = await services.store.dag_version_get(dag_id, row.version_hash)
+            if version is None:
+                return
+            spec = version.spec
+        if services.scheduler.book.dags.get(dag_id) is known:
             services.scheduler.own(row, spec)
             services.planner.plan(dag_id)
 

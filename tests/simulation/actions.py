@@ -123,6 +123,7 @@ def resize_pool(world: World, dice: random.Random) -> None:
     pool, slots = dice.choice(sorted(POOLS)), dice.choice((2, 3, 6))
     if world.up() and all(not p.store.is_cut and not p.store.breaks for p in world.up()):
         world.resize(pool, slots)
+        world.pass_by(0.2)
 
 
 def kill(world: World, dice: random.Random) -> None:

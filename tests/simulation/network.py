@@ -47,7 +47,7 @@ class SimulatedStore(memory.MemoryStore):
         """Longest time, in virtual seconds, that each half of a write takes."""
         self.in_flight = 0
         self.owes: set[object] = set()
-        """What the process does not know the outcome of yet: runs by id, calls of the scheduler by name."""
+        """What the process does not know the outcome of yet: creations, its last batch, questions."""
         self.on_batch: OnBatch = lambda lease, batch: None
         self.on_run: OnRun = lambda run: None
         self.on_conflict: Callable[[BatchConflict], None] = lambda conflict: None
@@ -94,7 +94,7 @@ class SimulatedStore(memory.MemoryStore):
     ) -> bool:
         """As `Store.run_create`."""
         self._creating[asyncio.current_task()] = run
-        with self._owing(run.run_id):
+        with self._owing(("create", run.run_id, asyncio.current_task())):
             return await super().run_create(lease, run, instances, cursor, mail_done)
 
     @contextmanager
@@ -127,13 +127,13 @@ class SimulatedStore(memory.MemoryStore):
 
     async def run_before(self, dag_id: str, logical_date: datetime, state: RunState | None = None) -> RunRow | None:
         """As `StoreReads.run_before`."""
-        with self._owing(("before", dag_id, logical_date)):
+        with self._owing(("before", dag_id, logical_date, asyncio.current_task())):
             await self._read()
         return await super().run_before(dag_id, logical_date, state)
 
     async def past_states(self, dag_id: str, before: datetime, task_ids: Sequence[str]) -> dict[str, InstanceRow]:
         """As `Store.past_states`."""
-        with self._owing(("past", dag_id, before)):
+        with self._owing(("past", dag_id, before, asyncio.current_task())):
             await self._read()
         return await super().past_states(dag_id, before, task_ids)
 
@@ -146,10 +146,10 @@ class SimulatedStore(memory.MemoryStore):
 
     async def run_load_one(self, lease: Lease, run_id: RunId) -> RunSnapshot | None:
         """As `Store.run_load_one`."""
-        with self._owing(("load", run_id)):
+        with self._owing(("load", run_id, asyncio.current_task())):
             found = await super().run_load_one(lease, run_id)
             await self._read()
-        self.owes.discard(run_id)
+        self.owes.discard(("create", run_id, asyncio.current_task()))
         return found
 
     async def run_get(self, dag_id: str, dag_run_id: str) -> RunRow | None:

@@ -30,6 +30,7 @@ def final_findings(database: MemoryDatabase, cluster: Cluster, tainted: Collecti
 
 class _Judge:
     def __init__(self, database: MemoryDatabase, tables: RunTables, cluster: Cluster) -> None:
+        self.database = database
         self.tables = tables
         self.cluster = cluster
         self.tasks = tasks_of(database, tables)
@@ -48,8 +49,14 @@ class _Judge:
             if left:
                 yield f"it has ended, but {left} have not"
             return
-        if not any(task.depends_on_past for task in self.tasks.values()):
+        if not self._waits_for_its_past():
             yield f"it is {self.tables.run().state} for ever; {left} are left"
+
+    def _waits_for_its_past(self) -> bool:
+        """Whether it, or a run that must end before it may begin, has tasks that wait for their past for ever."""
+        of_dag = [t for t in self.database.runs.values() if t.row.dag_id == self.tables.row.dag_id]
+        running = [t for t in of_dag if t.run().state is RunState.RUNNING]
+        return any(task.depends_on_past for t in running for task in tasks_of(self.database, t).values())
 
     def states(self) -> Iterator[str]:
         """Whether each state follows from the upstream states and the outcomes."""
@@ -110,7 +117,8 @@ class _Judge:
             seen.add(task_id)
             above += self.tasks[task_id].upstream
             for attempt in self.attempts[task_id][-1:]:
-                end = self.cluster.flights[attempt.attempt].end
+                flight = self.cluster.flights.get(attempt.attempt)
+                end = flight.end if flight is not None else None
                 if attempt.kind is not OutcomeKind.SUCCESS or end is None:
                     continue
                 outcome = end.outcome

@@ -18,10 +18,12 @@ class OwnedDag:
     still being ended, are here.
     """
 
-    __slots__ = ("graphs", "machines", "queued", "row", "running", "spec")
+    __slots__ = ("graphs", "is_arriving", "machines", "queued", "row", "running", "spec")
 
     def __init__(self, row: DagRow, spec: DagSpec) -> None:
         self.row = row
+        self.is_arriving = False
+        """Whether its unfinished runs are still on their way from the store: nothing begins before they are here."""
         self.spec = spec
         self.graphs: dict[str, Graph] = {}
         self.machines: dict[RunId, RunMachine] = {}
@@ -74,7 +76,7 @@ class OwnedDag:
 
     def next_to_activate(self) -> RunMachine | None:
         """Takes the next queued run, if one may become active now."""
-        if self.row.is_paused or len(self.running) >= self.spec.max_active_runs:
+        if self.row.is_paused or self.is_arriving or len(self.running) >= self.spec.max_active_runs:
             return None
         if not self.queued:
             return None

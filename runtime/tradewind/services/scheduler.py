@@ -174,6 +174,17 @@ class Scheduler:
             for a in snapshot.live
         ]
 
+    def arrived(self, dag_ids: Iterable[str]) -> None:
+        """All unfinished runs of these DAGs have been resumed."""
+        for dag_id in dag_ids:
+            dag = self.book.dags.get(dag_id)
+            if dag is not None:
+                self.do(partial(self._open, dag=dag))
+
+    def _open(self, turn: Turn, dag: OwnedDag) -> None:
+        dag.is_arriving = False
+        self.plan(turn, dag)
+
     def bring_back(self, snapshot: RunSnapshot) -> RunMachine:
         """Takes a run that has ended back into memory, as it is in the store."""
         machine = self.book.rebuild(snapshot)
@@ -315,6 +326,8 @@ class Scheduler:
         ready, decision.ready = decision.ready, []
         for run_id, node in ready:
             machine = self.book.runs[run_id]
+            if machine.state[node] not in _BEFORE_START:
+                continue  # skipped or cleared since, within this turn
             task = machine.graph.tasks[node]
             if task.executor not in self._dispatcher.executors:
                 admission.resize(f"executor {task.executor!r}", -1)  # the dispatcher says why not

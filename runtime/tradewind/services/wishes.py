@@ -15,7 +15,7 @@ from tradewind.model.errors import NotFoundError, TryAgain
 from tradewind.model.events import RunCancelled, TasksCleared
 from tradewind.model.keys import RunId
 from tradewind.model.rows import DagChange, DagRow, InstanceRow, MailDone, RunRow
-from tradewind.model.states import RunState
+from tradewind.model.states import RUN_FINISHED, RunState
 from tradewind.ports import LiveEvent, Store, TriggerRequest
 from tradewind.rules.explain import reasons_not_running
 from tradewind.rules.graph import Graph
@@ -167,6 +167,8 @@ class OwnerWishes:
         if machine is not None:
             return machine
         self._dag(dag_id)
+        if snapshot.live or snapshot.run.state not in RUN_FINISHED:
+            raise TryAgain(f"run {dag_run_id!r} of DAG {dag_id!r} is just being taken in: ask once more")
         return self._scheduler.bring_back(snapshot)
 
 
