@@ -71,6 +71,10 @@ class Outcome(NamedTuple):
     exit: ExitInfo | None = None
     reason: str | None = None
     """One sentence for people, where the kind alone does not say it."""
+    lengths: tuple[tuple[str, int], ...] = ()
+    """(XCom key, length of the value) for the keys in `TaskSpec.measured`."""
+    map_index_label: str | None = None
+    """What `map_index_template` rendered to."""
 
 
 SUCCEEDED: Final = Outcome(OutcomeKind.SUCCESS)

@@ -84,6 +84,10 @@ class TaskSpec:
     """Names of callbacks set on the task: on_success, on_failure, on_retry, on_execute, on_skipped."""
     max_lost: int = 3
     """How often in a row the same try is queued again after its carrier died."""
+    expands: Mapping[str, Json] | None = None
+    """The length expression of the task's own `expand`; None: it has none. See `rules.mapping`."""
+    measured: tuple[str, ...] = ()
+    """XCom keys over which some task is mapped: an attempt that succeeds reports their lengths."""
     extra: Mapping[str, Json] = field(default_factory=dict[str, Json])
     """What only views need (mapped, email, links …); not read by the rules."""
 
@@ -108,6 +112,8 @@ class GroupSpec:
     ui_color: str = "CornflowerBlue"
     ui_fgcolor: str = "#000"
     children: tuple[str, ...] = ()
+    expands: Mapping[str, Json] | None = None
+    """The length expression of a mapped group; None: the group is not mapped."""
 
 
 @dataclass(frozen=True, slots=True)
