@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import os
 import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar
@@ -364,3 +365,50 @@ async def test_nothing_outlives_a_killed_runtime(tmp_path: Path, task: str) -> N
     await runtime.wait()
     await gone(attempt)
     await gone(background)
+
+
+CGROUPS = Path("/sys/fs/cgroup")
+MEMORY_LIMIT = 96 * 1024 * 1024
+
+
+@pytest.fixture
+def small_group() -> Iterator[Path]:
+    """A control group whose processes may have 96 MiB together; version 2 of control groups, or version 1."""
+    first = CGROUPS / "memory"
+    group = (first if first.is_dir() else CGROUPS) / f"tradewind-test-{os.getpid()}"
+    try:
+        group.mkdir()
+    except OSError as error:
+        pytest.skip(f"no control group can be made here ({error}); this takes root on a machine of one's own")
+    try:
+        for name in ("memory.limit_in_bytes", "memory.max"):
+            if (group / name).exists():
+                (group / name).write_text(str(MEMORY_LIMIT))
+                break
+        else:
+            pytest.skip(f"the control groups in {group.parent} do not limit memory")
+        for name, swap in (("memory.memsw.limit_in_bytes", str(MEMORY_LIMIT)), ("memory.swap.max", "0")):
+            with contextlib.suppress(OSError):
+                (group / name).write_text(swap)
+        yield group
+    finally:
+        group.rmdir()
+
+
+@pytest.mark.root
+async def test_a_real_kill_for_lack_of_memory_is_told_apart(new_stage: NewStage, small_group: Path) -> None:
+    hoards = f"""
+        open({str(small_group / "cgroup.procs")!r}, "w").write("0")
+        held = []
+        while True:
+            held.append(bytearray(b"x") * (8 * 1024 * 1024))
+    """
+    body = textwrap.indent(textwrap.dedent(hoards), "    ")
+    stage = new_stage(DAG_OF_THREE.replace("    return 1", body))
+    attempt = stage.maker.attempt("t0")
+    outcome = (await stage.carry(attempt)).outcome
+    assert outcome.kind is OutcomeKind.FAILED
+    assert outcome.reason == "out of memory: the kernel killed the process (SIGKILL)"
+    assert outcome.exit is not None
+    assert (outcome.exit.signal, outcome.exit.oom) == (signal.SIGKILL, True)
+    assert "out of memory" in (await stage.log(attempt))[-1].message
