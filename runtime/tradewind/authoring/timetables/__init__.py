@@ -18,6 +18,7 @@ from tradewind.authoring.timetables.kinds import (
     NullTimetable,
     OnceTimetable,
 )
+from tradewind.authoring.timetables.registry import register_timetable, registered_timetables
 from tradewind.model.errors import AuthoringError
 from tradewind.model.specs import DagSpec
 from tradewind.rules.due import next_run
@@ -39,6 +40,8 @@ __all__ = [
     "TimeRestriction",
     "Timetable",
     "next_dagrun_info",
+    "register_timetable",
+    "registered_timetables",
     "timetable_for",
 ]
 

@@ -1,0 +1,50 @@
+"""Timetable classes that plug-ins hand over, by the name under which they are found again.
+
+A DAG file may also use a class that nobody registered: the class is found by loading that file.
+"""
+
+from __future__ import annotations
+
+from tradewind.authoring.timetables.base import Timetable
+from tradewind.model.errors import AuthoringError, NotFoundError
+
+_registered: dict[str, type[Timetable]] = {}
+
+
+def register_timetable(cls: type[Timetable]) -> type[Timetable]:
+    """Makes a class of your own known by its qualified name (``workday.AfterWorkdayTimetable``). Usable as decorator.
+
+    Registering a class of the same name again replaces it: its module was loaded anew.
+
+    Raises:
+        AuthoringError: `cls` is no subclass of `Timetable`.
+    """
+    given: object = cls
+    if not isinstance(given, type) or not issubclass(given, Timetable):
+        raise AuthoringError(
+            f"{given!r} is no timetable class: subclass tradewind.authoring.timetables.Timetable "
+            "(airflow.timetables.base.Timetable) and hand over the class itself, not an object of it"
+        )
+    _registered[class_name(given)] = given
+    return given
+
+
+def registered_timetables() -> dict[str, type[Timetable]]:
+    """Every class that has been registered in this process, by qualified name."""
+    return dict(_registered)
+
+
+def timetable_class(name: str) -> type[Timetable]:
+    """The registered class of this qualified name. Raises NotFoundError."""
+    found = _registered.get(name)
+    if found is None:
+        raise NotFoundError(
+            f"there is no timetable class {name!r} here: put its module into the plug-ins folder with an "
+            "AirflowPlugin that lists it in `timetables`, or call register_timetable(cls)"
+        )
+    return found
+
+
+def class_name(cls: type[Timetable]) -> str:
+    """The name under which a class is registered: its module's and its own."""
+    return f"{cls.__module__}.{cls.__qualname__}"
