@@ -21,8 +21,14 @@ async def need_dag(reads: StoreReads, dag_id: str) -> DagRow:
 
     known = [other.dag_id for other in await reads.dag_list()]
     close = difflib.get_close_matches(dag_id, known, n=1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
-    if not known:
+    if close:
+        hint = f" Did you mean {close[0]!r}?"
+    elif known:
+        hint = (
+            " New DAG files are read while Tradewind runs (tradewind standalone);"
+            " tradewind dags list-import-errors names those that could not be loaded."
+        )
+    else:
         hint = " The system knows no DAGs yet: it reads the DAG files when it runs (tradewind standalone)."
     raise NotFoundError(f"there is no DAG {dag_id!r}.{hint}")
 
