@@ -49,7 +49,7 @@ async def open_store(config: Config, *, make_tables: bool = False) -> AsyncGener
     async with database_url(config) as url:
         if not config.database.url:
             await migrate_url(url)
-        options = StoreOptions(readers=config.database.readers)
+        options = StoreOptions(readers=config.database.readers, key_source=key_source(config))
         key = await asyncio.to_thread(secret_key, config)
         store = PostgresStore(url, secret_key=key, options=options)
         try:
@@ -95,3 +95,10 @@ def secret_key(config: Config) -> str:
     folder, made at the first start. Raises ConfigError.
     """
     return config.core.fernet_key or kept_secret(config.home, FERNET_KEY, generate_key)
+
+
+def key_source(config: Config) -> str:
+    """Where that key stands, for messages."""
+    if config.core.fernet_key:
+        return f"core.fernet_key ({config.sources.get('core.fernet_key', 'default')})"
+    return f"the file {config.home / FERNET_KEY}"

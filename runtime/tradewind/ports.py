@@ -21,6 +21,7 @@ from tradewind.model.rows import (
     Batch,
     Beat,
     BeatReport,
+    ConnectionRow,
     DagRow,
     DagVersionRow,
     HistoryEntry,
@@ -31,10 +32,12 @@ from tradewind.model.rows import (
     OutboxItem,
     ParsedFile,
     PoolRow,
+    Rotation,
     RunRow,
     RunSnapshot,
     ScheduleCursor,
     UserRow,
+    VariableRow,
     XComEntry,
 )
 from tradewind.model.specs import Json
@@ -151,8 +154,16 @@ class StoreReads(Protocol):
         """A variable's decrypted text."""
         ...
 
+    async def variable_list(self) -> list[VariableRow]:
+        """All variables, decrypted, by key."""
+        ...
+
     async def connection_get(self, conn_id: str) -> str | None:
         """A connection as JSON text, decrypted."""
+        ...
+
+    async def connection_list(self) -> list[ConnectionRow]:
+        """All connections, decrypted, by id."""
         ...
 
     async def user_get(self, username: str) -> UserRow | None:
@@ -170,7 +181,31 @@ class StoreReads(Protocol):
         ...
 
 
-class Store(StoreReads, Protocol):
+class NamedWrites(Protocol):
+    """Changes of what has a name and belongs to no run: no lease is needed for them."""
+
+    async def pool_set(self, pool: PoolRow) -> None:
+        """Makes or changes a pool, and tells every runtime."""
+        ...
+
+    async def pool_delete(self, name: str) -> bool:
+        """Whether there was one. Tells every runtime."""
+        ...
+
+    async def variable_set(self, key: str, value: str | None, description: str | None = None) -> None:
+        """Stores a variable; None deletes it. Without a description the one that is there stays."""
+        ...
+
+    async def connection_set(self, conn_id: str, value: str | None) -> None:
+        """Stores a connection (JSON text); None deletes it."""
+        ...
+
+    async def user_set(self, user: UserRow) -> None:
+        """Makes or changes a login."""
+        ...
+
+
+class Store(StoreReads, NamedWrites, Protocol):
     """The runtime's memory. `memory.py` and `postgres.py` pass the same conformance suite.
 
     Writes of a runtime carry its `Lease`; each is one transaction opened by the fence, and raises
@@ -223,9 +258,15 @@ class Store(StoreReads, Protocol):
         """Whether the peer's session lock is free: its process or connection is gone."""
         ...
 
-    def watch(self, lease: Lease, on_mail: Callable[[], None], on_reply: Callable[[int], None]) -> None:
-        """Calls back when another process has sent mail to this runtime's DAGs, or a reply to a
-        mail that this process sent has been committed. Called on the loop.
+    def watch(
+        self,
+        lease: Lease,
+        on_mail: Callable[[], None],
+        on_reply: Callable[[int], None],
+        on_pools: Callable[[], None] | None = None,
+    ) -> None:
+        """Calls back when another process has sent mail to this runtime's DAGs, a reply to a mail that
+        this process sent has been committed, or a pool has been changed by anybody. Called on the loop.
         """
         ...
 
@@ -303,25 +344,10 @@ class Store(StoreReads, Protocol):
         """Carried out (rows go), or failed once more (tries + 1; gone after five)."""
         ...
 
-    # -- named things
-    async def pool_set(self, pool: PoolRow) -> None:
-        """Makes or changes a pool."""
-        ...
-
-    async def pool_delete(self, name: str) -> bool:
-        """Whether there was one."""
-        ...
-
-    async def variable_set(self, key: str, value: str | None) -> None:
-        """Stores a variable; None deletes it."""
-        ...
-
-    async def connection_set(self, conn_id: str, value: str | None) -> None:
-        """Stores a connection (JSON text); None deletes it."""
-        ...
-
-    async def user_set(self, user: UserRow) -> None:
-        """Makes or changes a login."""
+    async def secrets_rotate(self, batch: int = 200) -> Rotation:
+        """Encrypts every variable and connection that is under an old key with the first key, `batch` in
+        one transaction. It can be broken off and begun again at any point.
+        """
         ...
 
     # -- shared limits (engine.md 13): permits of a limit that this runtime may use
@@ -461,6 +487,11 @@ class Control(Protocol):
     @property
     def reads(self) -> StoreReads:
         """What views read."""
+        ...
+
+    @property
+    def named(self) -> NamedWrites:
+        """Changes pools, variables and connections."""
         ...
 
     @property

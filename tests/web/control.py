@@ -31,7 +31,7 @@ from tradewind.model.rows import (
     XComRow,
 )
 from tradewind.model.states import FINISHED, RUN_FINISHED, OutcomeKind, RunState, RunType, TaskState
-from tradewind.ports import Health, LiveEvent, Store, StoreReads, TriggerRequest
+from tradewind.ports import Health, LiveEvent, NamedWrites, Store, StoreReads, TriggerRequest
 
 QUEUE_SIZE = 100
 
@@ -52,6 +52,10 @@ class LocalControl:
 
     @property
     def reads(self) -> StoreReads:
+        return self._store
+
+    @property
+    def named(self) -> NamedWrites:
         return self._store
 
     @property

@@ -85,6 +85,39 @@ class XComRow(NamedTuple):
     value: EncodedValue
 
 
+class LengthRow(NamedTuple):
+    """How long the value under `key` is, for those who are mapped over it; -1: nothing was stored. Of a mapped
+    task each instance that stored a value counts 1. Holds while the instance's state is success.
+    """
+
+    task_id: str
+    map_index: int
+    key: str
+    length: int
+
+
+class SpreadRow(NamedTuple):
+    """Instances `low` to `high` (both included) of a mapped task, made as `none` where they are not there.
+    Hidden while the task's row -1 is there.
+    """
+
+    task_id: str
+    low: int
+    high: int
+    max_tries: int
+
+
+class DroppedRow(NamedTuple):
+    """The instances `low` to `high` (both included) of a task go. Where `expected` is given, exactly the row
+    `low` has to be there in this state.
+    """
+
+    task_id: str
+    low: int
+    high: int
+    expected: TaskState | None = None
+
+
 class HistoryRow(NamedTuple):
     """One packed line of a task instance's story, written when a try ends or it is skipped.
 
@@ -134,6 +167,12 @@ class Segment:
     history: list[HistoryRow] = field(default_factory=list[HistoryRow])
     run: RunChange | None = None
     outbox: list[OutboxRow] = field(default_factory=list[OutboxRow])
+    made: list[TaskChange] = field(default_factory=list[TaskChange])
+    """Instances that begin to be, with all their values (`expected` does not count)."""
+    spread: list[SpreadRow] = field(default_factory=list[SpreadRow])
+    dropped: list[DroppedRow] = field(default_factory=list[DroppedRow])
+    """Applied before `made` and `spread`."""
+    lengths: list[LengthRow] = field(default_factory=list[LengthRow])
 
 
 @dataclass(slots=True)
@@ -345,6 +384,34 @@ class PoolRow:
 
 
 @dataclass(frozen=True, slots=True)
+class VariableRow:
+    """A variable. `value` is None where no key that is configured opens it."""
+
+    key: str
+    value: str | None
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionRow:
+    """A connection as JSON text; None where no key that is configured opens it."""
+
+    conn_id: str
+    value: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """What a change of keys came to: entries encrypted anew, entries that were so already, and those
+    (such as `variable 'a'`) that no key opens.
+    """
+
+    changed: int
+    unchanged: int
+    unreadable: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class UserRow:
     """A login. `password_hash` is argon2id."""
 
@@ -363,6 +430,7 @@ class RunSnapshot:
     source: DagSource
     instances: tuple[InstanceRow, ...]
     live: tuple[AttemptRow, ...]
+    lengths: tuple[LengthRow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from tradewind.model.errors import NotFoundError
 from tradewind.model.keys import RunId
 from tradewind.model.rows import DagRow, InstanceRow, RunRow
 from tradewind.model.states import RUN_FINISHED
-from tradewind.ports import Health, LiveEvent, Store, StoreReads, TriggerRequest
+from tradewind.ports import Health, LiveEvent, NamedWrites, Store, StoreReads, TriggerRequest
 from tradewind.rules.run_machine import RunMachine
 from tradewind.services.inbox import MailedWishes
 from tradewind.services.live import LiveHub
@@ -53,6 +53,11 @@ class RuntimeControl:
     @property
     def reads(self) -> StoreReads:
         """What views read."""
+        return self.store
+
+    @property
+    def named(self) -> NamedWrites:
+        """Changes pools, variables and connections."""
         return self.store
 
     @property

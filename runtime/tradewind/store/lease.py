@@ -33,6 +33,8 @@ class Channels(NamedTuple):
     """Replies to mail that this process has sent."""
     runtimes: str
     """A runtime has come or gone."""
+    pools: str
+    """A pool has been changed."""
 
 
 class LeaseSession:
@@ -51,6 +53,8 @@ class LeaseSession:
         self.on_mail: Callable[[], None] = _nothing
         """Called on the loop that joined."""
         self.on_reply: Callable[[int], None] = _no_reply
+        """Called on the loop that joined."""
+        self.on_pools: Callable[[], None] = _nothing
         """Called on the loop that joined."""
 
     async def join(self, name: str) -> Lease:
@@ -132,6 +136,7 @@ class LeaseSession:
         session.add_termination_listener(self._on_loss)
         await session.add_listener(self._channels.replies, self._on_notice)
         await session.add_listener(self._channels.runtimes, self._on_notice)
+        await session.add_listener(self._channels.pools, self._on_notice)
         lease = self._lease
         if lease is None:
             return
@@ -141,6 +146,7 @@ class LeaseSession:
         if await session.fetchrow(back.text, *back.values(given)):
             await session.fetch(statement("runtime", "runtime_lock").text, lease.runtime_id)
         self._at_home(self._mail_arrived)
+        self._at_home(self._pools_changed)
 
     async def _let_go(self, session: Session, lease: Lease) -> None:
         """This session is no longer that runtime's."""
@@ -155,6 +161,8 @@ class LeaseSession:
     def _on_notice(self, _session: object, pid: int, channel: str, payload: object) -> None:
         if channel == self._channels.replies:
             self._at_home(self._reply_arrived, int(str(payload)))
+        elif channel == self._channels.pools:
+            self._at_home(self._pools_changed)
         elif channel != self._channels.runtimes:
             self._at_home(self._mail_arrived)
         elif pid != self._server_pid:
@@ -175,12 +183,15 @@ class LeaseSession:
     def _mail_arrived(self) -> None:
         self.on_mail()
 
+    def _pools_changed(self) -> None:
+        self.on_pools()
+
     def _reply_arrived(self, mail_id: int) -> None:
         self.on_reply(mail_id)
 
 
 def _nothing() -> None:
-    """Nobody watches for mail."""
+    """Nobody watches."""
 
 
 def _no_reply(_mail_id: int) -> None:

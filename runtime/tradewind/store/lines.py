@@ -21,7 +21,7 @@ from tradewind.model.rows import Lease
 from tradewind.store import migrate
 from tradewind.store.batch import BatchWriter
 from tradewind.store.connection import Line, LineSettings, Readers, Session
-from tradewind.store.crypto import Vault
+from tradewind.store.crypto import KEY_OPTION, Vault
 from tradewind.store.lease import Channels, LeaseSession
 from tradewind.store.migrate import DEFAULT_SCHEMA
 from tradewind.store.statements import statement
@@ -45,6 +45,8 @@ class StoreOptions:
     statement_timeout: float = 30.0
     """For views; beats and batches have less, bulk work goes in chunks."""
     connect_timeout: float = 5.0
+    key_source: str = KEY_OPTION
+    """Where the encryption key comes from, for messages."""
 
 
 class Lines:
@@ -55,10 +57,12 @@ class Lines:
         self.url = url
         self.options = options or StoreOptions()
         migrate.require_schema_name(self.options.schema)
-        self._vault = Vault(secret_key)
+        self._vault = Vault(secret_key, self.options.key_source)
         self._sender = f"{self.options.schema}_reply_{os.urandom(4).hex()}"
         self._lease: Lease | None = None
-        channels = Channels(self._mail_channel, self._sender, f"{self.options.schema}_runtimes")
+        channels = Channels(
+            self._mail_channel, self._sender, f"{self.options.schema}_runtimes", self._pools_channel
+        )
         self._life = LeaseSession(self._settings("lease", most=LEASE_STATEMENT_S), channels)
         self._writer = Line(self._settings("writer", most=WRITER_STATEMENT_S, planner_on_rails=True))
         self._bulk = Line(self._settings("bulk"))
@@ -83,12 +87,20 @@ class Lines:
         for line in (self._writer, self._bulk, self._readers, self._life):
             await line.close()
 
-    def watch(self, lease: Lease, on_mail: Callable[[], None], on_reply: Callable[[int], None]) -> None:
+    def watch(
+        self,
+        lease: Lease,
+        on_mail: Callable[[], None],
+        on_reply: Callable[[int], None],
+        on_pools: Callable[[], None] | None = None,
+    ) -> None:
         """As `Store.watch`."""
         if self._lease is None or self._lease.runtime_id != lease.runtime_id:
             raise Fenced(f"runtime {lease.runtime_id} is not the one that this store has joined as")
         self._life.on_mail = on_mail
         self._life.on_reply = on_reply
+        if on_pools is not None:
+            self._life.on_pools = on_pools
 
     async def _check(self) -> None:
         async with self._readers.line() as line, line.session() as session:
@@ -108,6 +120,11 @@ class Lines:
     def _mail_channel(self) -> str:
         """Channel of a runtime's mail, without its number."""
         return f"{self.options.schema}_mail_"
+
+    @property
+    def _pools_channel(self) -> str:
+        """Channel of news that a pool has changed."""
+        return f"{self.options.schema}_pools"
 
     def _reply_arrived(self, mail_id: int) -> None:
         self._life.on_reply(mail_id)

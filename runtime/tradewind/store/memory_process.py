@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from tradewind.model.errors import Fenced, NotFoundError, StoreUnavailable
 from tradewind.model.keys import RuntimeId
-from tradewind.model.rows import Lease, MailRow, OutboxItem, PoolRow, UserRow
+from tradewind.model.rows import Lease, MailRow, OutboxItem, PoolRow, Rotation, UserRow, VariableRow
 from tradewind.store.bounds import MOST_TRIES
 from tradewind.store.memory_tables import MemoryDatabase, RuntimeRecord, StoredMail
 from tradewind.store.memory_views import MemoryViews
@@ -38,6 +38,7 @@ class MemoryProcess(MemoryViews):
             self.database.runtimes[self._joined].locked = False
             self.database.watchers.pop(self._joined, None)
             self.database.lookouts.pop(self._joined, None)
+            self.database.pool_watchers.pop(self._joined, None)
 
     def fence(self, lease: Lease) -> None:
         """Somebody else declares this runtime dead."""
@@ -54,14 +55,23 @@ class MemoryProcess(MemoryViews):
             self.database.runtimes[self._joined].locked = False
             self.database.watchers.pop(self._joined, None)
             self.database.lookouts.pop(self._joined, None)
+            self.database.pool_watchers.pop(self._joined, None)
             self._joined = None
 
-    def watch(self, lease: Lease, on_mail: Callable[[], None], on_reply: Callable[[int], None]) -> None:
+    def watch(
+        self,
+        lease: Lease,
+        on_mail: Callable[[], None],
+        on_reply: Callable[[int], None],
+        on_pools: Callable[[], None] | None = None,
+    ) -> None:
         """As `Store.watch`."""
         if self._joined != lease.runtime_id:
             raise Fenced(f"runtime {lease.runtime_id} is not the one that this store has joined as")
         self._on_mail = on_mail
         self._on_reply = on_reply
+        if on_pools is not None:
+            self.database.pool_watchers[lease.runtime_id] = on_pools
 
     # -- inbox
     async def mail_send(self, dag_id: str, kind: str, body: bytes, idempotency_key: str) -> int:
@@ -136,21 +146,39 @@ class MemoryProcess(MemoryViews):
         """As `Store.pool_set`."""
         await self._call("pool_set")
         self.database.pools[pool.name] = pool
+        self._tell_of_pools()
 
     async def pool_delete(self, name: str) -> bool:
         """As `Store.pool_delete`."""
         await self._call("pool_delete")
-        return self.database.pools.pop(name, None) is not None
+        existed = self.database.pools.pop(name, None) is not None
+        self._tell_of_pools()
+        return existed
 
-    async def variable_set(self, key: str, value: str | None) -> None:
+    async def variable_set(self, key: str, value: str | None, description: str | None = None) -> None:
         """As `Store.variable_set`."""
         await self._call("variable_set")
-        _set(self.database.variables, key, value)
+        table = self.database.variables
+        before = table.get(key)
+        if value is None:
+            table.pop(key, None)
+        else:
+            about = description if description is not None else before.description if before is not None else ""
+            table[key] = VariableRow(key, value, about)
+
+    async def secrets_rotate(self, batch: int = 200) -> Rotation:
+        """As `Store.secrets_rotate`: nothing is encrypted here."""
+        del batch
+        await self._call("secrets_rotate")
+        return Rotation(0, len(self.database.variables) + len(self.database.connections))
 
     async def connection_set(self, conn_id: str, value: str | None) -> None:
         """As `Store.connection_set`."""
         await self._call("connection_set")
-        _set(self.database.connections, conn_id, value)
+        if value is None:
+            self.database.connections.pop(conn_id, None)
+        else:
+            self.database.connections[conn_id] = value
 
     async def user_set(self, user: UserRow) -> None:
         """As `Store.user_set`."""
@@ -200,6 +228,10 @@ class MemoryProcess(MemoryViews):
             if number != runtime_id:
                 look()
 
+    def _tell_of_pools(self) -> None:
+        for look in self.database.pool_watchers.values():
+            look()
+
     def _mail_arrived(self) -> None:
         self._on_mail()
 
@@ -207,15 +239,8 @@ class MemoryProcess(MemoryViews):
         self._on_reply(mail_id)
 
 
-def _set(table: dict[str, str], key: str, value: str | None) -> None:
-    if value is None:
-        table.pop(key, None)
-    else:
-        table[key] = value
-
-
 def _nothing() -> None:
-    """Nobody watches for mail."""
+    """Nobody watches."""
 
 
 def _no_reply(_mail_id: int) -> None:

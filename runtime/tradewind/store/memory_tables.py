@@ -35,6 +35,7 @@ from tradewind.model.rows import (
     Segment,
     TaskChange,
     UserRow,
+    VariableRow,
 )
 from tradewind.store.bounds import require_one_segment_a_run
 
@@ -150,6 +151,7 @@ class MemoryDatabase:
     watchers: dict[RuntimeId, Callable[[], None]] = field(default_factory=dict[RuntimeId, Callable[[], None]])
     lookouts: dict[RuntimeId, Callable[[], None]] = field(default_factory=dict[RuntimeId, Callable[[], None]])
     """Called when another runtime comes or goes."""
+    pool_watchers: dict[RuntimeId, Callable[[], None]] = field(default_factory=dict[RuntimeId, Callable[[], None]])
     dags: dict[str, DagRow] = field(default_factory=dict[str, DagRow])
     versions: dict[tuple[str, str], DagVersionRow] = field(default_factory=dict[tuple[str, str], DagVersionRow])
     codes: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
@@ -162,7 +164,7 @@ class MemoryDatabase:
     outbox: dict[int, OutboxItem] = field(default_factory=dict[int, OutboxItem])
     grants: dict[str, dict[RuntimeId, int]] = field(default_factory=dict[str, dict[RuntimeId, int]])
     pools: dict[str, PoolRow] = field(default_factory=dict[str, PoolRow])
-    variables: dict[str, str] = field(default_factory=dict[str, str])
+    variables: dict[str, VariableRow] = field(default_factory=dict[str, VariableRow])
     connections: dict[str, str] = field(default_factory=dict[str, str])
     users: dict[str, UserRow] = field(default_factory=dict[str, UserRow])
     last_id: int = 0

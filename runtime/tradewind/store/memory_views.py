@@ -12,6 +12,7 @@ from tradewind.model.keys import UNMAPPED, RunId
 from tradewind.model.outcomes import EncodedValue
 from tradewind.model.rows import (
     AttemptRow,
+    ConnectionRow,
     DagRow,
     DagVersionRow,
     HistoryEntry,
@@ -20,6 +21,7 @@ from tradewind.model.rows import (
     PoolRow,
     RunRow,
     UserRow,
+    VariableRow,
     XComEntry,
 )
 from tradewind.model.states import RunState, TaskState
@@ -140,7 +142,7 @@ class MemoryViews:
             XComEntry(run_id, task, map_index, key, value, at)
             for (task, map_index), values in places
             if task_id in (None, task)
-            for key, (value, at) in sorted(values.items(), key=lambda item: item[0].encode("utf-8", "surrogatepass"))
+            for key, (value, at) in sorted(values.items(), key=lambda item: as_bytes(item[0]))
         ]
 
     async def pool_list(self) -> list[PoolRow]:
@@ -149,11 +151,21 @@ class MemoryViews:
 
     async def variable_get(self, key: str) -> str | None:
         """As `StoreReads.variable_get`."""
-        return self.database.variables.get(key)
+        row = self.database.variables.get(key)
+        return None if row is None else row.value
+
+    async def variable_list(self) -> list[VariableRow]:
+        """As `StoreReads.variable_list`."""
+        return [self.database.variables[key] for key in sorted(self.database.variables, key=as_bytes)]
 
     async def connection_get(self, conn_id: str) -> str | None:
         """As `StoreReads.connection_get`."""
         return self.database.connections.get(conn_id)
+
+    async def connection_list(self) -> list[ConnectionRow]:
+        """As `StoreReads.connection_list`."""
+        found = self.database.connections
+        return [ConnectionRow(conn_id, found[conn_id]) for conn_id in sorted(found, key=as_bytes)]
 
     async def user_get(self, username: str) -> UserRow | None:
         """As `StoreReads.user_get`."""
@@ -173,6 +185,11 @@ class MemoryViews:
         """Runs of a DAG with an earlier logical date, the latest first."""
         found = [t for t in self.database.runs.values() if t.row.dag_id == dag_id and t.row.logical_date < before]
         return sorted(found, key=lambda tables: (tables.row.logical_date, tables.row.run_id), reverse=True)
+
+
+def as_bytes(text: str) -> bytes:
+    """What texts of users are ordered by."""
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _fits(run: RunRow, where: RunFilter) -> bool:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from tradewind.model.rows import PoolRow, UserRow
+from typing import Final
+
+from cryptography.fernet import InvalidToken
+
+from tradewind.model.rows import ConnectionRow, PoolRow, Rotation, UserRow, VariableRow
 from tradewind.store.columns import text_bytes, text_of
+from tradewind.store.connection import Session
 from tradewind.store.lines import Lines
 from tradewind.store.statements import statement
+
+_KINDS: Final = ("variable", "connection")
 
 
 class Named(Lines):
@@ -18,29 +25,89 @@ class Named(Lines):
 
     async def pool_set(self, pool: PoolRow) -> None:
         """As `Store.pool_set`."""
-        await self._readers.fetch(
-            statement("named", "pool_set"), pool.name, pool.slots, text_bytes(pool.description), pool.include_deferred
-        )
+        query = statement("named", "pool_set")
+        given = {
+            "name": pool.name,
+            "slots": pool.slots,
+            "description": text_bytes(pool.description),
+            "include_deferred": pool.include_deferred,
+            "channel": self._pools_channel,
+        }
+        await self._readers.fetch(query, *query.values(given))
 
     async def pool_delete(self, name: str) -> bool:
         """As `Store.pool_delete`."""
-        return bool(await self._readers.fetch(statement("named", "pool_delete"), name))
+        return bool(await self._readers.fetch(statement("named", "pool_delete"), name, self._pools_channel))
 
     async def variable_get(self, key: str) -> str | None:
         """As `Store.variable_get`. Raises ConfigError if it was encrypted with another key."""
         return await self._secret("variable", key)
 
-    async def variable_set(self, key: str, value: str | None) -> None:
+    async def variable_list(self) -> list[VariableRow]:
+        """As `Store.variable_list`."""
+        rows = await self._readers.fetch(statement("named", "variable_list"))
+        return [VariableRow(text_of(key), self._vault.opens(value), text_of(about)) for key, value, about in rows]
+
+    async def variable_set(self, key: str, value: str | None, description: str | None = None) -> None:
         """As `Store.variable_set`."""
-        await self._set_secret("variable", key, value)
+        if value is None:
+            await self._readers.fetch(statement("named", "variable_delete"), text_bytes(key))
+            return
+        query = statement("named", "variable_set")
+        about = None if description is None else text_bytes(description)
+        given = {"key": text_bytes(key), "value": self._vault.encrypt(value), "description": about}
+        await self._readers.fetch(query, *query.values(given))
 
     async def connection_get(self, conn_id: str) -> str | None:
         """As `Store.connection_get`. Raises ConfigError if it was encrypted with another key."""
         return await self._secret("connection", conn_id)
 
+    async def connection_list(self) -> list[ConnectionRow]:
+        """As `Store.connection_list`."""
+        rows = await self._readers.fetch(statement("named", "connection_list"))
+        return [ConnectionRow(text_of(conn_id), self._vault.opens(value)) for conn_id, value in rows]
+
     async def connection_set(self, conn_id: str, value: str | None) -> None:
         """As `Store.connection_set`."""
-        await self._set_secret("connection", conn_id, value)
+        key = text_bytes(conn_id)
+        if value is None:
+            await self._readers.fetch(statement("named", "connection_delete"), key)
+        else:
+            await self._readers.fetch(statement("named", "connection_set"), key, self._vault.encrypt(value))
+
+    async def secrets_rotate(self, batch: int = 200) -> Rotation:
+        """As `Store.secrets_rotate`."""
+        total = Rotation(0, 0)
+        for kind in _KINDS:
+            last: bytes | None = None
+            part: Rotation | None = None
+            while part is None or last is not None:
+                async with self._readers.line() as line, line.session() as session, session.transaction():
+                    part, last = await self._rotate_some(session, kind, last, batch)
+                unreadable = total.unreadable + part.unreadable
+                total = Rotation(total.changed + part.changed, total.unchanged + part.unchanged, unreadable)
+        return total
+
+    async def _rotate_some(
+        self, session: Session, kind: str, after: bytes | None, batch: int
+    ) -> tuple[Rotation, bytes | None]:
+        """Entries with a key greater than `after`; the last of them, or None where there were no more."""
+        rows = await session.fetch(statement("named", f"{kind}_page").text, after, batch)
+        renewed: list[tuple[bytes, bytes]] = []
+        unreadable: list[str] = []
+        for key, value in rows:
+            try:
+                fresh = self._vault.renewed(value)
+            except InvalidToken:
+                unreadable.append(f"{kind} {text_of(key)!r}")
+                continue
+            if fresh is not None:
+                renewed.append((key, fresh))
+        if renewed:
+            keys, values = zip(*renewed, strict=True)
+            await session.execute(statement("named", f"{kind}_renew").text, list(keys), list(values))
+        unchanged = len(rows) - len(renewed) - len(unreadable)
+        return Rotation(len(renewed), unchanged, tuple(unreadable)), rows[-1][0] if rows else None
 
     async def user_get(self, username: str) -> UserRow | None:
         """As `Store.user_get`."""
@@ -56,9 +123,3 @@ class Named(Lines):
     async def _secret(self, kind: str, key: str) -> str | None:
         row = await self._readers.fetchrow(statement("named", f"{kind}_get"), text_bytes(key))
         return None if row is None else self._vault.decrypt(row["value"], f"{kind} {key!r}")
-
-    async def _set_secret(self, kind: str, key: str, value: str | None) -> None:
-        if value is None:
-            await self._readers.fetch(statement("named", f"{kind}_delete"), text_bytes(key))
-        else:
-            await self._readers.fetch(statement("named", f"{kind}_set"), text_bytes(key), self._vault.encrypt(value))

@@ -266,6 +266,7 @@ CREATE TABLE variable (
     namespace text COLLATE "C" DEFAULT 'default'::text NOT NULL,
     key bytea NOT NULL,
     value bytea NOT NULL,
+    description bytea DEFAULT '\x'::bytea NOT NULL,
     CONSTRAINT variable_pkey PRIMARY KEY (namespace, key)
 );
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -11,7 +12,7 @@ import pytest
 
 from tradewind.model.errors import BatchConflict, StoreError
 from tradewind.model.keys import RunId
-from tradewind.model.rows import InstanceRow, PoolRow, RunRow, ScheduleCursor, UserRow
+from tradewind.model.rows import ConnectionRow, InstanceRow, PoolRow, RunRow, ScheduleCursor, UserRow, VariableRow
 from tradewind.model.specs import DagSpec
 from tradewind.model.states import OutcomeKind, RunState, TaskState
 from tradewind.ports import RunFilter
@@ -351,6 +352,36 @@ class NamedSuite:
         await store.variable_set(key, None)
         await store.connection_set(key, None)
         assert (await store.variable_get(key), await store.connection_get(key)) == (None, None)
+
+    async def test_lists_of_secrets(self, new_store: NewStore) -> None:
+        """Variables by key with their descriptions, connections by id; a description stays until another comes."""
+        store = await new_store()
+        for key, value in (("b", "2"), ("", "empty"), ("a\0", "1")):
+            await store.variable_set(key, value, f"about {key}")
+            await store.connection_set(key, value)
+        await store.variable_set("b", "3")
+        assert await store.variable_list() == [
+            VariableRow("", "empty", "about "),
+            VariableRow("a\0", "1", "about a\0"),
+            VariableRow("b", "3", "about b"),
+        ]
+        assert await store.connection_list() == [
+            ConnectionRow("", "empty"),
+            ConnectionRow("a\0", "1"),
+            ConnectionRow("b", "2"),
+        ]
+
+    async def test_a_change_of_a_pool_is_told(self, new_store: NewStore) -> None:
+        """To every runtime, whoever made it."""
+        ours, theirs = await new_store(), await new_store()
+        lease = await ours.runtime_join("ours")
+        told = asyncio.Event()
+        ours.watch(lease, lambda: None, lambda _: None, told.set)
+        for change in (theirs.pool_set(PoolRow("p", 3)), theirs.pool_delete("p")):
+            told.clear()
+            await change
+            async with asyncio.timeout(10):
+                await told.wait()
 
     async def test_users(self, new_store: NewStore) -> None:
         """Set twice, read back."""

@@ -4,26 +4,60 @@
 SELECT name, slots, description, include_deferred FROM pool WHERE namespace = 'default' ORDER BY name
 
 -- name: pool_set
-INSERT INTO pool (name, slots, description, include_deferred)
-VALUES (:name::text, :slots::integer, :description::bytea, :include_deferred::boolean)
-ON CONFLICT (namespace, name) DO UPDATE SET
-    slots = excluded.slots, description = excluded.description, include_deferred = excluded.include_deferred
+-- Every runtime listens on the channel.
+WITH changed AS (
+    INSERT INTO pool (name, slots, description, include_deferred)
+    VALUES (:name::text, :slots::integer, :description::bytea, :include_deferred::boolean)
+    ON CONFLICT (namespace, name) DO UPDATE SET
+        slots = excluded.slots, description = excluded.description, include_deferred = excluded.include_deferred
+    RETURNING name
+)
+SELECT pg_notify(:channel::text, '') FROM changed
 
 -- name: pool_delete
-DELETE FROM pool WHERE namespace = 'default' AND name = :name::text RETURNING name
+WITH gone AS (
+    DELETE FROM pool WHERE namespace = 'default' AND name = :name::text RETURNING name
+)
+SELECT pg_notify(:channel::text, '') FROM gone
 
 -- name: variable_get
 SELECT value FROM variable WHERE namespace = 'default' AND key = :key::bytea
 
+-- name: variable_list
+SELECT key, value, description FROM variable WHERE namespace = 'default' ORDER BY key
+
 -- name: variable_set
-INSERT INTO variable (key, value) VALUES (:key::bytea, :value::bytea)
-ON CONFLICT (namespace, key) DO UPDATE SET value = excluded.value
+INSERT INTO variable (key, value, description) VALUES (:key::bytea, :value::bytea, coalesce(:description::bytea, ''))
+ON CONFLICT (namespace, key) DO UPDATE SET
+    value = excluded.value, description = coalesce(:description::bytea, variable.description)
 
 -- name: variable_delete
 DELETE FROM variable WHERE namespace = 'default' AND key = :key::bytea
 
 -- name: connection_get
 SELECT value FROM connection WHERE namespace = 'default' AND conn_id = :key::bytea
+
+-- name: variable_page
+-- Locked: whoever sets one meanwhile waits for the end of the transaction.
+SELECT key, value FROM variable WHERE namespace = 'default' AND (:after::bytea IS NULL OR key > :after::bytea)
+ORDER BY key LIMIT :most::bigint FOR UPDATE
+
+-- name: variable_renew
+UPDATE variable v SET value = fresh.value
+FROM unnest(:keys::bytea[], :values::bytea[]) AS fresh (key, value)
+WHERE v.namespace = 'default' AND v.key = fresh.key
+
+-- name: connection_list
+SELECT conn_id, value FROM connection WHERE namespace = 'default' ORDER BY conn_id
+
+-- name: connection_page
+SELECT conn_id, value FROM connection WHERE namespace = 'default' AND (:after::bytea IS NULL OR conn_id > :after::bytea)
+ORDER BY conn_id LIMIT :most::bigint FOR UPDATE
+
+-- name: connection_renew
+UPDATE connection c SET value = fresh.value
+FROM unnest(:keys::bytea[], :values::bytea[]) AS fresh (key, value)
+WHERE c.namespace = 'default' AND c.conn_id = fresh.key
 
 -- name: connection_set
 INSERT INTO connection (conn_id, value) VALUES (:key::bytea, :value::bytea)
