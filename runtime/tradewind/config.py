@@ -93,6 +93,9 @@ class Config:
             max_active_tasks=core.max_active_tasks_per_dag,
             xcom_max_bytes=core.xcom_max_bytes,
             xcom_backend=core.xcom_backend or "",
+            xcom_allowed_classes=tuple(core.allowed_deserialization_classes.replace(",", " ").split()),
+            xcom_pickling=core.enable_xcom_pickling,
+            max_map_length=core.max_map_length,
             operator_arguments={
                 "retries": core.default_task_retries,
                 "retry_delay": timedelta(seconds=core.default_task_retry_delay),

@@ -107,6 +107,20 @@ class CoreSection:
         None, "Dotted path of a class that stores XComs elsewhere; not set: in the database.", "core.xcom_backend"
     )
     xcom_max_bytes: int = _integer(16 * 1024 * 1024, "Largest XCom, encoded, in bytes.", minimum=1024)
+    max_map_length: int = _integer(
+        1024, "Longest result of a task that another can be mapped over.", "core.max_map_length"
+    )
+    enable_xcom_pickling: bool = _flag(
+        False,
+        "Values that JSON cannot hold are stored as pickles, with a warning. Reading a pickle runs code that it names.",
+        "core.enable_xcom_pickling",
+    )
+    allowed_deserialization_classes: str = _text(
+        "",
+        "Patterns of the classes that stored values may be of, such as `mine.*`, separated by spaces. Empty: every "
+        "dataclass, attrs class, named tuple, enum and pydantic model.",
+        "core.allowed_deserialization_classes",
+    )
     fernet_key: str | None = _text(
         None,
         "Key that encrypts connections and variables; not set: made once and kept in the home folder.",

@@ -14,6 +14,7 @@ from tradewind.authoring.defaults import current_defaults
 from tradewind.authoring.ids import check_key
 from tradewind.authoring.instants import duration, instant, zone_named
 from tradewind.authoring.nodes import DagContainer, Dependency, TaskNode
+from tradewind.authoring.open_partials import never_expanded
 from tradewind.authoring.operator import BaseOperator
 from tradewind.authoring.ordering import check_cycle, topological
 from tradewind.authoring.params import ParamsDict
@@ -330,6 +331,11 @@ class DAG(Scheduled):
 
     def check(self) -> None:
         """Raises AuthoringError for circles, setups, rules and params that cannot be."""
+        forgotten = never_expanded(self)
+        if forgotten:
+            raise AuthoringError(
+                f"DAG {self.dag_id!r}: {', '.join(forgotten)} was never mapped: .partial() without .expand() makes no task"
+            )
         check_cycle(self.dag_id, self._tasks)
         stoppable = (TriggerRule.ALL_SUCCESS, TriggerRule.ALL_DONE_SETUP_SUCCESS)
         for task in self._tasks.values():

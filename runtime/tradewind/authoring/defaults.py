@@ -18,7 +18,10 @@ class AuthoringDefaults:
     """What holds where a DAG file says nothing.
 
     `timezone` is an IANA name; it applies to dates without a zone. `xcom_max_bytes` is the largest
-    encoded XCom. `xcom_backend` is the import path of a `BaseXCom` class, or empty.
+    encoded XCom. `xcom_backend` is the import path of a `BaseXCom` class, or empty. `xcom_allowed_classes`
+    are patterns of the classes that stored values may name (empty: every class made for data);
+    `xcom_pickling` allows pickle for values that JSON cannot hold.
+    `max_map_length` is the longest value that a task can be mapped over.
     `operator_arguments` are arguments of every operator, weaker than any `default_args`.
     """
 
@@ -28,6 +31,9 @@ class AuthoringDefaults:
     max_active_tasks: int = 16
     xcom_max_bytes: int = 16 * 1024 * 1024
     xcom_backend: str = ""
+    max_map_length: int = 1024
+    xcom_allowed_classes: tuple[str, ...] = ()
+    xcom_pickling: bool = False
     operator_arguments: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 

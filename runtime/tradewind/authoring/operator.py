@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
+import pkgutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import Any, ClassVar, Final, Literal, Self, Unpack, cast
+from typing import Any, ClassVar, Final, Literal, Protocol, Self, Unpack, cast
 
 from tradewind.authoring.arguments import (
     CHECKS,
@@ -19,12 +20,13 @@ from tradewind.authoring.arguments import (
     reject_unknown,
 )
 from tradewind.authoring.defaults import current_defaults
+from tradewind.authoring.expand_input import Mappable, MappableKwargs
 from tradewind.authoring.ids import check_key
 from tradewind.authoring.nodes import DagContainer, GroupNode, TaskNode
 from tradewind.authoring.params import ParamsDict
-from tradewind.authoring.scope import current_dag, group_for
+from tradewind.authoring.scope import current_dag, group_for, is_detached
 from tradewind.authoring.setup_scope import add_to_open_block, close_block, join_open_block, open_block
-from tradewind.authoring.xcom_arg import XComArg, iter_xcom_refs, resolve
+from tradewind.authoring.xcom_arg import XComArg, iter_args, iter_xcom_refs, resolve
 from tradewind.model.errors import AuthoringError
 from tradewind.model.states import TriggerRule
 
@@ -34,6 +36,18 @@ _NO_PARAMS: Final = ParamsDict()
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 _PLACES: Final = frozenset({"task_id", "dag", "task_group", "default_args"})
 _UNSET: Any = object()
+
+
+class Partial(Protocol):
+    """Arguments that wait for those that are mapped over."""
+
+    def expand(self, **lists: Mappable) -> BaseOperator:
+        """A task for each combination of the values."""
+        ...
+
+    def expand_kwargs(self, kwargs: MappableKwargs, *, strict: bool = True) -> BaseOperator:
+        """A task for each dict of arguments. `strict=False`: they may replace those that are there."""
+        ...
 
 
 class BaseOperator(TaskNode):
@@ -176,13 +190,14 @@ class BaseOperator(TaskNode):
         return copied
 
     def xcom_refs(self) -> list[XComArg]:
-        """The results of other tasks that the template fields refer to, each once."""
-        found: dict[XComArg, None] = {}
+        """What the template fields need of other tasks at run time, each once."""
+        return list(dict.fromkeys(ref for arg in self._args() for ref in arg.pulled()))
+
+    def _args(self) -> Iterator[XComArg]:
         for name in self.template_fields:
             value = getattr(self, name, None)
-            if type(value) is not str:
-                found.update(dict.fromkeys(iter_xcom_refs(value)))
-        return list(found)
+            if value is not None and type(value) is not str:
+                yield from iter_args(value)
 
     def resolve_inputs(self, values: Mapping[XComArg, object]) -> None:
         """Puts values in the place of the references in the template fields.
@@ -203,6 +218,12 @@ class BaseOperator(TaskNode):
         render(self, context)
 
     # ------------------------------------------------------------------ what authors use
+
+    @classmethod
+    def partial(cls, **arguments: Any) -> Partial:
+        """The arguments that all instances of a mapped task have in common; `.expand(…)` on it makes the task."""
+        made: Partial = pkgutil.resolve_name("tradewind.authoring.mapped:OperatorPartial")(cls, arguments)
+        return made
 
     @property
     def output(self) -> XComArg:
@@ -286,7 +307,9 @@ class BaseOperator(TaskNode):
 
     def built(self) -> None:
         """Called once all constructors have run: draws the edges of the results that were passed in."""
-        for ref in self.xcom_refs():
+        if is_detached():
+            return
+        for ref in dict.fromkeys(iter_xcom_refs(list(self._args()))):
             if ref.operator is not self and ref.operator.task_id not in self.upstream_task_ids:
                 self.set_upstream(ref.operator)
 
@@ -305,7 +328,7 @@ def _tasks_of(items: object) -> Iterator[TaskNode]:
         yield node
 
 
-def _defaults_for(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+def defaults_for(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
     """`default_args` of the configuration, the DAG, its groups and the call, the later the stronger."""
     group: GroupNode | None = arguments.get("task_group")
     dag: DagContainer | None = arguments.get("dag")
@@ -346,7 +369,7 @@ def _give_defaults(cls: type[BaseOperator]) -> None:
         state = self.__dict__
         outermost = "_defaults" not in state
         if outermost:
-            state["_defaults"] = _defaults_for(kwargs)
+            state["_defaults"] = defaults_for(kwargs)
         passed = frozenset(positional[: len(args)])
         defaults: Mapping[str, Any] = state["_defaults"]
         for name in defaults:

@@ -105,6 +105,15 @@ def _reject_missing(
         )
 
 
+def takes(function: Callable[..., Any], name: str) -> bool:
+    """Whether the function has an argument of this name."""
+    parameters = inspect.signature(function).parameters
+    found = parameters.get(name)
+    if found is not None:
+        return found.kind in _BY_NAME
+    return any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+
+
 def check_call(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], where: str) -> None:
     """Checks, while the DAG is defined, that a call of a `@task` function can work.
 

@@ -22,6 +22,7 @@ class Scope(NamedTuple):
 
 
 _scope: ContextVar[Scope | None] = ContextVar("tradewind_scope", default=None)
+_detached: ContextVar[bool] = ContextVar("tradewind_detached", default=False)
 _found: ContextVar[list[DagContainer] | None] = ContextVar("tradewind_found_dags", default=None)
 
 
@@ -53,6 +54,22 @@ def leave_scope() -> None:
     """Closes the innermost block."""
     scope = _scope.get()
     _scope.set(scope.outer if scope is not None else None)
+
+
+@contextmanager
+def detached() -> Generator[None, None, None]:
+    """Operators that are made inside join no DAG and draw no edges: instances of mapped tasks, at run time."""
+    scope, mark = _scope.set(None), _detached.set(True)
+    try:
+        yield
+    finally:
+        _detached.reset(mark)
+        _scope.reset(scope)
+
+
+def is_detached() -> bool:
+    """Whether operators are being made that join no DAG."""
+    return _detached.get()
 
 
 def note_dag(dag: DagContainer) -> None:

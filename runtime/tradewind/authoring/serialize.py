@@ -11,6 +11,9 @@ from datetime import date, datetime, timedelta
 from typing import Any, Protocol, cast
 
 from tradewind.authoring.instants import utc, zone_name
+from tradewind.authoring.mapped import MappedOperator
+from tradewind.authoring.mapped_group import MappedTaskGroup
+from tradewind.authoring.measuring import measured_keys
 from tradewind.authoring.nodes import DagContainer
 from tradewind.authoring.operator import BaseOperator
 from tradewind.authoring.params import ParamsDict
@@ -69,9 +72,12 @@ def dag_to_spec(dag: SpecSource) -> DagSpec:
     )
     container = dag.container
     owners = {task.owner for task in tasks}
+    measured = measured_keys(tasks, dag.root)
     return DagSpec(
         dag_id=container.dag_id,
-        tasks=tuple(_task_spec(task, weights[n], container) for n, task in enumerate(tasks)),
+        tasks=tuple(
+            _task_spec(task, weights[n], container, measured.get(task.task_id, ())) for n, task in enumerate(tasks)
+        ),
         timetable=dag.timetable_spec(),
         timezone=zone_name(container.timezone),
         start_date=utc(container.start_date),
@@ -88,7 +94,7 @@ def _seconds(value: timedelta | None) -> float | None:
     return None if value is None else value.total_seconds()
 
 
-def _task_spec(task: BaseOperator, weight: int, dag: DagContainer) -> TaskSpec:
+def _task_spec(task: BaseOperator, weight: int, dag: DagContainer, measured: tuple[str, ...]) -> TaskSpec:
     """The spec of one task. Only what the task says is handed over: defaults cost nothing."""
     own = task.__dict__
     fields: dict[str, Any] = {}
@@ -110,7 +116,6 @@ def _task_spec(task: BaseOperator, weight: int, dag: DagContainer) -> TaskSpec:
     if set_callbacks:
         fields["callbacks"] = set_callbacks
     is_async = task.is_async
-    kind = type(task)
     return TaskSpec(
         task_id=task.task_id,
         operator=task.task_type,
@@ -118,18 +123,24 @@ def _task_spec(task: BaseOperator, weight: int, dag: DagContainer) -> TaskSpec:
         trigger_rule=task.trigger_rule,
         executor=task.executor or ("inline" if is_async else "local"),
         is_async=is_async,
-        is_empty=task.inherits_from_empty_operator and not set_callbacks and not task.outlets,
+        is_empty=_is_empty(task, set_callbacks) and not measured,
         priority_weight=weight,
         own_priority_weight=task.priority_weight,
         is_setup=task.is_setup,
         is_teardown=task.is_teardown,
         ui_color=task.ui_color,
         ui_fgcolor=task.ui_fgcolor,
-        template_fields=tuple(kind.template_fields),
+        template_fields=tuple(task.template_fields),
         max_lost=0 if task.on_lost == "fail" else task.max_lost,
+        expands=task.expand_input.length() if isinstance(task, MappedOperator) else None,
+        measured=measured,
         extra=_extra(task),
         **fields,
     )
+
+
+def _is_empty(task: BaseOperator, callbacks: Sequence[str]) -> bool:
+    return task.inherits_from_empty_operator and not (callbacks or task.outlets or task.map_index_template)
 
 
 _COPIED = frozenset(
@@ -171,6 +182,7 @@ def _group_spec(group: TaskGroup) -> GroupSpec:
         ui_color=group.ui_color,
         ui_fgcolor=group.ui_fgcolor,
         children=tuple(group.children),
+        expands=group.expand_input.length() if isinstance(group, MappedTaskGroup) else None,
     )
 
 

@@ -12,15 +12,28 @@ from collections.abc import Callable, Mapping
 from typing import Any, Generic, ParamSpec, Self, TypeVar, Unpack, cast
 
 from tradewind.authoring.arguments import TaskSettings
-from tradewind.authoring.nodes import GroupNode
+from tradewind.authoring.expand_input import (
+    ExpandInput,
+    Mappable,
+    MappableKwargs,
+    check_names,
+    check_no_duplicates,
+    dicts_input,
+    lists_input,
+)
+from tradewind.authoring.mapped import MappedCall, MappedOperator, check_not_always
+from tradewind.authoring.nodes import DagContainer, GroupNode
+from tradewind.authoring.open_partials import note_expanded, note_partial
 from tradewind.authoring.operator import BaseOperator
+from tradewind.authoring.python_call import check_call, takes
 from tradewind.authoring.scope import current_dag, group_for
-from tradewind.authoring.xcom_arg import XComArg
+from tradewind.authoring.xcom_arg import XComArg, iter_args
 from tradewind.model.errors import AuthoringError
 
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
-OperatorFactory = Callable[..., BaseOperator]
+OperatorFactory = type[BaseOperator]
+_PLACES = ("task_id", "dag", "task_group", "default_args")
 _DOCS = ("doc", "doc_md", "doc_json", "doc_yaml", "doc_rst")
 
 
@@ -35,6 +48,9 @@ class TaskFunction(Generic[P, R]):
 
     `.function` is the function itself. `.override(task_id=…, retries=…)` gives a copy with other
     arguments. Called several times in one DAG, the tasks are named `name`, `name__1`, `name__2` …
+
+    `.expand(url=[…])` makes a task that is run once for each value, `.expand_kwargs([{…}, …])` once for each dict of
+    arguments; `.partial(…)` before them gives the arguments that all have in common.
     """
 
     def __init__(self, function: Callable[P, R], make: OperatorFactory, settings: Mapping[str, Any]) -> None:
@@ -43,21 +59,50 @@ class TaskFunction(Generic[P, R]):
         self.is_setup = False
         self.is_teardown = False
         self.on_failure_fail_dagrun = False
+        self.partial_arguments: dict[str, Any] = {}
         self._make = make
         functools.update_wrapper(cast("Any", self), function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> XComArg:
         """Makes the task. Raises AuthoringError where the function cannot be called like this."""
-        settings = dict(self.settings)
-        settings["task_id"] = unique_task_id(str(settings["task_id"]), settings)
-        operator = self._make(function=self.function, op_args=args, op_kwargs=kwargs, **settings)
-        if self.function.__doc__ and not any(name in operator.__dict__ for name in _DOCS):
-            operator.doc_md = inspect.cleandoc(self.function.__doc__)
-        if self.is_setup:
-            operator.as_setup()
-        if self.is_teardown:
-            operator.as_teardown(on_failure_fail_dagrun=self.on_failure_fail_dagrun)
-        return XComArg(operator)
+        if self.partial_arguments:
+            raise AuthoringError(f"{self!r}: what .partial() gave is not called, it is expanded: .partial(…).expand(…)")
+        make = cast("Callable[..., BaseOperator]", self._make)
+        return self._finished(make(function=self.function, op_args=args, op_kwargs=kwargs, **self._own_settings()))
+
+    def partial(self, **arguments: Any) -> Self:
+        """A copy with arguments that all instances have in common; `.expand(…)` on it makes the task."""
+        check_names(self._where, "partial", self._known, arguments)
+        check_no_duplicates(self.partial_arguments, arguments, f"{self._where}: duplicate partial")
+        other = self.with_settings({})
+        other.partial_arguments = {**self.partial_arguments, **arguments}
+        note_expanded(self._dag, self)
+        note_partial(self._dag, other, self._where)
+        return other
+
+    def expand(self, **lists: Mappable) -> XComArg:
+        """A task for each combination of the values; the last argument varies fastest. Raises AuthoringError.
+
+        A value is a list, a dict (instances get its (key, value) pairs) or the result of another task.
+        """
+        if any(isinstance(value, XComArg) for value in lists.values()):
+            check_not_always(self.settings, "expand")
+        found = lists_input(self._where, self._known, lists)
+        check_no_duplicates(self.partial_arguments, lists, f"{self._where}: mapping already partial")
+        self._check_call(lists)
+        return self._expanded(found, strict=False)
+
+    def expand_kwargs(self, kwargs: MappableKwargs, *, strict: bool = True) -> XComArg:
+        """A task for each dict of arguments. `strict=False`: they may replace what `partial` has."""
+        found = dicts_input(self._where, self._known, kwargs)
+        for item in () if isinstance(kwargs, XComArg) else kwargs:
+            if isinstance(item, Mapping):
+                if any(True for _ in iter_args(item)):
+                    check_not_always(self.settings, "expand_kwargs")
+                if strict:
+                    check_no_duplicates(self.partial_arguments, item, f"{self._where}: mapping already partial")
+                self._check_call(item)
+        return self._expanded(found, strict=strict)
 
     def override(self, **settings: Unpack[TaskOptions]) -> Self:
         """A copy whose tasks get these arguments."""
@@ -68,7 +113,44 @@ class TaskFunction(Generic[P, R]):
         other = type(self)(self.function, self._make, {**self.settings, **settings})
         other.is_setup, other.is_teardown = self.is_setup, self.is_teardown
         other.on_failure_fail_dagrun = self.on_failure_fail_dagrun
+        other.partial_arguments = self.partial_arguments
         return other
+
+    def _own_settings(self) -> dict[str, Any]:
+        settings = dict(self.settings)
+        settings["task_id"] = unique_task_id(str(settings["task_id"]), settings)
+        return settings
+
+    def _finished(self, operator: BaseOperator) -> XComArg:
+        if self.function.__doc__ and not any(name in operator.__dict__ for name in _DOCS):
+            operator.doc_md = inspect.cleandoc(self.function.__doc__)
+        if self.is_setup:
+            operator.as_setup()
+        if self.is_teardown:
+            operator.as_teardown(on_failure_fail_dagrun=self.on_failure_fail_dagrun)
+        return XComArg(operator)
+
+    def _expanded(self, expand: ExpandInput, *, strict: bool) -> XComArg:
+        note_expanded(self._dag, self)
+        settings = self._own_settings()
+        places = {name: settings.pop(name) for name in _PLACES if name in settings}
+        call = {"function": self.function, "op_args": (), "op_kwargs": self.partial_arguments}
+        mapped = MappedCall(self._make, {**settings, **call}, expand, "op_kwargs", strict)
+        return self._finished(MappedOperator(mapped_call=mapped, **places))
+
+    def _check_call(self, mapped: Mapping[str, Any]) -> None:
+        check_call(self.function, (), {**self.partial_arguments, **mapped}, self._where)
+
+    def _known(self, name: str) -> bool:
+        return takes(self.function, name)
+
+    @property
+    def _where(self) -> str:
+        return f"@task {self.settings['task_id']!r}"
+
+    @property
+    def _dag(self) -> DagContainer | None:
+        return _dag_of(self.settings)
 
     def __repr__(self) -> str:
         return f"<@task function {self.settings['task_id']!r}>"
@@ -122,6 +204,10 @@ def returns_mapping(function: Callable[..., object]) -> bool:
 def unique_task_id(task_id: str, settings: Mapping[str, Any]) -> str:
     """`task_id`, with a number where the DAG has such a task already."""
     group: GroupNode | None = settings.get("task_group")
-    dag = settings.get("dag") or (group.dag if group is not None else current_dag())
-    group = group or group_for(dag)
+    group = group or group_for(_dag_of(settings))
     return task_id if group is None else group.free_label(task_id)
+
+
+def _dag_of(settings: Mapping[str, Any]) -> DagContainer | None:
+    group: GroupNode | None = settings.get("task_group")
+    return settings.get("dag") or (group.dag if group is not None else current_dag())

@@ -20,6 +20,9 @@
     │   └── BatchConflict         … refused a batch: rows were not as expected
     ├── ExecutorError             an executor could not carry an attempt
     ├── XComError                 a value could not be stored or read
+    │   ├── UnmappableXComTypePushed    … is mapped over, and no list or dict
+    │   ├── UnmappableXComLengthPushed  … is mapped over, and too long
+    │   └── XComForMappingNotPushed     … is mapped over, and missing
     └── TaskSignal                raised by task code to choose its own end
         ├── TaskFailed            fail, retries allowed
         ├── FailWithoutRetry      fail now, whatever `retries` says
@@ -135,6 +138,18 @@ class ExecutorError(TradewindError):
 
 class XComError(TradewindError):
     """The value could not be stored or read."""
+
+
+class UnmappableXComTypePushed(XComError):
+    """Another task is mapped over this value, and it is no list or dict."""
+
+
+class UnmappableXComLengthPushed(XComError):
+    """Another task is mapped over this value, and it is longer than `core.max_map_length`."""
+
+
+class XComForMappingNotPushed(XComError):
+    """Another task is mapped over a value that this one did not push."""
 
 
 class TaskSignal(TradewindError):
