@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from tradewind.asset_ports import AssetReads, AssetStore
 from tradewind.authoring.access import TaskServices
 from tradewind.model.attempts import Attempt, AttemptKey
 from tradewind.model.keys import UNMAPPED, AttemptId, RunId, RuntimeId
@@ -85,7 +86,7 @@ class RunFilter:
     """One of run_id, logical_date, started_at, ended_at, state, dag_run_id."""
 
 
-class StoreReads(Protocol):
+class StoreReads(AssetReads, Protocol):
     """What views read. Never on the scheduler's path; may be slightly behind a running commit."""
 
     async def dag_list(self) -> list[DagRow]:
@@ -205,7 +206,7 @@ class NamedWrites(Protocol):
         ...
 
 
-class Store(StoreReads, NamedWrites, Protocol):
+class Store(StoreReads, NamedWrites, AssetStore, Protocol):
     """The runtime's memory. `memory.py` and `postgres.py` pass the same conformance suite.
 
     Writes of a runtime carry its `Lease`; each is one transaction opened by the fence, and raises
@@ -307,9 +308,10 @@ class Store(StoreReads, NamedWrites, Protocol):
         instances: Sequence[InstanceRow],
         cursor: ScheduleCursor | None = None,
         mail_done: tuple[int, bytes] | None = None,
+        consumed: Sequence[int] = (),
     ) -> bool:
-        """A run with all its instances, the schedule's cursor and the mail that asked for it, in
-        one transaction (bulk by COPY). False, and nothing changed, if the DAG already has a run
+        """A run with all its instances, the schedule's cursor, the mail that asked for it, and the asset events
+        that it takes off the DAG's queue (`consumed`), in one transaction (bulk by COPY). False, and nothing changed, if the DAG already has a run
         of this dag_run_id (the cursor and the mail are applied all the same).
         """
         ...

@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final, NamedTuple
 
+from tradewind.model.assets import AssetEventPut
 from tradewind.model.keys import AttemptId
 from tradewind.model.states import OutcomeKind
 
@@ -16,6 +17,8 @@ CODEC_JSON: Final = 1
 """UTF-8 JSON as orjson writes it."""
 CODEC_TYPED_JSON: Final = 2
 """JSON in which ``{"__type__": kind, "value": …}`` stands for a value JSON does not have."""
+CODEC_PICKLE: Final = 3
+"""A pickle: only where the configuration allows it."""
 CODEC_CUSTOM: Final = 16
 """Bytes of a configured XCom back end."""
 
@@ -75,6 +78,8 @@ class Outcome(NamedTuple):
     """(XCom key, length of the value) for the keys in `TaskSpec.measured`."""
     map_index_label: str | None = None
     """What `map_index_template` rendered to."""
+    asset_events: tuple[AssetEventPut, ...] = ()
+    """Assets that have changed, where the attempt succeeded."""
 
 
 SUCCEEDED: Final = Outcome(OutcomeKind.SUCCESS)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
+from tradewind.model.assets import AssetEventRow
 from tradewind.model.keys import UNMAPPED, AttemptId, RunId, RuntimeId
 from tradewind.model.outcomes import EncodedValue
 from tradewind.model.specs import DagSource, DagSpec, Json
@@ -167,6 +168,7 @@ class Segment:
     history: list[HistoryRow] = field(default_factory=list[HistoryRow])
     run: RunChange | None = None
     outbox: list[OutboxRow] = field(default_factory=list[OutboxRow])
+    asset_events: list[AssetEventRow] = field(default_factory=list[AssetEventRow])
     made: list[TaskChange] = field(default_factory=list[TaskChange])
     """Instances that begin to be, with all their values (`expected` does not count)."""
     spread: list[SpreadRow] = field(default_factory=list[SpreadRow])

@@ -16,6 +16,7 @@ from typing import Any, Final, TypeGuard, cast
 
 import orjson
 
+from tradewind.model.assets import AssetUse
 from tradewind.model.states import TriggerRule
 
 Json = Any
@@ -144,6 +145,8 @@ class DagSpec:
     callbacks: tuple[str, ...] = ()
     """Names of DAG callbacks that are set: on_success, on_failure."""
     extra: Mapping[str, Json] = field(default_factory=dict[str, Json])
+    assets: tuple[AssetUse, ...] = ()
+    """What the schedule and the tasks say about assets: by role, task, kind and reference."""
 
     def to_json(self) -> bytes:
         """Canonical JSON: keys sorted, fields that hold their default left out."""
@@ -156,6 +159,7 @@ class DagSpec:
         data["tasks"] = _tasks_from(data.get("tasks", []))
         data["groups"] = tuple(GroupSpec(**_tuples(g)) for g in data.get("groups", ()))
         data["edge_labels"] = tuple(EdgeLabel(**e) for e in data.get("edge_labels", ()))
+        data["assets"] = tuple(AssetUse(**use) for use in data.get("assets", ()))
         if "timetable" in data:
             data["timetable"] = TimetableSpec(**data["timetable"])
         _instants(data)

@@ -2,7 +2,7 @@
 
 A spec names a *kind* and its arguments; `timetable_of` makes the timetable that answers for it.
 Kinds of ours: cron_data_interval, cron_trigger, multiple_cron_trigger, delta_data_interval,
-delta_trigger, once, continuous, none, events.
+delta_trigger, once, continuous, none, events, assets, assets_or_time.
 """
 
 from __future__ import annotations
@@ -15,12 +15,18 @@ import orjson
 
 from tradewind.model.errors import AuthoringError
 from tradewind.model.specs import Json, TimetableSpec
+from tradewind.rules.timetables.assets import Assets, AssetsOrTime
 from tradewind.rules.timetables.base import DataInterval, RunInfo, TimeRestriction, Timetable
 from tradewind.rules.timetables.interval import CronDataInterval, DeltaDataInterval
 from tradewind.rules.timetables.simple import Continuous, Events, NoSchedule, Once
 from tradewind.rules.timetables.trigger import CronTrigger, DeltaTrigger, MultipleCronTrigger
 
 __all__ = ["KINDS", "DataInterval", "RunInfo", "TimeRestriction", "Timetable", "timetable_of"]
+
+
+def _assets_or_time(args: Mapping[str, Json]) -> Timetable:
+    return AssetsOrTime(args, lambda kind, own: timetable_of(TimetableSpec(kind, own)))
+
 
 KINDS: Mapping[str, Callable[[Mapping[str, Json]], Timetable]] = MappingProxyType(
     {
@@ -33,6 +39,8 @@ KINDS: Mapping[str, Callable[[Mapping[str, Json]], Timetable]] = MappingProxyTyp
         "continuous": Continuous,
         "none": NoSchedule,
         "events": Events,
+        "assets": Assets,
+        "assets_or_time": _assets_or_time,
     }
 )
 """What the scheduler can evaluate by itself."""
