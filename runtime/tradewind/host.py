@@ -231,7 +231,7 @@ class Runtime:
     async def _reign(self, services: _Services) -> None:
         store, scheduler = services.store, services.scheduler
         lease = self._lease = await store.runtime_join(await asyncio.to_thread(runtime_name))
-        store.watch(lease, services.inbox.wake, services.mailed.on_reply)
+        store.watch(lease, services.inbox.wake, services.mailed.on_reply, services.permits.pools_changed)
         await services.rescuer.bury_the_gone(lease)
         await scheduler.start(lease)
         await self._take_over()
@@ -246,6 +246,7 @@ class Runtime:
             tasks.start_soon(services.inbox.run, lease)
             tasks.start_soon(services.callbacks.run, lease)
             tasks.start_soon(services.permits.run, lease)
+            tasks.start_soon(services.permits.follow_pools, lease)
             if self.parts.watch_files:
                 watcher = BundleWatcher(store, lambda: lease, self.config, self._published)
                 self.watcher = watcher
@@ -259,10 +260,8 @@ class Runtime:
         if not any(pool.name == DEFAULT_POOL for pool in pools):
             default = PoolRow(DEFAULT_POOL, self.config.core.default_pool_slots, "Default pool")
             await services.store.pool_set(default)
-            pools.append(default)
         await services.permits.hold(lease, PARALLELISM, self.config.core.parallelism)
-        for pool in pools:
-            await services.permits.hold(lease, pool_limit(pool.name), pool.slots)
+        await services.permits.hold_pools(lease)
 
     async def pool_set(self, pool: PoolRow) -> None:
         """Makes or changes a pool; it counts from now on."""

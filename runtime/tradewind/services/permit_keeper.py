@@ -15,12 +15,16 @@ from typing import Final
 from tradewind.model.errors import StoreUnavailable
 from tradewind.model.rows import Lease
 from tradewind.ports import Store
+from tradewind.rules.admission import pool_limit
 from tradewind.services.scheduler import Scheduler
 
 log = logging.getLogger(__name__)
 
 IDLE_AFTER: Final = 1.0
 """Seconds for which a permit must be idle before it goes back; also between two looks with peers."""
+
+POOLS_SWEEP: Final = 60.0
+"""Seconds after which pools are read again though nobody has told of a change."""
 
 
 class PermitKeeper:
@@ -35,12 +39,18 @@ class PermitKeeper:
         self._too_few: dict[str, int] = {}
         self._peers = 0
         self._wake = asyncio.Event()
+        self._pools_changed = asyncio.Event()
+        self._pools: frozenset[str] = frozenset()
 
     def peers_changed(self, living: int) -> None:
         """How many other runtimes live now."""
         if living != self._peers:
             self._peers = living
             self._wake.set()
+
+    def pools_changed(self) -> None:
+        """Somebody has made, changed or deleted a pool."""
+        self._pools_changed.set()
 
     @property
     def has_peers(self) -> bool:
@@ -66,6 +76,30 @@ class PermitKeeper:
         except StoreUnavailable:
             self._look_again()
             raise
+
+    async def hold_pools(self, lease: Lease) -> None:
+        """Takes the pools as the store has them now. One that is gone has no slots left: what needs it waits."""
+        pools = {pool.name: pool.slots for pool in await self._store.pool_list()}
+        sizes = dict.fromkeys(self._pools, 0) | pools
+        for name, slots in sizes.items():
+            if self._sizes.get(pool_limit(name)) != slots or pool_limit(name) not in self._granted:
+                await self.hold(lease, pool_limit(name), slots)
+        self._pools = frozenset(pools)
+
+    async def follow_pools(self, lease: Lease) -> None:
+        """Takes in every change of a pool, as soon as it is told."""
+        while True:
+            try:
+                async with asyncio.timeout(POOLS_SWEEP):
+                    await self._pools_changed.wait()
+            except TimeoutError:
+                pass
+            self._pools_changed.clear()
+            try:
+                await self.hold_pools(lease)
+            except StoreUnavailable as lost:
+                log.info("pools stay as they are: %s", lost)
+                asyncio.get_running_loop().call_later(IDLE_AFTER, self._pools_changed.set)
 
     async def run(self, lease: Lease) -> None:
         """Follows the demand for as long as there are peers."""
