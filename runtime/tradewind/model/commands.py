@@ -33,6 +33,13 @@ class Timer(NamedTuple):
     node: int
 
 
+class GoOn(NamedTuple):
+    """Send `SpreadOn` once this is committed."""
+
+    run_id: RunId
+    node: int
+
+
 class Settled(NamedTuple):
     """A task that later runs may depend on has ended (or was cleared) in this run."""
 
@@ -54,5 +61,6 @@ class Decision:
     start: list[Attempt] = field(default_factory=list[Attempt])
     cancel: list[AttemptKey] = field(default_factory=list[AttemptKey])
     timers: list[Timer] = field(default_factory=list[Timer])
+    go_on: list[GoOn] = field(default_factory=list[GoOn])
     settled: list[Settled] = field(default_factory=list[Settled])
     ended: list[tuple[RunId, RunState]] = field(default_factory=list[tuple[RunId, RunState]])

@@ -90,6 +90,13 @@ class TasksCleared(NamedTuple):
     nodes: tuple[int, ...]
 
 
+class SpreadOn(NamedTuple):
+    """The last part of a large expansion is committed: the next one, please."""
+
+    stamp: Stamp
+    node: int
+
+
 class RunCancelled(NamedTuple):
     """The run is to end as failed now. `reason` is one sentence."""
 
@@ -106,5 +113,6 @@ RunEvent = (
     | TimerDue
     | PastSettled
     | TasksCleared
+    | SpreadOn
     | RunCancelled
 )

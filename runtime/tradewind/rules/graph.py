@@ -5,10 +5,13 @@ Built once a version and shared by all its runs. Costs O(tasks + edges) to build
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable
 
+from tradewind.model.keys import UNMAPPED
 from tradewind.model.specs import DagSpec, TaskSpec
 from tradewind.model.states import TriggerRule
+from tradewind.rules.mapping_plan import MappingPlan, is_mapped
 
 
 class Graph:
@@ -18,6 +21,8 @@ class Graph:
         "down",
         "far_setups",
         "index",
+        "mapping",
+        "maps",
         "past_nodes",
         "rules",
         "run_leaves",
@@ -43,6 +48,9 @@ class Graph:
                 else:
                     followers.append(n)
         self.down: list[tuple[int, ...]] = [tuple(d) if d else () for d in down]
+        self.mapping: MappingPlan | None = MappingPlan(spec, self.index, self.up) if is_mapped(spec) else None
+        self.maps: array[int] = array("i", [UNMAPPED]) * len(spec.tasks)
+        """Map index of each task's own node."""
         self.rules: list[TriggerRule] = [task.trigger_rule for task in spec.tasks]
         self.past_nodes: tuple[int, ...] = tuple(
             n for n, t in enumerate(spec.tasks) if t.depends_on_past or t.wait_for_downstream

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Any, Final
@@ -27,14 +27,16 @@ from tradewind.model.keys import UNMAPPED, AttemptId
 from tradewind.model.outcomes import Outcome
 from tradewind.model.rows import (
     AttemptRow,
+    DroppedRow,
     HistoryRow,
     InstanceRow,
+    LengthRow,
     RunChange,
     RunRow,
     Segment,
     TaskChange,
 )
-from tradewind.model.specs import DagSource
+from tradewind.model.specs import DagSource, TaskSpec
 from tradewind.model.states import (
     FINISHED,
     RUN_TRANSITIONS,
@@ -43,10 +45,14 @@ from tradewind.model.states import (
     TaskState,
 )
 from tradewind.rules.graph import Graph
+from tradewind.rules.run_mapping import Arrays, RunMapping
 
 _S = TaskState
 COUNTED: Final = (_S.SUCCESS, _S.FAILED, _S.SKIPPED, _S.UPSTREAM_FAILED)
 """Final states that downstream tasks' trigger rules look at."""
+
+LAST_INDEX: Final = 2**31 - 1
+"""Greater than any map index."""
 
 
 class Active:
@@ -76,6 +82,10 @@ class Active:
         self.story: list[tuple[str, float, int]] = []
 
 
+_NOTHING: Final = Active()
+"""What is known of an instance to which nothing has happened."""
+
+
 class RunLedger:
     """The tentative rows of one run and what of them is still to be committed."""
 
@@ -95,10 +105,99 @@ class RunLedger:
         self.counts: dict[TaskState, int] = {_S.NONE: n} if n else {}
         self.segment = Segment(run.run_id, run.dag_id)
         self._dirty: dict[int, TaskState] = {}
+        self._made: set[int] = set()
+        """Nodes whose rows are not in the store yet."""
         self._waiting: set[int] = set()
         self._run_dirty = False
         self._counts_stale = False
         self._run_committed = run.state
+        self.tasks: Sequence[TaskSpec] = graph.tasks
+        """The task that each node is an instance of."""
+        self.maps = graph.maps
+        """The map index of each node."""
+        self.mapping: RunMapping | None = None
+        if graph.mapping is not None:
+            self._begin_mapping()
+
+    # ------------------------------------------------------------------------------ mapping
+
+    def _begin_mapping(self) -> None:
+        plan = self.graph.mapping
+        assert plan is not None
+        tasks, maps = list(self.graph.tasks), self.graph.maps[:]
+        self.tasks, self.maps = tasks, maps
+        self.mapping = RunMapping(self.graph, plan, Arrays(self.state, self.ended_upstream, maps, tasks))
+        for n, length in plan.literal.items():
+            self.grow(n, length)
+
+    def grow(self, task: int, count: int) -> range:
+        """Room for `count` more instances of a mapped task; its own node takes no part any longer. Their rows
+        are not made by this.
+        """
+        mapping = self.mapping
+        assert mapping is not None
+        if task not in mapping.expanded:
+            self._hide(task)
+        self.state.extend([_S.NONE] * count)
+        self.tries.extend(array("i", bytes(4 * count)))
+        self.max_tries.extend(array("i", [self.graph.tasks[task].retries]) * count)
+        self.lost.extend(bytes(count))
+        for counted in self.ended_upstream.values():
+            counted.extend(array("i", bytes(4 * count)))
+        mapping.arrays.tasks.extend([self.graph.tasks[task]] * count)
+        self.unfinished += count
+        self.counts[_S.NONE] = self.counts.get(_S.NONE, 0) + count
+        self._counts_stale = True
+        return mapping.grow(task, count)
+
+    def _hide(self, task: int) -> None:
+        """A mapped task's own node makes room for its instances."""
+        self.counts[self.state[task]] -= 1
+        self.unfinished -= 1
+        self.state[task] = _S.REMOVED
+        self.active.pop(task, None)
+
+    def make(self, task: int, count: int, *, expected: TaskState | None) -> range:
+        """`count` more instances whose rows the next flush writes, in place of the task's own row where that is
+        in the store as `expected`.
+        """
+        if expected is not None:
+            self.drop_own_row(task, expected)
+        nodes = self.grow(task, count)
+        self._made.update(nodes)
+        self._dirty.update(dict.fromkeys(nodes, _S.NONE))
+        return nodes
+
+    def own_row(self, task: int) -> TaskState:
+        """The state in which the store has the row of a mapped task that is not expanded."""
+        return self._dirty.get(task, self.state[task])
+
+    def drop_own_row(self, task: int, expected: TaskState) -> None:
+        """The next flush takes the row of the mapped task itself away, and all rows beyond its instances."""
+        task_id = self.graph.tasks[task].task_id
+        self._dirty.pop(task, None)
+        if task in self._made:
+            self._made.discard(task)
+        else:
+            self.segment.dropped.append(DroppedRow(task_id, UNMAPPED, UNMAPPED, expected))
+
+    def fold(self, task: int) -> None:
+        """All instances of a mapped task go, its own node is there again, with a row."""
+        mapping = self.mapping
+        assert mapping is not None
+        for n in mapping.expanded[task].nodes:
+            self._dirty.pop(n, None)
+            self._made.discard(n)
+            self._waiting.discard(n)
+            self.active.pop(n, None)
+            self.counts[self.state[n]] -= 1
+        mapping.fold(task)
+        self.segment.dropped.append(DroppedRow(self.graph.tasks[task].task_id, 0, LAST_INDEX))
+        self.state[task] = _S.NONE
+        self.counts[_S.NONE] = self.counts.get(_S.NONE, 0) + 1
+        self.unfinished += 1
+        self._made.add(task)
+        self._dirty[task] = _S.NONE
 
     # ------------------------------------------------------------------------------ changes
 
@@ -110,7 +209,7 @@ class RunLedger:
         active = self.active.get(n)
         if finish not in TASK_TRANSITIONS[start]:
             raise IllegalTransition(
-                f"task {self.graph.tasks[n].task_id!r} of {self.run.dag_id}/{self.run.dag_run_id}",
+                f"task {self.name_of(n)} of {self.run.dag_id}/{self.run.dag_run_id}",
                 start,
                 finish,
                 [f"{s} at {t:.6f} because of {c}" for s, t, c in active.story] if active else (),
@@ -132,8 +231,15 @@ class RunLedger:
             active = self.active[n] = Active()
         active.story.append((finish.value, stamp.at.timestamp(), stamp.cause))
 
-    def finish(self, n: int, state: TaskState, stamp: Stamp) -> None:
-        """Puts a final state on `n` and tells its downstream tasks' counts."""
+    def name_of(self, n: int) -> str:
+        """The node's task and map index for people."""
+        index = self.maps[n]
+        return repr(self.tasks[n].task_id) + (f"[{index}]" if index >= 0 else "")
+
+    def finish(self, n: int, state: TaskState, stamp: Stamp) -> Sequence[int]:
+        """Puts a final state on `n` and tells its downstream tasks' counts. Gives the nodes that are to be
+        judged because of it.
+        """
         active = self.active.get(n)
         if active is None:
             active = self.active[n] = Active()
@@ -143,9 +249,13 @@ class RunLedger:
         active.due_at = None
         self.move(n, state, stamp)
         self.unfinished -= 1
-        ended = self.ended_upstream[state]
-        for d in self.graph.down[n]:
+        if self.mapping is not None:
+            return self.mapping.ended(n, state)
+        ended, down = self.ended_upstream[state], self.graph.down[n]
+        for d in down:
             ended[d] += 1
+        far = self.graph.setup_followers
+        return down + far[n] if n in far else down
 
     def reopen(self, n: int, stamp: Stamp) -> None:
         """Takes a final or waiting state off `n` again: back to `none`, as if never run."""
@@ -153,7 +263,9 @@ class RunLedger:
         if state in FINISHED:
             self.unfinished += 1
             ended = self.ended_upstream.get(state)
-            if ended is not None:
+            if self.mapping is not None:
+                self.mapping.count(n, state, -1)
+            elif ended is not None:
                 for d in self.graph.down[n]:
                     ended[d] -= 1
         self.move(n, _S.NONE, stamp)
@@ -183,18 +295,21 @@ class RunLedger:
     def is_dirty(self) -> bool:
         """Whether `flush` has anything to give."""
         seg = self.segment
-        return bool(self._dirty or self._run_dirty or seg.xcoms or seg.outbox or seg.closed or seg.opened)
+        return bool(
+            self._dirty or self._run_dirty or seg.xcoms or seg.outbox or seg.closed or seg.opened
+            or seg.spread or seg.dropped or seg.lengths
+        )  # fmt: skip
 
     def flush(self) -> Segment:
         """All changes since the last flush, each row once."""
         segment = self.segment
-        tasks, state, active = self.graph.tasks, self.state, self.active
+        tasks, maps, state, active, made = self.tasks, self.maps, self.state, self.active, self._made
         for n, expected in self._dirty.items():
-            task_id, reached, now = tasks[n].task_id, state[n], active[n]
-            segment.tasks.append(
+            task_id, map_index, reached, now = tasks[n].task_id, maps[n], state[n], active.get(n, _NOTHING)
+            (segment.made if n in made else segment.tasks).append(
                 TaskChange(
                     task_id,
-                    UNMAPPED,
+                    map_index,
                     expected,
                     reached,
                     self.tries[n],
@@ -209,9 +324,11 @@ class RunLedger:
             )
             if reached in FINISHED:
                 story = orjson.dumps(now.story)
-                segment.history.append(HistoryRow(task_id, UNMAPPED, self.tries[n], story))
+                segment.history.append(HistoryRow(task_id, map_index, self.tries[n], story))
                 del active[n]
         self._dirty = {}
+        if made:
+            self._made = set()
         if self._run_dirty:
             run = self.run
             segment.run = RunChange(self._run_committed, run.state, run.started_at, run.ended_at, self.packed_counts())
@@ -235,13 +352,17 @@ class RunLedger:
         self._run_dirty = self._run_dirty or self._counts_stale
         return bool(noted) or self._counts_stale
 
-    def restore(self, rows: Iterable[InstanceRow], live: Iterable[AttemptRow]) -> None:
+    def restore(
+        self, rows: Sequence[InstanceRow], live: Iterable[AttemptRow], lengths: Iterable[LengthRow] = ()
+    ) -> None:
         """Takes over the rows of the store, as their new owner. Rows of tasks that this version
-        does not have are left alone.
+        does not have are left alone, and those of an expansion that was not completed.
         """
-        index, down = self.graph.index, self.graph.down
+        down = self.graph.down
+        if self.mapping is not None:
+            self._restore_expansions(rows)
         for row in rows:
-            n = index.get(row.task_id)
+            n = self.node_of(row.task_id, row.map_index)
             if n is None:
                 continue
             self.tries[n], self.max_tries[n] = row.try_number, row.max_tries
@@ -254,15 +375,39 @@ class RunLedger:
             if row.state in FINISHED:
                 self.unfinished -= 1
                 ended = self.ended_upstream.get(row.state)
-                if ended is not None:
+                if self.mapping is not None:
+                    self.mapping.count(n, row.state, 1)
+                elif ended is not None:
                     for d in down[n]:
                         ended[d] += 1
                 continue
             self._restore_active(n, row)
+        for length in lengths:
+            n = self.node_of(length.task_id, length.map_index)
+            if n is not None and self.mapping is not None and self.state[n] is _S.SUCCESS:
+                self.mapping.learn(n, length.key, length.length)
         for attempt in live:
-            n = index.get(attempt.task_id)
+            n = self.node_of(attempt.task_id, attempt.map_index)
             if n is not None and n in self.active:
                 self.active[n].hostname, self.active[n].pid = attempt.hostname, attempt.pid
+
+    def node_of(self, task_id: str, map_index: int = UNMAPPED) -> int | None:
+        """The node of an instance, None where there is none."""
+        n = self.graph.index.get(task_id)
+        return n if n is None or self.mapping is None else self.mapping.node_of(n, map_index)
+
+    def _restore_expansions(self, rows: Iterable[InstanceRow]) -> None:
+        """The mapped tasks that were expanded: those whose own row is gone."""
+        mapping = self.mapping
+        assert mapping is not None
+        found: dict[str, int] = {}
+        for row in rows:
+            found[row.task_id] = found.get(row.task_id, 0) + 1 if row.map_index >= 0 else LAST_INDEX
+        for task_id, count in found.items():
+            n = self.graph.index.get(task_id)
+            if n is not None and count < LAST_INDEX and mapping.is_waiting_to_expand(n):
+                self.grow(n, count)
+                mapping.stale.add(n)
 
     def _restore_active(self, n: int, row: InstanceRow) -> None:
         active = self.active[n] = Active()
@@ -297,9 +442,11 @@ def facts_of(run: RunRow, source: DagSource) -> RunFacts:
 
 def detail_of(outcome: Outcome) -> bytes | None:
     """JSON of an outcome's error, exit and reason; None where there is none of them."""
-    if outcome.error is None and outcome.exit is None and outcome.reason is None:
+    if outcome.error is None and outcome.exit is None and outcome.reason is None and outcome.map_index_label is None:
         return None
     body: dict[str, Any] = {"reason": outcome.reason}
+    if outcome.map_index_label is not None:
+        body["map_index_label"] = outcome.map_index_label
     if outcome.error is not None:
         body["error"] = outcome.error._asdict()
     if outcome.exit is not None:

@@ -9,7 +9,7 @@ Where a task instance in a given state is found is told in `model.states.MEANING
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import ClassVar, Final
 
@@ -25,30 +25,31 @@ from tradewind.model.events import (
     RunActivated,
     RunCancelled,
     RunEvent,
+    SpreadOn,
     Stamp,
     TasksCleared,
     TimerDue,
     XComStored,
 )
-from tradewind.model.keys import UNMAPPED
-from tradewind.model.outcomes import EncodedValue, Outcome
+from tradewind.model.outcomes import Outcome
 from tradewind.model.rows import (
     AttemptClosed,
     AttemptOpened,
+    LengthRow,
     OutboxRow,
     RunRow,
     XComRow,
 )
 from tradewind.model.specs import DagSource
 from tradewind.model.states import FINISHED, RUN_FINISHED, OutcomeKind, RunState, TaskState
+from tradewind.rules.expanding import DELETE_ALL, Expanding
 from tradewind.rules.graph import Graph
+from tradewind.rules.judging import BAD
 from tradewind.rules.retries import retry_delay
-from tradewind.rules.run_ledger import RunLedger, detail_of
-from tradewind.rules.trigger_rules import Tally, Verdict, verdict
+from tradewind.rules.run_ledger import detail_of
+from tradewind.rules.trigger_rules import Verdict, verdict
 
 _S = TaskState
-_DELETE_ALL: Final = EncodedValue(0, b"")
-_BAD: Final = frozenset({_S.FAILED, _S.UPSTREAM_FAILED})
 _PAUSED_STATES: Final = frozenset({_S.UP_FOR_RETRY, _S.UP_FOR_RESCHEDULE})
 _TRY_AGAIN: Final = frozenset({OutcomeKind.FAILED, OutcomeKind.TIMED_OUT})
 _FINAL_OF: Final = {
@@ -61,7 +62,7 @@ WHOLE_RUN: Final = -1
 """The node of the timer that ends a run which takes too long."""
 
 
-class RunMachine(RunLedger):
+class RunMachine(Expanding):
     """One DAG run: events in, row changes (`flush`) and commands out."""
 
     def __init__(self, run: RunRow, graph: Graph, source: DagSource) -> None:
@@ -101,7 +102,7 @@ class RunMachine(RunLedger):
         decision = Decision()
         for n in self.live.values():
             if self.state[n] is _S.RESTARTING or self.run.state in RUN_FINISHED:
-                self._cancel(n, decision)
+                self.cancel_attempt(n, decision)
         return decision.cancel
 
     # ------------------------------------------------------------------------------ events
@@ -120,14 +121,14 @@ class RunMachine(RunLedger):
         n, at = event.node, event.stamp.at
         if self.state[n] is not _S.SCHEDULED:
             return
-        task, active = self.graph.tasks[n], self.active[n]
+        task, map_index, active = self.tasks[n], self.maps[n], self.active[n]
         again = active.first_started_at is not None
         if not again and self.lost[n] == 0:
             self.tries[n] += 1
         first = active.first_started_at = active.first_started_at or at
         tries = self.tries[n]
         if again or tries > 1 or self.lost[n]:
-            self.segment.xcoms.append(XComRow(task.task_id, UNMAPPED, "", _DELETE_ALL))
+            self.segment.xcoms.append(XComRow(task.task_id, map_index, "", DELETE_ALL))
         active.attempt, active.queued_at = event.attempt, at
         active.started_at = first if event.starts_at_once else None
         active.ended_at = active.due_at = active.hostname = active.pid = None
@@ -137,7 +138,7 @@ class RunMachine(RunLedger):
             AttemptOpened(
                 event.attempt,
                 task.task_id,
-                UNMAPPED,
+                map_index,
                 tries,
                 task.executor,
                 task.pool,
@@ -145,7 +146,7 @@ class RunMachine(RunLedger):
                 at,
             )
         )
-        key = AttemptKey(event.attempt, self.run.run_id, task.task_id, UNMAPPED, tries)
+        key = AttemptKey(event.attempt, self.run.run_id, task.task_id, map_index, tries)
         decision.start.append(Attempt(key, task, self.facts, self.max_tries[n] + 1, first))
 
     def _on_began(self, event: AttemptBegan, decision: Decision) -> None:
@@ -179,7 +180,7 @@ class RunMachine(RunLedger):
         decision.freed.append(Freed(self.run.run_id, n))
         if self.state[n] is _S.RESTARTING:
             self.forget(n)
-            self.max_tries[n] = self.tries[n] + self.graph.tasks[n].retries
+            self.max_tries[n] = self.tries[n] + self.tasks[n].retries
             self.move(n, _S.NONE, event.stamp)
             self._settle((n,), event.stamp, decision)
         else:
@@ -188,21 +189,22 @@ class RunMachine(RunLedger):
 
     def _conclude(self, n: int, event: AttemptEnded, decision: Decision) -> None:
         """From the outcome of an attempt to the next state of its task instance."""
-        outcome, stamp, task = event.outcome, event.stamp, self.graph.tasks[n]
+        outcome, stamp, task = event.outcome, event.stamp, self.tasks[n]
         kind, running = outcome.kind, self.run.state is RunState.RUNNING
         if kind is OutcomeKind.LOST:
             self._on_lost(n, event, decision)
             return
         self.lost[n] = 0
         for put in outcome.xcoms:
-            self.segment.xcoms.append(XComRow(task.task_id, UNMAPPED, put.key, put.value))
+            self.segment.xcoms.append(XComRow(task.task_id, self.maps[n], put.key, put.value))
         if kind is OutcomeKind.SUCCESS:
-            self._end(n, _S.SUCCESS, stamp, decision)
-            self._skip(self._skips_of(n, outcome), stamp, decision)
-            self._settle(self._followers(n), stamp, decision)
+            if self.mapping is not None:
+                self._note_lengths(n, outcome)
+            followers = self._end(n, _S.SUCCESS, stamp, decision)
+            self._skip(self.skips_of(n, outcome), stamp, decision)
+            self._settle(followers, stamp, decision)
         elif kind is OutcomeKind.SKIPPED:
-            self._end(n, _S.SKIPPED, stamp, decision)
-            self._settle(self._followers(n), stamp, decision)
+            self._settle(self._end(n, _S.SKIPPED, stamp, decision), stamp, decision)
         elif kind is OutcomeKind.RESCHEDULED and outcome.reschedule_at is not None and running:
             self._wait_until(n, _S.UP_FOR_RESCHEDULE, outcome.reschedule_at, stamp, decision)
         elif kind in _TRY_AGAIN and self.tries[n] <= self.max_tries[n] and running:
@@ -213,9 +215,23 @@ class RunMachine(RunLedger):
         else:
             self._fail(n, event, decision)
 
+    def _note_lengths(self, n: int, outcome: Outcome) -> None:
+        """Keeps what others need to know who are mapped over what this attempt has stored."""
+        mapping = self.mapping
+        assert mapping is not None
+        task = mapping.task_of(n)
+        counts_instances = mapping.plan.counts_instances(task)
+        for key in sorted(mapping.plan.measured.get(task, ())):
+            if counts_instances:
+                length = 1 if any(put.key == key for put in outcome.xcoms) else -1
+            else:
+                length = dict(outcome.lengths).get(key, -1)
+            self.segment.lengths.append(LengthRow(self.tasks[n].task_id, self.maps[n], key, length))
+            mapping.learn(n, key, length)
+
     def _on_lost(self, n: int, event: AttemptEnded, decision: Decision) -> None:
         """The carrier died, not the task: the same try again, up to `max_lost` times in a row."""
-        if self.lost[n] < self.graph.tasks[n].max_lost and self.run.state is RunState.RUNNING:
+        if self.lost[n] < self.tasks[n].max_lost and self.run.state is RunState.RUNNING:
             self.lost[n] += 1
             self.active[n].first_started_at = None
             self._offer(n, event.stamp, decision)
@@ -224,14 +240,12 @@ class RunMachine(RunLedger):
 
     def _fail(self, n: int, event: AttemptEnded, decision: Decision) -> None:
         self._tell(n, "on_failure", event.outcome)
-        self._end(n, _S.FAILED, event.stamp, decision)
-        self._settle(self._followers(n), event.stamp, decision)
+        self._settle(self._end(n, _S.FAILED, event.stamp, decision), event.stamp, decision)
 
     def _on_xcom(self, event: XComStored, decision: Decision) -> None:
         n = self.live.get(event.attempt)
         if n is not None:
-            task_id = self.graph.tasks[n].task_id
-            self.segment.xcoms.append(XComRow(task_id, UNMAPPED, event.key, event.value))
+            self.segment.xcoms.append(XComRow(self.tasks[n].task_id, self.maps[n], event.key, event.value))
 
     def _arm_timeout(self, decision: Decision) -> None:
         timeout, started = self.graph.spec.dagrun_timeout, self.run.started_at
@@ -246,7 +260,7 @@ class RunMachine(RunLedger):
                 reason = f"it took longer than its dagrun_timeout of {timeout:g} s"
                 self._on_cancelled(RunCancelled(event.stamp, reason), decision)
             return
-        if self.state[n] not in _PAUSED_STATES or self.run.state is not RunState.RUNNING:
+        if n >= len(self.state) or self.state[n] not in _PAUSED_STATES or self.run.state is not RunState.RUNNING:
             return
         if self.active[n].due_at == event.due_at:
             self._offer(n, event.stamp, decision)
@@ -256,10 +270,15 @@ class RunMachine(RunLedger):
         if n is None:
             return
         self.past[n] = True
-        if n in self._held_by_past:
-            self._held_by_past.discard(n)
-            self._settle((n,), event.stamp, decision)
+        held = [node for node in self.nodes_of(n) if node in self._held_by_past]
+        if held:
+            self._held_by_past.difference_update(held)
+            self._settle(held, event.stamp, decision)
             self._close_if_done(event.stamp, decision)
+
+    def _on_spread(self, event: SpreadOn, decision: Decision) -> None:
+        self._settle(self.spread_on(event.node, event.stamp, decision), event.stamp, decision)
+        self._close_if_done(event.stamp, decision)
 
     def _on_cleared(self, event: TasksCleared, decision: Decision) -> None:
         """Finished instances start anew, running ones are ended first. `max_tries` grows so that
@@ -268,12 +287,15 @@ class RunMachine(RunLedger):
         stamp = event.stamp
         again: list[int] = []
         restarting = False
-        for n in event.nodes:
-            state, task = self.state[n], self.graph.tasks[n]
+        mapping = self.mapping
+        for n in event.nodes if mapping is None else list(mapping.spelled_out(event.nodes)):
+            state, task = self.state[n], self.tasks[n]
+            if mapping is not None and n >= len(self.graph) and mapping.task_of(n) in mapping.plan.sources:
+                mapping.stale.add(mapping.task_of(n))
             if state is _S.RUNNING or state is _S.QUEUED:
                 restarting = True
                 self.move(n, _S.RESTARTING, stamp)
-                self._cancel(n, decision)
+                self.cancel_attempt(n, decision)
             elif state in FINISHED or state in _PAUSED_STATES or state is _S.SCHEDULED:
                 if state is _S.SCHEDULED:  # what it waited for may be cleared as well
                     decision.freed.append(Freed(self.run.run_id, n))
@@ -294,7 +316,7 @@ class RunMachine(RunLedger):
         self.move_run(RunState.FAILED, started_at=self.run.started_at, ended_at=stamp.at)
         for n, state in enumerate(self.state):
             if state is _S.RUNNING or state is _S.QUEUED:
-                self._cancel(n, decision)
+                self.cancel_attempt(n, decision)
             elif state is _S.RESTARTING:
                 self.move(n, _S.RUNNING, stamp)
             elif state not in FINISHED:
@@ -311,60 +333,32 @@ class RunMachine(RunLedger):
             return
         stack = list(nodes)
         stack.reverse()
-        state, rules, tasks, down = self.state, self.graph.rules, self.graph.tasks, self.graph.down
-        far = self.graph.far_setups
+        state, rules, tasks, mapping = self.state, self.graph.rules, self.tasks, self.mapping
+        is_plain = mapping is None and not self.graph.far_setups
         while stack:
             n = stack.pop()
             if state[n] is not _S.NONE:
                 continue
-            judged = self._setups_say(n) if far and n in far else Verdict.RUN
-            if judged is Verdict.RUN:
-                judged = verdict(rules[n], self.tally(n))
+            judged = verdict(rules[n], self.tally(n)) if is_plain else self.judge(n)
             if judged is Verdict.WAIT:
                 continue
             if judged is Verdict.RUN:
-                if not self.past.get(n, True):
+                if not self.past.get(n if mapping is None else mapping.task_of(n), True):
                     self._held_by_past.add(n)
                     continue
+                if mapping is not None:
+                    judged = self.shape(n, mapping, stamp, decision, stack)
+                    if judged is Verdict.WAIT:
+                        continue
+            if judged is Verdict.RUN:
                 if not tasks[n].is_empty:
                     self._offer(n, stamp, decision)
                     continue
                 self.tries[n] = 1
-                self._end(n, _S.SUCCESS, stamp, decision)
+                followers = self._end(n, _S.SUCCESS, stamp, decision)
             else:
-                self._end(n, _FINAL_OF[judged], stamp, decision)
-            stack.extend(reversed(self._followers(n) if far else down[n]))
-
-    def _followers(self, n: int) -> tuple[int, ...]:
-        """Whom the end of `n` concerns."""
-        far = self.graph.setup_followers
-        return self.graph.down[n] + far[n] if n in far else self.graph.down[n]
-
-    def _setups_say(self, n: int) -> Verdict:
-        """What the setups of `n` that are not its direct upstreams allow: all must succeed."""
-        states = {self.state[s] for s in self.graph.far_setups[n]}
-        if states & _BAD:
-            return Verdict.UPSTREAM_FAILED
-        if _S.SKIPPED in states:
-            return Verdict.SKIP
-        return Verdict.RUN if states == {_S.SUCCESS} else Verdict.WAIT
-
-    def tally(self, n: int) -> Tally:
-        """How the direct upstream tasks of `n` stand."""
-        by, up = self.ended_upstream, self.graph.up[n]
-        setups: list[TaskState] = []
-        if self.graph.tasks[n].is_teardown:
-            setups = [self.state[u] for u in up if self.graph.tasks[u].is_setup]
-        return Tally(
-            len(up),
-            by[_S.SUCCESS][n],
-            by[_S.FAILED][n],
-            by[_S.SKIPPED][n],
-            by[_S.UPSTREAM_FAILED][n],
-            len(setups),
-            setups.count(_S.SUCCESS),
-            setups.count(_S.SKIPPED),
-        )
+                followers = self._end(n, _FINAL_OF[judged], stamp, decision)
+            stack.extend(reversed(followers))
 
     def is_held_by_past(self, n: int) -> bool:
         """Whether `n` could start but for the previous run."""
@@ -378,11 +372,20 @@ class RunMachine(RunLedger):
             active.queued_at = active.started_at = active.ended_at = None
         decision.ready.append(Ready(self.run.run_id, n))
 
-    def _end(self, n: int, state: TaskState, stamp: Stamp, decision: Decision) -> None:
-        self.finish(n, state, stamp)
+    def _end(self, n: int, state: TaskState, stamp: Stamp, decision: Decision) -> Sequence[int]:
+        """Puts a final state on `n`; gives the nodes that are to be judged because of it."""
+        followers = self.finish(n, state, stamp)
         self._held_by_past.discard(n)
         if self.graph.past_nodes:
-            decision.settled.append(Settled(self.run.run_id, self.graph.tasks[n].task_id, state))
+            task = n if self.mapping is None else self.mapping.task_of(n)
+            if n == task or not self.mapping_is_open(task):
+                decision.settled.append(Settled(self.run.run_id, self.tasks[n].task_id, state))
+        return followers
+
+    def mapping_is_open(self, task: int) -> bool:
+        """Whether some instance of an expanded task has not ended."""
+        expansion = None if self.mapping is None else self.mapping.expanded.get(task)
+        return expansion is not None and expansion.open > 0
 
     def _skip(self, nodes: Iterable[int], stamp: Stamp, decision: Decision) -> None:
         """A branch or short circuit skips these. What has ended or runs keeps its result."""
@@ -393,33 +396,13 @@ class RunMachine(RunLedger):
                 continue
             if state is _S.SCHEDULED:
                 decision.freed.append(Freed(self.run.run_id, n))
-            self._end(n, _S.SKIPPED, stamp, decision)
-            followers.extend(self._followers(n))
+            followers.extend(self._end(n, _S.SKIPPED, stamp, decision))
         self._settle(followers, stamp, decision)
-
-    def _skips_of(self, n: int, outcome: Outcome) -> tuple[int, ...]:
-        """The nodes that this outcome skips directly, in order of definition."""
-        graph = self.graph
-        if outcome.short_circuit:
-            deep = outcome.ignore_downstream_trigger_rules
-            chosen = graph.descendants((n,)) if deep else set(graph.down[n])
-            return tuple(sorted(d for d in chosen if not graph.tasks[d].is_teardown))
-        if outcome.branch is None:
-            return ()
-        follow = {graph.index[t] for t in outcome.branch if t in graph.index}
-        keep = follow | graph.descendants(follow)
-        return tuple(d for d in graph.down[n] if d not in keep)
 
     def _wait_until(self, n: int, state: TaskState, due: datetime, stamp: Stamp, decision: Decision) -> None:
         self.active[n].due_at = due
         self.move(n, state, stamp)
         decision.timers.append(Timer(due, self.run.run_id, n))
-
-    def _cancel(self, n: int, decision: Decision) -> None:
-        attempt = self.active[n].attempt
-        if attempt is not None:
-            task_id = self.graph.tasks[n].task_id
-            decision.cancel.append(AttemptKey(attempt, self.run.run_id, task_id, UNMAPPED, self.tries[n]))
 
     def _learn_past(self, past: Mapping[str, bool]) -> None:
         for task_id, settled in past.items():
@@ -431,7 +414,7 @@ class RunMachine(RunLedger):
         """Ends the run when nothing is left: its leaves decide whether well or badly."""
         if self.unfinished or self.run.state is not RunState.RUNNING:
             return
-        failed = any(self.state[n] in _BAD for n in self.graph.run_leaves)
+        failed = any(self.state[n] in BAD for leaf in self.graph.run_leaves for n in self.nodes_of(leaf))
         state = RunState.FAILED if failed else RunState.SUCCESS
         self.move_run(state, started_at=self.run.started_at, ended_at=stamp.at)
         self._end_run(state, "a final task failed" if failed else "all tasks are done", decision)
@@ -447,12 +430,13 @@ class RunMachine(RunLedger):
         """Has a callback run from the outbox where the attempt's own process could not run it:
         an error that it reported itself means that it has.
         """
-        task = self.graph.tasks[n]
+        task = self.tasks[n]
         if which not in task.callbacks or outcome.error is not None:
             return
         body = {
             "which": which,
             "task_id": task.task_id,
+            "map_index": self.maps[n],
             "try_number": self.tries[n],
             "reason": outcome.reason,
         }
@@ -467,5 +451,6 @@ class RunMachine(RunLedger):
         TimerDue: _on_timer,
         PastSettled: _on_past,
         TasksCleared: _on_cleared,
+        SpreadOn: _on_spread,
         RunCancelled: _on_cancelled,
     }
