@@ -132,4 +132,6 @@ def defaults_from_json(text: str) -> AuthoringDefaults:
     values = cast("dict[str, Any]", orjson.loads(text))
     arguments = cast("dict[str, Any]", values.pop("operator_arguments"))
     durations = {k: timedelta(seconds=v) for k, v in arguments.items() if k in _DURATIONS and v is not None}
-    return AuthoringDefaults(operator_arguments={**arguments, **durations}, **values)
+    allowed = tuple(values.pop("xcom_allowed_classes", ()))
+    merged = {**arguments, **durations}
+    return AuthoringDefaults(operator_arguments=merged, xcom_allowed_classes=allowed, **values)

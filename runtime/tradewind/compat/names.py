@@ -56,6 +56,7 @@ _STATES: Final = {
 _DAG_2: Final = _from("compat.dags", "DAG")
 _MODELS: Final = {
     **_DAG_2,
+    **_from("authoring.xcom_access", "XCom"),
     **_from("authoring.operator", "BaseOperator"),
     **_from("authoring.connection", "Connection"),
     **_from("authoring.dag_run", "DagRun"),
@@ -64,6 +65,7 @@ _MODELS: Final = {
     **_from("authoring.variable", "Variable"),
     **_from("authoring.xcom_arg", "XComArg"),
 }
+_XCOM: Final = {**_from("authoring.xcom", "BaseXCom"), **_from("authoring.xcom_access", "XCom")}
 _GROUP: Final = _from("authoring.task_group", "TaskGroup")
 _LABEL: Final = _from("authoring.edges", "Label")
 _RULE: Final = _from("model.states", "TriggerRule")
@@ -81,7 +83,9 @@ MODULES: Final[Mapping[str, Mapping[str, str]]] = {
     "airflow.models.param": _from("authoring.params", "Param", "ParamsDict"),
     "airflow.models.taskinstance": _from("authoring.task_instance", "TaskInstance"),
     "airflow.models.variable": _from("authoring.variable", "Variable"),
-    "airflow.models.xcom": _from("authoring.xcom", "BaseXCom"),
+    "airflow.models.xcom": _XCOM,
+    "airflow.sdk.bases.xcom": _XCOM,
+    "airflow.sdk.execution_time.xcom": _XCOM,
     "airflow.models.xcom_arg": _from("authoring.xcom_arg", "XComArg"),
     "airflow.operators.bash": _BASH,
     "airflow.operators.bash_operator": _BASH,
