@@ -17,11 +17,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from tradewind.model.errors import Fenced, StoreUnavailable
+from tradewind.model.keys import RuntimeId
 from tradewind.model.rows import Lease
 from tradewind.store import migrate
 from tradewind.store.batch import BatchWriter
 from tradewind.store.connection import Line, LineSettings, Readers, Session
 from tradewind.store.crypto import KEY_OPTION, Vault
+from tradewind.store.doorbell import Doorbell
 from tradewind.store.lease import Channels, LeaseSession
 from tradewind.store.migrate import DEFAULT_SCHEMA
 from tradewind.store.statements import statement
@@ -67,6 +69,7 @@ class Lines:
         self._writer = Line(self._settings("writer", most=WRITER_STATEMENT_S, planner_on_rails=True))
         self._bulk = Line(self._settings("bulk"))
         self._readers = Readers(self._settings("reader"), self.options.readers)
+        self._doorbell = Doorbell(self._announce_mail)
         self._batches = BatchWriter(self._writer, self._sender, self._reply_arrived)
 
     async def open(self) -> None:
@@ -84,6 +87,7 @@ class Lines:
     async def close(self) -> None:
         """Ends all connections; the runtime's lock goes with its session."""
         self._lease = None
+        await self._doorbell.close()
         for line in (self._writer, self._bulk, self._readers, self._life):
             await line.close()
 
@@ -125,6 +129,9 @@ class Lines:
     def _pools_channel(self) -> str:
         """Channel of news that a pool has changed."""
         return f"{self.options.schema}_pools"
+
+    async def _announce_mail(self, owner: RuntimeId) -> None:
+        await self._readers.fetch(statement("mail", "mail_announce"), f"{self._mail_channel}{owner}")
 
     def _reply_arrived(self, mail_id: int) -> None:
         self._life.on_reply(mail_id)

@@ -28,6 +28,7 @@ class Mail(Lines):
             "key": key,
             "sender": self._sender,
             "own": own,
+            "resting": self._doorbell.resting(),
             "channel": self._mail_channel,
         }
         async with self._readers.line() as line:
@@ -38,6 +39,8 @@ class Mail(Lines):
             if fresh is not None:
                 if own is not None and row["owner"] == own:
                     self._life.on_mail()
+                elif row["owner"] is not None:
+                    self._doorbell.sent(row["owner"], told=row["told"])
                 return fresh
             known = await line.fetchrow(statement("mail", "mail_known"), key)
         if known is None:

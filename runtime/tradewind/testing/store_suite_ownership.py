@@ -243,6 +243,20 @@ class MailSuite:
             await world.store.batch_apply(world.lease, Batch(mail_done=[MailDone(mail_id, b"r")]))
             assert await reply == mail_id
 
+    async def test_a_burst_of_mail_is_announced_to_its_end(self, new_store: NewStore) -> None:
+        """Whatever is announced together, after the last mail there is a wake-up."""
+        world = await new_world(new_store)
+        woken = asyncio.Event()
+        world.store.watch(world.lease, woken.set, lambda _: None)
+        sender = await new_store()
+        async with asyncio.timeout(_DEADLINE_S):
+            for start in range(0, 100, 20):
+                keys = [f"key {n}" for n in range(start, start + 20)]
+                await asyncio.gather(*(sender.mail_send("etl", "trigger", b"{}", key) for key in keys))
+            while len(await world.store.mail_read(world.lease)) < 100:
+                await woken.wait()
+                woken.clear()
+
     async def test_own_mail_wakes_too(self, new_store: NewStore) -> None:
         """Within one process both callbacks come as well."""
         world = await new_world(new_store)

@@ -1,8 +1,8 @@
 -- Inbox and outbox.
 
 -- name: mail_send
--- A new key makes a row and wakes the DAG's owner where that is another process. A sender that is not
--- the owner listens on the channel `sender` for the reply.
+-- A new key makes a row and wakes the DAG's owner where that is another process and not just woken
+-- (`resting`). A sender that is not the owner listens on the channel `sender` for the reply.
 WITH target AS (
     SELECT dag_id, owner FROM dag WHERE namespace = 'default' AND dag_id = :dag_id::text
 ), fresh AS (
@@ -13,9 +13,13 @@ WITH target AS (
     SELECT f.mail_id, :dag_id::text, :kind::text, :sender::text, :key::bytea, :body::bytea FROM fresh f
 )
 SELECT target.owner, fresh.mail_id,
-       CASE WHEN fresh.mail_id IS NOT NULL AND target.owner IS DISTINCT FROM :own::bigint AND target.owner IS NOT NULL
-            THEN pg_notify(:channel::text || target.owner, '') END AS told
+       CASE WHEN fresh.mail_id IS NOT NULL AND target.owner IS NOT NULL
+                 AND target.owner IS DISTINCT FROM :own::bigint AND target.owner <> ALL (:resting::bigint[])
+            THEN pg_notify(:channel::text || target.owner, '') IS NOT NULL ELSE false END AS told
 FROM target LEFT JOIN fresh ON true
+
+-- name: mail_announce
+SELECT pg_notify(:channel::text, '')
 
 -- name: mail_known
 SELECT mail_id FROM inbox_key WHERE idempotency_key = :key::bytea
