@@ -139,6 +139,16 @@ class StoreReads(AssetReads, Protocol):
         """A committed value, or None."""
         ...
 
+    async def xcom_indexes(self, run_id: RunId, task_id: str, key: str) -> list[int]:
+        """Map indexes of the task's instances that have a value under `key`, ascending."""
+        ...
+
+    async def xcom_many(
+        self, run_id: RunId, task_id: str, key: str, map_indexes: Sequence[int]
+    ) -> list[EncodedValue | None]:
+        """The committed values of these instances, in this order; None where there is none."""
+        ...
+
     async def xcom_list(self, run_id: RunId, task_id: str | None = None) -> list[XComEntry]:
         """The XComs of a run (of one task), by task and key."""
         ...

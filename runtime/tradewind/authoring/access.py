@@ -8,9 +8,9 @@ so nothing in `authoring` knows how the calls travel.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -27,6 +27,16 @@ class TaskServices(Protocol):
 
     async def xcom_get(self, run_id: RunId, task_id: str, key: str, map_index: int = UNMAPPED) -> EncodedValue | None:
         """A committed value, or None."""
+        ...
+
+    async def xcom_indexes(self, run_id: RunId, task_id: str, key: str) -> list[int]:
+        """Map indexes of the task's instances that have a value under `key`, ascending; [-1] of a task not mapped."""
+        ...
+
+    async def xcom_many(
+        self, run_id: RunId, task_id: str, key: str, map_indexes: Sequence[int]
+    ) -> list[EncodedValue | None]:
+        """The committed values of these instances, in this order; None where there is none."""
         ...
 
     async def xcom_put(self, attempt: AttemptKey, key: str, value: EncodedValue) -> None:
@@ -80,6 +90,14 @@ class BlockingServices(Protocol):
 
     def xcom_get(self, run_id: RunId, task_id: str, key: str, map_index: int = UNMAPPED) -> EncodedValue | None:
         """A committed value, or None."""
+        ...
+
+    def xcom_indexes(self, run_id: RunId, task_id: str, key: str) -> list[int]:
+        """Map indexes of the task's instances that have a value under `key`, ascending; [-1] of a task not mapped."""
+        ...
+
+    def xcom_many(self, run_id: RunId, task_id: str, key: str, map_indexes: Sequence[int]) -> list[EncodedValue | None]:
+        """The committed values of these instances, in this order; None where there is none."""
         ...
 
     def xcom_put(self, attempt: AttemptKey, key: str, value: EncodedValue) -> None:
@@ -136,6 +154,8 @@ class CurrentAttempt:
     services: TaskServices
     blocking: BlockingServices
     """On the loop its calls raise RuntimeError and name the async call to use instead."""
+    lengths: dict[str, int] = field(default_factory=dict[str, int])
+    """Lengths of what the code has pushed itself, under the keys in `TaskSpec.measured`."""
 
 
 current_attempt: ContextVar[CurrentAttempt] = ContextVar("tradewind_current_attempt")

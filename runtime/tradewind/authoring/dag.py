@@ -333,8 +333,9 @@ class DAG(Scheduled):
         """Raises AuthoringError for circles, setups, rules and params that cannot be."""
         forgotten = never_expanded(self)
         if forgotten:
+            names = ", ".join(forgotten)
             raise AuthoringError(
-                f"DAG {self.dag_id!r}: {', '.join(forgotten)} was never mapped: .partial() without .expand() makes no task"
+                f"DAG {self.dag_id!r}: {names} was never mapped: .partial() without .expand() makes no task"
             )
         check_cycle(self.dag_id, self._tasks)
         stoppable = (TriggerRule.ALL_SUCCESS, TriggerRule.ALL_DONE_SETUP_SUCCESS)

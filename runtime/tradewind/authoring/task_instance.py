@@ -9,6 +9,8 @@ from collections.abc import Generator, Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, cast
 
+from tradewind.authoring.lazy_xcoms import LazyXComs
+from tradewind.authoring.measuring import has_instances, measured_length
 from tradewind.authoring.operator import BaseOperator
 from tradewind.authoring.xcom import decode, encode
 from tradewind.model.keys import UNMAPPED, RunId
@@ -40,6 +42,8 @@ class _Wanted(NamedTuple):
     map_indexes: int | Iterable[int] | None
     include_prior_dates: bool
     default: Any
+    lazily: bool
+    """Values of mapped instances may be fetched later, when they are looked at."""
 
 
 class TaskInstance:
@@ -128,9 +132,10 @@ class TaskInstance:
 
         A list of task ids gives a list of values. Without task ids the nearest task upstream that
         stored the key is taken, else this task itself. `dag_id` and `run_id` name another run,
-        `include_prior_dates` looks back through earlier runs, `map_indexes` picks mapped instances.
+        `include_prior_dates` looks back through earlier runs. Of a mapped task all values that were stored are
+        given, as a sequence in the order of map indexes, unless `map_indexes` picks some (a list) or one.
         """
-        asking = self._pull(_wanted(task_ids, key, dag_id, include_prior_dates, more))
+        asking = self._pull(_wanted(task_ids, key, dag_id, include_prior_dates, more, lazily=True))
         answer: Any = None
         try:
             while True:
@@ -148,7 +153,7 @@ class TaskInstance:
         **more: Any,
     ) -> Any:
         """`xcom_pull` for async code."""
-        asking = self._pull(_wanted(task_ids, key, dag_id, include_prior_dates, more))
+        asking = self._pull(_wanted(task_ids, key, dag_id, include_prior_dates, more, lazily=False))
         answer: Any = None
         try:
             while True:
@@ -158,6 +163,8 @@ class TaskInstance:
             return done.value
 
     def _encoded(self, key: str, value: Any) -> EncodedValue:
+        if key in self.attempt.task.measured:
+            self._current.lengths[key] = measured_length(value)
         facts = {"key": key, "task_id": self.task_id, "dag_id": self.dag_id, "run_id": self.run_id}
         where = f"XCom {key!r} of task {self.task_id!r}"
         return encode(value, where=where, facts={**facts, "map_index": self.map_index})
@@ -178,7 +185,10 @@ class TaskInstance:
         values: list[Any] = []
         for task_id in wanted.task_ids:
             value = yield from self._pull_one(run, task_id, wanted)
-            values.append(wanted.default if value is _MISSING else value)
+            if wanted.map_indexes is None and isinstance(value, LazyXComs):
+                values.extend(value)
+            else:
+                values.append(wanted.default if value is _MISSING else value)
         return values
 
     def _run(self, wanted: _Wanted) -> _Asking[tuple[RunId, str, datetime] | None]:
@@ -203,13 +213,35 @@ class TaskInstance:
 
     def _pull_instances(self, run_id: RunId, task_id: str, wanted: _Wanted) -> _Asking[Any]:
         indexes = wanted.map_indexes
-        if indexes is None or isinstance(indexes, int):
-            return (yield from self._fetch(run_id, task_id, wanted.key, UNMAPPED if indexes is None else indexes))
-        values: list[Any] = []
-        for index in indexes:
-            value = yield from self._fetch(run_id, task_id, wanted.key, index)
-            values.append(wanted.default if value is _MISSING else value)
-        return values
+        if indexes is None:
+            return (yield from self._pull_any(run_id, task_id, wanted))
+        if isinstance(indexes, int):
+            return (yield from self._fetch(run_id, task_id, wanted.key, indexes))
+        listed = list(indexes)
+        values: list[EncodedValue | None] = yield _Ask("xcom_many", (run_id, task_id, wanted.key, listed))
+        return [wanted.default if value is None else decode(value) for value in values]
+
+    def _pull_any(self, run_id: RunId, task_id: str, wanted: _Wanted) -> _Asking[Any]:
+        """The value of a task that is not mapped, or all values of one that is."""
+        task = self.task.dag.task_dict.get(task_id) if self.task.dag is not None else None
+        if task is None or not has_instances(task):
+            value = yield from self._fetch(run_id, task_id, wanted.key, UNMAPPED)
+            if task is not None or value is not _MISSING:
+                return value
+        indexes: list[int] = yield _Ask("xcom_indexes", (run_id, task_id, wanted.key))
+        indexes = [index for index in indexes if index != UNMAPPED]
+        if not indexes:
+            return _MISSING
+
+        def decoded(values: Iterable[EncodedValue | None]) -> list[Any]:
+            return [None if value is None else decode(value) for value in values]
+
+        if wanted.lazily:
+            ask = self._current.blocking.xcom_many
+            return LazyXComs(indexes, lambda some: decoded(ask(run_id, task_id, wanted.key, some)))
+        loaded = decoded((yield _Ask("xcom_many", (run_id, task_id, wanted.key, indexes))))
+        known = dict(zip(indexes, loaded, strict=True))
+        return LazyXComs(indexes, lambda some: [known[index] for index in some]).load()
 
     def _fetch(self, run_id: RunId, task_id: str, key: str, map_index: int) -> _Asking[Any]:
         encoded: EncodedValue | None = yield _Ask("xcom_get", (run_id, task_id, key, map_index))
@@ -237,10 +269,16 @@ _MISSING: Final = _Missing()
 
 
 def _wanted(
-    task_ids: str | Iterable[str] | None, key: str, dag_id: str | None, prior: bool, more: Mapping[str, Any]
+    task_ids: str | Iterable[str] | None,
+    key: str,
+    dag_id: str | None,
+    prior: bool,
+    more: Mapping[str, Any],
+    *,
+    lazily: bool,
 ) -> _Wanted:
     unknown = more.keys() - {"run_id", "map_indexes", "default", "session"}
     if unknown:
         raise TypeError(f"xcom_pull() does not take the arguments {', '.join(map(repr, sorted(unknown)))}")
     indexes = cast("int | Iterable[int] | None", more.get("map_indexes"))
-    return _Wanted(task_ids, key, dag_id, more.get("run_id"), indexes, prior, more.get("default"))
+    return _Wanted(task_ids, key, dag_id, more.get("run_id"), indexes, prior, more.get("default"), lazily)

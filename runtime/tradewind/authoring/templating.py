@@ -106,15 +106,17 @@ def value_needs_rendering(value: Any, extensions: tuple[str, ...] = (), *, every
     return any(value_needs_rendering(item, extensions, every_text=every_text) for item in items)
 
 
-def render(operator: Any, context: Mapping[str, Any]) -> None:
+def render(operator: Any, context: Mapping[str, Any], *, given: Iterable[object] = ()) -> None:
     """Renders all template fields of an operator's copy for one attempt, in place.
+
+    What is among `given` (values of other tasks) is left as it is: data, no template.
 
     Raises:
         TemplateFailed: a template is wrong, or its evaluation raised; the cause is chained.
     """
     settings = _settings_of(operator) or cast("TemplateSettings", context["dag"])
     extensions = tuple(getattr(operator, "template_ext", ()) or ())
-    renderer = Renderer(environment_for(settings), context, extensions)
+    renderer = Renderer(environment_for(settings), context, extensions, given)
     for name in operator.template_fields:
         value = getattr(operator, name, _NOT_FOUND)
         if value is _NOT_FOUND:
@@ -138,18 +140,25 @@ def render(operator: Any, context: Mapping[str, Any]) -> None:
 class Renderer:
     """Renders values of one attempt: an environment, a context and the extensions of template files."""
 
-    __slots__ = ("_context", "_environment", "_extensions", "_seen")
+    __slots__ = ("_context", "_environment", "_extensions", "_given", "_seen")
 
     def __init__(
-        self, environment: jinja2.Environment, context: Mapping[str, Any], extensions: Iterable[str] = ()
+        self,
+        environment: jinja2.Environment,
+        context: Mapping[str, Any],
+        extensions: Iterable[str] = (),
+        given: Iterable[object] = (),
     ) -> None:
         self._environment = environment
         self._context = context
         self._extensions = tuple(extensions)
         self._seen: set[int] = set()
+        self._given = frozenset(map(id, given))
 
     def render(self, value: Any) -> Any:
         """The value with everything in it rendered; the same object where nothing is to render."""
+        if id(value) in self._given:
+            return value
         if isinstance(value, str):
             return self._text(value)
         if isinstance(value, LiteralValue):

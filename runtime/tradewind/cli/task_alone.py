@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
@@ -31,6 +31,7 @@ from tradewind.ports import Control, TriggerRequest
 from tradewind.worker import steps
 from tradewind.worker.attempt import run_attempt
 from tradewind.worker.blocking import BlockingOnLoop
+from tradewind.worker.preparing import prepare_blocking
 
 
 def attempt_alone(
@@ -83,10 +84,7 @@ async def rendered_fields(config: Config, dag: DAG, attempt: Attempt) -> dict[st
         token = current_attempt.set(current)
         try:
             work = steps.begin(current, dag, None)
-            await asyncio.to_thread(steps.render, work)
-            refs = work.operator.xcom_refs()
-            found = [await services.xcom_get(RunId(0), ref.operator.task_id, ref.key) for ref in refs]
-            steps.fill_in(work, zip(refs, found, strict=True))
+            await asyncio.to_thread(prepare_blocking, work, current.blocking)
         finally:
             current_attempt.reset(token)
         return {name: getattr(work.operator, name, None) for name in work.operator.template_fields}
@@ -132,12 +130,29 @@ class SystemOnDemand:
         """What the task has pushed itself, else what the run of this date has."""
         if task_id == self._attempt.key.task_id and key in self._pushed:
             return self._pushed[key]
-        if run_id == self._attempt.run.run_id:
-            run = await self._same_run()
-            if run is None:
-                return None
-            run_id = run.run_id
-        return await (await self._system()).reads.xcom_get(run_id, task_id, key, map_index)
+        known = await self._known(run_id)
+        return None if known is None else await (await self._system()).reads.xcom_get(known, task_id, key, map_index)
+
+    async def xcom_indexes(self, run_id: RunId, task_id: str, key: str) -> list[int]:
+        """Those of the run of this date."""
+        known = await self._known(run_id)
+        return [] if known is None else await (await self._system()).reads.xcom_indexes(known, task_id, key)
+
+    async def xcom_many(
+        self, run_id: RunId, task_id: str, key: str, map_indexes: Sequence[int]
+    ) -> list[EncodedValue | None]:
+        """Those of the run of this date."""
+        known = await self._known(run_id)
+        if known is None:
+            return [None] * len(map_indexes)
+        return await (await self._system()).reads.xcom_many(known, task_id, key, map_indexes)
+
+    async def _known(self, run_id: RunId) -> RunId | None:
+        """The run as the system knows it."""
+        if run_id != self._attempt.run.run_id:
+            return run_id
+        run = await self._same_run()
+        return None if run is None else run.run_id
 
     async def xcom_put(self, attempt: AttemptKey, key: str, value: EncodedValue) -> None:
         """Kept for this attempt only."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -88,6 +88,21 @@ class RuntimeServices:
         if known is not None:
             return known
         return await self._store.xcom_get(run_id, task_id, key, map_index)
+
+    async def xcom_indexes(self, run_id: RunId, task_id: str, key: str) -> list[int]:
+        """Map indexes of the task's instances that have a value under `key`, ascending."""
+        return await self._store.xcom_indexes(run_id, task_id, key)
+
+    async def xcom_many(
+        self, run_id: RunId, task_id: str, key: str, map_indexes: Sequence[int]
+    ) -> list[EncodedValue | None]:
+        """The committed values of these instances, in this order."""
+        known = {index: self.cache.get((run_id, task_id, index, key)) for index in map_indexes}
+        missing = [index for index, value in known.items() if value is None]
+        if missing:
+            found = await self._store.xcom_many(run_id, task_id, key, missing)
+            known.update(zip(missing, found, strict=True))
+        return [known[index] for index in map_indexes]
 
     async def xcom_put(self, attempt: AttemptKey, key: str, value: EncodedValue) -> None:
         """Stores a value before the attempt's end. Durable when it returns. Raises Fenced."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -133,6 +134,18 @@ class MemoryViews:
         tables = self.database.runs.get(run_id)
         found = None if tables is None else tables.xcoms.get((task_id, map_index), {}).get(key)
         return None if found is None else found[0]
+
+    async def xcom_indexes(self, run_id: RunId, task_id: str, key: str) -> list[int]:
+        """As `StoreReads.xcom_indexes`."""
+        tables = self.database.runs.get(run_id)
+        places = [] if tables is None else tables.xcoms.items()
+        return sorted(map_index for (task, map_index), values in places if task == task_id and key in values)
+
+    async def xcom_many(
+        self, run_id: RunId, task_id: str, key: str, map_indexes: Sequence[int]
+    ) -> list[EncodedValue | None]:
+        """As `StoreReads.xcom_many`."""
+        return [await self.xcom_get(run_id, task_id, key, index) for index in map_indexes]
 
     async def xcom_list(self, run_id: RunId, task_id: str | None = None) -> list[XComEntry]:
         """As `StoreReads.xcom_list`."""

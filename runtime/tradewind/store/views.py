@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from tradewind.model.keys import UNMAPPED, RunId
@@ -135,6 +136,22 @@ class Views(Lines):
             "xcom_get", run_id=run_id, task_id=task_id, key=text_bytes(key), map_index=map_index
         )
         return EncodedValue(rows[0]["codec"], rows[0]["data"]) if rows else None
+
+    async def xcom_indexes(self, run_id: RunId, task_id: str, key: str) -> list[int]:
+        """As `StoreReads.xcom_indexes`."""
+        rows = await self._run_rows("xcom_indexes", run_id=run_id, task_id=task_id, key=text_bytes(key))
+        return [row["map_index"] for row in rows]
+
+    async def xcom_many(
+        self, run_id: RunId, task_id: str, key: str, map_indexes: Sequence[int]
+    ) -> list[EncodedValue | None]:
+        """As `StoreReads.xcom_many`."""
+        wanted = list(map_indexes)
+        rows = await self._run_rows(
+            "xcom_many", run_id=run_id, task_id=task_id, key=text_bytes(key), map_indexes=wanted
+        )
+        found = {row["map_index"]: EncodedValue(row["codec"], row["data"]) for row in rows}
+        return [found.get(index) for index in wanted]
 
     async def xcom_list(self, run_id: RunId, task_id: str | None = None) -> list[XComEntry]:
         """As `StoreReads.xcom_list`."""

@@ -37,6 +37,16 @@ class MemoryServices:
         """The value, if there is one."""
         return self.xcoms.get((run_id, task_id, key, map_index))
 
+    async def xcom_indexes(self, run_id: RunId, task_id: str, key: str) -> list[int]:
+        """The map indexes that have a value."""
+        return sorted(place[3] for place in self.xcoms if place[:3] == (run_id, task_id, key))
+
+    async def xcom_many(
+        self, run_id: RunId, task_id: str, key: str, map_indexes: Sequence[int]
+    ) -> list[EncodedValue | None]:
+        """The values, in this order."""
+        return [self.xcoms.get((run_id, task_id, key, index)) for index in map_indexes]
+
     async def xcom_put(self, attempt: AttemptKey, key: str, value: EncodedValue) -> None:
         """Keeps a value of the attempt's own task instance."""
         self.xcoms[attempt.run_id, attempt.task_id, key, attempt.map_index] = value

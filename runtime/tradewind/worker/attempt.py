@@ -15,7 +15,6 @@ import threading
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor as Threads
 from contextvars import copy_context
-from functools import partial
 from time import sleep
 from typing import Any, Final
 
@@ -30,6 +29,7 @@ from tradewind.worker.alarm import deadline
 from tradewind.worker.blocking import AsyncInProcess, BlockingOnLoop
 from tradewind.worker.endings import AttemptCancelled, outcome_of_error
 from tradewind.worker.log import current_log
+from tradewind.worker.preparing import off_loop, prepare_blocking, prepare_on_loop
 from tradewind.worker.sensing import Sensing, satisfied
 from tradewind.worker.steps import Work
 
@@ -61,7 +61,8 @@ async def run_attempt(
             work = steps.begin(current, dag, log)
             if not work.traits.is_async:
                 return await _in_thread(work, threads)
-            outcome = steps.outcome_of_value(work, await _execute(work, services, threads))
+            outcome = steps.outcome_of_value(work, await _execute(work, current, threads))
+            outcome = await _labelled(work, outcome, threads)
         except asyncio.CancelledError as error:
             if _is_cancelled():
                 await _kill(work, threads)
@@ -73,6 +74,7 @@ async def run_attempt(
             outcome = outcome_of_error(error)
             if work is not None:
                 work.context["exception"] = error
+                outcome = await _labelled(work, outcome, threads)
             if outcome.kind is OutcomeKind.TIMED_OUT:
                 await _kill(work, threads)
         if work is not None:
@@ -100,15 +102,16 @@ def _is_cancelled() -> bool:
     return task is None or task.cancelling() > 0
 
 
-async def _execute(work: Work, services: TaskServices, threads: Threads | None) -> Any:
+async def _labelled(work: Work, outcome: Outcome, threads: Threads | None) -> Outcome:
+    if work.operator.map_index_template is None:
+        return outcome
+    labelled: Outcome = await off_loop(threads, steps.labelled, work, outcome)
+    return labelled
+
+
+async def _execute(work: Work, current: CurrentAttempt, threads: Threads | None) -> Any:
+    await prepare_on_loop(work, current.services, current.blocking, threads)
     operator, traits = work.operator, work.traits
-    if traits.renders:
-        await _off_loop(threads, steps.render, work)
-    if traits.has_references:
-        refs = operator.xcom_refs()
-        run_id = work.attempt.run.run_id
-        found = await asyncio.gather(*(services.xcom_get(run_id, ref.operator.task_id, ref.key) for ref in refs))
-        steps.fill_in(work, zip(refs, found, strict=True))
     if operator.on_execute_callback:
         await _call_all(work, steps.callbacks_named(operator, "on_execute"), threads)
     if traits.pre_execute:
@@ -176,15 +179,10 @@ async def _sense(work: Work) -> Any:
         await asyncio.sleep(sensing.pause())
 
 
-async def _off_loop(threads: Threads | None, call: Callable[..., Any], *args: Any) -> Any:
-    """Runs sync user code in a thread that knows the attempt."""
-    return await asyncio.get_running_loop().run_in_executor(threads, partial(copy_context().run, call, *args))
-
-
 async def _maybe_async(threads: Threads | None, call: Callable[..., Any], *args: Any) -> Any:
     if inspect.iscoroutinefunction(call):
         return await call(*args)
-    result = await _off_loop(threads, call, *args)
+    result = await off_loop(threads, call, *args)
     return await result if inspect.isawaitable(result) else result
 
 
@@ -284,9 +282,9 @@ def _run_work(work: Work, stop: threading.Event | None) -> Outcome:
     """All of a sync attempt from its inputs to its last log line."""
     attempt = work.attempt
     try:
-        outcome = steps.outcome_of_value(work, _execute_blocking(work, stop))
+        outcome = steps.labelled(work, steps.outcome_of_value(work, _execute_blocking(work, stop)))
     except BaseException as error:
-        outcome = outcome_of_error(error)
+        outcome = steps.labelled(work, outcome_of_error(error))
         work.context["exception"] = error
         if outcome.kind in (OutcomeKind.CANCELLED, OutcomeKind.TIMED_OUT) and stop is None:
             _kill_blocking(work)
@@ -299,14 +297,8 @@ def _run_work(work: Work, stop: threading.Event | None) -> Outcome:
 
 
 def _execute_blocking(work: Work, stop: threading.Event | None) -> Any:
+    prepare_blocking(work, current_attempt.get().blocking)
     operator, traits = work.operator, work.traits
-    current = current_attempt.get()
-    if traits.renders:
-        steps.render(work)
-    if traits.has_references:
-        run_id, get = work.attempt.run.run_id, current.blocking.xcom_get
-        refs = operator.xcom_refs()
-        steps.fill_in(work, ((ref, get(run_id, ref.operator.task_id, ref.key)) for ref in refs))
     for callback in steps.callbacks_named(operator, "on_execute"):
         _call_blocking(work, callback)
     with deadline(None if stop is not None else work.attempt.task.execution_timeout):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import datetime
 from typing import Any, ParamSpec, TypeVar
 
@@ -45,6 +45,14 @@ class BlockingOnLoop:
     def xcom_get(self, run_id: RunId, task_id: str, key: str, map_index: int = UNMAPPED) -> EncodedValue | None:
         """See TaskServices."""
         return self._wait(self._services.xcom_get, run_id, task_id, key, map_index)
+
+    def xcom_indexes(self, run_id: RunId, task_id: str, key: str) -> list[int]:
+        """See TaskServices."""
+        return self._wait(self._services.xcom_indexes, run_id, task_id, key)
+
+    def xcom_many(self, run_id: RunId, task_id: str, key: str, map_indexes: Sequence[int]) -> list[EncodedValue | None]:
+        """See TaskServices."""
+        return self._wait(self._services.xcom_many, run_id, task_id, key, map_indexes)
 
     def xcom_put(self, attempt: AttemptKey, key: str, value: EncodedValue) -> None:
         """See TaskServices."""
@@ -103,6 +111,16 @@ class AsyncInProcess:
     async def xcom_get(self, run_id: RunId, task_id: str, key: str, map_index: int = UNMAPPED) -> EncodedValue | None:
         """See TaskServices."""
         return await asyncio.to_thread(self._blocking.xcom_get, run_id, task_id, key, map_index)
+
+    async def xcom_indexes(self, run_id: RunId, task_id: str, key: str) -> list[int]:
+        """See TaskServices."""
+        return await asyncio.to_thread(self._blocking.xcom_indexes, run_id, task_id, key)
+
+    async def xcom_many(
+        self, run_id: RunId, task_id: str, key: str, map_indexes: Sequence[int]
+    ) -> list[EncodedValue | None]:
+        """See TaskServices."""
+        return await asyncio.to_thread(self._blocking.xcom_many, run_id, task_id, key, map_indexes)
 
     async def xcom_put(self, attempt: AttemptKey, key: str, value: EncodedValue) -> None:
         """See TaskServices."""

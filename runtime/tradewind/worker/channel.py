@@ -18,7 +18,7 @@ The attempt answers with any of these; each carries the attempt's id::
 from __future__ import annotations
 
 import threading
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from socket import socket
 from typing import Any, Final, cast
@@ -95,6 +95,14 @@ class ChannelClient:
     def xcom_get(self, run_id: RunId, task_id: str, key: str, map_index: int = UNMAPPED) -> EncodedValue | None:
         """See BlockingServices."""
         return codec.value_of(self._call("xcom_get", [run_id, task_id, key, map_index]))
+
+    def xcom_indexes(self, run_id: RunId, task_id: str, key: str) -> list[int]:
+        """See BlockingServices."""
+        return cast("list[int]", self._call("xcom_indexes", [run_id, task_id, key]))
+
+    def xcom_many(self, run_id: RunId, task_id: str, key: str, map_indexes: Sequence[int]) -> list[EncodedValue | None]:
+        """See BlockingServices."""
+        return [codec.value_of(value) for value in self._call("xcom_many", [run_id, task_id, key, list(map_indexes)])]
 
     def xcom_put(self, attempt: AttemptKey, key: str, value: EncodedValue) -> None:
         """See BlockingServices."""
@@ -228,6 +236,14 @@ async def _xcom_get(services: TaskServices, args: list[Any]) -> Any:
     return codec.plain_value(await services.xcom_get(*args))
 
 
+async def _xcom_indexes(services: TaskServices, args: list[Any]) -> Any:
+    return await services.xcom_indexes(*args)
+
+
+async def _xcom_many(services: TaskServices, args: list[Any]) -> Any:
+    return [codec.plain_value(value) for value in await services.xcom_many(*args)]
+
+
 async def _xcom_put(services: TaskServices, args: list[Any]) -> None:
     key, name, value = args
     await services.xcom_put(codec.key_of(key), name, EncodedValue(*value))
@@ -278,6 +294,8 @@ async def _run_trigger(services: TaskServices, args: list[Any]) -> Any:
 
 _CALLS: Final[dict[str, Callable[[TaskServices, list[Any]], Awaitable[Any]]]] = {
     "xcom_get": _xcom_get,
+    "xcom_indexes": _xcom_indexes,
+    "xcom_many": _xcom_many,
     "xcom_put": _xcom_put,
     "variable_get": _variable_get,
     "variable_set": _variable_set,

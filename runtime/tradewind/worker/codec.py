@@ -89,7 +89,7 @@ def attempt_of(plain: Any) -> Attempt:
     run["run_type"] = RunType(run["run_type"])
     _instant_in(run, "logical_date", "interval_start", "interval_end", "run_after", "queued_at", "started_at")
     task = _known(TaskSpec, plain["task"])
-    for name in ("upstream", "template_fields", "callbacks"):
+    for name in ("upstream", "template_fields", "callbacks", "measured"):
         if name in task:
             task[name] = tuple(task[name])
     if "trigger_rule" in task:
@@ -121,6 +121,7 @@ def outcome_of(plain: dict[str, Any]) -> Outcome:
     data["xcoms"] = tuple(XComPut(key, EncodedValue(*value)) for key, value in data.get("xcoms", ()))
     if data.get("branch") is not None:
         data["branch"] = tuple(data["branch"])
+    data["lengths"] = tuple((key, length) for key, length in data.get("lengths", ()))
     if data.get("error") is not None:
         data["error"] = ErrorInfo(*data["error"])
     if data.get("exit") is not None:

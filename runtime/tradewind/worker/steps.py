@@ -5,7 +5,7 @@ Each takes the one `Work` value, looks at it, and hands on. `attempt.py` strings
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 from weakref import WeakKeyDictionary
@@ -14,12 +14,14 @@ from tradewind.authoring.access import CurrentAttempt
 from tradewind.authoring.branching import branch_ids
 from tradewind.authoring.context import build_context
 from tradewind.authoring.dag import DAG
+from tradewind.authoring.mapped import MappedOperator
+from tradewind.authoring.measuring import lengths_of
 from tradewind.authoring.operator import BaseOperator
-from tradewind.authoring.xcom import decode, puts_of
-from tradewind.authoring.xcom_arg import XComArg
+from tradewind.authoring.xcom import puts_of
+from tradewind.authoring.xcom_arg import Lookup
 from tradewind.model.attempts import Attempt
 from tradewind.model.errors import NotFoundError
-from tradewind.model.outcomes import SUCCEEDED, EncodedValue, Outcome
+from tradewind.model.outcomes import SUCCEEDED, Outcome, XComPut
 from tradewind.model.states import OutcomeKind
 from tradewind.worker.log import TASK_LOGGER, AttemptLog
 
@@ -33,6 +35,8 @@ class Traits(NamedTuple):
     """What has to be done for an operator, found once: a task that needs nothing pays nothing."""
 
     is_async: bool
+    is_mapped: bool
+    """The operator stands for instances: this attempt's own is made before all else."""
     has_references: bool
     renders: bool
     pre_execute: bool
@@ -52,6 +56,8 @@ class Work:
     traits: Traits
     context: Any
     log: AttemptLog | None
+    given: tuple[object, ...] = ()
+    """Values of other tasks among the operator's arguments: data, never templates."""
 
     def say(self, message: str, *, level: str = "INFO", end: str | None = None) -> None:
         """A line of the runtime's own in the attempt's log."""
@@ -75,17 +81,22 @@ def traits_of(operator: BaseOperator) -> Traits:
     """What this operator of a DAG file needs (kept as long as the operator is)."""
     found = _traits.get(operator)
     if found is None:
-        kind = type(operator)
-        found = _traits[operator] = Traits(
-            operator.is_async,
-            bool(operator.xcom_refs()),
-            _renders(operator),
-            _overrides(operator, kind, "pre_execute"),
-            _overrides(operator, kind, "post_execute"),
-            operator.outcome_kind,
-            getattr(kind, "result_note", None),
-        )
+        found = _traits[operator] = _traits_found(operator)
     return found
+
+
+def _traits_found(operator: BaseOperator) -> Traits:
+    kind = type(operator)
+    return Traits(
+        operator.is_async,
+        isinstance(operator, MappedOperator),
+        bool(operator.xcom_refs()),
+        _renders(operator),
+        _overrides(operator, kind, "pre_execute"),
+        _overrides(operator, kind, "post_execute"),
+        operator.outcome_kind,
+        getattr(kind, "result_note", None),
+    )
 
 
 def _renders(operator: BaseOperator) -> bool:
@@ -114,16 +125,24 @@ def begin(current: CurrentAttempt, dag: DAG, log: AttemptLog | None) -> Work:
     return Work(attempt, dag, operator, traits, build_context(current, dag, operator), log)
 
 
+def unmap(work: Work, lookup: Lookup) -> None:
+    """Puts the operator of this instance in the place of the mapped one. Raises what its constructor raises."""
+    if not isinstance(work.operator, MappedOperator):
+        return
+    is_async = work.traits.is_async
+    operator, element = work.operator.unmapped(work.attempt.key.map_index, lookup)
+    work.operator = operator
+    work.given = element.pulled
+    work.traits = _traits_found(operator)._replace(is_async=is_async)
+    work.context.the_task = operator
+    work.context["expanded_ti_count"] = element.total
+
+
 def render(work: Work) -> None:
     """Renders the operator's templates: user code, which may ask the system."""
     from tradewind.authoring.templating import render as render_fields
 
-    render_fields(work.operator, work.context)
-
-
-def fill_in(work: Work, values: Iterable[tuple[XComArg, EncodedValue | None]]) -> None:
-    """Puts the fetched XComs in the place of their references; a value that was never pushed is None."""
-    work.operator.resolve_inputs({ref: None if value is None else decode(value) for ref, value in values})
+    render_fields(work.operator, work.context, given=work.given)
 
 
 def outcome_of_value(work: Work, value: Any) -> Outcome:
@@ -131,9 +150,18 @@ def outcome_of_value(work: Work, value: Any) -> Outcome:
     kind, note = work.traits.outcome_kind, work.traits.result_note
     if note is not None:
         work.say(note(work.operator, value))
-    if kind == "value" and value is None:
+    measured = work.attempt.task.measured
+    if kind == "value" and value is None and not measured:
         return SUCCEEDED
     xcoms = puts_of(work.operator, value)
+    outcome = _outcome(work, value, xcoms)
+    if measured:
+        outcome = outcome._replace(lengths=lengths_of(work.operator, measured, value, work.context.current.lengths))
+    return outcome
+
+
+def _outcome(work: Work, value: Any, xcoms: tuple[XComPut, ...]) -> Outcome:
+    kind = work.traits.outcome_kind
     if kind == "branch":
         return Outcome(OutcomeKind.SUCCESS, xcoms, branch=_branch(work, value))
     if kind == "short_circuit" and not value:
@@ -141,6 +169,22 @@ def outcome_of_value(work: Work, value: Any) -> Outcome:
         follow = bool(getattr(work.operator, "ignore_downstream_trigger_rules", True))
         return Outcome(OutcomeKind.SUCCESS, xcoms, short_circuit=True, ignore_downstream_trigger_rules=follow)
     return Outcome(OutcomeKind.SUCCESS, xcoms)
+
+
+def labelled(work: Work, outcome: Outcome) -> Outcome:
+    """The outcome with what `map_index_template` renders to. A template that fails, fails a task that had succeeded."""
+    template = work.operator.map_index_template
+    if template is None or work.attempt.key.map_index < 0:
+        return outcome
+    from tradewind.authoring.templating import render_template
+
+    try:
+        label = str(render_template(template, work.context, work.dag))
+    except Exception:
+        if outcome.kind is OutcomeKind.SUCCESS:
+            raise
+        return outcome
+    return outcome._replace(map_index_label=label)
 
 
 def _branch(work: Work, value: Any) -> tuple[str, ...]:

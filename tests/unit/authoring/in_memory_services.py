@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from tradewind.model.attempts import AttemptKey
@@ -27,6 +27,14 @@ class InMemoryServices:
     def xcom_get(self, run_id: RunId, task_id: str, key: str, map_index: int = UNMAPPED) -> EncodedValue | None:
         self.calls.append("xcom_get")
         return self.xcoms.get((run_id, task_id, key, map_index))
+
+    def xcom_indexes(self, run_id: RunId, task_id: str, key: str) -> list[int]:
+        self.calls.append("xcom_indexes")
+        return sorted(place[3] for place in self.xcoms if place[:3] == (run_id, task_id, key))
+
+    def xcom_many(self, run_id: RunId, task_id: str, key: str, map_indexes: Sequence[int]) -> list[EncodedValue | None]:
+        self.calls.append("xcom_many")
+        return [self.xcoms.get((run_id, task_id, key, index)) for index in map_indexes]
 
     def xcom_put(self, attempt: AttemptKey, key: str, value: EncodedValue) -> None:
         self.calls.append("xcom_put")
@@ -95,6 +103,14 @@ class OnALoop:
 
     async def xcom_get(self, run_id: RunId, task_id: str, key: str, map_index: int = UNMAPPED) -> EncodedValue | None:
         return self._blocking.xcom_get(run_id, task_id, key, map_index)
+
+    async def xcom_indexes(self, run_id: RunId, task_id: str, key: str) -> list[int]:
+        return self._blocking.xcom_indexes(run_id, task_id, key)
+
+    async def xcom_many(
+        self, run_id: RunId, task_id: str, key: str, map_indexes: Sequence[int]
+    ) -> list[EncodedValue | None]:
+        return self._blocking.xcom_many(run_id, task_id, key, map_indexes)
 
     async def xcom_put(self, attempt: AttemptKey, key: str, value: EncodedValue) -> None:
         self._blocking.xcom_put(attempt, key, value)

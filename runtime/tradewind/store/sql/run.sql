@@ -100,17 +100,24 @@ WHERE r.run_id = :run_id::bigint
 -- name: instance_list
 SELECT {instance_columns} FROM task_instance t WHERE t.run_id = :run_id::bigint ORDER BY t.task_id, t.map_index
 
+-- name: length_list
+-- How long the values are over which others are mapped.
+SELECT task_id, map_index, key, length FROM task_length WHERE run_id = :run_id::bigint
+
 -- name: instance_get
 SELECT {instance_columns} FROM task_instance t
 WHERE t.run_id = :run_id::bigint AND t.task_id = :task_id::text AND t.map_index = :map_index::integer
 
 -- name: instance_past
--- For each task its instance in the latest earlier run that has one.
+-- For each task its instance in the latest earlier run that has one; of a mapped task one that has not ended
+-- well, where there is one.
 SELECT found.* FROM unnest(:task_ids::text[]) AS wanted(task_id), LATERAL (
     SELECT {instance_columns}
     FROM dag_run r JOIN task_instance t ON t.run_id = r.run_id AND t.task_id = wanted.task_id
     WHERE r.namespace = 'default' AND r.dag_id = :dag_id::text AND r.logical_date < :before::timestamptz
-    ORDER BY r.logical_date DESC, r.run_id DESC, t.map_index LIMIT 1
+    ORDER BY r.logical_date DESC, r.run_id DESC, t.state IN ('success', 'skipped', 'removed'), t.state = 'removed',
+             t.map_index
+    LIMIT 1
 ) AS found
 
 -- name: instance_success_before
@@ -150,6 +157,16 @@ WHERE run_id = :run_id::bigint AND task_id = :task_id::text AND map_index = :map
 SELECT x.codec, coalesce(x.data, b.data) AS data FROM xcom x LEFT JOIN blob b USING (blob_hash)
 WHERE x.run_id = :run_id::bigint AND x.task_id = :task_id::text AND x.map_index = :map_index::integer
   AND x.key = :key::bytea
+
+-- name: xcom_indexes
+SELECT x.map_index FROM xcom x
+WHERE x.run_id = :run_id::bigint AND x.task_id = :task_id::text AND x.key = :key::bytea
+ORDER BY x.map_index
+
+-- name: xcom_many
+SELECT x.map_index, x.codec, coalesce(x.data, b.data) AS data FROM xcom x LEFT JOIN blob b USING (blob_hash)
+WHERE x.run_id = :run_id::bigint AND x.task_id = :task_id::text AND x.key = :key::bytea
+  AND x.map_index = ANY (:map_indexes::integer[])
 
 -- name: xcom_list
 SELECT x.run_id, x.task_id, x.map_index, x.key, x.codec, coalesce(x.data, b.data) AS data, x.at
