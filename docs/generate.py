@@ -4,6 +4,7 @@ state-machines.md          from `tradewind.model.states`
 reference/configuration.md from `tradewind.config_options`
 reference/cli.md           from the commands of `tradewind.cli`
 reference/authoring.md     from the public names of `tradewind`
+spec-coverage.md           from the markers of the tests (`docs.coverage`); its sentence in the README too
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any, Final, ForwardRef, cast
 import click
 
 import tradewind
+from docs import coverage
 from tradewind.authoring.arguments import TaskSettings
 from tradewind.authoring.dag import DagSettings
 from tradewind.authoring.sensor import SensorOptions
@@ -26,6 +28,9 @@ from tradewind.model import states
 from tradewind.standard.bash import BashSettings
 
 DOCS: Final = Path(__file__).parent
+README: Final = DOCS.parent / "README.md"
+SENTENCE: Final = re.compile(r"Of the \d+ rows of the specification [^|]*?proved yet\.")
+"""The one line of the README that is made."""
 NOTE: Final = "<!-- Made by `python -m docs.generate`; edit {source} instead. -->\n\n"
 
 
@@ -37,6 +42,10 @@ def main() -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
             print(f"written: {name}")
+    text = README.read_text(encoding="utf-8")
+    if coverage.sentence() not in text:
+        README.write_text(SENTENCE.sub(lambda _: coverage.sentence(), text), encoding="utf-8")
+        print("written: README.md")
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -255,6 +264,7 @@ PAGES: Final = cast(
         "state-machines.md": lambda: NOTE.format(source="`tradewind/model/states.py`") + state_machines(),
         "reference/configuration.md": lambda: NOTE.format(source="`tradewind/config_options.py`") + configuration(),
         "reference/cli.md": lambda: NOTE.format(source="the help texts in `tradewind/cli/`") + commands(),
+        "spec-coverage.md": lambda: NOTE.format(source="the markers of the tests") + coverage.page(),
         "reference/authoring.md": lambda: NOTE.format(source="the docstrings in `tradewind/`") + authoring(),
     },
 )
