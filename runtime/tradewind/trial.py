@@ -19,8 +19,11 @@ from pathlib import Path
 from typing import Final
 
 from tradewind.authoring.dag import DAG
+from tradewind.authoring.xcom import decode
 from tradewind.config import Config, load_config
 from tradewind.host import Parts, Runtime, load_executors
+from tradewind.model.keys import UNMAPPED
+from tradewind.model.outcomes import RETURN_KEY
 from tradewind.model.rows import AttemptRow, InstanceRow, PoolRow, RunRow
 from tradewind.model.specs import DagSpec, Json
 from tradewind.ports import LiveEvent, StoreReads, TriggerRequest
@@ -33,12 +36,15 @@ _LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class TrialReport:
-    """What came of it. `errors`: for each task whose last attempt failed, why, with the traceback."""
+    """What came of it. `errors`: for each task whose last attempt failed, why, with the traceback; of a mapped
+    task for each instance, as `task[3]`. `results`: what task instances returned, by (task id, map index).
+    """
 
     run: RunRow
     instances: tuple[InstanceRow, ...]
     attempts: tuple[AttemptRow, ...]
     errors: Mapping[str, str]
+    results: Mapping[tuple[str, int], object]
 
 
 async def try_dag(
@@ -101,7 +107,7 @@ async def _alone(dag: DAG, config: Config, *, capture_output: bool) -> AsyncGene
 
 def _at_once(spec: DagSpec) -> DagSpec:
     """Without a schedule of its own, and without pauses before retries."""
-    tasks = tuple(dataclasses.replace(task, retry_delay=0.0, end_date=None) for task in spec.tasks)
+    tasks = tuple(dataclasses.replace(task, retry_delay=0.0, max_retry_delay=0.0, end_date=None) for task in spec.tasks)
     return dataclasses.replace(spec, tasks=tasks, end_date=_LONG_AGO)
 
 
@@ -114,11 +120,14 @@ async def _report(reads: StoreReads, run: RunRow) -> TrialReport:
     attempts = await reads.attempt_list(run.run_id)
     last = {(attempt.task_id, attempt.map_index): attempt for attempt in attempts}
     errors: dict[str, str] = {}
-    for (task_id, _), attempt in last.items():
+    for (task_id, map_index), attempt in last.items():
         detail = attempt.detail
         if not detail or attempt.kind is None or attempt.kind.value not in ("failed", "failed_for_good", "timed_out"):
             continue
         error = detail.get("error")
-        errors[task_id] = error["traceback"] if error else str(detail.get("reason"))
+        name = task_id if map_index == UNMAPPED else f"{task_id}[{map_index}]"
+        errors[name] = error["traceback"] if error else str(detail.get("reason"))
     instances = await reads.instance_list(run.run_id)
-    return TrialReport(run, tuple(instances), tuple(attempts), errors)
+    stored = await reads.xcom_list(run.run_id)
+    results = {(x.task_id, x.map_index): decode(x.value) for x in stored if x.key == RETURN_KEY}
+    return TrialReport(run, tuple(instances), tuple(attempts), errors, results)

@@ -13,6 +13,7 @@ from typing import Any, Final, Required, TypedDict, cast
 from tradewind.authoring.instants import duration, instant
 from tradewind.authoring.nodes import DagContainer, GroupNode
 from tradewind.authoring.params import ParamsDict
+from tradewind.authoring.retry_policy import RetryPolicy, retry_policy
 from tradewind.model.errors import AuthoringError
 from tradewind.model.states import TriggerRule
 
@@ -57,6 +58,7 @@ class TaskSettings(TypedDict, total=False):
     on_failure_callback: Callbacks | None
     on_retry_callback: Callbacks | None
     on_skipped_callback: Callbacks | None
+    retry_policy: RetryPolicy | Mapping[Any, Any] | Callable[..., Any] | None
     pre_execute: Callback | None
     post_execute: Callable[[Any, Any], Any] | None
     on_lost: str
@@ -236,6 +238,7 @@ CHECKS: Final[Mapping[str, Callable[[object, str], Any]]] = {
     "on_failure_callback": callbacks,
     "on_retry_callback": callbacks,
     "on_skipped_callback": callbacks,
+    "retry_policy": retry_policy,
     "pre_execute": _callable,
     "post_execute": _callable,
     "on_lost": _on_lost,

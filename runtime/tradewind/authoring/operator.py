@@ -24,6 +24,7 @@ from tradewind.authoring.expand_input import Mappable, MappableKwargs
 from tradewind.authoring.ids import check_key
 from tradewind.authoring.nodes import DagContainer, GroupNode, TaskNode
 from tradewind.authoring.params import ParamsDict
+from tradewind.authoring.retry_policy import RetryPolicy
 from tradewind.authoring.scope import current_dag, group_for, is_detached
 from tradewind.authoring.setup_scope import add_to_open_block, close_block, join_open_block, open_block
 from tradewind.authoring.xcom_arg import XComArg, iter_args, iter_xcom_refs, resolve
@@ -104,6 +105,7 @@ class BaseOperator(TaskNode):
     on_failure_callback: tuple[Callback, ...] = ()
     on_retry_callback: tuple[Callback, ...] = ()
     on_skipped_callback: tuple[Callback, ...] = ()
+    retry_policy: RetryPolicy | None = None
     on_lost: str = "retry"
     max_lost: int = 3
     exclusive: bool = False

@@ -65,6 +65,10 @@ _MODELS: Final = {
     **_from("authoring.variable", "Variable"),
     **_from("authoring.xcom_arg", "XComArg"),
 }
+_RETRIES: Final = _from(
+    "authoring.retry_policy",
+    *("RetryPolicy", "RetryRule", "RetryAction", "RetryDecision", "ExceptionRetryPolicy", "ChainRetryPolicy"),
+)
 _XCOM: Final = {**_from("authoring.xcom", "BaseXCom"), **_from("authoring.xcom_access", "XCom")}
 _GROUP: Final = _from("authoring.task_group", "TaskGroup")
 _LABEL: Final = _from("authoring.edges", "Label")
@@ -84,6 +88,7 @@ MODULES: Final[Mapping[str, Mapping[str, str]]] = {
     "airflow.models.taskinstance": _from("authoring.task_instance", "TaskInstance"),
     "airflow.models.variable": _from("authoring.variable", "Variable"),
     "airflow.models.xcom": _XCOM,
+    "airflow.sdk.definitions.retry_policy": _RETRIES,
     "airflow.sdk.bases.xcom": _XCOM,
     "airflow.sdk.execution_time.xcom": _XCOM,
     "airflow.models.xcom_arg": _from("authoring.xcom_arg", "XComArg"),
@@ -117,6 +122,7 @@ MODULES: Final[Mapping[str, Mapping[str, str]]] = {
         **_LABEL,
         **_RULE,
         **_SENSOR_BASE,
+        **_RETRIES,
         **_from("authoring.dag", "DAG"),
         **_from("authoring.decorators", "dag"),
         **_from("authoring.context", "Context"),

@@ -78,6 +78,8 @@ class Outcome(NamedTuple):
     """(XCom key, length of the value) for the keys in `TaskSpec.measured`."""
     map_index_label: str | None = None
     """What `map_index_template` rendered to."""
+    retry_after: float | None = None
+    """Seconds before another try, where a retry policy has decided them. None: as the task says."""
     asset_events: tuple[AssetEventPut, ...] = ()
     """Assets that have changed, where the attempt succeeded."""
 

@@ -24,13 +24,17 @@ _STATE_AFTER: Final = {
 }
 
 
-def retry_delay(task: TaskSpec, try_number: int, draw: float) -> timedelta:
+def retry_delay(task: TaskSpec, try_number: int, draw: float, asked: float | None = None) -> timedelta:
     """How long to wait after the try `try_number` (from 1) has failed, until the next.
+
+    `asked` are the seconds that the task's retry policy wants: these, at most `max_retry_delay`.
 
     Without back-off that is `retry_delay`. With `retry_exponential_backoff` it is a whole number of
     seconds between b and 2b - 1, chosen by `draw` (in [0, 1)), where b is `retry_delay` doubled with
     each try, rounded up, at least 1; at most a day, and at most `max_retry_delay`.
     """
+    if asked is not None:
+        return timedelta(seconds=asked if task.max_retry_delay is None else min(asked, task.max_retry_delay))
     if not task.retry_exponential_backoff:
         return timedelta(seconds=task.retry_delay)
     doublings = min(max(try_number, 1) - 1, _MOST_DOUBLINGS)

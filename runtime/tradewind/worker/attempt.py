@@ -30,6 +30,7 @@ from tradewind.worker.blocking import AsyncInProcess, BlockingOnLoop
 from tradewind.worker.endings import AttemptCancelled, outcome_of_error
 from tradewind.worker.log import current_log
 from tradewind.worker.preparing import off_loop, prepare_blocking, prepare_on_loop
+from tradewind.worker.retry_choice import weighed
 from tradewind.worker.sensing import Sensing, satisfied
 from tradewind.worker.steps import Work
 
@@ -74,6 +75,8 @@ async def run_attempt(
             outcome = outcome_of_error(error)
             if work is not None:
                 work.context["exception"] = error
+                if work.operator.retry_policy is not None:
+                    outcome = await off_loop(threads, weighed, work, outcome, error)
                 outcome = await _labelled(work, outcome, threads)
             if outcome.kind is OutcomeKind.TIMED_OUT:
                 await _kill(work, threads)
@@ -235,6 +238,7 @@ async def _in_thread(work: Work, threads: Threads | None) -> Outcome:
         error = TaskTimeout(said)
         outcome = outcome_of_error(error)
         work.context["exception"] = error
+        outcome = await off_loop(threads, weighed, work, outcome, error)
         await _kill(work, threads)
         await _call_all(work, steps.callbacks_for(work, outcome), threads)
         steps.conclude(work.attempt, outcome, work.log)
@@ -286,6 +290,7 @@ def _run_work(work: Work, stop: threading.Event | None) -> Outcome:
     except BaseException as error:
         outcome = steps.labelled(work, outcome_of_error(error))
         work.context["exception"] = error
+        outcome = weighed(work, outcome, error)
         if outcome.kind in (OutcomeKind.CANCELLED, OutcomeKind.TIMED_OUT) and stop is None:
             _kill_blocking(work)
     if stop is not None and stop.is_set():
