@@ -208,7 +208,7 @@ class RunMachine(Expanding):
         elif kind is OutcomeKind.RESCHEDULED and outcome.reschedule_at is not None and running:
             self._wait_until(n, _S.UP_FOR_RESCHEDULE, outcome.reschedule_at, stamp, decision)
         elif kind in _TRY_AGAIN and self.tries[n] <= self.max_tries[n] and running:
-            due = event.ended_at + retry_delay(task, self.tries[n], stamp.draw)
+            due = event.ended_at + retry_delay(task, self.tries[n], stamp.draw, outcome.retry_after)
             self._tell(n, "on_retry", outcome)
             self._wait_until(n, _S.UP_FOR_RETRY, due, stamp, decision)
             self.active[n].first_started_at = None
