@@ -35,6 +35,7 @@ from tradewind.config_options import (
     LoggingSection,
     Option,
     SchedulerSection,
+    SecretsSection,
     WebSection,
     airflow_names,
     options_of,
@@ -66,6 +67,7 @@ class Config:
     home: Path
     core: CoreSection
     database: DatabaseSection
+    secrets: SecretsSection
     dags: DagsSection
     web: WebSection
     scheduler: SchedulerSection
@@ -75,6 +77,8 @@ class Config:
     """`section.key` to the source of its value; options that are missing hold their default."""
     ignored: Mapping[str, str] = field(default_factory=dict[str, str])
     """Variables of the environment with Airflow's prefix that change nothing, each with the reason."""
+    look_ups: str = ""
+    """Where the runtime answers for variables and connections in DAG files; it says so itself."""
 
     def value(self, section: str, key: str) -> Json:
         """One value as it is (not masked). Raises ConfigError for an unknown section or key."""
@@ -96,6 +100,10 @@ class Config:
             xcom_allowed_classes=tuple(core.allowed_deserialization_classes.replace(",", " ").split()),
             xcom_pickling=core.enable_xcom_pickling,
             max_map_length=core.max_map_length,
+            hide_sensitive=core.hide_sensitive_var_conn_fields,
+            sensitive_names=tuple(core.sensitive_var_conn_names.lower().replace(",", " ").split()),
+            secrets_first=bool(self.secrets.backend),
+            look_ups=self.look_ups,
             operator_arguments={
                 "retries": core.default_task_retries,
                 "retry_delay": timedelta(seconds=core.default_task_retry_delay),

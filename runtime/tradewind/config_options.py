@@ -103,6 +103,24 @@ class CoreSection:
     default_pool_slots: int = _integer(
         128, "Slots of default_pool when it is made; -1: no limit.", "core.default_pool_task_slot_count", minimum=-1
     )
+    hide_sensitive_var_conn_fields: bool = _flag(
+        True,
+        "Mask passwords, secret-looking extras and variables with secret-looking names in logs and pages.",
+        "core.hide_sensitive_var_conn_fields",
+        "admin.hide_sensitive_variable_fields",
+    )
+    sensitive_var_conn_names: str = _text(
+        "",
+        "Further words, separated by commas: a name that holds one is that of a secret.",
+        "core.sensitive_var_conn_names",
+        "admin.sensitive_variable_fields",
+    )
+    test_connection: str = _choice(
+        "Disabled",
+        "Whether the REST API may try connections out: it makes the server reach out. Commands always may.",
+        "core.test_connection",
+        choices=("Disabled", "Enabled", "Hidden"),
+    )
     xcom_backend: str | None = _text(
         None, "Dotted path of a class that stores XComs elsewhere; not set: in the database.", "core.xcom_backend"
     )
@@ -142,6 +160,26 @@ class DatabaseSection:
         secret=True,
     )
     readers: int = _integer(4, "Connections for pages, REST and CLI.", minimum=1, maximum=100)
+    load_default_connections: bool = _flag(
+        False,
+        "Make Airflow's example connections (postgres_default and so on) where they are missing, at the start.",
+        "database.load_default_connections",
+        "core.load_default_connections",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SecretsSection:
+    """Where connections and variables are looked up before the environment and the database."""
+
+    backend: str | None = _text(
+        None, "Import path of the class of a secrets back end; not set: none.", "secrets.backend"
+    )
+    backend_kwargs: str | None = _text(
+        None, "Arguments of that class: a JSON object.", "secrets.backend_kwargs", secret=True
+    )
+    use_cache: bool = _flag(False, "Keep what a back end has answered for a while.", "secrets.use_cache")
+    cache_ttl_seconds: float = _seconds(900.0, "How long it is kept.", "secrets.cache_ttl_seconds", minimum=1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +290,7 @@ class LoggingSection:
 SECTIONS: Final[Mapping[str, type[Any]]] = {
     "core": CoreSection,
     "database": DatabaseSection,
+    "secrets": SecretsSection,
     "dags": DagsSection,
     "web": WebSection,
     "scheduler": SchedulerSection,
@@ -264,7 +303,6 @@ AIRFLOW_SETTLED: Final[Mapping[str, str]] = {
     "core.executor": "async tasks go to the executor inline, others to local, unless a task names one",
     "core.store_dag_code": "always on",
     "core.store_serialized_dags": "always on",
-    "core.load_default_connections": "Tradewind makes no default connections",
     "scheduler.dag_dir_list_interval": "new files are seen at once",
     "scheduler.min_file_process_interval": "files are read when they change",
     "scheduler.processor_poll_interval": "the scheduler does not poll",

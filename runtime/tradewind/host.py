@@ -48,6 +48,7 @@ from tradewind.services.planner import RunPlanner
 from tradewind.services.rescuer import BeatTimes, Rescuer
 from tradewind.services.runtime_names import runtime_name
 from tradewind.services.scheduler import Scheduler
+from tradewind.services.secrets import look_ups_of
 from tradewind.services.task_services import RuntimeServices
 from tradewind.services.wishes import OwnerWishes
 from tradewind.version import VERSION
@@ -183,7 +184,7 @@ class Runtime:
         mailed = MailedWishes(store, clock)
         control = self.control
         control.connect(store, mailed)
-        task_services = RuntimeServices(store, control.run_trigger)
+        task_services = RuntimeServices(store, control.run_trigger, look_ups_of(config, store))
         for executor in executors.values():
             for dag in self._given:
                 register = getattr(executor, "register_dag", None)

@@ -47,12 +47,12 @@ class TaskServices(Protocol):
         """A variable's text, or None."""
         ...
 
-    async def variable_set(self, key: str, value: str | None) -> None:
+    async def variable_set(self, key: str, value: str | None, description: str | None = None) -> None:
         """Stores a variable; None deletes it."""
         ...
 
     async def connection_get(self, conn_id: str) -> str | None:
-        """JSON text of the connection."""
+        """The connection as JSON text or URI, or None."""
         ...
 
     async def run_find(self, dag_id: str, dag_run_id: str) -> RunRow | None:
@@ -108,12 +108,12 @@ class BlockingServices(Protocol):
         """A variable's text, or None."""
         ...
 
-    def variable_set(self, key: str, value: str | None) -> None:
+    def variable_set(self, key: str, value: str | None, description: str | None = None) -> None:
         """Stores a variable; None deletes it."""
         ...
 
     def connection_get(self, conn_id: str) -> str | None:
-        """JSON text of the connection, or None."""
+        """The connection as JSON text or URI, or None."""
         ...
 
     def run_find(self, dag_id: str, dag_run_id: str) -> RunRow | None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Callable
 from typing import Any, Final, cast
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
 from tradewind.authoring.access import current_attempt
-from tradewind.authoring.look_ups import from_environment, services
+from tradewind.authoring.look_ups import asks_system_first, from_environment, reads
+from tradewind.authoring.masking import mask_secret
 from tradewind.model.errors import AuthoringError, NotFoundError
 
 _EXTRA_KEY: Final = "__extra__"
@@ -65,23 +68,31 @@ class Connection:
     def get(cls, conn_id: str) -> Connection:
         """The connection of that id. Raises NotFoundError, and ValueError where its text cannot be read."""
         found = from_environment("CONN", conn_id)
-        if found is not None:
+        if found is not None and not asks_system_first():
             return _from_text(conn_id, found[0], f"environment variable {found[1]}")
-        running = services()
+        running = reads()
         text = None if running is None else running.connection_get(conn_id)
-        return _required(conn_id, text)
+        return _required(conn_id, text, found)
 
     get_connection_from_secrets = get
 
     @classmethod
     async def aget(cls, conn_id: str) -> Connection:
         """`get` for code on an event loop."""
-        found = from_environment("CONN", conn_id)
-        if found is not None:
-            return _from_text(conn_id, found[0], f"environment variable {found[1]}")
         running = current_attempt.get(None)
-        text = None if running is None else await running.services.connection_get(conn_id)
-        return _required(conn_id, text)
+        if running is None:
+            return await asyncio.to_thread(cls.get, conn_id)
+        found = from_environment("CONN", conn_id)
+        if found is not None and not asks_system_first():
+            return _from_text(conn_id, found[0], f"environment variable {found[1]}")
+        return _required(conn_id, await running.services.connection_get(conn_id), found)
+
+    @classmethod
+    def from_text(cls, conn_id: str, text: str) -> Connection:
+        """The connection that a URI or JSON text describes. Raises ValueError."""
+        if text.lstrip().startswith("{"):
+            return cls.from_json(text, conn_id)
+        return cls(conn_id, uri=text.strip())
 
     @classmethod
     def from_json(cls, value: str, conn_id: str | None = None) -> Connection:
@@ -103,6 +114,23 @@ class Connection:
             except (TypeError, ValueError) as error:
                 raise ValueError(f"Expected integer value for `port`, but got {port!r} instead.") from error
         return cls(**fields)
+
+    # ------------------------------------------------------------------ use
+
+    def get_hook(self, *, hook_params: dict[str, Any] | None = None) -> Any:
+        """The hook for this type. Raises NotFoundError where no installed package has one."""
+        from tradewind.authoring.hook import hook_of
+
+        return hook_of(self, hook_params)
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Whether the system can be reached with this, and what it said. Blocks."""
+        import pkgutil
+
+        test: Callable[[Connection], tuple[bool, str]] = pkgutil.resolve_name(
+            "tradewind.services.try_connection:try_blocking"  # by name: it stands above, beside the clients it needs
+        )
+        return test(self)
 
     # ------------------------------------------------------------------ forms
 
@@ -225,22 +253,27 @@ class ConnectionAccessor:
         return "<connections>"
 
 
-def _required(conn_id: str, text: str | None) -> Connection:
+def _required(conn_id: str, text: str | None, found: tuple[str, str] | None) -> Connection:
+    """From what the system has, else from the environment variable that was found."""
+    if text is None and found is not None:
+        return _from_text(conn_id, found[0], f"environment variable {found[1]}")
     if text is None:
         raise NotFoundError(
             f"The conn_id `{conn_id}` isn't defined: set AIRFLOW_CONN_{conn_id.upper()} (or TRADEWIND_CONN_…) in the "
-            "environment, or store the connection"
+            "environment, or store the connection (tradewind connections add)"
         )
-    return _from_text(conn_id, text, "the stored connection")
+    return _from_text(conn_id, text, "the stored text")
 
 
 def _from_text(conn_id: str, text: str, source: str) -> Connection:
     try:
-        if text.lstrip().startswith("{"):
-            return Connection.from_json(text, conn_id)
-        return Connection(conn_id, uri=text.strip())
+        connection = Connection.from_text(conn_id, text)
     except ValueError as error:
         raise ValueError(f"connection {conn_id!r}: {source} cannot be read: {error}") from error
+    mask_secret(connection.password)
+    if connection.extra:
+        mask_secret(connection.extra_dejson)
+    return connection
 
 
 def _type_of(scheme: str) -> str:

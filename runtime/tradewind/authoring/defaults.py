@@ -22,6 +22,9 @@ class AuthoringDefaults:
     are patterns of the classes that stored values may name (empty: every class made for data);
     `xcom_pickling` allows pickle for values that JSON cannot hold.
     `max_map_length` is the longest value that a task can be mapped over.
+    `hide_sensitive`: secrets are masked in logs; `sensitive_names` are further words (lower case) of names of
+    secrets. `secrets_first`: secrets back ends are configured, so the runtime is asked before the environment.
+    `look_ups` is the address where a runtime answers for variables and connections outside attempts.
     `operator_arguments` are arguments of every operator, weaker than any `default_args`.
     """
 
@@ -34,6 +37,10 @@ class AuthoringDefaults:
     max_map_length: int = 1024
     xcom_allowed_classes: tuple[str, ...] = ()
     xcom_pickling: bool = False
+    hide_sensitive: bool = True
+    sensitive_names: tuple[str, ...] = ()
+    secrets_first: bool = False
+    look_ups: str = ""
     operator_arguments: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 

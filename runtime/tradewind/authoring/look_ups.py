@@ -1,7 +1,9 @@
 """Where variables and connections come from: the environment first, then the system.
 
 Inside an attempt the system is asked through `current_attempt`; outside of one (a DAG file that
-is being imported) only the environment is there, unless the process offers `outside_services`.
+is being imported) through what the process offers as `outside_services`, or through the runtime
+that imports the file. The system asks the secrets back ends, if any are configured, and these come
+before the environment: then it is asked first.
 """
 
 from __future__ import annotations
@@ -11,22 +13,28 @@ from contextvars import ContextVar
 from typing import Protocol
 
 from tradewind.authoring.access import current_attempt
+from tradewind.authoring.defaults import current_defaults
+from tradewind.authoring.outside import runtime_answers
 from tradewind.model.errors import AuthoringError
 
 
-class ValueServices(Protocol):
-    """The part of `BlockingServices` that look-ups need."""
+class ValueReads(Protocol):
+    """Answers for variables and connections."""
 
     def variable_get(self, key: str) -> str | None:
         """The variable's text; None where there is none."""
         ...
 
-    def variable_set(self, key: str, value: str | None) -> None:
-        """Stores a variable; None deletes it."""
+    def connection_get(self, conn_id: str) -> str | None:
+        """The connection as JSON text or URI; None where there is none."""
         ...
 
-    def connection_get(self, conn_id: str) -> str | None:
-        """The connection as JSON text; None where there is none."""
+
+class ValueServices(ValueReads, Protocol):
+    """The part of `BlockingServices` that variables and connections need."""
+
+    def variable_set(self, key: str, value: str | None, description: str | None = None) -> None:
+        """Stores a variable; None deletes it."""
         ...
 
 
@@ -40,6 +48,16 @@ def services() -> ValueServices | None:
     return running.blocking if running is not None else outside_services.get()
 
 
+def reads() -> ValueReads | None:
+    """As `services`, and where there are none the runtime that imports the file; None: only the environment."""
+    return services() or runtime_answers()
+
+
+def asks_system_first() -> bool:
+    """Whether the environment comes second, after secrets back ends."""
+    return current_defaults().secrets_first
+
+
 def from_environment(kind: str, name: str) -> tuple[str, str] | None:
     """The value and the name of the first of TRADEWIND_<kind>_<NAME> and AIRFLOW_<kind>_<NAME> that is set."""
     for prefix in ("TRADEWIND", "AIRFLOW"):
@@ -50,7 +68,7 @@ def from_environment(kind: str, name: str) -> tuple[str, str] | None:
     return None
 
 
-def set_variable(key: str, value: str | None) -> None:
+def set_variable(key: str, value: str | None, description: str | None = None) -> None:
     """Stores or deletes a variable. Raises AuthoringError where nothing can store it."""
     running = services()
     if running is None:
@@ -58,4 +76,4 @@ def set_variable(key: str, value: str | None) -> None:
             f"variable {key!r} cannot be changed here: no task is running. Change variables inside a task, "
             "or with `tradewind variables set`"
         )
-    running.variable_set(key, value)
+    running.variable_set(key, value, description)

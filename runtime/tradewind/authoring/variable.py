@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any, Final
 
 from tradewind.authoring.access import current_attempt
-from tradewind.authoring.look_ups import from_environment, services, set_variable
+from tradewind.authoring.look_ups import asks_system_first, from_environment, reads, services, set_variable
+from tradewind.authoring.masking import mask_secret
 
 _REQUIRED: Final[Any] = object()
 
@@ -24,25 +26,31 @@ class Variable:
         text = _text(key)
         if text is None:
             return _default(key, default if default_var is _REQUIRED else default_var)
-        return _decoded(key, text) if deserialize_json else text
+        return _read(key, text, as_json=deserialize_json)
 
     @staticmethod
     async def aget(key: str, default: Any = _REQUIRED, *, deserialize_json: bool = False) -> Any:
         """`get` for code on an event loop."""
         found = from_environment("VAR", key)
         running = current_attempt.get(None)
-        text = found[0] if found else None
-        if text is None and running is not None:
-            text = await running.services.variable_get(key)
+        if running is None:
+            text = await asyncio.to_thread(_text, key)
+        else:
+            text = None if found is None or asks_system_first() else found[0]
+            if text is None:
+                text = await running.services.variable_get(key)
+            if text is None and found is not None:
+                text = found[0]
         if text is None:
             return _default(key, default)
-        return _decoded(key, text) if deserialize_json else text
+        return _read(key, text, as_json=deserialize_json)
 
     @staticmethod
     def set(key: str, value: Any, description: str | None = None, serialize_json: bool = False) -> None:
-        """Stores a variable as text, or as JSON. `description` is accepted and not kept."""
-        del description
-        set_variable(key, json.dumps(value) if serialize_json else str(value))
+        """Stores a variable as text, or as JSON. Without a description the one that is there stays."""
+        text = json.dumps(value) if serialize_json else str(value)
+        mask_secret(text, key)
+        set_variable(key, text, description)
 
     @staticmethod
     def update(key: str, value: Any, serialize_json: bool = False) -> None:
@@ -97,16 +105,27 @@ class VariableAccessor:
 
 def _text(key: str) -> str | None:
     found = from_environment("VAR", key)
-    if found is not None:
+    if found is not None and not asks_system_first():
         return found[0]
-    running = services()
-    return None if running is None else running.variable_get(key)
+    running = reads()
+    text = None if running is None else running.variable_get(key)
+    return found[0] if text is None and found is not None else text
 
 
 def _default(key: str, default: Any) -> Any:
     if default is _REQUIRED:
         raise KeyError(f"Variable {key} does not exist")
     return default
+
+
+def _read(key: str, text: str, *, as_json: bool) -> Any:
+    """The text, or the value that it stands for. What is secret by its name is masked from now on."""
+    mask_secret(text, key)
+    if not as_json:
+        return text
+    value = _decoded(key, text)
+    mask_secret(value, key)
+    return value
 
 
 def _decoded(key: str, text: str) -> Any:

@@ -133,5 +133,6 @@ def defaults_from_json(text: str) -> AuthoringDefaults:
     arguments = cast("dict[str, Any]", values.pop("operator_arguments"))
     durations = {k: timedelta(seconds=v) for k, v in arguments.items() if k in _DURATIONS and v is not None}
     allowed = tuple(values.pop("xcom_allowed_classes", ()))
+    values["sensitive_names"] = tuple(values.get("sensitive_names", ()))
     merged = {**arguments, **durations}
     return AuthoringDefaults(operator_arguments=merged, xcom_allowed_classes=allowed, **values)

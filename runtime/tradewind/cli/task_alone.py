@@ -162,7 +162,7 @@ class SystemOnDemand:
         """From the system."""
         return await (await self._system()).reads.variable_get(key)
 
-    async def variable_set(self, key: str, value: str | None) -> None:
+    async def variable_set(self, key: str, value: str | None, description: str | None = None) -> None:
         """Said and not done: a test records nothing."""
         logging.getLogger("tradewind.task").warning("variable %r would be set; a test changes nothing", key)
 

@@ -22,6 +22,7 @@ from tradewind.model.specs import Json
 from tradewind.model.states import RunState
 from tradewind.ports import Store, TriggerRequest
 from tradewind.services.dispatcher import EventSink
+from tradewind.services.secrets import SecretLookups
 
 CACHE_BYTES: Final = 16 * 1024 * 1024
 LARGEST_CACHED: Final = 256 * 1024
@@ -72,8 +73,15 @@ class XComCache:
 class RuntimeServices:
     """`TaskServices` of the attempts that this runtime's executors carry."""
 
-    def __init__(self, store: Store, trigger: Callable[[TriggerRequest], Awaitable[RunRow]]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        trigger: Callable[[TriggerRequest], Awaitable[RunRow]],
+        look_ups: SecretLookups | None = None,
+    ) -> None:
+        """`look_ups`: where variables and connections come from; by default environment and store."""
         self._store = store
+        self._look_ups = look_ups or SecretLookups(store)
         self._trigger = trigger
         self._sink: EventSink | None = None
         self.cache = XComCache()
@@ -124,15 +132,15 @@ class RuntimeServices:
 
     async def variable_get(self, key: str) -> str | None:
         """A variable's text, or None."""
-        return await self._store.variable_get(key)
+        return await self._look_ups.variable(key)
 
-    async def variable_set(self, key: str, value: str | None) -> None:
+    async def variable_set(self, key: str, value: str | None, description: str | None = None) -> None:
         """Stores a variable; None deletes it."""
-        await self._store.variable_set(key, value)
+        await self._store.variable_set(key, value, description)
 
     async def connection_get(self, conn_id: str) -> str | None:
-        """JSON text of the connection, or None."""
-        return await self._store.connection_get(conn_id)
+        """The connection as JSON text or URI, or None."""
+        return await self._look_ups.connection(conn_id)
 
     async def run_find(self, dag_id: str, dag_run_id: str) -> RunRow | None:
         """The run of that name, or None."""

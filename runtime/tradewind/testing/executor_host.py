@@ -55,7 +55,7 @@ class MemoryServices:
         """The variable's text."""
         return self.variables.get(key)
 
-    async def variable_set(self, key: str, value: str | None) -> None:
+    async def variable_set(self, key: str, value: str | None, description: str | None = None) -> None:
         """Sets or deletes a variable."""
         if value is None:
             self.variables.pop(key, None)

@@ -62,9 +62,9 @@ class BlockingOnLoop:
         """See TaskServices."""
         return self._wait(self._services.variable_get, key)
 
-    def variable_set(self, key: str, value: str | None) -> None:
+    def variable_set(self, key: str, value: str | None, description: str | None = None) -> None:
         """See TaskServices."""
-        return self._wait(self._services.variable_set, key, value)
+        return self._wait(self._services.variable_set, key, value, description)
 
     def connection_get(self, conn_id: str) -> str | None:
         """See TaskServices."""
@@ -130,9 +130,9 @@ class AsyncInProcess:
         """See TaskServices."""
         return await asyncio.to_thread(self._blocking.variable_get, key)
 
-    async def variable_set(self, key: str, value: str | None) -> None:
+    async def variable_set(self, key: str, value: str | None, description: str | None = None) -> None:
         """See TaskServices."""
-        await asyncio.to_thread(self._blocking.variable_set, key, value)
+        await asyncio.to_thread(self._blocking.variable_set, key, value, description)
 
     async def connection_get(self, conn_id: str) -> str | None:
         """See TaskServices."""

@@ -112,9 +112,9 @@ class ChannelClient:
         """See BlockingServices."""
         return cast("str | None", self._call("variable_get", [key]))
 
-    def variable_set(self, key: str, value: str | None) -> None:
+    def variable_set(self, key: str, value: str | None, description: str | None = None) -> None:
         """See BlockingServices."""
-        self._call("variable_set", [key, value])
+        self._call("variable_set", [key, value, description])
 
     def connection_get(self, conn_id: str) -> str | None:
         """See BlockingServices."""

@@ -44,7 +44,7 @@ class InMemoryServices:
         self.calls.append("variable_get")
         return self.variables.get(key)
 
-    def variable_set(self, key: str, value: str | None) -> None:
+    def variable_set(self, key: str, value: str | None, description: str | None = None) -> None:
         self.calls.append("variable_set")
         if value is None:
             self.variables.pop(key, None)
@@ -118,8 +118,8 @@ class OnALoop:
     async def variable_get(self, key: str) -> str | None:
         return self._blocking.variable_get(key)
 
-    async def variable_set(self, key: str, value: str | None) -> None:
-        self._blocking.variable_set(key, value)
+    async def variable_set(self, key: str, value: str | None, description: str | None = None) -> None:
+        self._blocking.variable_set(key, value, description)
 
     async def connection_get(self, conn_id: str) -> str | None:
         return self._blocking.connection_get(conn_id)

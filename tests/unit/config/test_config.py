@@ -158,7 +158,7 @@ def test_mistakes_are_named(tmp_path: Path, environ: dict[str, str], toml: str, 
         load(tmp_path, environ, toml)
     for part in parts:
         assert part in caught.value.message
-    assert "secret" not in caught.value.message
+    assert "secret" not in caught.value.message.replace("secrets", "")  # a section is called so
 
 
 def test_unknown_override(tmp_path: Path) -> None:

@@ -1,0 +1,88 @@
+"""`BaseHook`: what hooks to outside systems are derived from."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+from functools import cached_property
+from types import TracebackType
+from typing import Any, ClassVar, Final, Self
+
+from tradewind.authoring.connection import Connection
+from tradewind.model.errors import NotFoundError
+
+HOOKS_GROUP: Final = "tradewind.hooks"
+"""Entry points by the type of connection: which class is its hook."""
+
+
+class BaseHook:
+    """A client of an outside system, made from a connection.
+
+    Define `get_conn`; what it returns is yours (a session, a client, a tuple). Look connections up when
+    they are needed, not when the hook is made: hooks may be made while a DAG file is imported.
+    """
+
+    conn_name_attr: ClassVar[str] = "conn_id"
+    """The argument of the hook that takes the connection's id."""
+    default_conn_name: ClassVar[str] = ""
+    conn_type: ClassVar[str] = ""
+    hook_name: ClassVar[str] = ""
+
+    def __init__(self, source: object = None, logger_name: str | None = None) -> None:
+        """`source` is accepted for hooks that were written for Airflow 1."""
+        del source
+        self._logger_name = logger_name
+
+    @cached_property
+    def log(self) -> logging.Logger:
+        """A logger with the name of the class; inside an attempt it writes to the task's log."""
+        cls = type(self)
+        given: str | None = getattr(self, "_logger_name", None)
+        return logging.getLogger(given or f"{cls.__module__}.{cls.__qualname__}")
+
+    @classmethod
+    def get_connection(cls, conn_id: str) -> Connection:
+        """The connection of that id. Raises NotFoundError, and ValueError where it cannot be read."""
+        return Connection.get(conn_id)
+
+    @classmethod
+    async def aget_connection(cls, conn_id: str) -> Connection:
+        """`get_connection` for code on an event loop."""
+        return await Connection.aget(conn_id)
+
+    @classmethod
+    def get_connections(cls, conn_id: str) -> list[Connection]:
+        """The connection of that id, as a list of one."""
+        return [cls.get_connection(conn_id)]
+
+    @classmethod
+    def get_hook(cls, conn_id: str, hook_params: dict[str, Any] | None = None) -> BaseHook:
+        """The hook for the connection's type. Raises NotFoundError where no installed package has one."""
+        return hook_of(cls.get_connection(conn_id), hook_params)
+
+    def get_conn(self) -> Any:
+        """What the hook works with. To be defined by each hook."""
+        raise NotImplementedError(f"{type(self).__name__} does not define get_conn()")
+
+    def close(self) -> None:
+        """Gives back what the hook holds. Does nothing unless the hook defines it; twice is allowed."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def hook_of(connection: Connection, hook_params: dict[str, Any] | None = None) -> BaseHook:
+    """A hook for the connection. Raises NotFoundError where no installed package has one for its type."""
+    found = importlib.metadata.entry_points(group=HOOKS_GROUP, name=connection.conn_type or "")
+    if not found:
+        raise NotFoundError(
+            f"no installed package has a hook for connections of type {connection.conn_type!r} (connection "
+            f"{connection.conn_id!r}): install the provider, or make the hook from its own class"
+        )
+    cls: Any = next(iter(found)).load()
+    return cls(**{cls.conn_name_attr: connection.conn_id}, **(hook_params or {}))
