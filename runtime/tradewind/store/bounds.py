@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Final
 
+from tradewind.model.assets import AssetRow, AssetUse
 from tradewind.model.errors import BatchConflict, StoreError
-from tradewind.model.rows import Batch
+from tradewind.model.keys import UNMAPPED
+from tradewind.model.rows import Batch, InstanceRow
 
 MOST_TRIES: Final = 5
 """So often an outbox item may fail before it is given up."""
@@ -22,6 +26,21 @@ def run_order(order_by: str) -> tuple[str, bool]:
     return column, order_by.startswith("-")
 
 
+def visible(rows: Iterable[InstanceRow]) -> list[InstanceRow]:
+    """Task instances in order, without those of a mapped task that is just being expanded: while the task's
+    own row is there, it alone counts.
+    """
+    shown: list[InstanceRow] = []
+    own: str | None = None
+    for row in rows:
+        if row.map_index == UNMAPPED:
+            own = row.task_id
+        elif row.task_id == own:
+            continue
+        shown.append(row)
+    return shown
+
+
 def require_one_segment_a_run(batch: Batch) -> None:
     """Raises BatchConflict for a batch with two segments of one run."""
     segments = batch.segments
@@ -29,3 +48,26 @@ def require_one_segment_a_run(batch: Batch) -> None:
         seen = Counter(segment.run_id for segment in segments)
         twice = [run_id for run_id, count in seen.items() if count > 1]
         raise BatchConflict(twice, "a batch has one segment a run")
+
+
+def known_assets(rows: Sequence[AssetRow], uses: Sequence[tuple[str, AssetUse]]) -> list[AssetRow]:
+    """The assets with those uses that mean them."""
+    by_leaf: dict[tuple[str, str], list[tuple[str, AssetUse]]] = {}
+    for dag_id, use in uses:
+        by_leaf.setdefault((use.kind, use.ref), []).append((dag_id, use))
+    return [
+        replace(
+            row,
+            uses=tuple(
+                found
+                for leaf in (
+                    ("asset", row.uri),
+                    ("uri", row.uri),
+                    ("name", row.name),
+                    *(("alias", alias) for alias in row.aliases),
+                )
+                for found in by_leaf.get(leaf, ())
+            ),
+        )
+        for row in rows
+    ]

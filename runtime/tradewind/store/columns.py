@@ -50,6 +50,13 @@ _TASKS: Final = (
     "t_task", "t_map", "t_expected", "t_state", "t_try", "t_max", "t_lost",
     "t_queued", "t_started", "t_ended", "t_due", "t_attempt",
 )  # fmt: skip
+_MADE: Final = (
+    "n_task", "n_map", "n_expected", "n_state", "n_try", "n_max", "n_lost",
+    "n_queued", "n_started", "n_ended", "n_due", "n_attempt",
+)  # fmt: skip
+_DROPPED: Final = ("p_run", "p_task", "p_low", "p_high", "p_expected")
+_SPREAD: Final = ("s_run", "s_task", "s_low", "s_high", "s_max")
+_LENGTHS: Final = ("g_run", "g_task", "g_map", "g_key", "g_length")
 _OPENED: Final = ("o_run", "o_attempt", "o_task", "o_map", "o_try", "o_executor", "o_pool", "o_slots", "o_started")
 _CLOSED: Final = ("c_run", "c_attempt", "c_kind", "c_ended", "c_started", "c_host", "c_pid", "c_detail")
 _BRIEF: Final = (*(f"b{name[1:]}" for name in _OPENED), "b_kind", "b_ended", "b_host", "b_pid", "b_detail")
@@ -65,17 +72,40 @@ def columns_of(batch: Batch) -> Columns:
     if len(segments) > 1:
         segments = sorted(segments, key=_run_of)
     _add(out, "tasks", _TASKS, segments, _tasks_of, "t_run")
+    if any(s.made or s.dropped or s.spread or s.lengths for s in segments):
+        _add_mapped(out, segments)
     _add_attempts(out, segments)
     _add(out, "history", _HISTORY, segments, _history_of, "h_run")
     if any(s.xcoms for s in segments):
         _add_xcoms(out, segments)
     out.add("runs", _RUNS, [(s.run_id, *s.run) for s in segments if s.run is not None])
     out.add("outbox", _OUTBOX, [(s.run_id, s.dag_id, *row) for s in segments if s.outbox for row in s.outbox])
+    if any(s.asset_events for s in segments):
+        add_asset_events(out, segments)
     if batch.dags:
         _add_dags(out, batch.dags)
     if batch.mail_done:
         out.add("mail", ("m_id", "m_reply"), batch.mail_done)
     return out
+
+
+def add_asset_events(out: Columns, segments: Sequence[Segment]) -> None:
+    """Events of assets, the assets themselves and the aliases they were sent through, each of these once."""
+    assets: dict[str, Sequence[object]] = {}
+    links: dict[tuple[str, str], None] = {}
+    rows: list[Sequence[object]] = []
+    for s in segments:
+        for task_id, map_index, at, put in s.asset_events:
+            assets.setdefault(put.uri, (put.uri, put.name, put.group, put.asset_extra))
+            links.update(((alias, put.uri), None) for alias in put.aliases)
+            key = None if put.partition_key is None else text_bytes(put.partition_key)
+            aliases = "\n".join(put.aliases)
+            rows.append((s.run_id, s.dag_id, task_id, map_index, at, put.uri, put.extra, aliases, key))
+    names = ("as_uri", "as_name", "as_group", "as_extra")
+    out.add("assets", names, [assets[uri] for uri in sorted(assets)])
+    out.add("asset_aliases", ("al_alias", "al_uri"), sorted(links))
+    columns = ("run", "dag", "task", "map", "at", "uri", "extra", "aliases", "partition")
+    out.add("asset_events", [f"ae_{name}" for name in columns], rows)
 
 
 def _run_of(segment: Segment) -> RunId:
@@ -88,6 +118,21 @@ def _tasks_of(segment: Segment) -> Sequence[Sequence[object]]:
 
 def _history_of(segment: Segment) -> Sequence[Sequence[object]]:
     return segment.history
+
+
+def _made_of(segment: Segment) -> Sequence[Sequence[object]]:
+    return segment.made
+
+
+def _add_mapped(out: Columns, segments: Sequence[Segment]) -> None:
+    """Rows of mapped tasks that go and come, and the lengths over which they are mapped."""
+    goes = out.add("dropped", _DROPPED, [(s.run_id, *row) for s in segments for row in s.dropped])
+    out.add("spread", _SPREAD, [(s.run_id, *row) for s in segments for row in s.spread])
+    _add(out, "made_after" if goes else "made", _MADE, segments, _made_of, "n_run")
+    rows = [
+        (s.run_id, row.task_id, row.map_index, text_bytes(row.key), row.length) for s in segments for row in s.lengths
+    ]
+    out.add("lengths", _LENGTHS, rows)
 
 
 def _add(

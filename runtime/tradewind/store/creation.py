@@ -37,7 +37,8 @@ def _small(sections: tuple[str, ...]) -> Statement:
 
 @cache
 def _ending(sections: tuple[str, ...]) -> Statement:
-    return compose(fragments("batch")["batch_touch"], sections, "NULL")
+    head = f"{fragments('batch')['batch_touch']},\n{fragments('run')['run_made_before']}"
+    return compose(head, sections, "NULL")
 
 
 class Creation(Lines):
@@ -50,13 +51,19 @@ class Creation(Lines):
         instances: Sequence[InstanceRow],
         cursor: ScheduleCursor | None = None,
         mail_done: tuple[int, bytes] | None = None,
+        consumed: Sequence[int] = (),
     ) -> bool:
-        """As `Store.run_create`. A cursor or mail that is not the caller's raises BatchConflict."""
+        """As `Store.run_create`. A cursor or mail that is not the caller's, or an event that is no longer in
+        the DAG's queue, raises BatchConflict.
+        """
         rest = Batch(
             dags=[] if cursor is None else [DagChange(run.dag_id, cursor=cursor)],
             mail_done=[] if mail_done is None else [MailDone(*mail_done)],
         )
         columns = columns_of(rest)
+        if consumed:
+            columns.sections.append("consumed")
+            columns.given["q_event"] = list(consumed)
         columns.given |= {"runtime_id": lease.runtime_id, "epoch": lease.epoch, "me": self._sender} | _run_values(run)
         failpoint("store.run_create.before_commit")
         try:

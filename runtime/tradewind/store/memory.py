@@ -39,9 +39,9 @@ from tradewind.model.rows import (
     ScheduleCursor,
 )
 from tradewind.model.specs import DEFAULT_POOL
-from tradewind.model.states import RUN_FINISHED
+from tradewind.model.states import RUN_FINISHED, TaskState
 from tradewind.store.beating import beat_for_ever
-from tradewind.store.memory_process import MemoryProcess
+from tradewind.store.memory_assets import MemoryAssets, publish_uses
 from tradewind.store.memory_tables import (
     MemoryDatabase,
     RunTables,
@@ -62,7 +62,7 @@ def new_database(clock: Callable[[], datetime] | None = None) -> MemoryDatabase:
     return database
 
 
-class MemoryStore(MemoryProcess):
+class MemoryStore(MemoryAssets):
     """`ports.Store` in memory."""
 
     def __init__(self, database: MemoryDatabase | None = None, *, clock: Callable[[], datetime] | None = None) -> None:
@@ -220,7 +220,7 @@ class MemoryStore(MemoryProcess):
         for tables in self._earlier(dag_id, before):
             if not wanted:
                 break
-            for row in tables.instance_rows():
+            for row in sorted(tables.instance_rows(), key=_good_last):
                 if row.task_id in wanted:
                     found[row.task_id] = row
                     wanted.discard(row.task_id)
@@ -234,6 +234,7 @@ class MemoryStore(MemoryProcess):
         instances: Sequence[InstanceRow],
         cursor: ScheduleCursor | None = None,
         mail_done: tuple[int, bytes] | None = None,
+        consumed: Sequence[int] = (),
     ) -> bool:
         """As `Store.run_create`."""
         failpoint("store.run_create.before_commit")
@@ -253,7 +254,13 @@ class MemoryStore(MemoryProcess):
             check_rest(db, lease, rest)
         except BatchConflict as error:
             raise BatchConflict((run.run_id,), error.detail, dag_ids=error.dag_ids, mail_ids=error.mail_ids) from None
+        if made and not db.assets.queues.get(run.dag_id, {}).keys() >= set(consumed):
+            raise BatchConflict(
+                (run.run_id,), f"events {list(consumed)} are no longer all in the queue of DAG {run.dag_id}"
+            )
         db.fence(lease)
+        if made and consumed:
+            db.assets.consume(run.run_id, run.dag_id, tuple(consumed))
         if made:
             tables = RunTables(run)
             for row in instances:
@@ -300,6 +307,7 @@ class MemoryStore(MemoryProcess):
                 cursor=None if before is None else before.cursor,
                 last_parsed_at=now,
             )
+        publish_uses(db, plan)
         for dag_id in plan.deactivated:
             db.dags[dag_id] = replace(db.dags[dag_id], is_active=False)
 
@@ -311,7 +319,13 @@ class MemoryStore(MemoryProcess):
             source=version.source,
             instances=tuple(tables.instance_rows()),
             live=tuple(tables.live_rows()),
+            lengths=tuple(tables.lengths.values()),
         )
+
+
+def _good_last(row: InstanceRow) -> tuple[bool, bool]:
+    good = row.state in (TaskState.SUCCESS, TaskState.SKIPPED, TaskState.REMOVED)
+    return good, row.state is TaskState.REMOVED
 
 
 def _utc_now() -> datetime:

@@ -27,6 +27,7 @@ from tradewind.model.rows import (
     ImportErrorRow,
     InstanceRow,
     Lease,
+    LengthRow,
     MailRow,
     OutboxItem,
     PoolRow,
@@ -38,6 +39,7 @@ from tradewind.model.rows import (
     VariableRow,
 )
 from tradewind.store.bounds import require_one_segment_a_run
+from tradewind.store.memory_asset_tables import AssetTables
 
 Place = tuple[str, int]
 """Task id and map index within a run."""
@@ -74,6 +76,7 @@ class RunTables:
     live_places: dict[Place, AttemptId] = field(default_factory=dict[Place, AttemptId])
     ended: list[EndedAttempt] = field(default_factory=list[EndedAttempt])
     history: dict[Place, list[HistoryRow]] = field(default_factory=dict[Place, list[HistoryRow]])
+    lengths: dict[tuple[str, int, str], LengthRow] = field(default_factory=dict[tuple[str, int, str], LengthRow])
     xcoms: dict[Place, dict[str, tuple[EncodedValue, datetime]]] = field(
         default_factory=dict[Place, dict[str, tuple[EncodedValue, datetime]]]
     )
@@ -167,6 +170,7 @@ class MemoryDatabase:
     variables: dict[str, VariableRow] = field(default_factory=dict[str, VariableRow])
     connections: dict[str, str] = field(default_factory=dict[str, str])
     users: dict[str, UserRow] = field(default_factory=dict[str, UserRow])
+    assets: AssetTables = field(default_factory=AssetTables)
     last_id: int = 0
 
     def next_id(self) -> int:
@@ -249,6 +253,11 @@ def _check_segment(db: MemoryDatabase, segment: Segment, refused: _Refusals) -> 
             )
     if len(segment.tasks) > 1 and len({(c.task_id, c.map_index) for c in segment.tasks}) < len(segment.tasks):
         refused.of_run(run_id, "a task instance is changed more than once in one batch")
+    for low in segment.dropped:
+        row = instances.get((low.task_id, low.low))
+        if low.expected is not None and (row is None or row.state is not low.expected):
+            is_now = "not there" if row is None else row.state
+            refused.of_run(run_id, f"task {low.task_id} [{low.low}] is {is_now}, expected {low.expected}")
     if segment.opened or segment.closed:
         _check_attempts(tables, segment, refused)
     if segment.run is not None and tables.run().state is not segment.run.expected:
@@ -305,17 +314,39 @@ def _write_segment(db: MemoryDatabase, segment: Segment) -> None:
     if tables is not None:
         for change in segment.tasks:
             tables.instances[change.task_id, change.map_index] = change
+        if segment.dropped or segment.spread or segment.made or segment.lengths:
+            _write_mapped(tables, segment)
         if segment.opened or segment.closed:
             _write_attempts(tables, segment)
         for line in segment.history:
             tables.history.setdefault((line.task_id, line.map_index), []).append(line)
         if segment.xcoms:
             _write_xcoms(tables, segment, db.clock())
+        if segment.asset_events:
+            db.assets.take_in(segment, tables.row, db.clock())
         if segment.run is not None:
             tables.change = segment.run
     for item in segment.outbox:
         number = db.next_id()
         db.outbox[number] = OutboxItem(number, segment.dag_id, segment.run_id, item.kind, item.body)
+
+
+def _write_mapped(tables: RunTables, segment: Segment) -> None:
+    instances = tables.instances
+    for gone in segment.dropped:
+        if gone.low == gone.high:
+            instances.pop((gone.task_id, gone.low), None)
+        else:
+            for place in [p for p in instances if p[0] == gone.task_id and gone.low <= p[1] <= gone.high]:
+                del instances[place]
+    for many in segment.spread:
+        for index in range(many.low, many.high + 1):
+            row = InstanceRow(tables.row.run_id, many.task_id, index, max_tries=many.max_tries)
+            instances.setdefault((many.task_id, index), row)
+    for change in segment.made:
+        instances[change.task_id, change.map_index] = change
+    for length in segment.lengths:
+        tables.lengths[length[:3]] = length
 
 
 def _write_attempts(tables: RunTables, segment: Segment) -> None:

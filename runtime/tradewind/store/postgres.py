@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from tradewind.model.rows import Batch, Lease
+from tradewind.store.assets import Assets
 from tradewind.store.creation import Creation
 from tradewind.store.lines import StoreOptions
 from tradewind.store.loading import Loading
@@ -20,7 +21,7 @@ from tradewind.store.views import Views
 __all__ = ["PostgresStore", "StoreOptions"]
 
 
-class PostgresStore(Ownership, Creation, Publishing, Loading, Mail, Named, Views):
+class PostgresStore(Ownership, Creation, Assets, Publishing, Loading, Mail, Named, Views):
     """`ports.Store` over asyncpg. One object a process; it joins as one runtime at a time."""
 
     async def batch_apply(self, lease: Lease, batch: Batch) -> int:

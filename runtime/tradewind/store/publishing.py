@@ -10,6 +10,7 @@ from typing import Final
 from tradewind.failpoints import failpoint
 from tradewind.model.rows import Lease, ParsedFile
 from tradewind.model.specs import DagSource
+from tradewind.store.assets import write_uses
 from tradewind.store.columns import text_bytes
 from tradewind.store.connection import Row, Session
 from tradewind.store.decode import dag_of
@@ -41,6 +42,7 @@ class Publishing(Lines):
             versions = [(dag, digest, n) for dag, digest, n in await _run(session, "dag_versions_known", dag_ids=ids)]
             plan = plan_publication(files, parsed, {dag.dag_id: dag for dag in known}, versions)
             await _write(session, lease, plan)
+            await write_uses(session, plan)
             await _write_errors(session, bundle, files)
             failpoint("store.publish.before_commit")
         failpoint("store.publish.after_commit")

@@ -11,7 +11,9 @@ The tests are coroutines (pytest-asyncio in mode `auto`).
 
 from __future__ import annotations
 
+from tradewind.testing.store_suite_assets import AssetSuite
 from tradewind.testing.store_suite_batches import BatchSuite
+from tradewind.testing.store_suite_mapping import MappingSuite
 from tradewind.testing.store_suite_ownership import MailSuite, OwnershipSuite
 from tradewind.testing.store_suite_runs import NamedSuite, PublishSuite, RunSuite
 from tradewind.testing.store_world import NewStore
@@ -19,5 +21,5 @@ from tradewind.testing.store_world import NewStore
 __all__ = ["NewStore", "StoreSuite"]
 
 
-class StoreSuite(BatchSuite, OwnershipSuite, MailSuite, PublishSuite, RunSuite, NamedSuite):
+class StoreSuite(BatchSuite, OwnershipSuite, MailSuite, PublishSuite, RunSuite, NamedSuite, AssetSuite, MappingSuite):
     """All of it."""

@@ -41,6 +41,81 @@ tasks AS (
 -- name: batch_tasks.check
 WHEN (SELECT count(*) FROM tasks) <> cardinality(:t_run::bigint[]) THEN batch_refuse('task instances')
 
+-- name: batch_dropped
+-- Rows of mapped tasks go: the task's own row when it is expanded (which has to be as expected), instances
+-- that are not wanted.
+dropped AS (
+    DELETE FROM task_instance ti USING fence, unnest(
+        :p_run::bigint[], :p_task::text[], :p_low::integer[], :p_high::integer[], :p_expected::text[]
+    ) AS u(run_id, task_id, low, high, expected)
+    WHERE ti.run_id = u.run_id AND ti.task_id = u.task_id AND ti.map_index BETWEEN u.low AND u.high
+      AND (u.expected IS NULL OR ti.state = u.expected::task_state)
+    RETURNING u.expected
+)
+
+-- name: batch_dropped.check
+WHEN (SELECT count(expected) FROM dropped) <> cardinality(array_remove(:p_expected::text[], NULL))
+    THEN batch_refuse('task instances')
+
+-- name: batch_spread
+-- Many instances of mapped tasks, such as are not there yet.
+spread AS (
+    INSERT INTO task_instance (run_id, task_id, map_index, max_tries)
+    SELECT u.run_id, u.task_id, i, u.max_tries
+    FROM fence, unnest(:s_run::bigint[], :s_task::text[], :s_low::integer[], :s_high::integer[], :s_max::integer[])
+        AS u(run_id, task_id, low, high, max_tries), generate_series(u.low, u.high) AS i
+    ON CONFLICT DO NOTHING
+)
+
+-- name: batch_made
+-- Instances of mapped tasks begin to be.
+made AS (
+    INSERT INTO task_instance (run_id, task_id, map_index, state, try_number, max_tries, lost_count, queued_at,
+                               started_at, ended_at, due_at, attempt)
+    SELECT u.run_id, u.task_id, u.map_index, u.state::task_state, u.try_number, u.max_tries, u.lost_count,
+           u.queued_at, u.started_at, u.ended_at, u.due_at, u.attempt
+    FROM fence, unnest(
+        :n_run::bigint[], :n_task::text[], :n_map::integer[], :n_state::text[],
+        :n_try::integer[], :n_max::integer[], :n_lost::integer[], :n_queued::timestamptz[],
+        :n_started::timestamptz[], :n_ended::timestamptz[], :n_due::timestamptz[], :n_attempt::bytea[]
+    ) AS u(run_id, task_id, map_index, state, try_number, max_tries, lost_count, queued_at, started_at, ended_at,
+           due_at, attempt)
+    ON CONFLICT (run_id, task_id, map_index) DO UPDATE
+    SET state = excluded.state, try_number = excluded.try_number, max_tries = excluded.max_tries,
+        lost_count = excluded.lost_count, queued_at = excluded.queued_at, started_at = excluded.started_at,
+        ended_at = excluded.ended_at, due_at = excluded.due_at, attempt = excluded.attempt
+)
+
+-- name: batch_made_after
+-- The same where rows go in this batch: they go first.
+made AS (
+    INSERT INTO task_instance (run_id, task_id, map_index, state, try_number, max_tries, lost_count, queued_at,
+                               started_at, ended_at, due_at, attempt)
+    SELECT u.run_id, u.task_id, u.map_index, u.state::task_state, u.try_number, u.max_tries, u.lost_count,
+           u.queued_at, u.started_at, u.ended_at, u.due_at, u.attempt
+    FROM fence, unnest(
+        :n_run::bigint[], :n_task::text[], :n_map::integer[], :n_state::text[],
+        :n_try::integer[], :n_max::integer[], :n_lost::integer[], :n_queued::timestamptz[],
+        :n_started::timestamptz[], :n_ended::timestamptz[], :n_due::timestamptz[], :n_attempt::bytea[]
+    ) AS u(run_id, task_id, map_index, state, try_number, max_tries, lost_count, queued_at, started_at, ended_at,
+           due_at, attempt)
+    WHERE (SELECT count(*) FROM dropped) >= 0
+    ON CONFLICT (run_id, task_id, map_index) DO UPDATE
+    SET state = excluded.state, try_number = excluded.try_number, max_tries = excluded.max_tries,
+        lost_count = excluded.lost_count, queued_at = excluded.queued_at, started_at = excluded.started_at,
+        ended_at = excluded.ended_at, due_at = excluded.due_at, attempt = excluded.attempt
+)
+
+-- name: batch_lengths
+-- How long values are over which others are mapped.
+measured AS (
+    INSERT INTO task_length (run_id, task_id, map_index, key, length)
+    SELECT u.* FROM fence, unnest(
+        :g_run::bigint[], :g_task::text[], :g_map::integer[], :g_key::bytea[], :g_length::integer[]
+    ) AS u
+    ON CONFLICT (run_id, task_id, map_index, key) DO UPDATE SET length = excluded.length
+)
+
 -- name: batch_closed
 -- Attempts end: they move from the living to those that are kept.
 gone AS (
@@ -183,6 +258,54 @@ posted AS (
     SELECT u.* FROM fence, unnest(:u_run::bigint[], :u_dag::text[], :u_kind::text[], :u_body::bytea[]) AS u
 )
 
+-- name: batch_assets
+-- Assets that tasks have sent events of become known; those that are known keep what they are called.
+new_assets AS (
+    INSERT INTO asset (uri, name, group_name, extra)
+    SELECT u.* FROM fence, unnest(:as_uri::text[], :as_name::text[], :as_group::text[], :as_extra::bytea[]) AS u
+    ON CONFLICT DO NOTHING
+)
+
+-- name: batch_asset_aliases
+-- Aliases learn which assets were sent through them.
+new_aliases AS (
+    INSERT INTO asset_alias (name) SELECT DISTINCT u.* FROM fence, unnest(:al_alias::text[]) AS u
+    ON CONFLICT DO NOTHING
+),
+alias_links AS (
+    INSERT INTO asset_alias_link (alias, uri)
+    SELECT u.* FROM fence, unnest(:al_alias::text[], :al_uri::text[]) AS u
+    ON CONFLICT DO NOTHING
+)
+
+-- name: batch_asset_events
+-- Events of assets, to be routed after the commit.
+asset_events AS (
+    INSERT INTO asset_event (source_run_id, source_dag_id, source_task_id, source_map_index, at, uri, extra, aliases,
+                             partition_key)
+    SELECT u.run_id, u.dag_id, u.task_id, u.map_index, u.at, u.uri, u.extra, string_to_array(u.aliases, chr(10)),
+           u.partition_key
+    FROM fence, unnest(
+        :ae_run::bigint[], :ae_dag::text[], :ae_task::text[], :ae_map::integer[], :ae_at::timestamptz[],
+        :ae_uri::text[], :ae_extra::bytea[], :ae_aliases::text[], :ae_partition::bytea[]
+    ) AS u(run_id, dag_id, task_id, map_index, at, uri, extra, aliases, partition_key)
+)
+
+-- name: batch_consumed
+-- A new run takes events off its DAG's queue.
+consumed AS (
+    DELETE FROM asset_queue q USING made, unnest(:q_event::bigint[]) AS u(event_id)
+    WHERE q.dag_id = :dag_id::text AND q.event_id = u.event_id
+    RETURNING q.event_id
+),
+causes AS (
+    INSERT INTO run_asset_event (run_id, event_id) SELECT :run_id::bigint, event_id FROM consumed
+)
+
+-- name: batch_consumed.check
+WHEN EXISTS (SELECT FROM made) AND (SELECT count(*) FROM consumed) <> cardinality(:q_event::bigint[])
+THEN batch_refuse('queued asset events')
+
 -- name: batch_dags
 -- Pause switches and schedule cursors of DAGs that this runtime owns.
 dags AS (
@@ -240,6 +363,15 @@ UNION ALL
 SELECT u.run_id, format('task %s [%s] is changed %s times in one batch', u.task_id, u.map_index, count(*))
 FROM unnest(:t_run::bigint[], :t_task::text[], :t_map::integer[]) AS u(run_id, task_id, map_index)
 GROUP BY u.run_id, u.task_id, u.map_index HAVING count(*) > 1
+
+-- name: conflict_dropped
+-- Which rows of mapped tasks were not there as expected.
+SELECT u.run_id, format('task %s [%s] is %s, expected %s', u.task_id, u.low, coalesce(ti.state::text, 'not there'),
+                        u.expected) AS detail
+FROM unnest(:p_run::bigint[], :p_task::text[], :p_low::integer[], :p_expected::text[])
+    AS u(run_id, task_id, low, expected)
+LEFT JOIN task_instance ti ON ti.run_id = u.run_id AND ti.task_id = u.task_id AND ti.map_index = u.low
+WHERE u.expected IS NOT NULL AND (ti.state IS NULL OR ti.state <> u.expected::task_state)
 
 -- name: conflict_closed
 -- Which attempts cannot end: unknown, ended before, or ended twice in this batch.

@@ -40,6 +40,12 @@ made AS (
            attempt)
 )
 
+-- name: run_made_before
+-- Fragment: the run's row where the same transaction has made it.
+made AS (
+    SELECT run_id FROM dag_run WHERE run_id = :run_id::bigint
+)
+
 -- name: run_made.result
 EXISTS (SELECT FROM made)
 

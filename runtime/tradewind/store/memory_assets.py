@@ -1,0 +1,153 @@
+"""Assets of a memory store: the same promises as `store.assets`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import orjson
+
+from tradewind.failpoints import failpoint
+from tradewind.model.assets import (
+    AssetEvent,
+    AssetEventFilter,
+    AssetRow,
+    AssetUse,
+    ExternalEvent,
+    QueuedEvent,
+)
+from tradewind.model.errors import NotFoundError
+from tradewind.model.keys import RunId
+from tradewind.model.rows import MailRow
+from tradewind.store.bounds import known_assets
+from tradewind.store.memory_asset_tables import StoredEvent
+from tradewind.store.memory_process import MemoryProcess
+from tradewind.store.memory_tables import MemoryDatabase, StoredMail
+from tradewind.store.publication import Publication
+
+_EQUAL = ("uri", "name", "asset_id", "source_dag_id", "source_task_id", "source_run_id", "source_map_index")
+
+
+class MemoryAssets(MemoryProcess):
+    """`AssetStore` in memory."""
+
+    async def asset_route(self, limit: int = 500) -> int:
+        """As `AssetStore.asset_route`."""
+        failpoint("store.asset_route.before_commit")
+        await self._call("asset_route")
+        taken, woken = self.database.assets.route(limit, self.database.dags, self.database.clock)
+        for dag_id, event_id in woken.items():
+            self._mail_for_assets(dag_id, event_id)
+        await self._called("asset_route")
+        failpoint("store.asset_route.after_commit")
+        for dag_id in woken:
+            owner = self.database.dags[dag_id].owner
+            if owner is not None and owner in self.database.watchers:
+                self.database.watchers[owner]()
+        return taken
+
+    async def asset_event_add(self, event: ExternalEvent) -> tuple[AssetEvent, bool]:
+        """As `AssetStore.asset_event_add`."""
+        self._live()
+        tables = self.database.assets
+        known = None if event.key is None else tables.keys.get(event.key)
+        if known is not None:
+            return tables.event(known), False
+        if event.uri not in tables.assets:
+            raise NotFoundError(
+                f"there is no asset {event.uri!r}: name it in a DAG's schedule, inlets or outlets first"
+            )
+        number = tables.next_id()
+        stored = StoredEvent(number, event.at or self.database.clock(), event.uri, event.extra)
+        stored.partition_key = event.partition_key
+        tables.add_event(stored)
+        if event.key is not None:
+            tables.keys[event.key] = number
+        await self.asset_route()
+        return tables.event(number), True
+
+    async def asset_queue_drop(self, dag_id: str, event_ids: Sequence[int]) -> int:
+        """As `AssetStore.asset_queue_drop`."""
+        await self._call("asset_queue_drop")
+        queue = self.database.assets.queues.get(dag_id, {})
+        return sum(queue.pop(event_id, None) is not None for event_id in event_ids)
+
+    async def asset_list(self) -> list[AssetRow]:
+        """As `AssetReads.asset_list`."""
+        self._live()
+        return self._assets(None)
+
+    async def asset_get(self, uri: str) -> AssetRow | None:
+        """As `AssetReads.asset_get`."""
+        self._live()
+        found = self._assets(uri)
+        return found[0] if found else None
+
+    async def asset_event_list(self, where: AssetEventFilter) -> tuple[list[AssetEvent], int]:
+        """As `AssetReads.asset_event_list`."""
+        self._live()
+        tables = self.database.assets
+        caused = None if where.caused_run is None else set(tables.causes.get(RunId(where.caused_run), ()))
+        wanted = [(name, getattr(where, name)) for name in _EQUAL if getattr(where, name) is not None]
+        events = [tables.event(number) for number in sorted(tables.events)]
+        found = [
+            event
+            for event in events
+            if (caused is None or event.event_id in caused)
+            and (where.alias is None or where.alias in event.aliases)
+            and all(getattr(event, name) == value for name, value in wanted)
+        ]
+        if where.descending:
+            found.reverse()
+        return found[where.offset : where.offset + where.limit], len(found)
+
+    async def asset_queue_list(
+        self, dag_id: str | None = None, uri: str | None = None
+    ) -> list[tuple[str, QueuedEvent]]:
+        """As `AssetReads.asset_queue_list`."""
+        self._live()
+        tables = self.database.assets
+        return [
+            (name, QueuedEvent(event, wakes, at, tables.linked(event.uri)))
+            for name, queue in sorted(tables.queues.items())
+            if dag_id in (None, name)
+            for number, (wakes, at) in sorted(queue.items())
+            if (event := tables.event(number)).uri == uri or uri is None
+        ]
+
+    def _assets(self, uri: str | None) -> list[AssetRow]:
+        tables = self.database.assets
+        rows = [
+            replace(row, aliases=tables.linked(row.uri))
+            for row in sorted(tables.assets.values(), key=_number)
+            if uri in (None, row.uri)
+        ]
+        active = [dag_id for dag_id in sorted(tables.uses) if self.database.dags[dag_id].is_active]
+        return known_assets(rows, [(dag_id, use) for dag_id in active for use in _in_order(tables.uses[dag_id])])
+
+    def _mail_for_assets(self, dag_id: str, event_id: int) -> None:
+        db = self.database
+        key = f"assets:{event_id}:{dag_id}"
+        mail_id = db.mail_keys[key] = db.next_id()
+        db.inbox[mail_id] = StoredMail(MailRow(mail_id, dag_id, "assets", b"{}", key), self._reply_arrived)
+
+
+def publish_uses(db: MemoryDatabase, plan: Publication) -> None:
+    """Has the changed DAGs of a publication say of assets what their new versions say."""
+    changed = set(plan.changed)
+    for item in plan.dags:
+        spec = item.dag.spec
+        if spec.dag_id not in changed:
+            continue
+        db.assets.uses[spec.dag_id] = spec.assets
+        for use in spec.assets:
+            if use.kind == "asset":
+                db.assets.define(use, orjson.dumps(dict(use.extra)), db.clock())
+
+
+def _in_order(uses: Sequence[AssetUse]) -> list[AssetUse]:
+    return sorted(uses, key=lambda use: (use.role, use.task_id, use.kind, use.ref))
+
+
+def _number(row: AssetRow) -> int:
+    return row.asset_id
