@@ -11,7 +11,8 @@ from typing import Final
 from tradewind.model.states import FINISHED, RUN_FINISHED, RunState, TaskState
 from tradewind.rules.admission import Admission, Place
 from tradewind.rules.run_machine import RunMachine
-from tradewind.rules.trigger_rules import Verdict, verdict
+from tradewind.rules.run_mapping import RunMapping
+from tradewind.rules.trigger_rules import Verdict
 
 NAMED_AT_MOST: Final = 5
 """Upstream tasks that a reason names; of more it gives the number."""
@@ -35,7 +36,7 @@ def reasons_not_running(machine: RunMachine, n: int, admission: Admission, *, pa
         limit = machine.graph.spec.max_active_runs
         found.append(f"its run is queued: the DAG may have {limit} active runs (max_active_runs)")
     elif state is _S.QUEUED:
-        found.append(f"executor {machine.graph.tasks[n].executor!r} has it and has not begun")
+        found.append(f"executor {machine.tasks[n].executor!r} has it and has not begun")
     elif state is _S.SCHEDULED:
         found.append(admission.why_waiting(Place(run.run_id, n)) or "it is about to start")
     elif state in (_S.UP_FOR_RETRY, _S.UP_FOR_RESCHEDULE):
@@ -48,21 +49,39 @@ def reasons_not_running(machine: RunMachine, n: int, admission: Admission, *, pa
 
 
 def _upstream_reasons(machine: RunMachine, n: int) -> list[str]:
-    graph, found = machine.graph, list[str]()
-    waiting = [u for u in graph.up[n] if machine.state[u] not in FINISHED]
-    if verdict(graph.rules[n], machine.tally(n)) is Verdict.WAIT and waiting:
-        rule = graph.rules[n].value
+    graph, mapping, found = machine.graph, machine.mapping, list[str]()
+    task = n if mapping is None else mapping.task_of(n)
+    ups = graph.up[n] if mapping is None else [u for up in graph.up[task] for u in mapping.seen_from(n, up)]
+    waiting = [u for u in ups if machine.state[u] not in FINISHED]
+    if machine.judge(n) is Verdict.WAIT and waiting:
+        rule = graph.rules[task].value
         found.append(f"trigger rule {rule!r} waits for {_named(machine, waiting)}")
-    setups = [s for s in graph.far_setups.get(n, ()) if machine.state[s] not in FINISHED]
+    setups = [s for s in machine.far_setups(n, task) if machine.state[s] not in FINISHED]
     if setups:
         found.append(f"its set-up is not done: {_named(machine, setups)}")
+    if mapping is not None and mapping.is_waiting_to_expand(n):
+        found.extend(_length_reasons(machine, mapping, n))
     if machine.is_held_by_past(n):
-        what = "wait_for_downstream" if graph.tasks[n].wait_for_downstream else "depends_on_past"
+        what = "wait_for_downstream" if graph.tasks[task].wait_for_downstream else "depends_on_past"
         found.append(f"{what}: the previous run's instance has not ended as success or skipped")
     return found
 
 
+def _length_reasons(machine: RunMachine, mapping: RunMapping, n: int) -> list[str]:
+    if n in mapping.spreading:
+        length, done = mapping.spreading[n]
+        return [f"it is being expanded: {done} of {length} instances are made"]
+    asked = [machine.graph.index[source.task_id] for source in mapping.plan.sources[n]]
+    open_ones = [u for task in asked for u in mapping.nodes_of(task) if machine.state[u] not in FINISHED]
+    return [f"its length is not known before the end of {_named(machine, open_ones)}"] if open_ones else []
+
+
 def _named(machine: RunMachine, nodes: list[int]) -> str:
-    shown = [f"{machine.graph.tasks[u].task_id} ({machine.state[u]})" for u in nodes[:NAMED_AT_MOST]]
+    shown = [f"{_name(machine, u)} ({machine.state[u]})" for u in nodes[:NAMED_AT_MOST]]
     more = len(nodes) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more else "")
+
+
+def _name(machine: RunMachine, n: int) -> str:
+    index = machine.maps[n]
+    return machine.tasks[n].task_id + (f"[{index}]" if index >= 0 else "")

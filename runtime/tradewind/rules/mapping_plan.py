@@ -51,6 +51,16 @@ class ScopeFinder:
         return None if group is None else self._groups[group].expands
 
 
+def literal_lengths(spec: DagSpec) -> dict[str, int]:
+    """How many instances each task has from the start, of those tasks whose length (not 0) stands in the file."""
+    if not is_mapped(spec):
+        return {}
+    finder = ScopeFinder(spec)
+    expressions = ((task.task_id, finder.expression_of(task)) for task in spec.tasks)
+    lengths = ((task_id, literal_length(e)) for task_id, e in expressions if e is not None)
+    return {task_id: length for task_id, length in lengths if length}
+
+
 class MappingPlan:
     """Tasks are numbered as in the graph."""
 

@@ -96,6 +96,10 @@ class OwnedDag:
 
 
 def state_in(machine: RunMachine, task_id: str) -> TaskState | None:
-    """The state of a task's instance in a run; None where its version has no such task."""
+    """The state of a task in a run, of a mapped one success where all its instances have ended well; None where
+    its version has no such task.
+    """
     n = machine.graph.index.get(task_id)
-    return None if n is None else machine.state[n]
+    if n is None:
+        return None
+    return machine.state[n] if machine.mapping is None else machine.mapping.summary(n)

@@ -10,10 +10,12 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
+from itertools import accumulate
 from typing import Final, overload
 
 import orjson
@@ -29,13 +31,14 @@ from tradewind.model.errors import (
     TradewindError,
     TryAgain,
 )
-from tradewind.model.keys import RunId
+from tradewind.model.keys import UNMAPPED, RunId
 from tradewind.model.outcomes import CODEC_JSON, EncodedValue
 from tradewind.model.rows import DagChange, InstanceRow, Lease, RunRow, RunSnapshot, ScheduleCursor
-from tradewind.model.specs import TaskSpec
+from tradewind.model.specs import DagSpec
 from tradewind.model.states import RunState, RunType
 from tradewind.ports import Clock, Store, TriggerRequest
 from tradewind.rules.due import dag_run_id_of, due_runs, manual_run
+from tradewind.rules.mapping_plan import literal_lengths
 from tradewind.rules.run_machine import RunMachine
 from tradewind.rules.timetables import RunInfo
 from tradewind.services.owned_dag import OwnedDag
@@ -50,14 +53,21 @@ RETRY_AFTER: Final = 2.0
 
 
 class FreshInstances(Sequence[InstanceRow]):
-    """The instances of a new run, made one by one as they are read."""
+    """The instances of a new run, made one by one as they are read. A mapped task whose length stands in the DAG
+    file has all its instances from the start.
+    """
 
-    def __init__(self, run_id: RunId, tasks: Sequence[TaskSpec]) -> None:
+    def __init__(self, run_id: RunId, spec: DagSpec) -> None:
         self._run_id = run_id
-        self._tasks = tasks
+        self._tasks = spec.tasks
+        self._literal = literal_lengths(spec)
+        self._starts = list(accumulate((max(n, 1) for n in self._lengths()), initial=0))
+
+    def _lengths(self) -> Iterator[int]:
+        return (self._literal.get(task.task_id, 0) for task in self._tasks)
 
     def __len__(self) -> int:
-        return len(self._tasks)
+        return self._starts[-1]
 
     @overload
     def __getitem__(self, index: int) -> InstanceRow: ...
@@ -65,13 +75,18 @@ class FreshInstances(Sequence[InstanceRow]):
     def __getitem__(self, index: slice) -> Sequence[InstanceRow]: ...
     def __getitem__(self, index: int | slice) -> InstanceRow | Sequence[InstanceRow]:
         if isinstance(index, slice):
-            return FreshInstances(self._run_id, self._tasks[index])
-        task = self._tasks[index]
-        return InstanceRow(self._run_id, task.task_id, max_tries=task.retries)
+            return [self[n] for n in range(*index.indices(len(self)))]
+        if index < 0 or index >= len(self):
+            raise IndexError(index)
+        n = bisect_right(self._starts, index) - 1
+        task = self._tasks[n]
+        map_index = index - self._starts[n] if task.task_id in self._literal else UNMAPPED
+        return InstanceRow(self._run_id, task.task_id, map_index, max_tries=task.retries)
 
     def __iter__(self) -> Iterator[InstanceRow]:
-        for task in self._tasks:
-            yield InstanceRow(self._run_id, task.task_id, max_tries=task.retries)
+        for task, length in zip(self._tasks, self._lengths(), strict=True):
+            for map_index in range(length) if length else (UNMAPPED,):
+                yield InstanceRow(self._run_id, task.task_id, map_index, max_tries=task.retries)
 
 
 class RunPlanner:
@@ -156,7 +171,7 @@ class RunPlanner:
                 raise NotFoundError(f"there is no DAG {request.dag_id!r}")
             if not dag.row.is_active:
                 raise ConflictError(f"DAG {dag.dag_id!r} is gone: its file no longer defines it")
-            if dag.row.is_paused and not request.unpause:
+            if dag.row.is_paused and not (request.unpause or request.while_paused):
                 raise DagPausedError(f"DAG {dag.dag_id!r} is paused: unpause it, or trigger it with `unpause`")
             await asyncio.to_thread(values_for_run, dag.spec.params, request.conf)
             at = request.logical_date or self._clock.now()
@@ -180,7 +195,7 @@ class RunPlanner:
     ) -> bool:
         if self._scheduler.book.dags.get(dag.dag_id) is not dag:
             raise TryAgain(f"DAG {dag.dag_id!r} has just changed hands: ask once more")
-        instances = FreshInstances(run.run_id, dag.spec.tasks)
+        instances = FreshInstances(run.run_id, dag.spec)
         row, spec = dag.row, dag.spec
         lease = self._scheduler.lease
         try:

@@ -56,7 +56,7 @@ class RunBook:
         dag = self.dags[snapshot.run.dag_id]
         graph = dag.graph(snapshot.run.version_hash, snapshot.spec)
         machine = RunMachine(snapshot.run, graph, snapshot.source)
-        machine.restore(snapshot.instances, snapshot.live)
+        machine.restore(snapshot.instances, snapshot.live, snapshot.lengths)
         return machine
 
     def find(self, dag_id: str, dag_run_id: str) -> RunMachine | None:

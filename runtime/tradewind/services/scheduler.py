@@ -26,6 +26,7 @@ from tradewind.model.events import (
     PastSettled,
     RunActivated,
     RunEvent,
+    SpreadOn,
     Stamp,
     TimerDue,
 )
@@ -328,7 +329,7 @@ class Scheduler:
             machine = self.book.runs[run_id]
             if machine.state[node] not in _BEFORE_START:
                 continue  # skipped or cleared since, within this turn
-            task = machine.graph.tasks[node]
+            task = machine.tasks[node]
             if task.executor not in self._dispatcher.executors:
                 admission.resize(f"executor {task.executor!r}", -1)  # the dispatcher says why not
             admission.offer(Place(run_id, node), task, machine.run.dag_id)
@@ -340,7 +341,7 @@ class Scheduler:
                 admission.free(place)
                 continue
             machine = waiting
-            kind = machine.graph.tasks[place.node].executor
+            kind = machine.tasks[place.node].executor
             at_once = self._dispatcher.starts_at_once(kind)
             event = Admitted(self.stamp(), place.node, self._clock.attempt_id(), at_once)
             turn.touched[place.run_id] = machine
@@ -423,6 +424,8 @@ class Scheduler:
             await self._dispatcher.submit(decision.start)
         for timer in decision.timers:
             self._timers.arm(timer.at, Place(timer.run_id, timer.node))
+        for go_on in decision.go_on:
+            self.post(go_on.run_id, SpreadOn(self.stamp(), go_on.node))
         for _, accepted, answer in turn.answers:
             answer(accepted)
         if decision.cancel:
@@ -452,8 +455,8 @@ class Scheduler:
             run = machine.run
             if segment.run is not None:
                 self._live.publish(LiveEvent("run", run.dag_id, run.dag_run_id, run=run))
-            if segment.tasks:
-                self._live.publish_tasks(run, segment.tasks)
+            if segment.tasks or segment.made:
+                self._live.publish_tasks(run, [*segment.tasks, *segment.made])
 
     def _on_timer(self, at: datetime, place: Place) -> None:
         self.post(place.run_id, TimerDue(self.stamp(), place.node, at))
@@ -486,7 +489,7 @@ class Scheduler:
         machine.resume(past, self.stamp(), turn.decision)
         turn.touched[machine.run.run_id] = machine
         for n in machine.live.values():
-            task = machine.graph.tasks[n]
+            task = machine.tasks[n]
             self.book.admission.adopt(Place(machine.run.run_id, n), task, machine.run.dag_id)
         self.plan(turn, self.book.dags[machine.run.dag_id])
 

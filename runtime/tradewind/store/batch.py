@@ -128,5 +128,12 @@ def is_of_the_rows(error: BaseException | None) -> bool:
 
 def diagnoses(columns: Columns) -> Sequence[str]:
     """Names of the statements that find out which rows of these sections are not as expected."""
-    wanted = (("t_run", "tasks"), ("c_run", "closed"), ("o_run", "opened"), ("r_run", "runs"), ("d_dag", "dags"))
+    wanted = (
+        ("t_run", "tasks"),
+        ("p_run", "dropped"),
+        ("c_run", "closed"),
+        ("o_run", "opened"),
+        ("r_run", "runs"),
+        ("d_dag", "dags"),
+    )
     return [f"conflict_{name}" for mark, name in (*wanted, ("m_id", "mail")) if mark in columns.given]

@@ -16,6 +16,7 @@ from tradewind.model.rows import (
     HistoryEntry,
     ImportErrorRow,
     InstanceRow,
+    LengthRow,
     RunRow,
     ScheduleCursor,
     XComEntry,
@@ -161,6 +162,12 @@ def xcom_of(row: Row) -> XComEntry:
     """A row of `xcom_list`."""
     run_id, task_id, map_index, key, codec, data, at = row
     return XComEntry(run_id, task_id, map_index, text_of(key), EncodedValue(codec, data), at)
+
+
+def length_of(row: Row) -> LengthRow:
+    """A row of `length_list`."""
+    task_id, map_index, key, length = row
+    return LengthRow(task_id, map_index, text_of(key), length)
 
 
 def json_of(data: bytes | None) -> Json:

@@ -11,7 +11,7 @@ from tradewind.model.keys import RunId
 from tradewind.model.rows import InstanceRow, Lease, RunSnapshot
 from tradewind.model.specs import DagSpec
 from tradewind.store.connection import Row, Session
-from tradewind.store.decode import attempt_of, instance_of, run_of, source_of, spec_of
+from tradewind.store.decode import attempt_of, instance_of, length_of, run_of, source_of, spec_of
 from tradewind.store.lines import Lines
 from tradewind.store.statements import statement
 
@@ -62,6 +62,7 @@ class _Raw(NamedTuple):
     head: Row
     instances: list[Row]
     live: list[Row]
+    lengths: list[Row]
 
 
 async def _raw(session: Session, run_id: RunId) -> _Raw:
@@ -69,7 +70,8 @@ async def _raw(session: Session, run_id: RunId) -> _Raw:
     if not rows:
         raise NotFoundError(f"run {run_id}: the version of its DAG is not in the database")
     instances = await _run(session, "instance_list", run_id=run_id)
-    return _Raw(rows[0], instances, await _run(session, "attempt_live", run_id=run_id))
+    live = await _run(session, "attempt_live", run_id=run_id)
+    return _Raw(rows[0], instances, live, await _run(session, "length_list", run_id=run_id))
 
 
 async def _snapshot(raw: _Raw, specs: dict[bytes, DagSpec]) -> RunSnapshot:
@@ -84,6 +86,7 @@ async def _snapshot(raw: _Raw, specs: dict[bytes, DagSpec]) -> RunSnapshot:
         source=source_of(raw.head),
         instances=tuple(map(instance_of, raw.instances)),
         live=tuple(map(attempt_of, raw.live)),
+        lengths=tuple(map(length_of, raw.lengths)),
     )
 
 

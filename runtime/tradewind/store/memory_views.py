@@ -27,7 +27,7 @@ from tradewind.model.rows import (
 )
 from tradewind.model.states import RunState, TaskState
 from tradewind.ports import RunFilter
-from tradewind.store.bounds import run_order
+from tradewind.store.bounds import run_order, visible
 from tradewind.store.memory_tables import MemoryDatabase, RunTables
 
 _RUN_STATES = list(RunState)
@@ -98,7 +98,7 @@ class MemoryViews:
     async def instance_list(self, run_id: RunId) -> list[InstanceRow]:
         """As `StoreReads.instance_list`."""
         tables = self.database.runs.get(run_id)
-        return [] if tables is None else tables.instance_rows()
+        return [] if tables is None else visible(tables.instance_rows())
 
     async def instance_get(self, run_id: RunId, task_id: str, map_index: int = UNMAPPED) -> InstanceRow | None:
         """As `StoreReads.instance_get`."""

@@ -19,7 +19,7 @@ from tradewind.model.rows import (
 )
 from tradewind.model.states import RunState
 from tradewind.ports import RunFilter
-from tradewind.store.bounds import run_order
+from tradewind.store.bounds import run_order, visible
 from tradewind.store.columns import text_bytes, text_of
 from tradewind.store.connection import Row
 from tradewind.store.decode import (
@@ -99,7 +99,7 @@ class Views(Lines):
 
     async def instance_list(self, run_id: RunId) -> list[InstanceRow]:
         """As `StoreReads.instance_list`."""
-        return [instance_of(row) for row in await self._run_rows("instance_list", run_id=run_id)]
+        return visible(instance_of(row) for row in await self._run_rows("instance_list", run_id=run_id))
 
     async def instance_get(self, run_id: RunId, task_id: str, map_index: int = UNMAPPED) -> InstanceRow | None:
         """As `StoreReads.instance_get`."""

@@ -289,7 +289,7 @@ class RunSuite:
         """By their map index, in order."""
         world = await new_world(new_store)
         run = run_row(1, world.spec)
-        rows = [InstanceRow(run.run_id, "m", index) for index in (10, 2, -1)]
+        rows = [InstanceRow(run.run_id, "m", index) for index in (10, 2, 0)]
         await world.store.run_create(world.lease, run, rows)
         keys = [attempt_id(f"m{index}") for index in (2, 10)]
         segment = world.segment(
@@ -299,7 +299,7 @@ class RunSuite:
         segment.xcoms.append(xcom("m", "k", "ten", map_index=10))
         await world.apply(segment)
         assert [(r.map_index, r.state) for r in await world.store.instance_list(run.run_id)] == [
-            (-1, TaskState.NONE),
+            (0, TaskState.NONE),
             (2, TaskState.RUNNING),
             (10, TaskState.RUNNING),
         ]
