@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tradewind.authoring.edges import chain as chain
     from tradewind.authoring.edges import chain_linear as chain_linear
     from tradewind.authoring.edges import cross_downstream as cross_downstream
+    from tradewind.authoring.mapped import MappedOperator as MappedOperator
     from tradewind.authoring.operator import BaseOperator as BaseOperator
     from tradewind.authoring.params import Param as Param
     from tradewind.authoring.params import ParamsDict as ParamsDict
@@ -83,6 +84,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "authoring.dag_run": ("DagRun",),
     "authoring.decorators": ("DagParam", "dag", "task_group"),
     "authoring.edges": ("Label", "chain", "chain_linear", "cross_downstream"),
+    "authoring.mapped": ("MappedOperator",),
     "authoring.operator": ("BaseOperator",),
     "authoring.params": ("Param", "ParamsDict"),
     "authoring.sensor": ("BaseSensorOperator", "PokeReturnValue", "SensorResult"),
@@ -160,6 +162,7 @@ __all__ = [  # noqa: RUF022 - by theme: how a DAG is written, what tasks are, wh
     "EmptyOperator",
     "FileSensor",
     "LatestOnlyOperator",
+    "MappedOperator",
     "PokeReturnValue",
     "PythonOperator",
     "PythonSensor",

@@ -27,6 +27,8 @@ _EXCEPTIONS: Final = {
     "AirflowConfigException": "tradewind.model.errors:ConfigError",
     "AirflowTimetableInvalid": "tradewind.model.errors:AuthoringError",
     "ParamValidationError": "tradewind.model.errors:ParamValidationError",
+    "DagInvalidTriggerRule": "tradewind.model.errors:AuthoringError",
+    **_from("model.errors", "UnmappableXComLengthPushed", "UnmappableXComTypePushed", "XComForMappingNotPushed"),
 }
 _BASH: Final = _from("standard.bash", "BashOperator")
 _PYTHON: Final = {
@@ -70,7 +72,8 @@ _RETRIES: Final = _from(
     *("RetryPolicy", "RetryRule", "RetryAction", "RetryDecision", "ExceptionRetryPolicy", "ChainRetryPolicy"),
 )
 _XCOM: Final = {**_from("authoring.xcom", "BaseXCom"), **_from("authoring.xcom_access", "XCom")}
-_GROUP: Final = _from("authoring.task_group", "TaskGroup")
+_GROUP: Final = {**_from("authoring.task_group", "TaskGroup"), **_from("authoring.mapped_group", "MappedTaskGroup")}
+_MAPPED: Final = _from("authoring.mapped", "MappedOperator", "OperatorPartial")
 _LABEL: Final = _from("authoring.edges", "Label")
 _RULE: Final = _from("model.states", "TriggerRule")
 
@@ -84,6 +87,12 @@ MODULES: Final[Mapping[str, Mapping[str, str]]] = {
     "airflow.models.connection": _from("authoring.connection", "Connection"),
     "airflow.models.dag": {**_DAG_2, **_from("compat.dags", "dag")},
     "airflow.models.dagrun": _from("authoring.dag_run", "DagRun"),
+    "airflow.models.expandinput": {
+        "DictOfListsExpandInput": "tradewind.authoring.expand_input:ListsInput",
+        "ListOfDictsExpandInput": "tradewind.authoring.expand_input:DictsInput",
+        "MappedArgument": "tradewind.authoring.expand_input:MappedArgument",
+    },
+    "airflow.models.mappedoperator": _MAPPED,
     "airflow.models.param": _from("authoring.params", "Param", "ParamsDict"),
     "airflow.models.taskinstance": _from("authoring.task_instance", "TaskInstance"),
     "airflow.models.variable": _from("authoring.variable", "Variable"),
@@ -91,7 +100,10 @@ MODULES: Final[Mapping[str, Mapping[str, str]]] = {
     "airflow.sdk.definitions.retry_policy": _RETRIES,
     "airflow.sdk.bases.xcom": _XCOM,
     "airflow.sdk.execution_time.xcom": _XCOM,
-    "airflow.models.xcom_arg": _from("authoring.xcom_arg", "XComArg"),
+    "airflow.models.xcom_arg": {
+        **_from("authoring.xcom_arg", "ConcatXComArg", "MapXComArg", "XComArg", "ZipXComArg"),
+        "PlainXComArg": "tradewind.authoring.xcom_arg:XComArg",
+    },
     "airflow.operators.bash": _BASH,
     "airflow.operators.bash_operator": _BASH,
     "airflow.operators.branch": _BRANCH,
