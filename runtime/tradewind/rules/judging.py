@@ -28,6 +28,8 @@ class Judge(RunLedger):
             judged = _sources_say(mapping, task)
             if judged is not Verdict.RUN:
                 return judged
+        if mapping is not None and task in mapping.plan.gates and mapping.is_gated(n):
+            return Verdict.WAIT
         if task in graph.far_setups:
             judged = self._setups_say(n, task)
             if judged is not Verdict.RUN:

@@ -2,8 +2,8 @@
 
 An edge is *inner* where both its tasks lie in the same mapped group: instance i looks at instance i. Every
 other edge is *outer*: it leads to all instances. As in Airflow, a task in a mapped group that starts as soon
-as one upstream instance has ended (`one_success`, `one_failed`, `one_done`) looks at all instances too,
-except at those over which its group is mapped.
+as one upstream instance has ended (`one_success`, `one_failed`, `one_done`) looks at all instances too;
+but, so that its arguments are there, not before the one of its own index has ended.
 """
 
 from __future__ import annotations
@@ -66,6 +66,8 @@ class MappingPlan:
 
     __slots__ = (
         "expression",
+        "gated_down",
+        "gates",
         "inner_down",
         "inner_up",
         "literal",
@@ -109,6 +111,9 @@ class MappingPlan:
         self.inner_up: list[tuple[int, ...]] = [()] * count
         inner: list[list[int]] = [[] for _ in range(count)]
         outer: list[list[int]] = [[] for _ in range(count)]
+        gated: dict[int, list[int]] = {}
+        self.gates: dict[int, list[int]] = {}
+        """Upstream tasks of whose instances the one of the same index has to end first."""
         for n, task in enumerate(spec.tasks):
             fast = task.trigger_rule in _FAST
             mine: list[int] = []
@@ -118,7 +123,11 @@ class MappingPlan:
                     inner[u].append(n)
                 else:
                     outer[u].append(n)
+                    if fast and self.same_scope(u, n):
+                        self.gates.setdefault(n, []).append(u)
+                        gated.setdefault(u, []).append(n)
             self.inner_up[n] = tuple(mine)
+        self.gated_down = gated
         self.inner_down: list[tuple[int, ...]] = [tuple(d) for d in inner]
         self.outer_down: list[tuple[int, ...]] = [tuple(d) for d in outer]
 

@@ -210,6 +210,8 @@ class RunMapping:
         found: list[int] = []
         if task in self.expanded:
             found.extend(self._beside(n, task))
+            for d in self.plan.gated_down.get(task, ()):
+                found.extend(self.seen_by(n, d))
             outer = self.plan.outer_down[task]
         else:
             outer = self.graph.down[task]
@@ -245,6 +247,14 @@ class RunMapping:
         """How many instances node `n` looks at."""
         base = len(self.graph)
         return self.total[n] if n < base else self.total[n] + self.total[self._task[n - base]]
+
+    def is_gated(self, n: int) -> bool:
+        """Whether an instance waits for one of its own index, whatever the others have come to."""
+        if n < len(self.graph):
+            return False
+        state = self.arrays.state
+        gates = self.plan.gates.get(self.task_of(n), ())
+        return any(state[u] not in FINISHED for up in gates for u in self.seen_from(n, up))
 
     # ---------------------------------------------------------------------------- lengths
 
