@@ -27,6 +27,72 @@ CREATE TABLE app_user (
     CONSTRAINT app_user_pkey PRIMARY KEY (username)
 );
 
+CREATE TABLE asset (
+    asset_id bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    uri text COLLATE "C" NOT NULL,
+    name text COLLATE "C" NOT NULL,
+    group_name text COLLATE "C" NOT NULL,
+    extra bytea NOT NULL,
+    CONSTRAINT asset_pkey PRIMARY KEY (uri),
+    CONSTRAINT asset_asset_id_key UNIQUE (asset_id)
+);
+
+CREATE TABLE asset_alias (
+    alias_id bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
+    name text COLLATE "C" NOT NULL,
+    group_name text COLLATE "C" DEFAULT ''::text NOT NULL,
+    CONSTRAINT asset_alias_pkey PRIMARY KEY (name),
+    CONSTRAINT asset_alias_alias_id_key UNIQUE (alias_id)
+);
+
+CREATE TABLE asset_alias_link (
+    alias text COLLATE "C" NOT NULL,
+    uri text COLLATE "C" NOT NULL,
+    CONSTRAINT asset_alias_link_pkey PRIMARY KEY (uri, alias)
+);
+
+CREATE TABLE asset_event (
+    event_id bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
+    at timestamp with time zone NOT NULL,
+    source_run_id bigint,
+    source_map_index integer,
+    routed boolean DEFAULT false NOT NULL,
+    uri text COLLATE "C" NOT NULL,
+    source_dag_id text COLLATE "C",
+    source_task_id text COLLATE "C",
+    aliases text[] COLLATE "C" DEFAULT '{}'::text[] NOT NULL,
+    event_key bytea,
+    partition_key bytea,
+    extra bytea NOT NULL,
+    CONSTRAINT asset_event_pkey PRIMARY KEY (event_id),
+    CONSTRAINT asset_event_event_key_key UNIQUE (event_key)
+);
+CREATE INDEX asset_event_by_uri ON asset_event USING btree (uri, event_id);
+CREATE INDEX asset_event_unrouted ON asset_event USING btree (event_id) WHERE (NOT routed);
+
+CREATE TABLE asset_queue (
+    event_id bigint NOT NULL,
+    queued_at timestamp with time zone DEFAULT now() NOT NULL,
+    wakes boolean NOT NULL,
+    dag_id text COLLATE "C" NOT NULL,
+    CONSTRAINT asset_queue_pkey PRIMARY KEY (dag_id, event_id)
+);
+
+CREATE TABLE asset_use (
+    dag_id text COLLATE "C" NOT NULL,
+    role text COLLATE "C" NOT NULL,
+    kind text COLLATE "C" NOT NULL,
+    ref text COLLATE "C" NOT NULL,
+    task_id text COLLATE "C" NOT NULL,
+    name text COLLATE "C" NOT NULL,
+    group_name text COLLATE "C" NOT NULL,
+    extra bytea NOT NULL,
+    CONSTRAINT asset_use_pkey PRIMARY KEY (dag_id, role, kind, ref, task_id)
+);
+CREATE INDEX asset_use_by_ref ON asset_use USING btree (kind, ref) WHERE (role = 'schedule'::text);
+
 CREATE TABLE attempt (
     run_id bigint NOT NULL,
     started_at timestamp with time zone NOT NULL,
@@ -220,6 +286,12 @@ CREATE TABLE pool (
     CONSTRAINT pool_pkey PRIMARY KEY (namespace, name)
 );
 
+CREATE TABLE run_asset_event (
+    run_id bigint NOT NULL,
+    event_id bigint NOT NULL,
+    CONSTRAINT run_asset_event_pkey PRIMARY KEY (run_id, event_id)
+);
+
 CREATE TABLE runtime (
     runtime_id bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
     epoch bigint DEFAULT 1 NOT NULL,
@@ -261,6 +333,15 @@ CREATE TABLE task_instance (
     attempt bytea,
     CONSTRAINT task_instance_pkey PRIMARY KEY (run_id, task_id, map_index)
 ) WITH (autovacuum_analyze_scale_factor=0.1, autovacuum_vacuum_insert_scale_factor=0.1, autovacuum_vacuum_scale_factor=0.1, fillfactor=35);
+
+CREATE TABLE task_length (
+    run_id bigint NOT NULL,
+    map_index integer NOT NULL,
+    length integer NOT NULL,
+    task_id text COLLATE "C" NOT NULL,
+    key bytea NOT NULL,
+    CONSTRAINT task_length_pkey PRIMARY KEY (run_id, task_id, map_index, key)
+);
 
 CREATE TABLE variable (
     namespace text COLLATE "C" DEFAULT 'default'::text NOT NULL,
