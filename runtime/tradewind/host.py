@@ -36,6 +36,7 @@ from tradewind.model.rows import DagRow, Lease, ParsedFile, PoolRow
 from tradewind.model.specs import DEFAULT_POOL, DagSource, DagSpec, Json
 from tradewind.ports import Clock, Executor, Health, Store
 from tradewind.rules.admission import PARALLELISM, pool_limit
+from tradewind.services.asset_router import AssetRouter
 from tradewind.services.bundle_watcher import BundleWatcher
 from tradewind.services.callbacks import Callbacks, run_callback
 from tradewind.services.clock import SystemClock
@@ -184,7 +185,7 @@ class Runtime:
         mailed = MailedWishes(store, clock)
         control = self.control
         control.connect(store, mailed)
-        task_services = RuntimeServices(store, control.run_trigger, look_ups_of(config, store))
+        task_services = RuntimeServices(store, control, look_ups_of(config, store))
         for executor in executors.values():
             for dag in self._given:
                 register = getattr(executor, "register_dag", None)
@@ -201,6 +202,8 @@ class Runtime:
         inbox = InboxReader(store, wishes, self.refresh)
         callbacks = Callbacks(store, partial(run_callback, store))
         scheduler.on_outbox = callbacks.wake
+        router = AssetRouter(store)
+        scheduler.on_committed.append(router.learn)
         permits = PermitKeeper(store, scheduler)
         rescuer = Rescuer(
             store,
@@ -210,7 +213,9 @@ class Runtime:
             on_mail=inbox.wake,
             on_peers=permits.peers_changed,
         )
-        return _Services(store, scheduler, planner, dispatcher, rescuer, inbox, mailed, callbacks, permits, control)
+        return _Services(
+            store, scheduler, planner, dispatcher, rescuer, inbox, mailed, callbacks, permits, control, router
+        )
 
     async def _live_on(self, services: _Services) -> None:
         """One reign after another: a runtime that is fenced forgets all and joins anew."""
@@ -247,6 +252,7 @@ class Runtime:
             tasks.start_soon(services.inbox.run, lease)
             tasks.start_soon(services.callbacks.run, lease)
             tasks.start_soon(services.permits.run, lease)
+            tasks.start_soon(services.router.run)
             tasks.start_soon(services.permits.follow_pools, lease)
             if self.parts.watch_files:
                 watcher = BundleWatcher(store, lambda: lease, self.config, self._published)
@@ -299,6 +305,7 @@ class Runtime:
             services.planner.plan(row.dag_id)
         services.inbox.wake()  # what was sent to them, and what their last owner had still to carry out
         services.callbacks.wake()
+        services.router.wake()
 
     def _published(self, dag_ids: list[str]) -> None:
         self._changed.update(dict.fromkeys(dag_ids))
@@ -364,6 +371,7 @@ class _Services:
     callbacks: Callbacks
     permits: PermitKeeper
     control: RuntimeControl
+    router: AssetRouter
 
 
 def load_executors() -> dict[str, Executor]:

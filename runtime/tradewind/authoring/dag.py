@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, Self, TypedDict, Unpack, cast
 
 from tradewind.authoring.arguments import Callback, Callbacks, callbacks, reject_unknown
+from tradewind.authoring.asset_uses import uses_of
+from tradewind.authoring.deadlines import DeadlineAlert, deadlines
 from tradewind.authoring.defaults import current_defaults
 from tradewind.authoring.ids import check_key
 from tradewind.authoring.instants import duration, instant, zone_named
@@ -53,6 +55,7 @@ class DagSettings(TypedDict, total=False):
     on_success_callback: Callbacks | None
     on_failure_callback: Callbacks | None
     sla_miss_callback: Callbacks | None
+    deadline: DeadlineAlert | Sequence[DeadlineAlert] | None
     template_searchpath: str | Iterable[str] | None
     template_undefined: Any
     render_template_as_native_obj: bool
@@ -161,6 +164,7 @@ class DAG(Scheduled):
         self.on_success_callback = callbacks(given.get("on_success_callback"), self._where("on_success_callback"))
         self.on_failure_callback = callbacks(given.get("on_failure_callback"), self._where("on_failure_callback"))
         self.sla_miss_callback = callbacks(given.get("sla_miss_callback"), self._where("sla_miss_callback"))
+        self.deadlines = deadlines(given.get("deadline"), self._where("deadline"))
         self.auto_register: bool = given.get("auto_register", True)
 
     def _set_templating(self, given: dict[str, Any]) -> None:
@@ -310,6 +314,8 @@ class DAG(Scheduled):
             extra["max_consecutive_failed_dag_runs"] = self.max_consecutive_failed_dag_runs
         if self.sla_miss_callback:
             extra["sla_miss_callback"] = True
+        if self.deadlines:
+            extra["deadlines"] = [alert.to_spec() for alert in self.deadlines]
         return {
             "catchup": self.catchup,
             "max_active_runs": self.max_active_runs,
@@ -323,6 +329,7 @@ class DAG(Scheduled):
             "doc_md": self.doc_md,
             "callbacks": tuple(name for name, functions in named if functions),
             "extra": extra,
+            "assets": uses_of(self.timetable, self._tasks),
         }
 
     def to_spec(self) -> DagSpec:

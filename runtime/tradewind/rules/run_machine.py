@@ -15,6 +15,7 @@ from typing import ClassVar, Final
 
 import orjson
 
+from tradewind.model.assets import AssetEventRow
 from tradewind.model.attempts import Attempt, AttemptKey
 from tradewind.model.commands import Decision, Freed, Ready, Settled, Timer
 from tradewind.model.events import (
@@ -198,6 +199,8 @@ class RunMachine(Expanding):
         for put in outcome.xcoms:
             self.segment.xcoms.append(XComRow(task.task_id, self.maps[n], put.key, put.value))
         if kind is OutcomeKind.SUCCESS:
+            for sent in outcome.asset_events:
+                self.segment.asset_events.append(AssetEventRow(task.task_id, self.maps[n], event.ended_at, sent))
             if self.mapping is not None:
                 self._note_lengths(n, outcome)
             followers = self._end(n, _S.SUCCESS, stamp, decision)

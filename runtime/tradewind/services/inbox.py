@@ -106,6 +106,8 @@ class InboxReader:
                 await wishes.cancel(dag_id, body["dag_run_id"], number)
             case "why":
                 await wishes.why_waiting(dag_id, body["dag_run_id"], body["task_id"], number)
+            case "assets":
+                await wishes.look_at_assets(dag_id, number)
             case "changed":
                 await self._refresh([dag_id])
                 await wishes.acknowledge(number)
@@ -137,6 +139,7 @@ class MailedWishes:
             "dag_run_id": dag_run_id,
             "logical_date": logical.isoformat(),
             "unpause": request.unpause,
+            "while_paused": request.while_paused,
             "note": request.note,
             "run_type": request.run_type.value,
         }
@@ -231,6 +234,7 @@ def _request(dag_id: str, body: Mapping[str, Any]) -> TriggerRequest:
         dag_run_id=body.get("dag_run_id"),
         logical_date=datetime.fromisoformat(logical) if logical else None,
         unpause=bool(body.get("unpause")),
+        while_paused=bool(body.get("while_paused")),
         note=body.get("note"),
         run_type=RunType(body.get("run_type", "manual")),
     )

@@ -41,6 +41,7 @@ from tradewind.rules.due import dag_run_id_of, due_runs, manual_run
 from tradewind.rules.mapping_plan import literal_lengths
 from tradewind.rules.run_machine import RunMachine
 from tradewind.rules.timetables import RunInfo
+from tradewind.services.asset_runs import asset_run, is_on_assets
 from tradewind.services.owned_dag import OwnedDag
 from tradewind.services.scheduler import Scheduler
 from tradewind.services.timers import Timers
@@ -130,6 +131,8 @@ class RunPlanner:
         try:
             async with self._lock(dag_id):
                 await self._create_due(dag)
+                if is_on_assets(dag.spec):
+                    await self._create_on_assets(dag)
         except AuthoringError as error:
             log.error("the schedule of DAG %s cannot be followed: %s", dag_id, error)
         except Fenced:
@@ -137,6 +140,19 @@ class RunPlanner:
         except TradewindError as error:
             log.warning("the schedule of DAG %s is looked at again in %s s: %s", dag_id, RETRY_AFTER, error)
             asyncio.get_running_loop().call_later(RETRY_AFTER, self.plan, dag_id)
+        except Exception:  # whatever a schedule does, it concerns its DAG alone
+            log.exception("the schedule of DAG %s cannot be followed", dag_id)
+
+    async def _create_on_assets(self, dag: OwnedDag) -> None:
+        """The run that the events in the DAG's queue cause. While `max_active_runs` are unfinished they wait, and
+        go into one run together.
+        """
+        while not dag.row.is_paused and dag.row.is_active and dag.unfinished < dag.spec.max_active_runs:
+            found = await asset_run(self._store, self._clock, dag.spec)
+            if found is None:
+                return
+            run = dataclasses.replace(self._row(dag, found.info, RunType.ASSET_TRIGGERED), dag_run_id=found.dag_run_id)
+            await self._create(dag, run, consumed=found.event_ids)
 
     async def _create_due(self, dag: OwnedDag) -> None:
         while not dag.row.is_paused and dag.row.is_active:
@@ -192,6 +208,7 @@ class RunPlanner:
         run: RunRow,
         cursor: ScheduleCursor | None = None,
         mail_done: tuple[int, bytes] | None = None,
+        consumed: Sequence[int] = (),
     ) -> bool:
         if self._scheduler.book.dags.get(dag.dag_id) is not dag:
             raise TryAgain(f"DAG {dag.dag_id!r} has just changed hands: ask once more")
@@ -199,7 +216,7 @@ class RunPlanner:
         row, spec = dag.row, dag.spec
         lease = self._scheduler.lease
         try:
-            fresh = await self._store.run_create(lease, run, instances, cursor, mail_done)
+            fresh = await self._store.run_create(lease, run, instances, cursor, mail_done, consumed)
         except StoreUnavailable:
             found = await self._landed(lease, run)
             if found is None:

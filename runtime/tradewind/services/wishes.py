@@ -128,6 +128,11 @@ class OwnerWishes:
             await self._scheduler.ask(lambda turn: _answer(turn, mail_id, _ok(reasons=reasons)))
         return reasons
 
+    async def look_at_assets(self, dag_id: str, mail_id: int) -> None:
+        """Events of assets have come into the DAG's queue."""
+        self._planner.plan(self._dag(dag_id).dag_id)
+        await self.acknowledge(mail_id)
+
     async def refuse(self, mail_id: int, error: Exception) -> None:
         """Answers a mail with the error that its wish met."""
         body = orjson.dumps({"error": {"kind": type(error).__name__, "message": str(error)}})

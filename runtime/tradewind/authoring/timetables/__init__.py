@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 from dateutil.relativedelta import relativedelta
 
+from tradewind.authoring.assets import asset_schedule
+from tradewind.authoring.timetables.assets import AssetOrTimeSchedule, AssetTriggeredTimetable, DatasetOrTimeSchedule
 from tradewind.authoring.timetables.base import DagRunInfo, Timetable, as_dagrun_info
 from tradewind.authoring.timetables.kinds import (
     ContinuousTimetable,
@@ -26,11 +28,14 @@ from tradewind.rules.timetables import DataInterval, TimeRestriction
 from tradewind.rules.timetables.cron import PRESETS, check_expression
 
 __all__ = [
+    "AssetOrTimeSchedule",
+    "AssetTriggeredTimetable",
     "ContinuousTimetable",
     "CronDataIntervalTimetable",
     "CronTriggerTimetable",
     "DagRunInfo",
     "DataInterval",
+    "DatasetOrTimeSchedule",
     "DeltaDataIntervalTimetable",
     "DeltaTriggerTimetable",
     "EventsTimetable",
@@ -47,7 +52,7 @@ __all__ = [
 
 _ACCEPTED = (
     "a cron expression ('0 6 * * *'), a preset (" + ", ".join(["@once", "@continuous", *PRESETS]) + "), a timedelta, "
-    "a relativedelta, a timetable, or None"
+    "a relativedelta, a timetable, assets ([Asset('orders')], or a condition such as a & b), or None"
 )
 
 
@@ -71,6 +76,9 @@ def timetable_for(schedule: object, timezone: str = "UTC") -> Timetable:
                 f"schedule={schedule!r}: the time between two runs must be longer than zero; "
                 "for example schedule=timedelta(hours=2)"
             ) from error
+    condition = asset_schedule(schedule)
+    if condition is not None:
+        return AssetTriggeredTimetable(condition)
     raise AuthoringError(f"schedule={schedule!r} ({type(schedule).__name__}) is no schedule: use {_ACCEPTED}")
 
 
