@@ -13,22 +13,29 @@ import shutil
 import tempfile
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from tradewind.authoring.dag import DAG
+from tradewind.authoring.operator import BaseOperator
+from tradewind.authoring.pace import current_pace
 from tradewind.authoring.xcom import decode
 from tradewind.config import Config, load_config
 from tradewind.host import Parts, Runtime, load_executors
+from tradewind.model.errors import AuthoringError, TaskFailed
 from tradewind.model.keys import UNMAPPED
 from tradewind.model.outcomes import RETURN_KEY
-from tradewind.model.rows import AttemptRow, InstanceRow, PoolRow, RunRow
+from tradewind.model.rows import AttemptRow, InstanceRow, PoolRow, RunRow, XComEntry
 from tradewind.model.specs import DagSpec, Json
 from tradewind.ports import LiveEvent, StoreReads, TriggerRequest
 from tradewind.services.control import RuntimeControl
 from tradewind.store.memory import MemoryStore
+from tradewind.trial_time import SkippingClock, SkippingLoop, SkippingPace
+from tradewind.trial_watch import TrialWatch, run_ended
+from tradewind.worker.log_inline import record_tee
 
 NO_LIMIT: Final = -1
 _LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -38,6 +45,7 @@ _LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 class TrialReport:
     """What came of it. `errors`: for each task whose last attempt failed, why, with the traceback; of a mapped
     task for each instance, as `task[3]`. `results`: what task instances returned, by (task id, map index).
+    `waiting`: where the time was over before the run was, what each unfinished task waited for.
     """
 
     run: RunRow
@@ -45,6 +53,8 @@ class TrialReport:
     attempts: tuple[AttemptRow, ...]
     errors: Mapping[str, str]
     results: Mapping[tuple[str, int], object]
+    xcoms: tuple[XComEntry, ...] = ()
+    waiting: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 async def try_dag(
@@ -52,32 +62,36 @@ async def try_dag(
     *,
     conf: Mapping[str, Json] | None = None,
     logical_date: datetime | None = None,
-    on_event: Callable[[LiveEvent], None] | None = None,
+    watch: TrialWatch | None = None,
     capture_output: bool = True,
+    only_task: str | None = None,
 ) -> TrialReport:
-    """Runs the DAG to its end. What tasks print goes to their logs, or, without `capture_output`,
-    where it always goes. Raises ParamValidationError where `conf` does not fit its params.
+    """Runs the DAG to its end, or `only_task` of it. What tasks print goes to their logs, or, without
+    `capture_output`, where it always goes. Raises ParamValidationError where `conf` does not fit its params.
+
+    On a `SkippingLoop` sensors do not wait.
     """
+    watch = watch or TrialWatch()
+    record_tee.set(watch.on_record)
     folder = await asyncio.to_thread(tempfile.mkdtemp, prefix="tradewind-test-")
     try:
         config = await asyncio.to_thread(load_config, overrides={"logging.folder": str(Path(folder, "logs"))})
-        async with _alone(dag, config, capture_output=capture_output) as runtime:
+        async with _alone(dag, config, only_task, capture_output=capture_output) as runtime:
             for pool in {task.pool for task in dag.tasks}:
                 await runtime.pool_set(PoolRow(pool, NO_LIMIT))
             request = TriggerRequest(dag.dag_id, conf, logical_date=logical_date, unpause=True)
-            return await _run(runtime.control, request, on_event)
+            return await _run(runtime.control, request, watch)
     finally:
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
 
-async def _run(
-    control: RuntimeControl, request: TriggerRequest, on_event: Callable[[LiveEvent], None] | None
-) -> TrialReport:
-    events = asyncio.ensure_future(_pass_on(control, on_event)) if on_event else None
+async def _run(control: RuntimeControl, request: TriggerRequest, watch: TrialWatch) -> TrialReport:
+    events = asyncio.ensure_future(_pass_on(control, watch.on_event)) if watch.on_event else None
     await asyncio.sleep(0)  # the listener is in place before the first event
     run = await control.run_trigger(request)
+    waiting = await run_ended(control, run, watch.timeout)
     run = await control.run_wait(run.run_id)
-    report = await _report(control.reads, run)
+    report = dataclasses.replace(await _report(control.reads, run), waiting=waiting)
     if events is not None:
         await asyncio.sleep(0)
         events.cancel()
@@ -90,24 +104,72 @@ def run_dag(dag: DAG, conf: Mapping[str, Json] | None = None, logical_date: date
     return asyncio.run(try_dag(dag, conf=conf, logical_date=logical_date, capture_output=False))
 
 
+def run_task(
+    task: BaseOperator,
+    start_date: datetime | None = None,
+    end_date: datetime | None = None,
+    **unused: Any,
+) -> list[TrialReport]:
+    """`BaseOperator.run()`: this task alone, once for each run of the DAG's schedule with a logical date from
+    `start_date` to `end_date` (both included; the first by default, and that one run only), rendered and with its
+    whole context. `unused`: Airflow's `ignore_ti_state` and the like, without meaning where nothing is kept.
+
+    Raises AuthoringError if the task is in no DAG or the schedule has no such run, TaskFailed with the
+    traceback if the task fails.
+    """
+    dag = task.dag
+    if not isinstance(dag, DAG):
+        raise AuthoringError(f"task {task.task_id!r} is in no DAG: run() asks the schedule of its DAG for dates")
+    first = _instant(start_date or task.start_date or dag.start_date)
+    last = _instant(end_date) if end_date is not None else first
+    if last is None:
+        raise AuthoringError(f"task {task.task_id!r} of DAG {dag.dag_id!r}: run() needs a start_date")
+    reports: list[TrialReport] = []
+    for info in dag.iter_dagrun_infos_between(first, last):
+        trial = try_dag(dag, logical_date=info.logical_date, capture_output=False, only_task=task.task_id)
+        report = asyncio.run(trial)
+        if report.errors:
+            error = "\n".join(report.errors.values())
+            raise TaskFailed(f"task {task.task_id!r} for {info.logical_date.isoformat()} failed:\n{error}")
+        reports.append(report)
+    if not reports:
+        raise AuthoringError(
+            f"task {task.task_id!r}: the schedule of DAG {dag.dag_id!r} ({dag.timetable.summary}) has no run from "
+            f"{first} to {last}"
+        )
+    return reports
+
+
+def _instant(moment: datetime | None) -> datetime | None:
+    return moment if moment is None or moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
 @asynccontextmanager
-async def _alone(dag: DAG, config: Config, *, capture_output: bool) -> AsyncGenerator[Runtime]:
+async def _alone(dag: DAG, config: Config, only_task: str | None, *, capture_output: bool) -> AsyncGenerator[Runtime]:
     inline = (await asyncio.to_thread(load_executors))["inline"]
     kinds = {task.executor for task in dag.to_spec().tasks} | {"inline"}
+    loop = asyncio.get_running_loop()
+    clock: SkippingClock | None = None
+    if isinstance(loop, SkippingLoop):
+        current_pace.set(SkippingPace(loop))
+        clock = SkippingClock(loop)
     parts = Parts(
         store=MemoryStore(),
+        clock=clock,
         executors=dict.fromkeys(sorted(kinds), inline),
         watch_files=False,
         executor_settings={"capture_output": capture_output},
-        adapt=_at_once,
+        adapt=partial(_at_once, only_task=only_task),
     )
     async with Runtime(config, dags=[dag], parts=parts) as runtime:
         yield runtime
 
 
-def _at_once(spec: DagSpec) -> DagSpec:
-    """Without a schedule of its own, and without pauses before retries."""
+def _at_once(spec: DagSpec, only_task: str | None = None) -> DagSpec:
+    """Without a schedule of its own, and without pauses before retries; of one task, if named, nothing else."""
     tasks = tuple(dataclasses.replace(task, retry_delay=0.0, max_retry_delay=0.0, end_date=None) for task in spec.tasks)
+    if only_task is not None:
+        tasks = tuple(dataclasses.replace(task, upstream=()) for task in tasks if task.task_id == only_task)
     return dataclasses.replace(spec, tasks=tasks, end_date=_LONG_AGO)
 
 
@@ -130,4 +192,4 @@ async def _report(reads: StoreReads, run: RunRow) -> TrialReport:
     instances = await reads.instance_list(run.run_id)
     stored = await reads.xcom_list(run.run_id)
     results = {(x.task_id, x.map_index): decode(x.value) for x in stored if x.key == RETURN_KEY}
-    return TrialReport(run, tuple(instances), tuple(attempts), errors, results)
+    return TrialReport(run, tuple(instances), tuple(attempts), errors, results, tuple(stored))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -52,3 +53,79 @@ def test_a_file_that_takes_long_is_named(run: Run, home: Path, monkeypatch: pyte
     result = run("dags", "test", "nobody")
     assert result.exit_code == 1
     assert f"Still loading {home / 'dags' / 'slow.py'}" in result.output
+
+
+def test_what_tasks_print_is_shown_with_their_names(run: Run) -> None:
+    lines = run("dags", "test", "demo", "2024-01-05").output.splitlines()
+    assert "[one] hello 1" in lines
+    assert "[say] 2024-01-05 none" in lines
+    assert lines.index("[one] hello 1") < next(n for n, line in enumerate(lines) if line.startswith("✔ shown"))
+
+
+WAITING = """
+from datetime import datetime, timedelta
+from airflow import DAG
+from airflow.decorators import task
+from airflow.exceptions import AirflowException
+from airflow.sensors.date_time import DateTimeSensor
+from airflow.sensors.python import PythonSensor
+
+asked = []
+with DAG("waits", schedule="@daily", start_date=datetime(2024, 1, 1)) as dag:
+    @task(retries=2, retry_delay=timedelta(hours=1))
+    def thrice():
+        raise AirflowException("never")
+
+    @task
+    def slow(ti=None):
+        import time
+        time.sleep(0.2)
+        asked.append("slow")
+        ti.xcom_push("when", datetime(2024, 1, 1))
+        return {"n": [1, 2]}
+
+    there = PythonSensor(
+        task_id="there", python_callable=lambda: "slow" in asked, poke_interval=3600, timeout=86400
+    )
+    other = PythonSensor(
+        task_id="other", python_callable=lambda: "slow" in asked, poke_interval=3600, timeout=86400, mode="reschedule"
+    )
+    never = PythonSensor(task_id="never", python_callable=lambda: False, poke_interval=3600, soft_fail=True)
+    late = PythonSensor(task_id="late", python_callable=lambda: False, poke_interval=3600, timeout=86400)
+    soon = DateTimeSensor(task_id="soon", target_time="{{ macros.datetime.utcnow() + macros.timedelta(hours=3) }}")
+    slow(), thrice()
+"""
+
+
+def test_the_answer_for_programs_and_skipped_waiting(run: Run, home: Path) -> None:
+    """A sensor that waits for another task still sees it done, though its day passes at once."""
+    (home / "waits.py").write_text(WAITING)
+    command = ("dags", "test", "waits", "2024-03-03", "--file", str(home / "waits.py"), "--output", "json", "--no-wait")
+    result = run(*command)
+    assert result.exit_code == 1
+    answer = json.loads(result.output.splitlines()[-1])
+    assert answer["state"] == "failed"
+    assert answer["logical_date"] == "2024-03-03T00:00:00+00:00"
+    assert answer["data_interval"] == ["2024-03-02T00:00:00+00:00", "2024-03-03T00:00:00+00:00"]
+    assert answer["tis"] == [
+        ["late", -1, "failed", 1],
+        ["never", -1, "skipped", 1],
+        ["other", -1, "success", 1],
+        ["slow", -1, "success", 1],
+        ["soon", -1, "success", 1],
+        ["there", -1, "success", 1],
+        ["thrice", -1, "failed", 3],
+    ]
+    assert answer["xcoms"] == [
+        ["slow", -1, "return_value", {"n": [1, 2]}],
+        ["slow", -1, "when", {"__type__": "datetime"}],
+    ]
+    assert answer["errors"] == {"late[-1]": "AirflowSensorTimeout", "thrice[-1]": "AirflowException"}
+
+
+def test_what_never_ends_is_ended_and_named(run: Run, home: Path) -> None:
+    text = "from tradewind import DAG, PythonSensor\nwith DAG('waits', schedule=None):\n"
+    (home / "waits.py").write_text(text + "    PythonSensor(task_id='never', python_callable=lambda: False)\n")
+    result = run("dags", "test", "waits", "-S", str(home / "waits.py"), "--timeout", "0.5")
+    assert result.exit_code == 1
+    assert "never had not ended after 0.5 s: it is running (try 1)" in result.output

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -30,16 +30,37 @@ class DagFile(NamedTuple):
     path: Path
 
 
+class FoundDags(NamedTuple):
+    """DAGs by id with their files, and what the files raised that could not be loaded."""
+
+    dags: dict[str, DAG]
+    files: dict[str, DagFile]
+    errors: list[tuple[DagFile, DagFileError]]
+    place: Path
+
+    def not_found(self, dag_id: str) -> NotFoundError:
+        """Says that no file defines the DAG; names files that could not be loaded."""
+        broken = [f"{error.fileloc}:\n{error.trace}" for _, error in self.errors]
+        return NotFoundError(_not_found(self.place, dag_id, set(self.dags), broken))
+
+
 def find_dag(config: Config, dag_id: str, subdir: Path | None = None) -> tuple[DAG, DagFile]:
     """Loads DAG files until one defines the DAG; those whose text has the id come first.
 
     Raises:
         NotFoundError: no file defines it; the message names files that could not be loaded.
     """
+    found = load_dags(config, subdir, [dag_id])
+    if dag_id in found.dags:
+        return found.dags[dag_id], found.files[dag_id]
+    raise found.not_found(dag_id)
+
+
+def load_dags(config: Config, subdir: Path | None = None, wanted: Sequence[str] = ()) -> FoundDags:
+    """Loads DAG files: all of them, or until the wanted DAGs are there."""
     files = list(_files(config, subdir))
-    likely = [file for file in files if _has(file.path, dag_id)]
-    broken: list[str] = []
-    seen: set[str] = set()
+    likely = [file for file in files if any(_has(file.path, dag_id) for dag_id in wanted)]
+    found = FoundDags({}, {}, [], subdir or config.dags.folder)
     for file in [*likely, *(file for file in files if file not in likely)]:
         if config.dags.safe_mode and subdir is None and not mentions_dag(file.path.read_bytes()):
             continue
@@ -47,12 +68,13 @@ def find_dag(config: Config, dag_id: str, subdir: Path | None = None) -> tuple[D
             with _told_when_slow(file.path), use_defaults(config.authoring_defaults()):
                 loaded = load_file(file.path, root=file.root, catchup_by_file=config.core.catchup_by_default is None)
         except DagFileError as error:
-            broken.append(f"{error.fileloc}:\n{error.trace}")
+            found.errors.append((file, error))
             continue
-        if dag_id in loaded.dags:
-            return loaded.dags[dag_id], file
-        seen.update(loaded.dags)
-    raise NotFoundError(_not_found(config, dag_id, subdir, seen, broken))
+        found.dags.update(loaded.dags)
+        found.files.update(dict.fromkeys(loaded.dags, file))
+        if wanted and all(dag_id in found.dags for dag_id in wanted):
+            break
+    return found
 
 
 @contextlib.contextmanager
@@ -85,10 +107,9 @@ def _has(path: Path, dag_id: str) -> bool:
         return False
 
 
-def _not_found(config: Config, dag_id: str, subdir: Path | None, seen: set[str], broken: list[str]) -> str:
+def _not_found(place: Path, dag_id: str, seen: set[str], broken: list[str]) -> str:
     import difflib
 
-    place = subdir or config.dags.folder
     close = difflib.get_close_matches(dag_id, sorted(seen), n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     said = f"there is no DAG {dag_id!r} in {place}.{hint}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tradewind.cli.dags_export import export
 from tradewind.cli.dags_test import test
 from tradewind.cli.dags_trigger import trigger
 from tradewind.cli.failures import EXIT_FAILED, Failure, run_async
@@ -26,6 +27,7 @@ def dags() -> None:
 
 dags.add_command(trigger)
 dags.add_command(test)
+dags.add_command(export)
 
 
 @dags.command("list")

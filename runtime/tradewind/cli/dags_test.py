@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -13,12 +14,12 @@ from tradewind.cli.failures import EXIT_FAILED, run_async
 from tradewind.cli.options import config_of, files_option, json_object, moment
 
 if TYPE_CHECKING:
-    from rich.live import Live
     from rich.text import Text
 
     from tradewind.model.rows import InstanceRow
     from tradewind.model.specs import DagSpec
     from tradewind.ports import LiveEvent
+    from tradewind.trial import TrialReport
 
 TREE_LINES: Final = 60
 """Longer trees are not drawn live; each end of a task is a line instead."""
@@ -37,21 +38,55 @@ MARKS: Final = {
 @click.argument("dag_id")
 @click.argument("logical_date", type=moment, metavar="[DATE]", required=False)
 @click.option("-c", "--conf", type=json_object, metavar="JSON", help="JSON for the run's conf, or @file.")
+@click.option("--no-wait", is_flag=True, help="Sensors ask again at once: the time between is skipped, not waited.")
+@click.option("--timeout", type=click.FloatRange(min=0.1), metavar="SECONDS", help="End the run as failed after this.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="json: states, XComs and errors as one JSON object, in the last line.",
+)
 @files_option
 @click.pass_context
 def test(ctx: click.Context, /, dag_id: str, logical_date: datetime | None, **given: Any) -> None:
-    """Run a DAG once, here, without a database. Exit code 1 if the run fails."""
+    """Run a DAG once, here, without a database. Exit code 1 if the run fails.
+
+    What tasks print is shown with their names before it. Retries follow at once.
+    """
     from tradewind.cli.dag_files import find_dag
+    from tradewind.cli.dags_test_answer import answer_of, to_line
+    from tradewind.cli.dags_test_output import TaskOutput
     from tradewind.model.states import RunState
     from tradewind.trial import try_dag
+    from tradewind.trial_time import SkippingLoop
+    from tradewind.trial_watch import TrialWatch
 
     subdir: Path | None = given["subdir"]
-    dag, _ = find_dag(config_of(ctx), dag_id, subdir)
-    spec = dag.to_spec()
-    shown = _LiveTree(spec) if sys.stdout.isatty() and len(spec.tasks) <= TREE_LINES else _Lines()
+    dag, file = find_dag(config_of(ctx), dag_id, subdir)
+    as_json: bool = given["output"] == "json"
+    shown = _Quiet() if as_json else _shown(dag.to_spec())
+    output = TaskOutput(sys.stderr if as_json else sys.stdout, shown.line, failures=as_json)
     at = logical_date or datetime.now(tz=UTC)
+    watch = TrialWatch(shown.see, output.record, given["timeout"])
+    trial = try_dag(dag, conf=given["conf"], logical_date=at, watch=watch)
     with shown:
-        report = run_async(try_dag(dag, conf=given["conf"], logical_date=at, on_event=shown.see))
+        report = run_async(trial, SkippingLoop if given["no_wait"] else None)
+    for task_id, reason in report.waiting.items():
+        click.secho(f"{task_id} had not ended after {given['timeout']:g} s: {reason}", fg="yellow", err=True)
+    if as_json:
+        click.echo(to_line(answer_of(report, file.path.read_bytes())))
+    else:
+        _tell(report, dag_id, at)
+    if report.run.state is not RunState.SUCCESS:
+        raise click.exceptions.Exit(EXIT_FAILED)
+
+
+def _tell(report: TrialReport, dag_id: str, at: datetime) -> None:
+    """The errors and the result, for people."""
+    from tradewind.model.states import RunState
+
     for task_id, error in report.errors.items():
         click.secho(f"\n{task_id}:", bold=True, err=True)
         click.echo(error, err=True)
@@ -59,18 +94,30 @@ def test(ctx: click.Context, /, dag_id: str, logical_date: datetime | None, **gi
     seconds = (run.ended_at - run.started_at).total_seconds() if run.ended_at and run.started_at else 0.0
     good = run.state is RunState.SUCCESS
     click.secho(f"{dag_id} {at.isoformat()}: {run.state} in {seconds:.2f} s", fg="green" if good else "red")
-    if not good:
-        raise click.exceptions.Exit(EXIT_FAILED)
 
 
-class _Lines:
-    """A line for each task that has ended, for pipes and large DAGs."""
+def _shown(spec: DagSpec) -> _Quiet:
+    return _LiveTree(spec) if sys.stdout.isatty() and len(spec.tasks) <= TREE_LINES else _Lines()
 
-    def __enter__(self) -> _Lines:
+
+class _Quiet:
+    """Shows nothing of states."""
+
+    line: Callable[[str], None] | None = None
+    """Prints a line of a task's output; None: as usual."""
+
+    def __enter__(self) -> _Quiet:
         return self
 
     def __exit__(self, *error: object) -> None:
         return None
+
+    def see(self, event: LiveEvent) -> None:
+        """Takes in what was committed."""
+
+
+class _Lines(_Quiet):
+    """A line for each task that has ended, for pipes and large DAGs."""
 
     def see(self, event: LiveEvent) -> None:
         """Takes in what was committed."""
@@ -79,15 +126,18 @@ class _Lines:
                 click.echo(_line(row))
 
 
-class _LiveTree:
+class _LiveTree(_Quiet):
     """The tree of the DAG with the state of each task, drawn anew as states change."""
 
     def __init__(self, spec: DagSpec) -> None:
+        from rich.console import Console
         from rich.live import Live
 
         self._spec = spec
         self._rows: dict[str, InstanceRow] = {}
-        self._live: Live = Live(get_renderable=self._draw, refresh_per_second=20)
+        console = Console(file=sys.stdout)
+        self._live: Live = Live(console=console, get_renderable=self._draw, refresh_per_second=20)
+        self.line = lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def __enter__(self) -> _LiveTree:
         self._live.start()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator
 from contextlib import contextmanager
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
 
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
@@ -64,11 +67,12 @@ def failing_clearly() -> Generator[None, None, None]:
             raise inner from group
 
 
-def run_async(work: Coroutine[Any, Any, T]) -> T:
+def run_async(work: Coroutine[Any, Any, T], loop_factory: Callable[[], AbstractEventLoop] | None = None) -> T:
     """Runs the coroutine on a loop of its own; Ctrl-C ends with 130."""
     import asyncio
 
     try:
-        return asyncio.run(work)
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            return runner.run(work)
     except KeyboardInterrupt:
         raise Interrupted("interrupted") from None

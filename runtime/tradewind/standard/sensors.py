@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Unpack, cast
 from tradewind.authoring.attempt_environment import attempt_environment
 from tradewind.authoring.instants import duration, instant
 from tradewind.authoring.python_call import call_function
+from tradewind.authoring.pace import now
 from tradewind.authoring.sensor import BaseSensorOperator, PokeReturnValue, SensorSettings
 from tradewind.model.errors import AuthoringError, TaskFailed
 from tradewind.standard.python import is_async_callable
@@ -155,7 +156,7 @@ class DateTimeSensor(BaseSensorOperator):
         """Whether the moment has come."""
         target = instant(self.target_time, f"DateTimeSensor {self.task_id!r}: target_time")
         self.log.info("Checking if the time (%s) has come", target.isoformat())
-        return datetime.now(UTC) > target
+        return now() > target
 
 
 class TimeSensor(BaseSensorOperator):
@@ -169,7 +170,7 @@ class TimeSensor(BaseSensorOperator):
         """Whether the clock shows it or more."""
         zone = self.target_time.tzinfo or (self.dag.timezone if self.dag is not None else UTC)
         self.log.info("Checking if the time (%s) has come", self.target_time)
-        return datetime.now(zone).time() > self.target_time.replace(tzinfo=None)
+        return now().astimezone(zone).time() > self.target_time.replace(tzinfo=None)
 
 
 class TimeDeltaSensor(BaseSensorOperator):
@@ -183,4 +184,4 @@ class TimeDeltaSensor(BaseSensorOperator):
         """Whether the moment has come."""
         target = cast("datetime", context["data_interval_end"]) + self.delta
         self.log.info("Checking if the time (%s) has come", target.isoformat())
-        return datetime.now(UTC) > target
+        return now() > target

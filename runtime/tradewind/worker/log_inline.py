@@ -11,6 +11,8 @@ import logging
 import os
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
+from contextvars import ContextVar
 from pathlib import Path
 
 from tradewind.model.attempts import Attempt
@@ -18,6 +20,10 @@ from tradewind.worker.log import AttemptLog, inline_file, json_text
 
 _log = logging.getLogger(__name__)
 _OPEN_FILES = 64
+
+
+record_tee: ContextVar[Callable[[bytes], None] | None] = ContextVar("tradewind_record_tee", default=None)
+"""Gets each finished line too, from whatever thread wrote it, of executors that were started with it set."""
 
 
 class InlineLog(AttemptLog):
@@ -51,6 +57,7 @@ class InlineLogs:
         self._scheduled = False
         self._broken: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
+        self._tee = record_tee.get()
 
     def open(self, attempt: Attempt) -> InlineLog:
         """A log for this attempt; costs no file operation."""
@@ -65,6 +72,8 @@ class InlineLogs:
 
     def add(self, run: tuple[str, str], line: bytes) -> None:
         """Keeps a finished line until the end of this turn."""
+        if self._tee is not None:
+            self._tee(line)
         with self._lock:
             self._waiting.setdefault(run, []).append(line)
             if self._scheduled:

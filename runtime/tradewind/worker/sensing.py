@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from random import random
-from time import monotonic
 from typing import Any, cast
 
+from tradewind.authoring.pace import Pace, current_pace
 from tradewind.authoring.sensor import TIMED_OUT, BaseSensorOperator, PokeReturnValue
 from tradewind.model.errors import FailWithoutRetry, RescheduleTask, SkipTask, TaskSignal, TaskTimeout
 from tradewind.worker.endings import SensorTimeout
@@ -26,18 +26,20 @@ class Sensing:
     sensor: BaseSensorOperator
     before: float
     began: float
+    pace: Pace
     pokes: int = 0
 
     @staticmethod
     def of(work: Work) -> Sensing:
         """For the attempt that begins now."""
-        since = (datetime.now(UTC) - work.attempt.first_started_at).total_seconds()
-        return Sensing(cast("BaseSensorOperator", work.operator), max(since, 0.0), monotonic())
+        pace = current_pace.get()
+        since = (pace.now() - work.attempt.first_started_at).total_seconds()
+        return Sensing(cast("BaseSensorOperator", work.operator), max(since, 0.0), pace.monotonic(), pace)
 
     @property
     def elapsed(self) -> float:
         """Seconds since the try's first slice began."""
-        return self.before + monotonic() - self.began
+        return self.before + self.pace.monotonic() - self.began
 
     def check(self) -> None:
         """Before each poke. Raises SensorTimeout (or SkipTask with soft_fail) once the time is out.
@@ -62,7 +64,7 @@ class Sensing:
             pokes = _pokes_in(self.elapsed, sensor.poke_interval)
         delay = sensor.next_poke_delay(pokes, random())  # noqa: S311 - spreads load, guards nothing
         if sensor.reschedule:
-            raise RescheduleTask(datetime.now(UTC) + timedelta(seconds=delay))
+            raise RescheduleTask(self.pace.now() + timedelta(seconds=delay))
         return delay
 
     def failed(self, error: Exception) -> None:
