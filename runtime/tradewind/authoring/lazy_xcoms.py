@@ -43,8 +43,8 @@ class LazySequence(Sequence[Any]):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Sequence) or isinstance(other, (str, bytes)):
             return NotImplemented
-        nothing = object()
-        pairs = zip_longest(self, cast("Sequence[Any]", other), fillvalue=nothing)
+        nothing, values = object(), _untyped(other)
+        pairs = zip_longest(self, values, fillvalue=nothing)
         return all(mine == theirs for mine, theirs in pairs)
 
     def __repr__(self) -> str:
@@ -125,8 +125,8 @@ class ZippedValues(LazySequence):
 
     def at(self, index: int) -> Any:
         """The tuple at a place."""
-        fill = () if self._fill is None else self._fill
-        return tuple(column[index] if index < len(column) else fill[0] for column in self._columns)
+        fill: Any = None if self._fill is None else self._fill[0]
+        return tuple(column[index] if index < len(column) else fill for column in self._columns)
 
 
 class ConcatenatedValues(LazySequence):
@@ -147,6 +147,10 @@ class ConcatenatedValues(LazySequence):
                 return part[index]
             index -= len(part)
         raise IndexError(f"index is {index} past the end")
+
+
+def _untyped(value: Any) -> Any:
+    return value
 
 
 def is_mappable(value: object) -> bool:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, cast
+from weakref import WeakKeyDictionary
 
 from tradewind.authoring.arguments import CHECKS, OLD_SPELLINGS, OperatorArguments
 from tradewind.authoring.expand_input import (
@@ -178,12 +178,10 @@ class OperatorPartial:
     def expand_kwargs(self, kwargs: MappableKwargs, *, strict: bool = True) -> MappedOperator:
         """A task for each dict of arguments. `strict=False`: they may replace what `partial` has."""
         found = dicts_input(self._name, self._known, kwargs)
-        literal = (
-            [item for item in found.values if isinstance(item, Mapping)] if not isinstance(kwargs, XComArg) else []
-        )
+        literal = [] if isinstance(kwargs, XComArg) else [item for item in kwargs if not isinstance(item, XComArg)]
         if literal and any(True for item in literal for _ in iter_args(item)):
             check_not_always(self.arguments, "expand_kwargs")
-        for item in cast("list[Mapping[str, Any]]", literal):
+        for item in literal:
             self._check_unmappable(item, strict=strict)
         return self._made(found, strict=strict)
 
@@ -235,9 +233,18 @@ def _dag_of(arguments: Mapping[str, Any]) -> Any:
     return arguments.get("dag") or (group.dag if group is not None else current_dag())
 
 
-@functools.lru_cache(maxsize=1024)
 def known_arguments(kind: type[BaseOperator]) -> frozenset[str]:
     """All arguments that the constructors of a class and its bases name."""
+    found = _known.get(kind)
+    if found is None:
+        found = _known[kind] = _known_arguments(kind)
+    return found
+
+
+_known: WeakKeyDictionary[type[BaseOperator], frozenset[str]] = WeakKeyDictionary()
+
+
+def _known_arguments(kind: type[BaseOperator]) -> frozenset[str]:
     names = set(_COMMON) | OLD_SPELLINGS.keys()
     for parent in kind.__mro__:
         if issubclass(parent, BaseOperator) and "__init__" in parent.__dict__:
@@ -246,7 +253,6 @@ def known_arguments(kind: type[BaseOperator]) -> frozenset[str]:
     return frozenset(names)
 
 
-@functools.lru_cache(maxsize=1024)
 def _required(kind: type[BaseOperator]) -> frozenset[str]:
     """The arguments that the class's constructor cannot do without."""
     return frozenset(p.name for p in _named(kind) if p.default is p.empty)

@@ -15,7 +15,6 @@ import threading
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor as Threads
 from contextvars import copy_context
-from time import sleep
 from typing import Any, Final
 
 from tradewind.authoring.access import BlockingServices, CurrentAttempt, TaskServices, current_attempt
@@ -33,6 +32,9 @@ from tradewind.worker.preparing import off_loop, prepare_blocking, prepare_on_lo
 from tradewind.worker.retry_choice import weighed
 from tradewind.worker.sensing import Sensing, satisfied
 from tradewind.worker.steps import Work
+
+CALLBACK_LIMIT: Final = 60.0
+"""Seconds that one callback may take inside an attempt."""
 
 LEFT_BEHIND_AFTER: Final = 5.0
 """Seconds that a coroutine has to end after its `execution_timeout`."""
@@ -108,8 +110,7 @@ def _is_cancelled() -> bool:
 async def _labelled(work: Work, outcome: Outcome, threads: Threads | None) -> Outcome:
     if work.operator.map_index_template is None:
         return outcome
-    labelled: Outcome = await off_loop(threads, steps.labelled, work, outcome)
-    return labelled
+    return await off_loop(threads, steps.labelled, work, outcome)
 
 
 async def _execute(work: Work, current: CurrentAttempt, threads: Threads | None) -> Any:
@@ -192,7 +193,8 @@ async def _maybe_async(threads: Threads | None, call: Callable[..., Any], *args:
 async def _call_all(work: Work, callbacks: Sequence[Callable[[Any], object]], threads: Threads | None) -> None:
     for callback in callbacks:
         try:
-            await _maybe_async(threads, callback, work.context)
+            async with asyncio.timeout(CALLBACK_LIMIT):
+                await _maybe_async(threads, callback, work.context)
         except asyncio.CancelledError:
             raise
         except BaseException as error:
@@ -337,16 +339,14 @@ def _sense_blocking(work: Work, stop: threading.Event | None) -> Any:
                 return value
         except Exception as error:
             sensing.failed(error)
-        pause = sensing.pause()
-        if stop is None:
-            sleep(pause)
-        elif stop.wait(pause):
+        if sensing.pace.rest(sensing.pause(), stop):
             raise AttemptCancelled
 
 
 def _call_blocking(work: Work, callback: Callable[[Any], object]) -> None:
     try:
-        awaited(callback(work.context))
+        with deadline(CALLBACK_LIMIT, "the time limit of callbacks"):
+            awaited(callback(work.context))
     except AttemptCancelled:
         raise
     except BaseException as error:

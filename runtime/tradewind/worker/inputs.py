@@ -22,7 +22,7 @@ from tradewind.model.errors import XComError
 from tradewind.model.keys import UNMAPPED
 from tradewind.model.outcomes import EncodedValue
 
-ALL: Final = None
+ALL: Final = -2
 """In the place of a map index: the values of all instances."""
 
 
@@ -52,7 +52,7 @@ class Inputs:
     def _fetched(self, ref: XComArg) -> object:
         run_id, task_id = self._attempt.run.run_id, ref.operator.task_id
         index = index_for(self._task, ref, self._attempt.key.map_index)
-        if index is not ALL:
+        if index != ALL:
             value = self._blocking.xcom_get(run_id, task_id, ref.key, index)
             return None if value is None else decode(value)
         indexes = self._blocking.xcom_indexes(run_id, task_id, ref.key)
@@ -63,7 +63,7 @@ class Inputs:
         return LazyXComs(indexes, fetch) if indexes else None
 
 
-def index_for(task: BaseOperator, ref: XComArg, map_index: int) -> int | None:
+def index_for(task: BaseOperator, ref: XComArg, map_index: int) -> int:
     """The map index whose value the task gets of a reference, or `ALL`."""
     group = mapped_group_of(ref.operator)
     if group is not None and group is mapped_group_of(task):
@@ -87,7 +87,7 @@ async def fetch_on_loop(services: TaskServices, attempt: Attempt, task: BaseOper
     """The value of a plain reference, awaited; of a mapped task all values, loaded."""
     run_id, task_id = attempt.run.run_id, ref.operator.task_id
     index = index_for(task, ref, attempt.key.map_index)
-    if index is not ALL:
+    if index != ALL:
         value = await services.xcom_get(run_id, task_id, ref.key, index)
         return None if value is None else decode(value)
     indexes = await services.xcom_indexes(run_id, task_id, ref.key)

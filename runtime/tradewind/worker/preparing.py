@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor as Threads
 from contextvars import copy_context
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from tradewind.authoring.access import BlockingServices, TaskServices
 from tradewind.authoring.expand_input import MappedArgument
@@ -16,6 +16,8 @@ from tradewind.authoring.xcom_arg import XComArg
 from tradewind.worker import steps
 from tradewind.worker.inputs import Inputs, awaitable_refs, fetch_on_loop
 from tradewind.worker.steps import Work
+
+T = TypeVar("T")
 
 
 def prepare_blocking(work: Work, blocking: BlockingServices) -> None:
@@ -40,7 +42,7 @@ async def prepare_on_loop(
     if work.traits.has_references:
         refs = work.operator.xcom_refs()
         values = await _fetched(work, services, [ref for ref in refs if not isinstance(ref, MappedArgument)])
-        rest = [ref for ref in refs if isinstance(ref, MappedArgument)]
+        rest: Sequence[MappedArgument] = [ref for ref in refs if isinstance(ref, MappedArgument)]
         if rest:
             values.update(await _arguments(work, rest, blocking, threads))
         work.operator.resolve_inputs(values)
@@ -65,7 +67,7 @@ async def _fetched(work: Work, services: TaskServices, refs: list[XComArg]) -> d
 
 
 async def _arguments(
-    work: Work, refs: list[MappedArgument], blocking: BlockingServices, threads: Threads | None
+    work: Work, refs: Sequence[MappedArgument], blocking: BlockingServices, threads: Threads | None
 ) -> dict[XComArg, object]:
     """The arguments of the mapped group around the task."""
     inputs = Inputs(work.attempt, work.operator, blocking)
@@ -74,11 +76,10 @@ async def _arguments(
         return {ref: inputs.lookup(ref) for ref in refs}
 
     if any(True for ref in refs for _ in ref.source.args()):
-        found: dict[XComArg, object] = await off_loop(threads, look_up)
-        return found
+        return await off_loop(threads, look_up)
     return look_up()
 
 
-async def off_loop(threads: Threads | None, call: Callable[..., Any], *args: Any) -> Any:
+async def off_loop(threads: Threads | None, call: Callable[..., T], *args: Any) -> T:
     """Runs sync code of the author in a thread that knows the attempt."""
     return await asyncio.get_running_loop().run_in_executor(threads, partial(copy_context().run, call, *args))
