@@ -137,6 +137,17 @@ def render(operator: Any, context: Mapping[str, Any], *, given: Iterable[object]
             setattr(operator, name, rendered)
 
 
+def render_object(value: Any, context: Mapping[str, Any]) -> None:
+    """Renders the template fields of an object that is no task (a notifier), in place; errors are those of Jinja."""
+    settings = cast("TemplateSettings | None", context.get("dag"))
+    environment = environment_for(settings) if settings is not None else _plain_environment()
+    renderer = Renderer(environment, context, tuple(getattr(value, "template_ext", ()) or ()))
+    for name in value.template_fields:
+        held = getattr(value, name, None)
+        if held:
+            setattr(value, name, renderer.render(held))
+
+
 class Renderer:
     """Renders values of one attempt: an environment, a context and the extensions of template files."""
 
@@ -259,6 +270,17 @@ def _make_environment(dag: TemplateSettings) -> jinja2.Environment:
     add_filters(environment)
     environment.globals.update(dag.user_defined_macros)
     environment.filters.update(dag.user_defined_filters)
+    return environment
+
+
+def _plain_environment() -> jinja2.Environment:
+    """For what is rendered where no DAG is known."""
+    import jinja2
+
+    from tradewind.authoring.template_environment import TextEnvironment, add_filters
+
+    environment = TextEnvironment(undefined=jinja2.StrictUndefined, extensions=["jinja2.ext.do"], cache_size=0)
+    add_filters(environment)
     return environment
 
 

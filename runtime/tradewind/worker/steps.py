@@ -5,6 +5,7 @@ Each takes the one `Work` value, looks at it, and hands on. `attempt.py` strings
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
@@ -12,6 +13,7 @@ from weakref import WeakKeyDictionary
 
 from tradewind.authoring.access import CurrentAttempt
 from tradewind.authoring.branching import branch_ids
+from tradewind.authoring.calling import places_of
 from tradewind.authoring.context import build_context
 from tradewind.authoring.dag import DAG
 from tradewind.authoring.mapped import MappedOperator
@@ -209,7 +211,20 @@ def callbacks_named(operator: BaseOperator, name: str) -> Sequence[Callable[[Any
     value: Any = getattr(operator, f"{name}_callback", None)
     if not value:
         return ()
-    return cast("Sequence[Callable[[Any], object]]", value if isinstance(value, (list, tuple)) else (value,))
+    listed = cast("Sequence[Callable[..., object]]", value if isinstance(value, (list, tuple)) else (value,))
+    return [fitted(function) for function in listed]
+
+
+def fitted(function: Callable[..., object]) -> Callable[[Any], object]:
+    """The callback itself, or, if it takes no argument, one that leaves the context out."""
+    if places_of(function, 1):
+        return function
+
+    @functools.wraps(function)
+    def without_context(_: Any) -> object:
+        return function()
+
+    return without_context
 
 
 _VERDICT = {

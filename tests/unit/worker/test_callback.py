@@ -81,7 +81,7 @@ def test_one_that_fails_does_not_stop_the_others(tmp_path: Path) -> None:
 def test_the_system_cannot_be_asked(tmp_path: Path) -> None:
     code, _, err = run(tmp_path / "f.py", which="on_retry", reason="x", task_id="t")
     assert code == 1
-    assert "cannot be read in a callback" in err
+    assert "cannot be asked in a callback" in err
 
 
 def test_a_task_that_is_gone(tmp_path: Path) -> None:

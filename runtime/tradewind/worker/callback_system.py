@@ -1,0 +1,75 @@
+"""How a callback in a process of its own reaches the system: one JSON line asks, one answers, over a socket."""
+
+from __future__ import annotations
+
+import base64
+import socket
+import threading
+from typing import Any, Final, cast
+
+import orjson
+
+from tradewind.model.errors import TradewindError
+from tradewind.model.outcomes import EncodedValue
+
+CALLS: Final = frozenset({"xcom_get", "xcom_indexes", "xcom_many", "variable_get", "variable_set", "connection_get"})
+"""What may be asked."""
+
+
+class CallbackSystem:
+    """`BlockingServices`, as much of it as callbacks need: values, variables and connections."""
+
+    def __init__(self, line: socket.socket | None) -> None:
+        """`line` leads to the runtime; None: nothing can be asked."""
+        self._stream = None if line is None else line.makefile("rwb")
+        self._lock = threading.Lock()
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        if self._stream is None or name not in CALLS:
+            raise RuntimeError(
+                f"{name} cannot be asked in a callback that runs on its own: it reads values, variables and connections"
+            )
+
+        def ask(*args: Any) -> Any:
+            return self._ask(name, args)
+
+        return ask
+
+    def _ask(self, name: str, args: tuple[Any, ...]) -> Any:
+        assert self._stream is not None
+        with self._lock:
+            self._stream.write(orjson.dumps({"name": name, "args": args}) + b"\n")
+            self._stream.flush()
+            line = self._stream.readline()
+        if not line:
+            raise TradewindError(f"{name}: the runtime that started this callback has gone")
+        answer = orjson.loads(line)
+        if "error" in answer:
+            raise TradewindError(answer["error"])
+        return _value_of(answer["value"])
+
+
+def _value_of(plain: Any) -> Any:
+    if isinstance(plain, list):
+        return [_value_of(item) for item in cast("list[Any]", plain)]
+    if isinstance(plain, dict):
+        pairs = cast("dict[str, Any]", plain)
+        return EncodedValue(pairs["codec"], base64.b64decode(pairs["data"]))
+    return plain
+
+
+class AwaitableSystem:
+    """The same for callbacks that are coroutines: they are alone in their process, so each call may block."""
+
+    def __init__(self, blocking: CallbackSystem) -> None:
+        self._blocking = blocking
+
+    def __getattr__(self, name: str) -> Any:
+        call: Any = getattr(self._blocking, name)
+
+        async def ask(*args: Any) -> Any:
+            return call(*args)
+
+        return ask
