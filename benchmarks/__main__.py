@@ -9,7 +9,19 @@ import signal
 import sys
 from pathlib import Path
 
-NAMES = ("chain", "fanout", "process_chain", "process_fanout", "bigrun", "mapped", "startup", "idle", "dagfile", "crash")
+NAMES = (
+    "chain",
+    "fanout",
+    "process_chain",
+    "process_fanout",
+    "bigrun",
+    "mapped",
+    "startup",
+    "idle",
+    "dagfile",
+    "crash",
+    "parse",
+)
 
 
 def _end(number: int, _frame: object) -> None:

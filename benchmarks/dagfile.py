@@ -38,7 +38,7 @@ CHANGES = 60
 """Half of them new files, half changed ones."""
 
 
-async def _visible(st: Stage, dag_id: str, version: str | None) -> None:
+async def visible(st: Stage, dag_id: str, version: str | None) -> None:
     """Waits until the store shows another version than `version` to everybody, and the scheduler has it."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
@@ -71,13 +71,13 @@ async def _changes(st: Stage, files: int, changes: int, draw: random.Random) -> 
             before = await st.runtime.control.reads.dag_get(dag_id)
             text = CHANGED.format(dag_id=dag_id, number=number)
             at = _write(st.home / "dags" / f"{dag_id}.py", text, in_place=number % 4 == 1)
-            await _visible(st, dag_id, before.version_hash if before is not None else None)
+            await visible(st, dag_id, before.version_hash if before is not None else None)
             changed.append((time.perf_counter() - at) * 1000)
         else:
             dag_id = f"new_{number:03}"
             text = SOURCE.format(dag_id=dag_id, number=number)
             at = _write(st.home / "dags" / f"{dag_id}.py", text, in_place=number % 4 == 0)
-            await _visible(st, dag_id, None)
+            await visible(st, dag_id, None)
             new.append((time.perf_counter() - at) * 1000)
     return new, changed
 

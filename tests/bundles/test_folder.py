@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -124,3 +125,9 @@ def test_relative(tmp_path: Path) -> None:
     assert bundle.relative(str(tmp_path / "a" / "b.py")) == "a/b.py"
     assert bundle.relative(str(tmp_path / ".git" / "b.py")) is None
     assert bundle.relative("/elsewhere/b.py") is None
+
+
+def test_what_is_no_regular_file_is_left_out(tmp_path: Path) -> None:
+    """Reading a pipe would never end."""
+    os.mkfifo(tmp_path / "pipe.py")
+    assert FolderBundle("dags", tmp_path).list_files() == ({}, {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -128,6 +129,7 @@ async def test_defaults_reach_the_file(tmp_path: Path) -> None:
         ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "killed by SIGSEGV"),
         ("import sys; sys.exit('not today')", "SystemExit: not today"),
         ("print('last words', flush=True); import os; os._exit(0)", "last words"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "killed by SIGKILL (neither its time limit"),
         ("import os; os.closerange(3, 100)", "closed descriptors that it had not opened"),
     ],
 )
@@ -169,6 +171,14 @@ async def test_what_a_file_leaves_running_ends_with_its_parse(parser: Parser, tm
     await _until_ended(int((tmp_path / "pid").read_text()))
 
 
+async def _until_written(path: Path) -> None:
+    while True:
+        with contextlib.suppress(FileNotFoundError):
+            if path.read_text():
+                return
+        await asyncio.sleep(0.01)
+
+
 async def _until_ended(pid: int) -> None:
     async with asyncio.timeout(10):
         while True:
@@ -199,6 +209,29 @@ async def test_a_file_that_kills_the_host_is_found_out_and_costs_nobody_else(par
         results = {result.file: result.parsed async for result in parser.parse([files[0], bad, *files[1:]])}
     assert "died 5 times on this file" in (results[bad].error or "")
     assert all(results[file].error is None and len(results[file].dags) == 1 for file in files)
+
+
+@pytest.mark.parametrize("victim", ["os.getppid()", "host"])
+async def test_what_a_file_has_started_does_not_outlive_a_host_that_is_killed(tmp_path: Path, victim: str) -> None:
+    """Once by the file itself, once because it does not end when its socket is closed."""
+    code = "child = subprocess.Popen(['sleep', '600'], start_new_session=True)\n"
+    code += f"open({str(tmp_path / 'pid')!r}, 'w').write(str(child.pid))\n"
+    if victim == "host":
+        code += "os.kill(os.getppid(), signal.SIGSTOP)\n"
+    else:
+        code += f"os.kill({victim}, signal.SIGKILL)\nsignal.pause()\n"
+    file = write(tmp_path, "bad.py", f"{DAG}import os, signal, subprocess\n{code}")
+    parser = Parser(replace(SETTINGS, timeout=1.0))
+    parsing = asyncio.create_task(parse(parser, file))
+    try:
+        async with asyncio.timeout(20):
+            await _until_written(tmp_path / "pid")
+            if victim == "host":
+                parsing.cancel()
+            await asyncio.wait([parsing])
+    finally:
+        await parser.close()
+    await _until_ended(int((tmp_path / "pid").read_text()))
 
 
 async def test_the_host_rests_when_idle_and_comes_back(tmp_path: Path) -> None:

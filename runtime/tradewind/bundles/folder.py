@@ -6,6 +6,7 @@ Hidden folders and `__pycache__` are left out. Links are followed, each real fol
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,6 +95,8 @@ def stamp_of(path: Path) -> Stamp | None:
         entry = path.stat()
     except OSError:
         return None
+    if not stat.S_ISREG(entry.st_mode):
+        return None  # to read a pipe or a device may take for ever
     return Stamp(entry.st_mtime_ns, entry.st_size, entry.st_ino)
 
 

@@ -28,6 +28,7 @@ from typing import IO, Final, NoReturn
 from tradewind.authoring.defaults import use_defaults
 from tradewind.bundles import parse_child
 from tradewind.bundles.loader import mentions_dag
+from tradewind.bundles.oom import oom_kills
 from tradewind.bundles.orphans import adopt_orphans, end_orphans
 from tradewind.bundles.parse_protocol import (
     LENGTH,
@@ -66,6 +67,8 @@ class _Fork:
     pipe: int
     output: IO[bytes]
     deadline: float
+    kills: int
+    """How many processes the kernel had killed for lack of memory when it began."""
     buffer: bytearray = field(default_factory=bytearray)
 
 
@@ -89,6 +92,7 @@ class ParseHost:
         finally:
             for fork in list(self._forks.values()):
                 self._reap(fork)
+            end_orphans(())
 
     def _turn(self) -> bool:
         now = time.monotonic()
@@ -125,6 +129,7 @@ class ParseHost:
     def _fork(self, job: ParseJob) -> None:
         output = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the fork is reaped
         reading, writing = os.pipe()
+        host, kills = os.getpid(), oom_kills()
         try:
             pid = os.fork()
         except OSError:
@@ -134,15 +139,16 @@ class ParseHost:
             raise
         if pid == 0:
             os.close(reading)
-            self._be_child(job, writing, output.fileno())
+            self._be_child(job, writing, output.fileno(), host)
         os.close(writing)
         os.set_blocking(reading, False)
-        self._forks[reading] = _Fork(job, pid, reading, output, time.monotonic() + job.timeout + KILL_MARGIN)
+        deadline = time.monotonic() + job.timeout + KILL_MARGIN
+        self._forks[reading] = _Fork(job, pid, reading, output, deadline, kills)
         self._selector.register(reading, selectors.EVENT_READ)
 
-    def _be_child(self, job: ParseJob, writing: int, output: int) -> NoReturn:
+    def _be_child(self, job: ParseJob, writing: int, output: int, host: int) -> NoReturn:
         try:
-            _isolate(output)
+            _isolate(output, host)
             self._channel.close()
             self._selector.close()
             faulthandler.dump_traceback_later(job.timeout)
@@ -176,21 +182,13 @@ class ParseHost:
 
     def _finish(self, fork: _Fork, *, timed_out: bool) -> None:
         """The fork gave no answer: says why, with the end of what it printed."""
-        ended = not timed_out and _ends_within(fork.pid, EXIT_MARGIN)
+        ended = _ends_within(fork.pid, 0.0 if timed_out else EXIT_MARGIN)
         status = self._reap(fork)
         fork.output.seek(0, os.SEEK_END)
         fork.output.seek(max(0, fork.output.tell() - OUTPUT_TAIL))
         printed = fork.output.read().decode("utf-8", "replace").strip()
         fork.output.close()
-        if timed_out:
-            reason = (
-                f"The file did not load within {fork.job.timeout:g} s (dags.import_timeout). Move slow work, such as "
-                "requests or queries, from the top of the file into tasks."
-            )
-        elif ended and os.waitstatus_to_exitcode(status) != EXIT_NO_PIPE:
-            reason = f"The process that loaded the file {_ended(status)} before it was done."
-        else:
-            reason = "The file closed descriptors that it had not opened (os.closerange?), so its DAGs cannot be told."
+        reason = _why_no_answer(fork, status if ended else None, timed_out=timed_out)
         code: str | None = None
         with contextlib.suppress(OSError):
             code = _read_file(fork.job.fileloc).decode("utf-8", "replace")
@@ -232,20 +230,37 @@ def _read_file(fileloc: str) -> bytes:
     return Path(fileloc).read_bytes()
 
 
-def _ended(status: int) -> str:
-    if os.WIFSIGNALED(status):
-        number = os.WTERMSIG(status)
-        name = signal.Signals(number).name if number in signal.valid_signals() else str(number)
-        hint = " (perhaps it ran out of memory)" if number == signal.SIGKILL else ""
-        return f"was killed by {name}{hint}"
-    return f"ended with exit status {os.WEXITSTATUS(status)}"
+def _why_no_answer(fork: _Fork, status: int | None, *, timed_out: bool) -> str:
+    """`status` is that of a fork which ended by itself, or by someone else's hand; None: we had to end it."""
+    if status is not None and os.WIFSIGNALED(status):
+        return f"The process that loaded the file was killed by {_signal_name(status, fork.kills)} before it was done."
+    if timed_out:
+        return (
+            f"The file did not load within {fork.job.timeout:g} s (dags.import_timeout). Move slow work, such as "
+            "requests or queries, from the top of the file into tasks."
+        )
+    if status is None or os.WEXITSTATUS(status) == EXIT_NO_PIPE:
+        return "The file closed descriptors that it had not opened (os.closerange?), so its DAGs cannot be told."
+    return f"The process that loaded the file ended with exit status {os.WEXITSTATUS(status)} before it was done."
 
 
-def _isolate(output: int) -> None:
+def _signal_name(status: int, kills_before: int) -> str:
+    number = os.WTERMSIG(status)
+    name = signal.Signals(number).name if number in signal.valid_signals() else f"signal {number}"
+    if number != signal.SIGKILL:
+        return name
+    if oom_kills() > kills_before:
+        return f"{name} (the kernel, for lack of memory)"
+    return f"{name} (neither its time limit nor the kernel for lack of memory: someone else sent it)"
+
+
+def _isolate(output: int, host: int) -> None:
     """A session of its own, standard streams that lead away from ours, and no life after the host's."""
     os.setsid()
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != host:
+            os._exit(1)  # it died before we had asked to be told
         with contextlib.suppress(OSError):
             Path("/proc/self/oom_score_adj").write_text("800")  # short of memory, the kernel ends this first
     nothing = os.open(os.devnull, os.O_RDONLY)

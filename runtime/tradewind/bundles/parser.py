@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import secrets
+import signal
 import socket
 import sys
 import tempfile
@@ -11,9 +14,11 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Final, NamedTuple
 
+import anyio
 import orjson
 
 from tradewind.authoring.defaults import AuthoringDefaults
+from tradewind.bundles.orphans import end_marked, end_tree
 from tradewind.bundles.parse_protocol import (
     LENGTH,
     Frame,
@@ -35,6 +40,12 @@ MAX_DEATHS: Final = 5
 
 THREAD_BYTES: Final = 256 * 1024
 """Larger answers are taken apart in a thread."""
+
+LINGER: Final = 5.0
+"""Seconds that a host whose socket is closed has to end what it has started, and itself."""
+
+_MARK: Final = "TRADEWIND_PARSE_HOST"
+"""In the environment of a host and all that it starts: by this they are found when it has been killed."""
 
 _BOOT: Final = """import json, sys
 sys.path[:] = json.loads(sys.argv.pop(1))
@@ -138,7 +149,7 @@ class Parser:
                     return await self._suspects.ask(self._job(file))
                 except HostDied as error:
                     reason = str(error)
-        return ParseAnswer(0, error=f"The process that parses files died {MAX_DEATHS} times on this file ({reason}).")
+        return ParseAnswer(0, error=f"The process that parses files died {MAX_DEATHS} times on this file: it {reason}.")
 
     def _job(self, file: FileToParse) -> ParseJob:
         self._job_ids += 1
@@ -200,9 +211,10 @@ class _HostKeeper:
 class _Host:
     """One host process and the questions it has not answered yet."""
 
-    def __init__(self, process: asyncio.subprocess.Process, streams: _Streams) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, streams: _Streams, mark: str) -> None:
         self._process = process
         self._reader, self._writer = streams
+        self._mark = mark
         self._waiting: dict[int, asyncio.Future[ParseAnswer]] = {}
         self.dead = False
         self._reading: asyncio.Task[None] | None = None
@@ -210,21 +222,8 @@ class _Host:
     @staticmethod
     async def start(settings: ParseSettings) -> _Host:
         """Starts the process and waits until it has imported all it needs. Raises ParseHostFailed."""
-        ours, theirs = socket.socketpair()
         with tempfile.TemporaryFile() as errors:
-            with theirs:
-                path = orjson.dumps([entry for entry in sys.path if entry]).decode()
-                defaults = defaults_to_json(settings.defaults)
-                arguments = [sys.executable, "-P", "-c", _BOOT, path, str(theirs.fileno()), defaults]
-                process = await asyncio.create_subprocess_exec(
-                    *arguments,
-                    *(["catchup_by_file"] if settings.catchup_by_file else []),
-                    pass_fds=[theirs.fileno()],
-                    stdin=asyncio.subprocess.DEVNULL,
-                    stderr=errors,
-                    start_new_session=True,
-                )
-            host = _Host(process, await asyncio.open_unix_connection(sock=ours))
+            host = _Host(*await _exec_host(settings, errors))
             try:
                 await host._receive()  # it is ready
             except (asyncio.IncompleteReadError, ConnectionError, OSError) as error:
@@ -232,7 +231,7 @@ class _Host:
                 await host.close()
                 said = await asyncio.to_thread(_read_all, errors)
                 raise ParseHostFailed(
-                    f"The process that parses DAG files could not start (exit status {code}):\n{said}"
+                    f"The process that parses DAG files could not start (it {_status_text(code)}):\n{said}"
                 ) from error
             except BaseException:
                 await host.close()
@@ -246,7 +245,7 @@ class _Host:
 
     async def ask(self, job: ParseJob) -> ParseAnswer:
         if self.dead:
-            raise HostDied("it ended before it was asked")
+            raise HostDied("ended before it was asked")
         future: asyncio.Future[ParseAnswer] = asyncio.get_running_loop().create_future()
         self._waiting[job.job_id] = future
         try:
@@ -269,27 +268,61 @@ class _Host:
             code = await self._ended()
             for future in self._waiting.values():
                 if not future.done():
-                    future.set_exception(HostDied(f"exit status {code}"))
+                    future.set_exception(HostDied(_status_text(code)))
 
     async def _ended(self) -> int:
-        """The exit status of the process, which has closed its socket: it is ended if it lingers."""
+        """The exit status of the process, which has closed its socket. One that lingers is ended, and nothing
+        that it had started is left.
+        """
         try:
-            return await asyncio.wait_for(self._process.wait(), 2.0)
+            code = await asyncio.wait_for(self._process.wait(), LINGER)
         except TimeoutError:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
-            return await self._process.wait()
+            await asyncio.to_thread(end_tree, self._process.pid)
+            code = await self._process.wait()
+        if code:  # it could not clear up behind itself
+            await asyncio.to_thread(end_marked, f"{_MARK}={self._mark}".encode())
+        return code
 
     async def close(self) -> None:
         """Closes the socket, at which the host ends its forks and itself."""
         self.dead = True
         self._writer.close()
-        with contextlib.suppress(ConnectionError, OSError):
-            await self._writer.wait_closed()
-        if self._reading is not None:
-            await self._reading
-        else:
-            await self._ended()
+        with anyio.CancelScope(shield=True):
+            with contextlib.suppress(OSError):  # it was cut already
+                await self._writer.wait_closed()
+            if self._reading is not None:
+                await self._reading
+            else:
+                await self._ended()
+
+
+async def _exec_host(settings: ParseSettings, errors: IO[bytes]) -> tuple[asyncio.subprocess.Process, _Streams, str]:
+    mark = secrets.token_hex(8)
+    path = orjson.dumps([entry for entry in sys.path if entry]).decode()
+    defaults = defaults_to_json(settings.defaults)
+    ours, theirs = socket.socketpair()
+    try:
+        with theirs, anyio.CancelScope(shield=True):  # half started, nobody would end it
+            process = await asyncio.create_subprocess_exec(
+                *[sys.executable, "-P", "-c", _BOOT, path, str(theirs.fileno()), defaults],
+                *(["catchup_by_file"] if settings.catchup_by_file else []),
+                pass_fds=[theirs.fileno()],
+                stdin=asyncio.subprocess.DEVNULL,
+                stderr=errors,
+                start_new_session=True,
+                env={**os.environ, _MARK: mark},
+            )
+            streams = await asyncio.open_unix_connection(sock=ours)
+    except BaseException:
+        ours.close()
+        raise
+    return process, streams, mark
+
+
+def _status_text(code: int) -> str:
+    if code >= 0:
+        return f"ended with exit status {code}"
+    return f"was killed by {signal.Signals(-code).name if -code in signal.valid_signals() else f'signal {-code}'}"
 
 
 def _read_all(file: IO[bytes]) -> str:

@@ -36,6 +36,7 @@ from tradewind.authoring.attempt_environment import PROCESS_MARK
 from tradewind.authoring.dag import DAG
 from tradewind.authoring.defaults import use_defaults
 from tradewind.bundles.loader import LoadedFile, load_file
+from tradewind.bundles.oom import OomBaseline, oom_kills
 from tradewind.bundles.orphans import adopt_orphans, end_orphans, environment_of
 from tradewind.bundles.parse_protocol import defaults_from_json
 from tradewind.failpoints import failpoint
@@ -44,7 +45,6 @@ from tradewind.model.errors import TradewindError
 from tradewind.worker.child import Order, Output, die_with_parent, live_without_parent, run_child
 from tradewind.worker.dag_missing import missing_dag
 from tradewind.worker.endings import error_info
-from tradewind.worker.oom import OomBaseline, oom_kills
 from tradewind.worker.steps import traits_of
 
 PACKET_MAX: Final = 128 * 1024

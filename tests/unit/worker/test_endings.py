@@ -16,7 +16,7 @@ from tradewind.model.states import OutcomeKind
 from tradewind.worker.alarm import deadline
 from tradewind.worker.endings import AttemptCancelled, error_info, outcome_of_error, outcome_of_exit
 from tradewind.worker.guard import LoopBlocked
-from tradewind.worker.oom import oom_kills
+from tradewind.bundles.oom import oom_kills
 from tradewind.worker.sensing import Sensing, satisfied
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
