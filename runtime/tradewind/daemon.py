@@ -200,6 +200,7 @@ def web_config(config: Config) -> WebConfig:
         host=config.web.host,
         port=config.web.port,
         session_lifetime=timedelta(seconds=config.web.session_lifetime),
+        test_connection=config.core.test_connection,
     )
 
 

@@ -118,6 +118,8 @@ async def filled_store() -> tuple[MemoryStore, Lease]:
         await store.user_set(UserRow(name, HASHES[name], role))
     await store.user_set(UserRow("gone", CHEAP.hash("gone-password"), "Admin", is_active=False))
     await store.pool_set(PoolRow("small", 2, "for few"))
+    await store.variable_set("a", "1", "what for")
+    await store.connection_set("db", '{"conn_type": "postgres", "host": "h", "password": "hidden", "extra": "{}"}')
     return store, lease
 
 

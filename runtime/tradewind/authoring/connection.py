@@ -177,6 +177,12 @@ class Connection:
             kept["extra"] = self.extra_dejson
         return json.dumps(kept)
 
+    def stored_text(self) -> str:
+        """The connection as JSON in which nothing is lost: `extra` stays the text that it is."""
+        names = ("conn_type", "description", "host", "login", "password", "schema", "port", "extra")
+        fields: dict[str, Any] = {name: getattr(self, name) for name in names}
+        return json.dumps({name: value for name, value in fields.items() if value is not None})
+
     def __repr__(self) -> str:
         return f"<Connection {self.conn_id!r} of type {self.conn_type!r}>"
 

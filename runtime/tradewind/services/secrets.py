@@ -84,7 +84,7 @@ class SecretsBackend:
         if found is None or isinstance(found, str):
             return found
         if isinstance(found, Connection):
-            return found.as_json()
+            return found.stored_text()
         raise TypeError(f"it answered with {type(found).__name__}, not with a text, a Connection or None")
 
 

@@ -35,7 +35,7 @@ class LocalFilesystemBackend(BaseSecretsBackend):
     def get_conn_value(self, conn_id: str) -> str | None:
         """The connection as JSON text."""
         found = self.get_connection(conn_id)
-        return None if found is None else found.as_json()
+        return None if found is None else found.stored_text()
 
     def _entry(self, path: Path | None, name: str, *, variables: bool) -> Any:
         if path is None:

@@ -50,7 +50,7 @@ class Vault:
         if text is None:
             raise ConfigError(
                 f"{what} was encrypted with another key than that of {self.source}: write the key that it was stored "
-                "with after the present one and a comma (core.fernet_key = \"new,old\"), and run "
+                'with after the present one and a comma (core.fernet_key = "new,old"), and run '
                 "`tradewind rotate-fernet-key`; or, where that key is lost, store it again"
             )
         return text

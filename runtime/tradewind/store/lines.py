@@ -62,9 +62,7 @@ class Lines:
         self._vault = Vault(secret_key, self.options.key_source)
         self._sender = f"{self.options.schema}_reply_{os.urandom(4).hex()}"
         self._lease: Lease | None = None
-        channels = Channels(
-            self._mail_channel, self._sender, f"{self.options.schema}_runtimes", self._pools_channel
-        )
+        channels = Channels(self._mail_channel, self._sender, f"{self.options.schema}_runtimes", self._pools_channel)
         self._life = LeaseSession(self._settings("lease", most=LEASE_STATEMENT_S), channels)
         self._writer = Line(self._settings("writer", most=WRITER_STATEMENT_S, planner_on_rails=True))
         self._bulk = Line(self._settings("bulk"))

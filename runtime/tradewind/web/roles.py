@@ -18,7 +18,7 @@ class Permission(StrEnum):
     EDIT = "edit"
     """Trigger, pause, clear and cancel."""
     OPERATE = "operate"
-    """See the configuration."""
+    """See the configuration, see and change connections and variables, change pools."""
     ADMIN = "admin"
     """Manage logins."""
 

@@ -44,6 +44,8 @@ class WebConfig:
     """Seconds between comments on a silent event stream."""
     stream_lifetime: float = 3600.0
     """Seconds after which a stream ends, so that its reader comes back and is checked again."""
+    test_connection: str = "Disabled"
+    """Whether connections may be tried out: Enabled, or not."""
     exposed_config: Mapping[str, Mapping[str, str]] | None = field(default=None, repr=False)
     """Sections of the configuration that `GET /config` shows to Op and Admin. None: none."""
 

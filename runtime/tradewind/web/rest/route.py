@@ -139,6 +139,9 @@ PATH_DOCS: Final = {
     "task_id": "The task's id, with its groups.",
     "task_try_number": "Which try: 1 is the first.",
     "map_index": "Which instance of a mapped task; -1 for a task that is not mapped.",
+    "connection_id": "The connection's id.",
+    "variable_key": "The variable's key.",
+    "pool_name": "The pool's name.",
     "xcom_key": "The XCom's key, such as `return_value`.",
 }
 

@@ -232,6 +232,18 @@ _IMPORT_ERROR: Final = _object(
     stack_trace=TEXT,
 )
 
+_VARIABLE: Final = _object(key=TEXT, value=TEXT_OR_NULL, description=TEXT_OR_NULL)
+
+_CONNECTION: Final = _object(
+    connection_id=TEXT,
+    conn_type=TEXT_OR_NULL,
+    description=TEXT_OR_NULL,
+    host=TEXT_OR_NULL,
+    login=TEXT_OR_NULL,
+    schema=TEXT_OR_NULL,
+    port=INTEGER_OR_NULL,
+)
+
 _PART_STATUS: Final = _object(status=TEXT_OR_NULL)
 
 
@@ -271,6 +283,12 @@ COMPONENTS: Final[dict[str, Schema]] = {
     "XComCollection": _collection("xcom_entries", "XComReference"),
     "Pool": _POOL,
     "PoolCollection": _collection("pools", "Pool"),
+    "Variable": _VARIABLE,
+    "VariableCollection": _collection("variables", "Variable"),
+    "Connection": _extended(_CONNECTION, extra={**TEXT_OR_NULL, "description": "JSON as text; secrets are masked."}),
+    "ConnectionCollectionItem": _CONNECTION,
+    "ConnectionCollection": _collection("connections", "ConnectionCollectionItem"),
+    "ConnectionTest": _object(status=FLAG, message=TEXT),
     "ImportError": _IMPORT_ERROR,
     "ImportErrorCollection": _collection("import_errors", "ImportError"),
     "DagSource": _object(content=TEXT),

@@ -1,4 +1,4 @@
-"""The system itself: health, version, configuration, import errors, pools."""
+"""The system itself: health, version, configuration, import errors."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ from typing import Final
 
 from aiohttp import web
 
-from tradewind.model.rows import ImportErrorRow, InstanceRow, PoolRow
-from tradewind.model.specs import DEFAULT_POOL, Json
-from tradewind.model.states import RunState, TaskState
-from tradewind.ports import RunFilter
+from tradewind.model.rows import ImportErrorRow
+from tradewind.model.specs import Json
 from tradewind.web.answers import json_answer, text_answer
 from tradewind.web.keys import CONFIG
 from tradewind.web.problems import Problem, not_found
-from tradewind.web.rest import dag_views, run_views
-from tradewind.web.rest.listing import LARGEST_PAGE, PAGE, order_by, ordered, page_of
+from tradewind.web.rest import dag_views
+from tradewind.web.rest.listing import PAGE, order_by, ordered, page_of
 from tradewind.web.rest.params import Kind, Param
 from tradewind.web.rest.route import Call, Route
 from tradewind.web.roles import Permission
@@ -106,78 +104,6 @@ async def get_import_error(call: Call) -> web.Response:
     raise not_found("Import error not found", f"There is no import error {wanted}; the file may load by now")
 
 
-_SLOT_STATES: Final = {
-    TaskState.RUNNING: "running_slots",
-    TaskState.RESTARTING: "running_slots",
-    TaskState.QUEUED: "queued_slots",
-    TaskState.SCHEDULED: "scheduled_slots",
-    TaskState.DEFERRED: "deferred_slots",
-}
-Usage = dict[str, dict[str, int]]
-
-
-async def _usage(call: Call) -> Usage:
-    """Pool to slots by kind, from the instances of the runs that are going on."""
-    usage: Usage = {}
-    runs, _ = await call.reads.run_list(RunFilter(states=(RunState.RUNNING,), limit=LARGEST_PAGE))
-    for run in runs:
-        counts = run_views.counts_of(run)
-        if counts and not any(counts.get(state.value) for state in _SLOT_STATES):
-            continue
-        tasks = await call.catalog.tasks(run.dag_id, run.version_hash)
-        for row in await call.reads.instance_list(run.run_id):
-            task = tasks.get(row.task_id)
-            if task is not None:
-                _add(usage, row, task.pool, task.pool_slots)
-    return usage
-
-
-def _add(usage: Usage, row: InstanceRow, pool: str, slots: int) -> None:
-    name = _SLOT_STATES.get(row.state)
-    if name is not None:
-        used = usage.setdefault(pool, {})
-        used[name] = used.get(name, 0) + slots
-
-
-def _pool(row: PoolRow, usage: Usage) -> dict[str, Json]:
-    used = {name: usage.get(row.name, {}).get(name, 0) for name in sorted(set(_SLOT_STATES.values()))}
-    occupied = used["running_slots"] + used["queued_slots"]
-    if row.include_deferred:
-        occupied += used["deferred_slots"]
-    return {
-        "name": row.name,
-        "slots": row.slots,
-        **used,
-        "occupied_slots": occupied,
-        "open_slots": -1 if row.slots < 0 else max(0, row.slots - occupied),
-        "description": row.description or None,
-        "include_deferred": row.include_deferred,
-    }
-
-
-_POOL_ORDER: Final[Mapping[str, Callable[[PoolRow], Json]]] = {
-    "name": lambda row: row.name,
-    "id": lambda row: (row.name != DEFAULT_POOL, row.name),
-    "slots": lambda row: row.slots,
-}
-
-
-async def list_pools(call: Call) -> web.Response:
-    """GET /pools."""
-    rows = ordered(await call.reads.pool_list(), call.text("order_by"), _POOL_ORDER)
-    usage = await _usage(call)
-    return json_answer({"pools": [_pool(row, usage) for row in page_of(call, rows)], "total_entries": len(rows)})
-
-
-async def get_pool(call: Call) -> web.Response:
-    """GET /pools/{pool_name}."""
-    name = call.text("pool_name")
-    for row in await call.reads.pool_list():
-        if row.name == name:
-            return json_answer(_pool(row, await _usage(call)))
-    raise not_found("Pool not found", f"There is no pool {name!r}")
-
-
 ROUTES: Final = (
     Route(
         "GET",
@@ -241,15 +167,4 @@ ROUTES: Final = (
         answers={200: "ImportError"},
         path_kinds={"import_error_id": Kind.INTEGER},
     ),
-    Route(
-        "GET",
-        "/pools",
-        "get_pools",
-        list_pools,
-        "Pool",
-        "Pools with their use.",
-        query=(*PAGE, order_by(*_POOL_ORDER, default="id")),
-        answers={200: "PoolCollection"},
-    ),
-    Route("GET", "/pools/{pool_name}", "get_pool", get_pool, "Pool", "A pool.", answers={200: "Pool"}),
 )

@@ -12,7 +12,19 @@ from aiohttp import web
 from tradewind.model.specs import Json
 from tradewind.web.answers import json_answer, text_answer
 from tradewind.web.keys import mount_path
-from tradewind.web.rest import clearing, dags, events, logs, runs, system, task_instances, xcoms
+from tradewind.web.rest import (
+    clearing,
+    connections,
+    dags,
+    events,
+    logs,
+    pools,
+    runs,
+    system,
+    task_instances,
+    variables,
+    xcoms,
+)
 from tradewind.web.rest.openapi import document, open_path
 from tradewind.web.rest.route import PREFIX, Call, Route, as_handler
 
@@ -105,6 +117,9 @@ ROUTES: Final[tuple[Route, ...]] = (
     *clearing.ROUTES,
     *logs.ROUTES,
     *xcoms.ROUTES,
+    *connections.ROUTES,
+    *variables.ROUTES,
+    *pools.ROUTES,
     *events.ROUTES,
     *_DESCRIPTION,
 )
