@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from tradewind.authoring.other_dags import BlockingOtherDags, OtherDags
+from tradewind.model.assets import AssetEvent, AssetEventFilter
 from tradewind.model.attempts import Attempt, AttemptKey
 from tradewind.model.keys import UNMAPPED, RunId
 from tradewind.model.outcomes import EncodedValue
@@ -22,7 +24,7 @@ from tradewind.model.specs import Json
 from tradewind.model.states import RunState
 
 
-class TaskServices(Protocol):
+class TaskServices(OtherDags, Protocol):
     """What user code may ask the system for. Every call is one round trip."""
 
     async def xcom_get(self, run_id: RunId, task_id: str, key: str, map_index: int = UNMAPPED) -> EncodedValue | None:
@@ -69,6 +71,10 @@ class TaskServices(Protocol):
         """The latest earlier run in which the task succeeded, with its instance."""
         ...
 
+    async def asset_events(self, where: AssetEventFilter) -> list[AssetEvent]:
+        """Events of assets, oldest first."""
+        ...
+
     async def instance_list(self, run_id: RunId) -> list[InstanceRow]:
         """All task instances of a run."""
         ...
@@ -85,7 +91,7 @@ class TaskServices(Protocol):
         ...
 
 
-class BlockingServices(Protocol):
+class BlockingServices(BlockingOtherDags, Protocol):
     """`TaskServices` for sync code: the same calls, each blocks until its answer is there."""
 
     def xcom_get(self, run_id: RunId, task_id: str, key: str, map_index: int = UNMAPPED) -> EncodedValue | None:
@@ -128,6 +134,10 @@ class BlockingServices(Protocol):
         self, dag_id: str, task_id: str, logical_date: datetime
     ) -> tuple[RunRow, InstanceRow] | None:
         """The latest earlier run in which the task succeeded, with its instance."""
+        ...
+
+    def asset_events(self, where: AssetEventFilter) -> list[AssetEvent]:
+        """Events of assets, oldest first."""
         ...
 
     def instance_list(self, run_id: RunId) -> list[InstanceRow]:

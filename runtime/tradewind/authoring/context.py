@@ -206,6 +206,12 @@ def _task_instance(c: Context) -> Any:
     return TaskInstance(c.current, c.the_task, c["dag_run"])
 
 
+def _asset_events() -> Any:
+    from tradewind.authoring import asset_events
+
+    return asset_events
+
+
 def _macros(_: Context) -> Any:
     from tradewind.authoring import macros
 
@@ -265,6 +271,7 @@ _MAKERS: Final[Mapping[str, Callable[[Context], Any]]] = MappingProxyType(
         "ds_nodash": lambda c: _dashless(c["ds"]),
         "execution_date": lambda c: c["logical_date"],
         "expanded_ti_count": lambda _: None,
+        "inlet_events": lambda c: _asset_events().InletEvents(c.current, c["inlets"]),
         "inlets": lambda c: _listed(c.the_task.inlets),
         "logical_date": lambda c: moment(c.attempt.run.logical_date),
         "macros": _macros,
@@ -272,6 +279,7 @@ _MAKERS: Final[Mapping[str, Callable[[Context], Any]]] = MappingProxyType(
         "next_ds": lambda c: _day(c["next_execution_date"]),
         "next_ds_nodash": lambda c: _dashless(c["next_ds"]),
         "next_execution_date": lambda c: c.next_date(),
+        "outlet_events": lambda c: _asset_events().OutletEvents(c["outlets"]),
         "outlets": lambda c: _listed(c.the_task.outlets),
         "params": lambda c: c.params(),
         "prev_data_interval_end_success": _success("interval_end"),
@@ -291,8 +299,8 @@ _MAKERS: Final[Mapping[str, Callable[[Context], Any]]] = MappingProxyType(
         "ti": _task_instance,
         "tomorrow_ds": lambda c: c.day(1),
         "tomorrow_ds_nodash": lambda c: _dashless(c["tomorrow_ds"]),
-        "triggering_asset_events": lambda _: {},
-        "triggering_dataset_events": lambda c: c["triggering_asset_events"],
+        "triggering_asset_events": lambda c: _asset_events().TriggeringEvents(c.current, by_uri=False),
+        "triggering_dataset_events": lambda c: _asset_events().TriggeringEvents(c.current, by_uri=True),
         "ts": lambda c: c["logical_date"].isoformat(),
         "ts_nodash": lambda c: c["logical_date"].strftime("%Y%m%dT%H%M%S"),
         "ts_nodash_with_tz": lambda c: c["ts"].replace("-", "").replace(":", ""),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
+from tradewind.authoring.assets import Metadata
 from tradewind.authoring.context import Context
 from tradewind.authoring.current_context import running_with
 from tradewind.model.errors import AuthoringError
@@ -38,7 +39,39 @@ def call_function(
     positional, named = call_arguments(function, args, kwargs, context)
     with running_with(context):
         result = function(*positional, **named)
+        if inspect.isgenerator(result) and inspect.isgeneratorfunction(inspect.unwrap(function)):
+            return yielded(result, context)
+    if inspect.isasyncgen(result):
+        return _yielded_async(result, context)
     return _awaited(result, context) if inspect.isawaitable(result) else result
+
+
+def yielded(generator: Generator[Any, None, Any], context: Mapping[str, Any]) -> Any:
+    """Runs a function that yields: each `Metadata` is said of the outlet that it names, and what the function
+    returns is its result. A function that yields anything else is no such function: its values are its result.
+    """
+    others: list[Any] = []
+    while True:
+        try:
+            value = next(generator)
+        except StopIteration as end:
+            return others or end.value
+        if isinstance(value, Metadata):
+            context["outlet_events"].take(value)
+        else:
+            others.append(value)
+
+
+async def _yielded_async(generator: AsyncGenerator[Any, None], context: Mapping[str, Any]) -> Any:
+    """The same for an `async def` function, whose only result are the values it yields."""
+    others: list[Any] = []
+    with running_with(context):
+        async for value in generator:
+            if isinstance(value, Metadata):
+                context["outlet_events"].take(value)
+            else:
+                others.append(value)
+    return others or None
 
 
 async def _awaited(result: Awaitable[Any], context: Mapping[str, Any]) -> Any:

@@ -12,6 +12,7 @@ import sys
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from tradewind.authoring.access import CurrentAttempt, current_attempt
@@ -20,6 +21,7 @@ from tradewind.authoring.xcom import encode
 from tradewind.cli.dag_files import DagFile
 from tradewind.config import Config
 from tradewind.database import open_control
+from tradewind.model.assets import AssetEvent, AssetEventFilter
 from tradewind.model.attempts import Attempt, AttemptKey, RunFacts
 from tradewind.model.errors import NotFoundError
 from tradewind.model.keys import UNMAPPED, AttemptId, RunId
@@ -28,6 +30,7 @@ from tradewind.model.rows import InstanceRow, RunRow
 from tradewind.model.specs import DagSource, Json
 from tradewind.model.states import RunState, RunType
 from tradewind.ports import Control, TriggerRequest
+from tradewind.services.other_dags import OtherDagsOfSystem
 from tradewind.worker import steps
 from tradewind.worker.attempt import run_attempt
 from tradewind.worker.blocking import BlockingOnLoop
@@ -96,7 +99,7 @@ async def _services(config: Config, attempt: Attempt) -> AsyncGenerator[SystemOn
         yield SystemOnDemand(config, attempt, opened)
 
 
-class SystemOnDemand:
+class SystemOnDemand(OtherDagsOfSystem):
     """`TaskServices` of one attempt that no runtime knows of."""
 
     def __init__(self, config: Config, attempt: Attempt, opened: AsyncExitStack) -> None:
@@ -107,7 +110,8 @@ class SystemOnDemand:
         self._control: Control | None = None
         self._pushed: dict[str, EncodedValue] = {}
 
-    async def _system(self) -> Control:
+    async def system(self) -> Control:
+        """The system, connected to when it is first asked."""
         async with self._opening:
             if self._control is None:
                 self._control = await self._opened.enter_async_context(open_control(self._config))
@@ -115,7 +119,7 @@ class SystemOnDemand:
 
     async def _same_run(self) -> RunRow | None:
         """The run of this DAG and date that the system knows, if any: its XComs are the task's input."""
-        reads = (await self._system()).reads
+        reads = (await self.system()).reads
         return await reads.run_get(self._attempt.run.dag_id, self._attempt.run.dag_run_id) or await self._by_date()
 
     async def _by_date(self) -> RunRow | None:
@@ -123,7 +127,7 @@ class SystemOnDemand:
 
         run = self._attempt.run
         where = RunFilter(dag_id=run.dag_id, logical_from=run.logical_date, logical_to=run.logical_date, limit=1)
-        rows, _ = await (await self._system()).reads.run_list(where)
+        rows, _ = await (await self.system()).reads.run_list(where)
         return rows[0] if rows else None
 
     async def xcom_get(self, run_id: RunId, task_id: str, key: str, map_index: int = UNMAPPED) -> EncodedValue | None:
@@ -131,12 +135,12 @@ class SystemOnDemand:
         if task_id == self._attempt.key.task_id and key in self._pushed:
             return self._pushed[key]
         known = await self._known(run_id)
-        return None if known is None else await (await self._system()).reads.xcom_get(known, task_id, key, map_index)
+        return None if known is None else await (await self.system()).reads.xcom_get(known, task_id, key, map_index)
 
     async def xcom_indexes(self, run_id: RunId, task_id: str, key: str) -> list[int]:
         """Those of the run of this date."""
         known = await self._known(run_id)
-        return [] if known is None else await (await self._system()).reads.xcom_indexes(known, task_id, key)
+        return [] if known is None else await (await self.system()).reads.xcom_indexes(known, task_id, key)
 
     async def xcom_many(
         self, run_id: RunId, task_id: str, key: str, map_indexes: Sequence[int]
@@ -145,7 +149,7 @@ class SystemOnDemand:
         known = await self._known(run_id)
         if known is None:
             return [None] * len(map_indexes)
-        return await (await self._system()).reads.xcom_many(known, task_id, key, map_indexes)
+        return await (await self.system()).reads.xcom_many(known, task_id, key, map_indexes)
 
     async def _known(self, run_id: RunId) -> RunId | None:
         """The run as the system knows it."""
@@ -160,7 +164,7 @@ class SystemOnDemand:
 
     async def variable_get(self, key: str) -> str | None:
         """From the system."""
-        return await (await self._system()).reads.variable_get(key)
+        return await (await self.system()).reads.variable_get(key)
 
     async def variable_set(self, key: str, value: str | None, description: str | None = None) -> None:
         """Said and not done: a test records nothing."""
@@ -168,21 +172,26 @@ class SystemOnDemand:
 
     async def connection_get(self, conn_id: str) -> str | None:
         """From the system."""
-        return await (await self._system()).reads.connection_get(conn_id)
+        return await (await self.system()).reads.connection_get(conn_id)
 
     async def run_find(self, dag_id: str, dag_run_id: str) -> RunRow | None:
         """From the system."""
-        return await (await self._system()).reads.run_get(dag_id, dag_run_id)
+        return await (await self.system()).reads.run_get(dag_id, dag_run_id)
 
     async def run_before(self, dag_id: str, logical_date: datetime, state: RunState | None = None) -> RunRow | None:
         """From the system."""
-        return await (await self._system()).reads.run_before(dag_id, logical_date, state)
+        return await (await self.system()).reads.run_before(dag_id, logical_date, state)
 
     async def task_success_before(
         self, dag_id: str, task_id: str, logical_date: datetime
     ) -> tuple[RunRow, InstanceRow] | None:
         """From the system."""
-        return await (await self._system()).reads.task_success_before(dag_id, task_id, logical_date)
+        return await (await self.system()).reads.task_success_before(dag_id, task_id, logical_date)
+
+    async def asset_events(self, where: AssetEventFilter) -> list[AssetEvent]:
+        """From the system."""
+        events, _ = await (await self.system()).reads.asset_event_list(replace(where, descending=True))
+        return events[::-1]
 
     async def instance_list(self, run_id: RunId) -> list[InstanceRow]:
         """From the system; of the run of this date for the attempt's own."""
@@ -191,7 +200,7 @@ class SystemOnDemand:
             if run is None:
                 return []
             run_id = run.run_id
-        return await (await self._system()).reads.instance_list(run_id)
+        return await (await self.system()).reads.instance_list(run_id)
 
     async def run_trigger(
         self,
@@ -202,5 +211,7 @@ class SystemOnDemand:
         logical_date: datetime | None,
     ) -> RunRow:
         """Asks the system: a task that triggers another DAG does so in a test too."""
-        request = TriggerRequest(dag_id, conf=conf, dag_run_id=dag_run_id, logical_date=logical_date)
-        return await (await self._system()).run_trigger(request)
+        request = TriggerRequest(
+            dag_id, conf=conf, dag_run_id=dag_run_id, logical_date=logical_date, while_paused=True
+        )
+        return await (await self.system()).run_trigger(request)

@@ -48,8 +48,8 @@ class AssetRouter:
             self._wake.clear()
             try:
                 failpoint("assets.before_route")
-                while await self._store.asset_route(AT_A_TIME) == AT_A_TIME:
-                    await asyncio.sleep(0)
+                if await self._store.asset_route(AT_A_TIME) == AT_A_TIME:
+                    self._wake.set()
             except (StoreUnavailable, StoreError) as error:
                 log.warning("asset events are routed in %s s: %s", RETRY_AFTER, error)
                 asyncio.get_running_loop().call_later(RETRY_AFTER, self.wake)

@@ -17,10 +17,12 @@ import orjson
 
 from tradewind.model import errors
 from tradewind.model.errors import Fenced, NotFoundError, StoreUnavailable, TradewindError, TryAgain
+from tradewind.model.keys import UNMAPPED
 from tradewind.model.rows import DagRow, InstanceRow, Lease, MailRow, RunRow
 from tradewind.model.states import RunType
 from tradewind.ports import Clock, Store, TriggerRequest
 from tradewind.rules.due import dag_run_id_of
+from tradewind.services.instances_chosen import Cleared
 from tradewind.services.wishes import OwnerWishes
 
 log = logging.getLogger(__name__)
@@ -95,17 +97,13 @@ class InboxReader:
             case "pause":
                 await wishes.pause(dag_id, paused=bool(body["paused"]), mail_id=number)
             case "clear":
-                await wishes.clear(
-                    dag_id,
-                    body["dag_run_id"],
-                    body["task_ids"],
-                    downstream=body["downstream"],
-                    mail_id=number,
-                )
+                which = Cleared(tuple(body["task_ids"]), body["downstream"], body.get("map_indexes", {}))
+                await wishes.clear(dag_id, body["dag_run_id"], which, number)
             case "cancel":
                 await wishes.cancel(dag_id, body["dag_run_id"], number)
             case "why":
-                await wishes.why_waiting(dag_id, body["dag_run_id"], body["task_id"], number)
+                which_one = (body["task_id"], body.get("map_index", UNMAPPED))
+                await wishes.why_waiting(dag_id, body["dag_run_id"], which_one, number)
             case "assets":
                 await wishes.look_at_assets(dag_id, number)
             case "changed":
@@ -142,6 +140,8 @@ class MailedWishes:
             "while_paused": request.while_paused,
             "note": request.note,
             "run_type": request.run_type.value,
+            "external": request.external,
+            "data_interval": request.data_interval,
         }
         await self._send(row.dag_id, "trigger", body)
         run = await self._store.run_get(row.dag_id, dag_run_id)
@@ -155,12 +155,10 @@ class MailedWishes:
         await self._send(dag_id, "pause", {"paused": paused})
         return await self._known(dag_id)
 
-    async def clear(
-        self, dag_id: str, dag_run_id: str, task_ids: Sequence[str], *, downstream: bool
-    ) -> list[InstanceRow]:
+    async def clear(self, dag_id: str, dag_run_id: str, which: Cleared) -> list[InstanceRow]:
         """As `Control.instances_clear`."""
         run = await self._run(dag_id, dag_run_id)
-        body = {"dag_run_id": dag_run_id, "task_ids": list(task_ids), "downstream": downstream}
+        body = {"dag_run_id": dag_run_id, **which._asdict()}
         cleared = set((await self._send(dag_id, "clear", body))["task_ids"])
         rows = await self._store.instance_list(run.run_id)
         return [row for row in rows if row.task_id in cleared]
@@ -171,10 +169,11 @@ class MailedWishes:
         await self._send(dag_id, "cancel", {"dag_run_id": dag_run_id})
         return await self._run(dag_id, dag_run_id)
 
-    async def why_waiting(self, dag_id: str, dag_run_id: str, task_id: str) -> tuple[str, ...]:
+    async def why_waiting(self, dag_id: str, dag_run_id: str, which: tuple[str, int]) -> tuple[str, ...]:
         """As `Control.why_waiting`."""
         await self._run(dag_id, dag_run_id)
-        answer = await self._send(dag_id, "why", {"dag_run_id": dag_run_id, "task_id": task_id})
+        body = {"dag_run_id": dag_run_id, "task_id": which[0], "map_index": which[1]}
+        answer = await self._send(dag_id, "why", body)
         return tuple(answer["reasons"])
 
     async def tell_changed(self, dag_id: str) -> None:
@@ -227,17 +226,23 @@ class MailedWishes:
 
 
 def _request(dag_id: str, body: Mapping[str, Any]) -> TriggerRequest:
-    logical = body.get("logical_date")
+    logical, interval = body.get("logical_date"), body.get("data_interval")
     return TriggerRequest(
         dag_id,
         conf=body.get("conf"),
         dag_run_id=body.get("dag_run_id"),
-        logical_date=datetime.fromisoformat(logical) if logical else None,
+        logical_date=_moment(logical) if logical else None,
         unpause=bool(body.get("unpause")),
         while_paused=bool(body.get("while_paused")),
         note=body.get("note"),
         run_type=RunType(body.get("run_type", "manual")),
+        external=body.get("external", True),
+        data_interval=None if interval is None else (_moment(interval[0]), _moment(interval[1])),
     )
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
 
 
 def _error(answer: Mapping[str, str]) -> TradewindError:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
+from tradewind.model.assets import AssetEvent, AssetEventFilter
 from tradewind.model.attempts import AttemptKey
 from tradewind.model.errors import Fenced
 from tradewind.model.events import XComStored
@@ -20,8 +22,9 @@ from tradewind.model.outcomes import EncodedValue
 from tradewind.model.rows import Batch, InstanceRow, RunRow
 from tradewind.model.specs import Json
 from tradewind.model.states import RunState
-from tradewind.ports import Store, TriggerRequest
+from tradewind.ports import Control, Store, TriggerRequest
 from tradewind.services.dispatcher import EventSink
+from tradewind.services.other_dags import OtherDagsOfSystem
 from tradewind.services.secrets import SecretLookups
 
 CACHE_BYTES: Final = 16 * 1024 * 1024
@@ -70,25 +73,29 @@ class XComCache:
             self._bytes -= len(self._values.pop(key).data)
 
 
-class RuntimeServices:
+class RuntimeServices(OtherDagsOfSystem):
     """`TaskServices` of the attempts that this runtime's executors carry."""
 
     def __init__(
         self,
         store: Store,
-        trigger: Callable[[TriggerRequest], Awaitable[RunRow]],
+        control: Control,
         look_ups: SecretLookups | None = None,
     ) -> None:
         """`look_ups`: where variables and connections come from; by default environment and store."""
         self._store = store
         self._look_ups = look_ups or SecretLookups(store)
-        self._trigger = trigger
+        self._control = control
         self._sink: EventSink | None = None
         self.cache = XComCache()
 
     def attach(self, sink: EventSink) -> None:
         """Names the scheduler, which is made after its services."""
         self._sink = sink
+
+    async def system(self) -> Control:
+        """What answers about other DAGs."""
+        return self._control
 
     async def xcom_get(self, run_id: RunId, task_id: str, key: str, map_index: int = UNMAPPED) -> EncodedValue | None:
         """A committed value, or None."""
@@ -156,6 +163,11 @@ class RuntimeServices:
         """The latest earlier run in which the task succeeded, with its instance."""
         return await self._store.task_success_before(dag_id, task_id, logical_date)
 
+    async def asset_events(self, where: AssetEventFilter) -> list[AssetEvent]:
+        """Events of assets, oldest first; of more than `limit` the newest."""
+        events, _ = await self._store.asset_event_list(replace(where, descending=True))
+        return events[::-1]
+
     async def instance_list(self, run_id: RunId) -> list[InstanceRow]:
         """All task instances of a run."""
         return await self._store.instance_list(run_id)
@@ -168,5 +180,8 @@ class RuntimeServices:
         dag_run_id: str | None,
         logical_date: datetime | None,
     ) -> RunRow:
-        """Asks for a run of a DAG, as people do."""
-        return await self._trigger(TriggerRequest(dag_id, conf, dag_run_id=dag_run_id, logical_date=logical_date))
+        """Asks for a run of a DAG. While the DAG is paused, the run waits in its queue."""
+        request = TriggerRequest(
+            dag_id, conf, dag_run_id=dag_run_id, logical_date=logical_date, while_paused=True
+        )
+        return await self._control.run_trigger(request)

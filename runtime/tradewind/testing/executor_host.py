@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from tradewind.authoring.other_dags import Alone
+from tradewind.model.assets import AssetEvent, AssetEventFilter
 from tradewind.model.attempts import Attempt, AttemptKey, RunFacts
 from tradewind.model.errors import NotFoundError
 from tradewind.model.keys import UNMAPPED, AttemptId, RunId
@@ -23,7 +25,7 @@ class Began(NamedTuple):
     pid: int | None
 
 
-class MemoryServices:
+class MemoryServices(Alone):
     """`TaskServices` over dicts, which tests fill and read."""
 
     def __init__(self) -> None:
@@ -84,6 +86,10 @@ class MemoryServices:
     ) -> tuple[RunRow, InstanceRow] | None:
         """Nothing: no test of executors keeps earlier successes."""
         return None
+
+    async def asset_events(self, where: AssetEventFilter) -> list[AssetEvent]:
+        """None: this host keeps none."""
+        return []
 
     async def instance_list(self, run_id: RunId) -> list[InstanceRow]:
         """The instances that the test has put in."""

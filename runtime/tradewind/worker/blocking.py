@@ -9,18 +9,20 @@ from datetime import datetime
 from typing import Any, ParamSpec, TypeVar
 
 from tradewind.authoring.access import BlockingServices, TaskServices
+from tradewind.model.assets import AssetEvent, AssetEventFilter
 from tradewind.model.attempts import AttemptKey
 from tradewind.model.keys import UNMAPPED, RunId
 from tradewind.model.outcomes import EncodedValue
 from tradewind.model.rows import InstanceRow, RunRow
 from tradewind.model.specs import Json
 from tradewind.model.states import RunState
+from tradewind.worker.other_dags import OtherDagsInProcess, OtherDagsOnLoop
 
 T = TypeVar("T")
 P = ParamSpec("P")
 
 
-class BlockingOnLoop:
+class BlockingOnLoop(OtherDagsOnLoop):
     """`BlockingServices` for threads beside a loop: each call is carried out on the loop.
 
     Called on the loop itself it would wait for itself; there it raises RuntimeError.
@@ -33,7 +35,13 @@ class BlockingOnLoop:
         self._loop = loop
         self._thread = threading.get_ident()
 
-    def _wait(self, call: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs) -> T:
+    @property
+    def other_dags(self) -> TaskServices:
+        """What answers on the loop."""
+        return self._services
+
+    def wait_for(self, call: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Carries the call out on the loop and blocks until it has answered."""
         if threading.get_ident() == self._thread:
             raise RuntimeError(
                 f"an async task cannot wait for {call.__name__} without await, it would stop the whole loop: "
@@ -44,49 +52,53 @@ class BlockingOnLoop:
 
     def xcom_get(self, run_id: RunId, task_id: str, key: str, map_index: int = UNMAPPED) -> EncodedValue | None:
         """See TaskServices."""
-        return self._wait(self._services.xcom_get, run_id, task_id, key, map_index)
+        return self.wait_for(self._services.xcom_get, run_id, task_id, key, map_index)
 
     def xcom_indexes(self, run_id: RunId, task_id: str, key: str) -> list[int]:
         """See TaskServices."""
-        return self._wait(self._services.xcom_indexes, run_id, task_id, key)
+        return self.wait_for(self._services.xcom_indexes, run_id, task_id, key)
 
     def xcom_many(self, run_id: RunId, task_id: str, key: str, map_indexes: Sequence[int]) -> list[EncodedValue | None]:
         """See TaskServices."""
-        return self._wait(self._services.xcom_many, run_id, task_id, key, map_indexes)
+        return self.wait_for(self._services.xcom_many, run_id, task_id, key, map_indexes)
 
     def xcom_put(self, attempt: AttemptKey, key: str, value: EncodedValue) -> None:
         """See TaskServices."""
-        return self._wait(self._services.xcom_put, attempt, key, value)
+        return self.wait_for(self._services.xcom_put, attempt, key, value)
 
     def variable_get(self, key: str) -> str | None:
         """See TaskServices."""
-        return self._wait(self._services.variable_get, key)
+        return self.wait_for(self._services.variable_get, key)
 
     def variable_set(self, key: str, value: str | None, description: str | None = None) -> None:
         """See TaskServices."""
-        return self._wait(self._services.variable_set, key, value, description)
+        return self.wait_for(self._services.variable_set, key, value, description)
 
     def connection_get(self, conn_id: str) -> str | None:
         """See TaskServices."""
-        return self._wait(self._services.connection_get, conn_id)
+        return self.wait_for(self._services.connection_get, conn_id)
 
     def run_find(self, dag_id: str, dag_run_id: str) -> RunRow | None:
         """See TaskServices."""
-        return self._wait(self._services.run_find, dag_id, dag_run_id)
+        return self.wait_for(self._services.run_find, dag_id, dag_run_id)
 
     def run_before(self, dag_id: str, logical_date: datetime, state: RunState | None = None) -> RunRow | None:
         """See TaskServices."""
-        return self._wait(self._services.run_before, dag_id, logical_date, state)
+        return self.wait_for(self._services.run_before, dag_id, logical_date, state)
 
     def task_success_before(
         self, dag_id: str, task_id: str, logical_date: datetime
     ) -> tuple[RunRow, InstanceRow] | None:
         """See TaskServices."""
-        return self._wait(self._services.task_success_before, dag_id, task_id, logical_date)
+        return self.wait_for(self._services.task_success_before, dag_id, task_id, logical_date)
+
+    def asset_events(self, where: AssetEventFilter) -> list[AssetEvent]:
+        """See TaskServices."""
+        return self.wait_for(self._services.asset_events, where)
 
     def instance_list(self, run_id: RunId) -> list[InstanceRow]:
         """See TaskServices."""
-        return self._wait(self._services.instance_list, run_id)
+        return self.wait_for(self._services.instance_list, run_id)
 
     def run_trigger(
         self,
@@ -97,16 +109,21 @@ class BlockingOnLoop:
         logical_date: datetime | None,
     ) -> RunRow:
         """See TaskServices."""
-        return self._wait(self._services.run_trigger, dag_id, conf, dag_run_id=dag_run_id, logical_date=logical_date)
+        return self.wait_for(self._services.run_trigger, dag_id, conf, dag_run_id=dag_run_id, logical_date=logical_date)
 
 
-class AsyncInProcess:
+class AsyncInProcess(OtherDagsInProcess):
     """`TaskServices` for an async task in a process of its own: each call blocks a thread, not its loop."""
 
     __slots__ = ("_blocking",)
 
     def __init__(self, blocking: BlockingServices) -> None:
         self._blocking = blocking
+
+    @property
+    def other_dags(self) -> BlockingServices:
+        """What answers, blocking a thread."""
+        return self._blocking
 
     async def xcom_get(self, run_id: RunId, task_id: str, key: str, map_index: int = UNMAPPED) -> EncodedValue | None:
         """See TaskServices."""
@@ -151,6 +168,10 @@ class AsyncInProcess:
     ) -> tuple[RunRow, InstanceRow] | None:
         """See TaskServices."""
         return await asyncio.to_thread(self._blocking.task_success_before, dag_id, task_id, logical_date)
+
+    async def asset_events(self, where: AssetEventFilter) -> list[AssetEvent]:
+        """See TaskServices."""
+        return await asyncio.to_thread(self._blocking.asset_events, where)
 
     async def instance_list(self, run_id: RunId) -> list[InstanceRow]:
         """See TaskServices."""

@@ -27,6 +27,7 @@ import orjson
 
 from tradewind.authoring.access import TaskServices
 from tradewind.model import errors
+from tradewind.model.assets import AssetEvent, AssetEventFilter
 from tradewind.model.attempts import Attempt, AttemptKey
 from tradewind.model.errors import NotFoundError, TradewindError
 from tradewind.model.keys import UNMAPPED, AttemptId, RunId
@@ -35,7 +36,10 @@ from tradewind.model.rows import InstanceRow, RunRow
 from tradewind.model.specs import Json
 from tradewind.model.states import RunState
 from tradewind.worker import codec
+from tradewind.worker.asset_calls import answer_events, event_of, plain_filter
 from tradewind.worker.frames import Frame, FrameReader, ProtocolError, pack
+from tradewind.worker.other_dags import CALLS as _OTHER_DAGS
+from tradewind.worker.other_dags import OtherDagsByFrames
 
 _CHUNK: Final = 1 << 16
 
@@ -44,7 +48,7 @@ class ChannelClosed(TradewindError):
     """The other side of the attempt's channel is gone: the runtime has ended."""
 
 
-class ChannelClient:
+class ChannelClient(OtherDagsByFrames):
     """The attempt's side for sync code: `BlockingServices` over a socket. Calls from several threads take turns."""
 
     def __init__(self, sock: socket) -> None:
@@ -94,53 +98,57 @@ class ChannelClient:
 
     def xcom_get(self, run_id: RunId, task_id: str, key: str, map_index: int = UNMAPPED) -> EncodedValue | None:
         """See BlockingServices."""
-        return codec.value_of(self._call("xcom_get", [run_id, task_id, key, map_index]))
+        return codec.value_of(self.ask("xcom_get", [run_id, task_id, key, map_index]))
 
     def xcom_indexes(self, run_id: RunId, task_id: str, key: str) -> list[int]:
         """See BlockingServices."""
-        return cast("list[int]", self._call("xcom_indexes", [run_id, task_id, key]))
+        return cast("list[int]", self.ask("xcom_indexes", [run_id, task_id, key]))
 
     def xcom_many(self, run_id: RunId, task_id: str, key: str, map_indexes: Sequence[int]) -> list[EncodedValue | None]:
         """See BlockingServices."""
-        return [codec.value_of(value) for value in self._call("xcom_many", [run_id, task_id, key, list(map_indexes)])]
+        return [codec.value_of(value) for value in self.ask("xcom_many", [run_id, task_id, key, list(map_indexes)])]
 
     def xcom_put(self, attempt: AttemptKey, key: str, value: EncodedValue) -> None:
         """See BlockingServices."""
-        self._call("xcom_put", [codec.plain_key(attempt), key, codec.plain_value(value)])
+        self.ask("xcom_put", [codec.plain_key(attempt), key, codec.plain_value(value)])
 
     def variable_get(self, key: str) -> str | None:
         """See BlockingServices."""
-        return cast("str | None", self._call("variable_get", [key]))
+        return cast("str | None", self.ask("variable_get", [key]))
 
     def variable_set(self, key: str, value: str | None, description: str | None = None) -> None:
         """See BlockingServices."""
-        self._call("variable_set", [key, value, description])
+        self.ask("variable_set", [key, value, description])
 
     def connection_get(self, conn_id: str) -> str | None:
         """See BlockingServices."""
-        return cast("str | None", self._call("connection_get", [conn_id]))
+        return cast("str | None", self.ask("connection_get", [conn_id]))
 
     def run_find(self, dag_id: str, dag_run_id: str) -> RunRow | None:
         """See BlockingServices."""
-        return codec.run_of(self._call("run_find", [dag_id, dag_run_id]))
+        return codec.run_of(self.ask("run_find", [dag_id, dag_run_id]))
 
     def run_before(self, dag_id: str, logical_date: datetime, state: RunState | None = None) -> RunRow | None:
         """See BlockingServices."""
-        return codec.run_of(self._call("run_before", [dag_id, logical_date, state]))
+        return codec.run_of(self.ask("run_before", [dag_id, logical_date, state]))
 
     def task_success_before(
         self, dag_id: str, task_id: str, logical_date: datetime
     ) -> tuple[RunRow, InstanceRow] | None:
         """See BlockingServices."""
-        plain = self._call("task_success_before", [dag_id, task_id, logical_date])
+        plain = self.ask("task_success_before", [dag_id, task_id, logical_date])
         if plain is None:
             return None
         run = codec.run_of(plain[0])
         return None if run is None else (run, codec.instance_of(plain[1]))
 
+    def asset_events(self, where: AssetEventFilter) -> list[AssetEvent]:
+        """See BlockingServices."""
+        return [event_of(plain) for plain in self._call("asset_events", [plain_filter(where)])]
+
     def instance_list(self, run_id: RunId) -> list[InstanceRow]:
         """See BlockingServices."""
-        return [codec.instance_of(row) for row in self._call("instance_list", [run_id])]
+        return [codec.instance_of(row) for row in self.ask("instance_list", [run_id])]
 
     def run_trigger(
         self,
@@ -152,14 +160,15 @@ class ChannelClient:
     ) -> RunRow:
         """See BlockingServices."""
         body = None if conf is None else orjson.dumps(dict(conf))
-        run = codec.run_of(self._call("run_trigger", [dag_id, body, dag_run_id, logical_date]))
+        run = codec.run_of(self.ask("run_trigger", [dag_id, body, dag_run_id, logical_date]))
         if run is None:
             raise NotFoundError(f"no run of DAG {dag_id!r} was made")
         return run
 
     # -- frames
 
-    def _call(self, name: str, args: list[Any]) -> Any:
+    def ask(self, name: str, args: list[Any]) -> Any:
+        """Sends a call and blocks until its reply is there. Raises what the runtime raised."""
         with self._lock:
             sequence = self._send("call", {"name": name, "args": args})
             while True:
@@ -293,6 +302,7 @@ async def _run_trigger(services: TaskServices, args: list[Any]) -> Any:
 
 
 _CALLS: Final[dict[str, Callable[[TaskServices, list[Any]], Awaitable[Any]]]] = {
+    **_OTHER_DAGS,
     "xcom_get": _xcom_get,
     "xcom_indexes": _xcom_indexes,
     "xcom_many": _xcom_many,
@@ -304,5 +314,6 @@ _CALLS: Final[dict[str, Callable[[TaskServices, list[Any]], Awaitable[Any]]]] = 
     "run_before": _run_before,
     "task_success_before": _task_success_before,
     "instance_list": _instance_list,
+    "asset_events": answer_events,
     "run_trigger": _run_trigger,
 }

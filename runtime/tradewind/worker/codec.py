@@ -6,6 +6,7 @@ import dataclasses
 from datetime import datetime
 from typing import Any, TypeVar, cast
 
+from tradewind.model.assets import AssetEventPut
 from tradewind.model.attempts import Attempt, AttemptKey, RunFacts
 from tradewind.model.keys import AttemptId, RunId
 from tradewind.model.outcomes import EncodedValue, ErrorInfo, ExitInfo, Outcome, XComPut
@@ -111,7 +112,14 @@ def plain_outcome(outcome: Outcome) -> dict[str, Any]:
         plain["error"] = list(outcome.error)
     if outcome.exit is not None:
         plain["exit"] = outcome.exit._asdict()
+    if outcome.asset_events:
+        plain["asset_events"] = [put._asdict() for put in outcome.asset_events]
     return plain
+
+
+def _event_put(plain: dict[str, Any]) -> AssetEventPut:
+    data = {name: value for name, value in plain.items() if name in AssetEventPut._fields}
+    return AssetEventPut(**{**data, "aliases": tuple(data.get("aliases", ()))})
 
 
 def outcome_of(plain: dict[str, Any]) -> Outcome:
@@ -126,6 +134,7 @@ def outcome_of(plain: dict[str, Any]) -> Outcome:
         data["error"] = ErrorInfo(*data["error"])
     if data.get("exit") is not None:
         data["exit"] = ExitInfo(**data["exit"])
+    data["asset_events"] = tuple(_event_put(plain) for plain in data.get("asset_events", ()))
     data["reschedule_at"] = _instant(data.get("reschedule_at"))
     return Outcome(**data)
 

@@ -153,10 +153,13 @@ def outcome_of_value(work: Work, value: Any) -> Outcome:
     if note is not None:
         work.say(note(work.operator, value))
     measured = work.attempt.task.measured
-    if kind == "value" and value is None and not measured:
+    outlets = work.operator.outlets
+    if kind == "value" and value is None and not (measured or outlets):
         return SUCCEEDED
     xcoms = puts_of(work.operator, value)
     outcome = _outcome(work, value, xcoms)
+    if outlets:
+        outcome = outcome._replace(asset_events=work.context["outlet_events"].puts())
     if measured:
         outcome = outcome._replace(lengths=lengths_of(work.operator, measured, value, work.context.current.lengths))
     return outcome

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from tradewind.authoring.other_dags import Alone, BlockingAlone
+from tradewind.model.assets import AssetEvent, AssetEventFilter
 from tradewind.model.attempts import AttemptKey
 from tradewind.model.keys import UNMAPPED, RunId
 from tradewind.model.outcomes import EncodedValue
@@ -13,11 +15,12 @@ from tradewind.model.specs import Json
 from tradewind.model.states import RunState, TaskState
 
 
-class InMemoryServices:
+class InMemoryServices(BlockingAlone):
     """`BlockingServices` over plain dicts. Counts its calls, so that laziness can be tested."""
 
     def __init__(self) -> None:
         self.runs: list[RunRow] = []
+        self.events: list[AssetEvent] = []
         self.instances: dict[tuple[RunId, str, int], InstanceRow] = {}
         self.xcoms: dict[tuple[RunId, str, str, int], EncodedValue] = {}
         self.variables: dict[str, str] = {}
@@ -80,6 +83,10 @@ class InMemoryServices:
                 return run, instance
         return None
 
+    def asset_events(self, where: AssetEventFilter) -> list[AssetEvent]:
+        self.calls.append("asset_events")
+        return [e for e in self.events if where.uri in (None, e.uri) and (where.alias is None or where.alias in e.aliases)]
+
     def instance_list(self, run_id: RunId) -> list[InstanceRow]:
         self.calls.append("instance_list")
         return [row for (owner, _, _), row in self.instances.items() if owner == run_id]
@@ -95,7 +102,7 @@ class InMemoryServices:
         raise NotImplementedError(f"this system runs nothing: {dag_id} {conf} {dag_run_id} {logical_date}")
 
 
-class OnALoop:
+class OnALoop(Alone):
     """The same services awaited."""
 
     def __init__(self, blocking: InMemoryServices) -> None:
@@ -134,6 +141,9 @@ class OnALoop:
         self, dag_id: str, task_id: str, logical_date: datetime
     ) -> tuple[RunRow, InstanceRow] | None:
         return self._blocking.task_success_before(dag_id, task_id, logical_date)
+
+    async def asset_events(self, where: AssetEventFilter) -> list[AssetEvent]:
+        return self._blocking.asset_events(where)
 
     async def instance_list(self, run_id: RunId) -> list[InstanceRow]:
         return self._blocking.instance_list(run_id)
