@@ -456,7 +456,9 @@ class Executor(Protocol):
 @dataclass(frozen=True, slots=True)
 class TriggerRequest:
     """A wish for a run. Missing parts are made up: the logical date is now, the id
-    ``manual__<logical date>``. `unpause` also switches a paused DAG on.
+    ``manual__<logical date>``. `unpause` also switches a paused DAG on; with `while_paused` the
+    run waits in the queue of a paused one. `external=False`: the run takes the place of a scheduled one, so
+    templates see the schedule's dates before and after it.
     """
 
     dag_id: str
@@ -466,6 +468,10 @@ class TriggerRequest:
     unpause: bool = False
     note: str | None = None
     run_type: RunType = RunType.MANUAL
+    while_paused: bool = False
+    external: bool = True
+    data_interval: tuple[datetime, datetime] | None = None
+    """Start and end; by default what the timetable gives a run by hand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -522,17 +528,29 @@ class Control(Protocol):
         ...
 
     async def instances_clear(
-        self, dag_id: str, dag_run_id: str, task_ids: Sequence[str], *, downstream: bool = True
+        self,
+        dag_id: str,
+        dag_run_id: str,
+        task_ids: Sequence[str],
+        *,
+        downstream: bool = True,
+        map_indexes: Mapping[str, Sequence[int]] | None = None,
     ) -> list[InstanceRow]:
-        """Makes finished task instances (and what follows them) run again. Returns those cleared."""
+        """Makes finished task instances (and what follows them) run again; of the mapped tasks in `map_indexes`
+        only those instances. Returns the instances of the tasks that were cleared. Raises NotFoundError.
+        """
         ...
 
     async def run_cancel(self, dag_id: str, dag_run_id: str) -> RunRow:
         """Marks the run failed and ends its attempts."""
         ...
 
-    async def why_waiting(self, dag_id: str, dag_run_id: str, task_id: str) -> tuple[str, ...]:
-        """The reasons why a task of a run is not running; empty if it is. Raises NotFoundError."""
+    async def why_waiting(
+        self, dag_id: str, dag_run_id: str, task_id: str, map_index: int = UNMAPPED
+    ) -> tuple[str, ...]:
+        """The reasons why a task of a run is not running; empty if it is. Of a mapped task: one instance, by
+        default the first that has not ended. Raises NotFoundError.
+        """
         ...
 
     async def run_wait(self, run_id: RunId, timeout: float | None = None) -> RunRow:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Final
 
 from tradewind.model.errors import NotFoundError
-from tradewind.model.keys import RunId
+from tradewind.model.keys import UNMAPPED, RunId
 from tradewind.model.rows import DagRow, InstanceRow, RunRow
 from tradewind.model.states import RUN_FINISHED
 from tradewind.ports import Health, LiveEvent, NamedWrites, Store, StoreReads, TriggerRequest
 from tradewind.rules.run_machine import RunMachine
 from tradewind.services.inbox import MailedWishes
+from tradewind.services.instances_chosen import Cleared
 from tradewind.services.live import LiveHub
 from tradewind.services.scheduler import Scheduler
 from tradewind.services.wishes import OwnerWishes
@@ -87,13 +88,20 @@ class RuntimeControl:
         return await self._mailed.pause(dag_id, paused=paused)
 
     async def instances_clear(
-        self, dag_id: str, dag_run_id: str, task_ids: Sequence[str], *, downstream: bool = True
+        self,
+        dag_id: str,
+        dag_run_id: str,
+        task_ids: Sequence[str],
+        *,
+        downstream: bool = True,
+        map_indexes: Mapping[str, Sequence[int]] | None = None,
     ) -> list[InstanceRow]:
         """See `Control`."""
+        which = Cleared(tuple(task_ids), downstream, map_indexes or {})
         own = self._owner(dag_id)
         if own is not None:
-            return await own.clear(dag_id, dag_run_id, task_ids, downstream=downstream)
-        return await self._mailed.clear(dag_id, dag_run_id, task_ids, downstream=downstream)
+            return await own.clear(dag_id, dag_run_id, which)
+        return await self._mailed.clear(dag_id, dag_run_id, which)
 
     async def run_cancel(self, dag_id: str, dag_run_id: str) -> RunRow:
         """See `Control`."""
@@ -102,12 +110,14 @@ class RuntimeControl:
             return await own.cancel(dag_id, dag_run_id)
         return await self._mailed.cancel(dag_id, dag_run_id)
 
-    async def why_waiting(self, dag_id: str, dag_run_id: str, task_id: str) -> tuple[str, ...]:
+    async def why_waiting(
+        self, dag_id: str, dag_run_id: str, task_id: str, map_index: int = UNMAPPED
+    ) -> tuple[str, ...]:
         """See `Control`."""
         own = self._owner(dag_id)
         if own is not None:
-            return await own.why_waiting(dag_id, dag_run_id, task_id)
-        return await self._mailed.why_waiting(dag_id, dag_run_id, task_id)
+            return await own.why_waiting(dag_id, dag_run_id, (task_id, map_index))
+        return await self._mailed.why_waiting(dag_id, dag_run_id, (task_id, map_index))
 
     async def run_wait(self, run_id: RunId, timeout: float | None = None) -> RunRow:
         """See `Control`."""

@@ -7,7 +7,6 @@ transaction that applies it, and its answer kept for whoever sent it.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 
 import orjson
 
@@ -18,8 +17,8 @@ from tradewind.model.rows import DagChange, DagRow, InstanceRow, MailDone, RunRo
 from tradewind.model.states import RUN_FINISHED, RunState
 from tradewind.ports import LiveEvent, Store, TriggerRequest
 from tradewind.rules.explain import reasons_not_running
-from tradewind.rules.graph import Graph
 from tradewind.rules.run_machine import RunMachine
+from tradewind.services.instances_chosen import Cleared, node_of, nodes_to_clear
 from tradewind.services.live import LiveHub
 from tradewind.services.owned_dag import OwnedDag
 from tradewind.services.planner import RunPlanner
@@ -68,21 +67,15 @@ class OwnerWishes:
         return dag.row
 
     async def clear(
-        self,
-        dag_id: str,
-        dag_run_id: str,
-        task_ids: Sequence[str],
-        *,
-        downstream: bool = True,
-        mail_id: int | None = None,
+        self, dag_id: str, dag_run_id: str, which: Cleared, mail_id: int | None = None
     ) -> list[InstanceRow]:
         """As `Control.instances_clear`."""
         run_id = (await self._machine(dag_id, dag_run_id)).run.run_id
 
         def clear(turn: Turn) -> None:
             dag, machine = self._still_here(turn, dag_id, run_id)
-            nodes = _nodes(machine.graph, task_ids, downstream=downstream)
-            wanted.update(machine.graph.tasks[n].task_id for n in nodes)
+            nodes = nodes_to_clear(machine, which)
+            wanted.update(machine.tasks[n].task_id for n in nodes)
             event = TasksCleared(self._scheduler.stamp(), nodes)
             self._scheduler.handle(turn, run_id, event)
             if machine.run.state is RunState.QUEUED:
@@ -110,7 +103,7 @@ class OwnerWishes:
         return ended[0].run
 
     async def why_waiting(
-        self, dag_id: str, dag_run_id: str, task_id: str, mail_id: int | None = None
+        self, dag_id: str, dag_run_id: str, which: tuple[str, int], mail_id: int | None = None
     ) -> tuple[str, ...]:
         """As `Control.why_waiting`."""
         dag = self._dag(dag_id)
@@ -121,7 +114,7 @@ class OwnerWishes:
                 raise NotFoundError(f"DAG {dag_id!r} has no run {dag_run_id!r}")
             reasons: tuple[str, ...] = (f"its run has ended: {row.state}",)
         else:
-            (node,) = _nodes(machine.graph, [task_id], downstream=False)
+            node = node_of(machine, *which)
             admission = self._scheduler.book.admission
             reasons = reasons_not_running(machine, node, admission, paused=dag.row.is_paused)
         if mail_id is not None:
@@ -175,16 +168,6 @@ class OwnerWishes:
         if snapshot.live or snapshot.run.state not in RUN_FINISHED:
             raise TryAgain(f"run {dag_run_id!r} of DAG {dag_id!r} is just being taken in: ask once more")
         return self._scheduler.bring_back(snapshot)
-
-
-def _nodes(graph: Graph, task_ids: Sequence[str], *, downstream: bool) -> tuple[int, ...]:
-    unknown = [task_id for task_id in task_ids if task_id not in graph.index]
-    if unknown:
-        raise NotFoundError(f"DAG {graph.spec.dag_id!r} has no task {unknown[0]!r}")
-    chosen = {graph.index[task_id] for task_id in task_ids} or set(range(len(graph)))
-    if downstream:
-        chosen |= graph.descendants(chosen)
-    return tuple(sorted(chosen))
 
 
 def _answer(turn: Turn, mail_id: int | None, reply: bytes) -> None:

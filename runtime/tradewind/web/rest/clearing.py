@@ -7,6 +7,7 @@ from typing import Final
 
 from aiohttp import web
 
+from tradewind.model.keys import UNMAPPED
 from tradewind.model.rows import InstanceRow, RunRow
 from tradewind.model.specs import DagSpec
 from tradewind.model.states import TaskState
@@ -54,11 +55,19 @@ async def clear_run(call: Call) -> web.Response:
 
 
 async def _clear(call: Call, chosen: Cleared) -> Cleared:
-    """Exactly the chosen task ids: what follows them was chosen before, by the same rules."""
+    """Exactly the chosen instances: what follows them was chosen before, by the same rules."""
     done: Cleared = []
     for run, rows in chosen:
         task_ids = sorted({row.task_id for row in rows})
-        done.append((run, await call.control.instances_clear(run.dag_id, run.dag_run_id, task_ids, downstream=False)))
+        indexes: dict[str, list[int]] = {}
+        for row in rows:
+            if row.map_index != UNMAPPED:
+                indexes.setdefault(row.task_id, []).append(row.map_index)
+        cleared = await call.control.instances_clear(
+            run.dag_id, run.dag_run_id, task_ids, downstream=False, map_indexes=indexes
+        )
+        places = {(row.task_id, row.map_index) for row in rows}
+        done.append((run, [row for row in cleared if (row.task_id, row.map_index) in places or row.map_index < 0]))
     return done
 
 

@@ -185,7 +185,7 @@ async def list_dependencies(call: Call) -> web.Response:
     """GET …/taskInstances/{task_id}/dependencies: why it is not running; empty if it is."""
     run = await run_of(call)
     row = await instance_of(call, run)
-    reasons = await call.control.why_waiting(run.dag_id, run.dag_run_id, row.task_id)
+    reasons = await call.control.why_waiting(run.dag_id, run.dag_run_id, row.task_id, row.map_index)
     return json_answer({"dependencies": [{"name": "Tradewind", "reason": reason} for reason in reasons]})
 
 
