@@ -36,6 +36,7 @@ NOT_SUCCESSFUL: Mapping[str, Mapping[str, str]] = {
     "example_06_retries": {"too_slow": "failed", "hopeless": "failed"},
     "example_07_sensors": {"letter": "skipped", "bell": "skipped"},
     "example_10_callbacks": {"does_not_apply": "skipped", "breaks": "failed"},
+    "example_13_mapping": {"papers.checksum": "skipped", "papers.certificate": "skipped"},
 }
 """What does not succeed in a successful run, on purpose."""
 
