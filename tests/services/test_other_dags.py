@@ -1,0 +1,353 @@
+# pyright: reportUnusedExpression=false
+"""Tasks that start runs of other DAGs or wait for them, on a real runtime."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests.services.conftest import StartRuntime, until
+from tradewind import DAG, TaskGroup, task
+from tradewind.host import Runtime
+from tradewind.model.errors import AuthoringError
+from tradewind.model.rows import RunRow
+from tradewind.ports import RunFilter, TriggerRequest
+from tradewind.standard.external_task import ExternalTaskMarker, ExternalTaskSensor
+from tradewind.standard.trigger_dag_run import TriggerDagRunOperator
+
+DAY = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+async def ended(runtime: Runtime, dag_id: str, **wish: Any) -> RunRow:
+    run = await runtime.control.run_trigger(TriggerRequest(dag_id, unpause=True, **wish))
+    return await runtime.control.run_wait(run.run_id, 20)
+
+
+async def why(runtime: Runtime, run: RunRow, task_id: str) -> str:
+    """The last attempt's reason."""
+    detail = (await runtime.control.reads.attempt_list(run.run_id, task_id))[-1].detail
+    return str(detail.get("reason")) if detail else ""
+
+
+async def runs_of(runtime: Runtime, dag_id: str) -> list[RunRow]:
+    return (await runtime.control.reads.run_list(RunFilter(dag_id, order_by="run_id")))[0]
+
+
+async def outcome(runtime: Runtime, run: RunRow, task_id: str) -> str:
+    row = await runtime.control.reads.instance_get(run.run_id, task_id)
+    return "" if row is None else row.state.value
+
+
+def target(seen: list[Any]) -> DAG:
+    with DAG("target", schedule=None) as dag:
+
+        @task
+        async def note(dag_run: Any = None) -> None:
+            seen.append(dag_run.conf)
+            if dag_run.conf.get("fail"):
+                raise ValueError("asked to")
+
+        note()
+    return dag
+
+
+def triggering(**arguments: Any) -> DAG:
+    with DAG("source", schedule=None) as dag:
+        TriggerDagRunOperator(task_id="go", trigger_dag_id="target", **arguments)
+    return dag
+
+
+@pytest.mark.spec("1:G1", "1:G2", "1:S14")
+async def test_one_dag_starts_another_several_times_and_a_clear_makes_new_runs(start: StartRuntime) -> None:
+    seen: list[Any] = []
+    with DAG("ingest", schedule=None) as dag:
+        for n in range(4):
+            TriggerDagRunOperator(
+                task_id=f"trigger_{n}", trigger_dag_id="target", conf={"shop": n, "day": "{{ ds }}"},
+                wait_for_completion=True,
+            )  # fmt: skip
+    runtime = await start(dag, target(seen))
+    await runtime.control.dag_pause("target", paused=False)
+    run = await ended(runtime, "ingest", logical_date=DAY)
+    assert run.state == "success"
+    assert sorted(conf["shop"] for conf in seen) == [0, 1, 2, 3]
+    assert {conf["day"] for conf in seen} == {"2026-01-01"}
+    made = await runs_of(runtime, "target")
+    assert len(made) == 4
+    assert all(row.dag_run_id.startswith("manual__") for row in made)
+    await runtime.control.instances_clear("ingest", run.dag_run_id, ["trigger_1"])
+    await runtime.control.run_wait(run.run_id, 20)
+    assert len(await runs_of(runtime, "target")) == 5
+    assert len(seen) == 5
+    pushed = {entry.key for entry in await runtime.control.reads.xcom_list(run.run_id, "trigger_1")}
+    assert pushed == {"trigger_run_id", "trigger_logical_date_iso"}
+
+
+async def test_the_end_of_the_other_run_is_waited_for_and_decides(start: StartRuntime) -> None:
+    seen: list[Any] = []
+    runtime = await start(triggering(wait_for_completion=True, conf={"fail": True}), target(seen))
+    await runtime.control.dag_pause("target", paused=False)
+    run = await ended(runtime, "source")
+    assert run.state == "failed"
+    assert "target failed with failed states failed" in await why(runtime, run, "go")
+
+
+async def test_other_states_can_be_the_good_ones(start: StartRuntime) -> None:
+    seen: list[Any] = []
+    arguments = {"wait_for_completion": "True", "conf": '{"fail": 1}'}
+    source = triggering(allowed_states=["failed"], failed_states=["success"], **arguments)
+    runtime = await start(source, target(seen))
+    await runtime.control.dag_pause("target", paused=False)
+    assert (await ended(runtime, "source")).state == "success"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "state", "message"),
+    [
+        ({}, "failed", "A Dag Run already exists for dag id target at 2026-01-01T00:00:00+00:00 with run id once"),
+        ({"skip_when_already_exists": True}, "skipped", "Skipping due to skip_when_already_exists"),
+        ({"reset_dag_run": True, "wait_for_completion": True}, "success", ""),
+        ({"trigger_run_id": "other", "logical_date": "{{ ds }}"}, "failed", "with run id once"),
+    ],
+)
+async def test_a_run_that_exists(start: StartRuntime, arguments: dict[str, Any], state: str, message: str) -> None:
+    seen: list[Any] = []
+    runtime = await start(triggering(**({"trigger_run_id": "once"} | arguments)), target(seen))
+    first = await ended(runtime, "target", dag_run_id="once", logical_date=DAY)
+    run = await ended(runtime, "source", logical_date=DAY)
+    assert await outcome(runtime, run, "go") == state
+    assert message in await why(runtime, run, "go")
+    assert [row.dag_run_id for row in await runs_of(runtime, "target")] == [first.dag_run_id]
+    assert len(seen) == (2 if state == "success" else 1)
+
+
+async def test_a_paused_dag_gets_a_run_that_waits_unless_that_is_to_fail(start: StartRuntime) -> None:
+    seen: list[Any] = []
+    runtime = await start(triggering(), target(seen))
+    assert (await ended(runtime, "source")).state == "success"
+    (waiting,) = await runs_of(runtime, "target")
+    assert waiting.state == "queued"
+    await runtime.control.dag_pause("target", paused=False)
+    assert (await runtime.control.run_wait(waiting.run_id, 20)).state == "success"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"fail_when_dag_is_paused": True}, "Dag target is paused"),
+        ({"conf": {"n": datetime(2026, 1, 1, tzinfo=UTC)}}, "conf parameter should be JSON Serializable"),
+        ({"conf": "{{ [1] }}"}, "conf has to be a JSON object, not list"),
+        ({"conf": "no json"}, "conf parameter should be JSON Serializable"),
+        ({"logical_date": "someday"}, "logical_date: 'someday' is not an ISO 8601 date"),
+    ],
+)
+async def test_what_cannot_be_triggered_says_why(start: StartRuntime, arguments: dict[str, Any], message: str) -> None:
+    runtime = await start(triggering(**arguments), target([]))
+    run = await ended(runtime, "source")
+    assert message in await why(runtime, run, "go")
+    assert await runs_of(runtime, "target") == []
+
+
+async def test_an_unknown_dag_cannot_be_triggered(start: StartRuntime) -> None:
+    runtime = await start(triggering())
+    run = await ended(runtime, "source")
+    assert "there is no DAG 'target'" in await why(runtime, run, "go")
+
+
+def test_arguments_that_cannot_be() -> None:
+    with pytest.raises(AuthoringError, match="'done' is no state of a run"):
+        triggering(allowed_states=["done"])
+    with pytest.raises(AuthoringError, match="expected str or datetime"):
+        triggering(logical_date=7)
+    with pytest.raises(AuthoringError, match="older name of logical_date"):
+        triggering(logical_date="2026-01-01", execution_date="2026-01-01")
+
+
+# --------------------------------------------------------------------------- waiting for others
+
+
+def etl(fail: list[bool] | None = None) -> DAG:
+    with DAG("etl", schedule=None) as dag:
+        with TaskGroup("load"):
+
+            @task
+            async def clean() -> None: ...
+
+            @task
+            async def store() -> None:
+                if fail and fail[0]:
+                    raise ValueError("not good")
+
+            clean() >> store()
+
+        @task.short_circuit
+        async def never() -> bool:
+            return False
+
+        @task
+        async def after() -> None: ...
+
+        never() >> after()
+    return dag
+
+
+def waiting(**arguments: Any) -> DAG:
+    with DAG("report", schedule=None) as dag:
+        ExternalTaskSensor(task_id="wait", external_dag_id="etl", poke_interval=0.05, **({"timeout": 20} | arguments))
+    return dag
+
+
+@pytest.mark.spec("1:G4", "1:N10")
+@pytest.mark.parametrize(
+    "what",
+    [
+        {"external_task_id": "load.store"},
+        {"external_task_ids": ["load.clean", "load.store"]},
+        {"external_task_group_id": "load"},
+        {"external_task_id": "after", "allowed_states": ["success", "skipped"]},
+        {},
+        {"check_existence": True, "mode": "reschedule", "external_task_group_id": "load"},
+    ],
+)
+async def test_the_run_of_the_same_date_is_waited_for(start: StartRuntime, what: dict[str, Any]) -> None:
+    runtime = await start(etl(), waiting(**what))
+    report = await runtime.control.run_trigger(TriggerRequest("report", unpause=True, logical_date=DAY))
+
+    async def has_poked() -> bool:
+        rows = await runtime.control.reads.instance_list(report.run_id)
+        return rows[0].state in ("running", "up_for_reschedule")
+
+    await until(runtime, has_poked)
+    await ended(runtime, "etl", logical_date=DAY + timedelta(days=1))
+    assert await outcome(runtime, report, "wait") in ("running", "up_for_reschedule", "queued", "scheduled")
+    await ended(runtime, "etl", logical_date=DAY)
+    assert (await runtime.control.run_wait(report.run_id, 20)).state == "success"
+
+
+def both_days(logical_date: datetime) -> list[datetime]:
+    return [logical_date - timedelta(days=1), logical_date - timedelta(days=2)]
+
+
+def by_context(logical_date: datetime, data_interval_end: Any, context: Any) -> str:
+    assert context["data_interval_end"] == data_interval_end
+    return (logical_date - timedelta(days=1)).isoformat()
+
+
+@pytest.mark.spec("1:G5", "1:G6")
+@pytest.mark.parametrize(
+    "where",
+    [
+        {"execution_delta": timedelta(days=1)},
+        {"execution_date_fn": both_days},
+        {"execution_date_fn": lambda _: [timedelta(days=1), timedelta(days=2)]},
+        {"execution_date_fn": by_context},
+    ],
+)
+async def test_runs_of_other_dates_are_waited_for(start: StartRuntime, where: dict[str, Any]) -> None:
+    runtime = await start(etl(), waiting(**where))
+    for days in (1, 2):
+        await ended(runtime, "etl", logical_date=DAY - timedelta(days=days))
+    assert (await ended(runtime, "report", logical_date=DAY)).state == "success"
+
+
+@pytest.mark.spec("1:N3")
+@pytest.mark.parametrize(("soft", "state"), [(False, "failed"), (True, "skipped")])
+async def test_dates_that_never_meet_run_out_of_time(start: StartRuntime, soft: bool, state: str) -> None:
+    runtime = await start(etl(), waiting(external_task_id="load.store", timeout=0.1, soft_fail=soft))
+    await ended(runtime, "etl", logical_date=DAY + timedelta(hours=1))
+    report = await ended(runtime, "report", logical_date=DAY)
+    assert await outcome(runtime, report, "wait") == state
+    assert "Snap. Time is OUT." in await why(runtime, report, "wait")
+
+
+@pytest.mark.parametrize(
+    ("what", "state", "message"),
+    [
+        ({"external_task_id": "load.store"}, "failed", "Some of the external tasks ['load.store'] in DAG etl failed."),
+        ({"external_task_group_id": "load"}, "failed", "The external task_group 'load' in DAG 'etl' failed."),
+        ({}, "failed", "The external DAG etl failed."),
+        ({"soft_fail": True}, "skipped", "The external DAG etl failed. Skipping due to soft_fail."),
+    ],
+)
+async def test_what_has_failed_is_not_waited_for(
+    start: StartRuntime, what: dict[str, Any], state: str, message: str
+) -> None:
+    runtime = await start(etl([True]), waiting(failed_states=["failed"], **what))
+    await ended(runtime, "etl", logical_date=DAY)
+    report = await ended(runtime, "report", logical_date=DAY)
+    assert await outcome(runtime, report, "wait") == state
+    assert message in await why(runtime, report, "wait")
+
+
+async def test_what_was_skipped_can_skip(start: StartRuntime) -> None:
+    runtime = await start(etl(), waiting(external_task_id="after", skipped_states=["skipped"]))
+    await ended(runtime, "etl", logical_date=DAY)
+    report = await ended(runtime, "report", logical_date=DAY)
+    assert await outcome(runtime, report, "wait") == "skipped"
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ({"external_task_id": "nothing"}, "The external task nothing in DAG etl does not exist."),
+        ({"external_task_group_id": "load2"}, "The external task group 'load2' in DAG 'etl' does not exist."),
+        ({"external_task_ids": ["after", "after"]}, "Duplicate task_ids passed"),
+    ],
+)
+async def test_existence_is_checked(start: StartRuntime, what: dict[str, Any], message: str) -> None:
+    runtime = await start(etl(), waiting(check_existence=True, **what))
+    report = await ended(runtime, "report", logical_date=DAY)
+    assert message in await why(runtime, report, "wait")
+
+
+async def test_a_dag_that_does_not_exist(start: StartRuntime) -> None:
+    runtime = await start(waiting(check_existence=True))
+    report = await ended(runtime, "report", logical_date=DAY)
+    assert "The external DAG etl does not exist." in await why(runtime, report, "wait")
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ({"external_task_id": "a", "external_task_ids": ["b"]}, "Only one of `external_task_id`"),
+        ({"external_task_id": "a", "external_task_group_id": "b"}, "Only one of `external_task_group_id`"),
+        ({"execution_delta": timedelta(1), "execution_date_fn": both_days}, "Only one of `execution_delta`"),
+        ({"allowed_states": ["success"], "failed_states": ["success"]}, "Duplicate values provided"),
+        ({"allowed_states": ["skipped"]}, "'skipped' is no state of a run"),
+        ({"external_task_id": "a", "allowed_states": ["good"]}, "'good' is no state of a task"),
+        ({"execution_delta": math.pi}, "execution_delta: a timedelta is needed"),
+    ],
+)
+def test_sensor_arguments_that_cannot_be(what: dict[str, Any], message: str) -> None:
+    with pytest.raises(AuthoringError, match=message):
+        waiting(**what)
+
+
+def test_markers_name_what_depends_on_them() -> None:
+    with DAG("d") as dag:
+        marker = ExternalTaskMarker(task_id="m", external_dag_id="report", external_task_id="wait")
+        with pytest.raises(AuthoringError, match="positive integer"):
+            ExternalTaskMarker(task_id="n", external_dag_id="r", external_task_id="w", recursion_depth=0)
+    assert marker.logical_date == "{{ logical_date.isoformat() }}"
+    assert dag.to_spec().tasks[0].is_empty
+
+
+async def test_waiting_holds_no_process(start: StartRuntime) -> None:
+    """Forty waits at once with room for one process; all are coroutines."""
+    with DAG("many", schedule=None, max_active_tasks=100) as dag:
+        for n in range(40):
+            ExternalTaskSensor(task_id=f"w{n}", external_dag_id="etl", poke_interval=0.05, timeout=20)
+    runtime = await start(dag, etl(), core__parallelism=1)
+    run = await runtime.control.run_trigger(TriggerRequest("many", unpause=True, logical_date=DAY))
+
+    async def all_wait() -> bool:
+        rows = await runtime.control.reads.instance_list(run.run_id)
+        return all(row.state == "running" for row in rows)
+
+    await until(runtime, all_wait)
+    await asyncio.gather(ended(runtime, "etl", logical_date=DAY), runtime.control.run_wait(run.run_id, 20))
+    assert (await runtime.control.run_wait(run.run_id, 1)).state == "success"
