@@ -7,7 +7,7 @@ scheduling, a test does by calling `finish` and the like.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -106,7 +106,13 @@ class LocalControl:
         return row
 
     async def instances_clear(
-        self, dag_id: str, dag_run_id: str, task_ids: Sequence[str], *, downstream: bool = True
+        self,
+        dag_id: str,
+        dag_run_id: str,
+        task_ids: Sequence[str],
+        *,
+        downstream: bool = True,
+        map_indexes: Mapping[str, Sequence[int]] | None = None,
     ) -> list[InstanceRow]:
         run = await self._run(dag_id, dag_run_id)
         assert not downstream, "the web chooses what follows itself"
@@ -120,7 +126,7 @@ class LocalControl:
     async def run_cancel(self, dag_id: str, dag_run_id: str) -> RunRow:
         return await self.move_run(await self._run(dag_id, dag_run_id), RunState.FAILED)
 
-    async def why_waiting(self, dag_id: str, dag_run_id: str, task_id: str) -> tuple[str, ...]:
+    async def why_waiting(self, dag_id: str, dag_run_id: str, task_id: str, map_index: int = -1) -> tuple[str, ...]:
         run = await self._run(dag_id, dag_run_id)
         return (f"nothing schedules {task_id} of {run.dag_run_id} here",)
 
