@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
+from operator import attrgetter
 from typing import Any, Final, TypeGuard, cast
 
 import orjson
@@ -228,17 +230,30 @@ def _tuples(data: dict[str, Any]) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     """Dataclasses as dicts without their defaults; everything else as orjson takes it."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        out: dict[str, Any] = {}
-        for f in dataclasses.fields(value):
-            item = getattr(value, f.name)
-            if f.default is not dataclasses.MISSING and item == f.default:
-                continue
-            if f.default_factory is not dataclasses.MISSING and item == f.default_factory():
-                continue
-            out[f.name] = _plain(item)
-        return out
+        names, defaults, read = _fields_of(type(value))
+        return {
+            name: item if isinstance(item, _AS_IT_IS) else _plain(item)
+            for name, default, item in zip(names, defaults, read(value), strict=True)
+            if item is not default and item != default
+        }
     if isinstance(value, (tuple, list)):
-        return [_plain(item) for item in cast("tuple[Any, ...]", value)]
+        items = cast("tuple[Any, ...]", value)
+        return items if all(isinstance(item, str) for item in items) else [_plain(item) for item in items]
     if isinstance(value, datetime):
         return value.isoformat()
     return value
+
+
+_AS_IT_IS: Final = (str, int, float)
+
+
+@cache
+def _fields_of(kind: type[Any]) -> tuple[list[str], list[Any], Callable[[Any], tuple[Any, ...]]]:
+    """Names and defaults of a dataclass with two fields or more, and what reads them all at once."""
+    names: list[str] = []
+    defaults: list[Any] = []
+    for f in dataclasses.fields(kind):
+        names.append(f.name)
+        made = f.default_factory() if f.default_factory is not dataclasses.MISSING else f.default
+        defaults.append(made)  # MISSING where there is none: no value is equal to that
+    return names, defaults, attrgetter(*names)
