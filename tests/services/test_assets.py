@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
+
+import pytest
 
 from tests.services.conftest import StartRuntime, until
 from tradewind import DAG, task
-from tradewind.authoring.assets import Asset
+from tradewind.authoring.assets import Asset, AssetAlias, Dataset, Metadata
+from tradewind.authoring.timetables import AssetOrTimeSchedule, CronTriggerTimetable
 from tradewind.host import Runtime
-from tradewind.model.assets import AssetEventFilter
+from tradewind.model.assets import AssetEventFilter, ExternalEvent
 from tradewind.model.rows import RunRow
 from tradewind.model.states import RunState, RunType
 from tradewind.ports import RunFilter, TriggerRequest
@@ -70,14 +75,10 @@ async def ended_runs(runtime: Runtime, dag_id: str, count: int) -> list[RunRow]:
 
 async def settled(runtime: Runtime) -> None:
     """Every event has been routed and every mail read."""
-
-    async def quiet() -> bool:
-        lease = runtime.services.scheduler.lease
-        events, _ = await runtime.services.store.asset_event_list(AssetEventFilter())
-        del events
-        return not await runtime.services.store.asset_route() and not await runtime.services.store.mail_read(lease)
-
-    await until(runtime, quiet)
+    store, lease = runtime.services.store, runtime.services.scheduler.lease
+    async with asyncio.timeout(20):
+        while await store.asset_route() or await store.mail_read(lease):
+            await asyncio.sleep(0)
 
 
 async def test_a_change_starts_the_dag_that_is_scheduled_on_it(start: StartRuntime) -> None:
@@ -93,3 +94,175 @@ async def test_a_change_starts_the_dag_that_is_scheduled_on_it(start: StartRunti
     assert run.dag_run_id == f"asset_triggered__{event.at.isoformat()}"
     assert (run.interval_start, run.interval_end) == (sent.interval_start, sent.interval_end)
     assert (run.conf, run.external_trigger) == (None, False)
+
+
+async def test_all_parts_of_a_condition_have_to_change_before_the_next_run(start: StartRuntime) -> None:
+    seen: list[Any] = []
+    both: list[Any] = []
+    runtime = await start(
+        producer("load", ORDERS),
+        producer("sync", CLIENTS),
+        consumer("either", ORDERS | CLIENTS, seen, max_active_runs=1),
+        consumer("both", [ORDERS, CLIENTS], both),
+    )
+    await produce(runtime, "load")
+    await ended_runs(runtime, "either", 1)
+    await produce(runtime, "load")
+    await ended_runs(runtime, "either", 2)
+    assert (await runtime.control.reads.run_list(RunFilter("both")))[1] == 0
+    await produce(runtime, "sync")
+    await ended_runs(runtime, "both", 1)
+    await ended_runs(runtime, "either", 3)
+    assert seen == [{"orders": [{}]}, {"orders": [{}]}, {"clients": [{}]}]
+    assert both == [{"orders": [{}, {}], "clients": [{}]}]
+
+
+async def test_events_go_into_one_run_while_no_more_may_be_active(start: StartRuntime) -> None:
+    gate, began, seen = asyncio.Event(), asyncio.Event(), []
+    with DAG("report", schedule=[ORDERS], max_active_runs=1, is_paused_upon_creation=False) as report:
+
+        @task
+        async def note(triggering_asset_events: Any = None) -> None:
+            began.set()
+            await gate.wait()
+            seen.append(len((await triggering_asset_events.load())[ORDERS]))
+
+        note()
+    runtime = await start(producer("load", ORDERS), report)
+    await produce(runtime, "load")
+    await began.wait()
+    for _ in range(3):
+        await produce(runtime, "load")
+    await settled(runtime)
+    assert (await runtime.control.reads.run_list(RunFilter("report")))[1] == 1
+    gate.set()
+    await ended_runs(runtime, "report", 2)
+    assert seen == [1, 3]
+
+
+async def test_what_changes_during_a_pause_goes_with_the_next_run_but_causes_none(start: StartRuntime) -> None:
+    seen: list[Any] = []
+    runtime = await start(producer("load", ORDERS), consumer("report", [ORDERS], seen))
+    await runtime.control.dag_pause("report", paused=True)
+    await produce(runtime, "load")
+    await settled(runtime)
+    await runtime.control.dag_pause("report", paused=False)
+    await settled(runtime)
+    assert (await runtime.control.reads.run_list(RunFilter("report")))[1] == 0
+    await produce(runtime, "load")
+    await ended_runs(runtime, "report", 1)
+    assert seen == [{"orders": [{}, {}]}]
+
+
+async def test_assets_behind_an_alias_are_known_when_the_task_runs(start: StartRuntime) -> None:
+    seen: list[Any] = []
+    later: list[Any] = []
+    daily = AssetAlias("daily")
+    with DAG("load", schedule=None, is_paused_upon_creation=False) as load:
+
+        @task(outlets=[daily, ORDERS])
+        def produce_some() -> Any:
+            yield Metadata(Asset("s3://lake/today"), {"rows": 7}, alias=daily)
+            yield Metadata(ORDERS, {"rows": 1})
+            return "done"
+
+        produce_some()
+    today = producer("today", Asset("s3://lake/today"))
+    runtime = await start(load, today, consumer("by_alias", daily, seen), consumer("of_orders", ORDERS, later))
+    run = await produce(runtime, "load")
+    await ended_runs(runtime, "by_alias", 1)
+    await ended_runs(runtime, "of_orders", 1)
+    assert (seen, later) == ([{"s3://lake/today": [{"rows": 7}]}], [{"orders": [{"rows": 1}]}])
+    value = await runtime.control.reads.xcom_get(run.run_id, "produce_some", "return_value")
+    assert value is not None
+    assert value.data == b'"done"'
+    await produce(runtime, "today")  # no longer through the alias, but the alias knows it now
+    await ended_runs(runtime, "by_alias", 2)
+
+
+async def test_a_task_sees_the_events_of_its_inlets(start: StartRuntime) -> None:
+    seen: list[Any] = []
+    runtime = await start(producer("load", ORDERS, extra={"rows": 1}))
+    await produce(runtime, "load")
+    with DAG("look", schedule=None, is_paused_upon_creation=False) as look:
+
+        @task(inlets=[ORDERS, Asset.ref(name="orders")])
+        def inspect_events(inlet_events: Any = None) -> None:
+            events = inlet_events[ORDERS]
+            seen.append((len(events), events[-1].extra, events[-1].source_dag_run.run_id, events[-1].source_task_id))
+            assert [e.id for e in inlet_events[1]] == [e.id for e in events[:]]
+            assert len(inlet_events.for_asset_alias("daily")) == 0
+            assert list(events.after("2100-01-01T00:00:00+00:00")) == []
+
+        inspect_events()
+    other = await start(look)
+    run = await produce(other, "look")
+    assert run.state is RunState.SUCCESS
+    ((count, extra, run_id, task_id),) = seen
+    assert (count, extra, task_id) == (1, {"rows": 1}, "produce")
+    assert run_id.startswith("manual__")
+
+
+async def test_a_failed_task_sends_nothing_and_extra_that_is_no_json_fails_it(start: StartRuntime) -> None:
+    with DAG("load", schedule=None, is_paused_upon_creation=False) as load:
+
+        @task(outlets=[ORDERS])
+        def fails() -> None:
+            raise ValueError
+
+        @task(outlets=[ORDERS])
+        def says_nonsense(outlet_events: Any = None) -> None:
+            outlet_events[ORDERS].extra["x"] = object()
+
+        fails()
+        says_nonsense()
+    runtime = await start(load)
+    run = await runtime.control.run_trigger(TriggerRequest("load"))
+    await runtime.control.run_wait(run.run_id, 20)
+    attempts = {row.task_id: row.detail["error"] for row in await runtime.control.reads.attempt_list(run.run_id)}
+    assert "cannot be written as JSON" in attempts["says_nonsense"]["message"]
+    assert (await runtime.control.reads.asset_event_list(AssetEventFilter()))[1] == 0
+
+
+@pytest.mark.parametrize("word", ["dataset", "asset"])
+async def test_runs_are_named_as_the_file_speaks(start: StartRuntime, word: str) -> None:
+    asset = Dataset("s3://lake/x") if word == "dataset" else Asset("s3://lake/x")
+    runtime = await start(consumer("report", [asset], []))
+    event, fresh = await runtime.services.store.asset_event_add(ExternalEvent("s3://lake/x", b'{"by":"hand"}', "key"))
+    assert fresh
+    (run,) = await ended_runs(runtime, "report", 1)
+    assert run.dag_run_id == f"{word}_triggered__{event.at.isoformat()}"
+    assert (run.interval_start, run.interval_end) == (event.at, event.at)
+    assert await runtime.services.store.asset_event_add(ExternalEvent("s3://lake/x", key="key")) == (event, False)
+
+
+async def test_events_cross_runtimes_and_survive_a_crash_between_commit_and_routing(start: StartRuntime) -> None:
+    """The consumer belongs to another runtime than the producer; the producer's never routes."""
+    seen: list[Any] = []
+    consuming = await start(consumer("report", [ORDERS], seen))
+    producing = await start(producer("load", ORDERS))
+
+    async def never(limit: int = 0) -> int:
+        del limit
+        return 0
+
+    producing.services.store.asset_route = never  # type: ignore[method-assign]  # a router that is stuck
+    await produce(producing, "load")
+    assert (await consuming.control.reads.run_list(RunFilter("report")))[1] == 0
+    consuming.services.router.wake()  # what a take-over does
+    await ended_runs(consuming, "report", 1)
+    assert seen == [{"orders": [{}]}]
+
+
+async def test_assets_or_time_follow_both(start: StartRuntime) -> None:
+    seen: list[Any] = []
+    now = datetime.now(UTC)
+    schedule = AssetOrTimeSchedule(timetable=CronTriggerTimetable("0 0 * * *", timezone="UTC"), assets=[ORDERS])
+    dag = consumer("report", schedule, seen, start_date=now - timedelta(days=1, hours=1), catchup=True)
+    runtime = await start(dag, producer("load", ORDERS))
+    by_time = await ended_runs(runtime, "report", 1)
+    await produce(runtime, "load")
+    runs = await ended_runs(runtime, "report", len(by_time) + 1)
+    assert {run.run_type for run in by_time} == {RunType.SCHEDULED}
+    assert runs[-1].run_type is RunType.ASSET_TRIGGERED
+    assert seen[-1] == {"orders": [{}]}

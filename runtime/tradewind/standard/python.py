@@ -130,4 +130,6 @@ def is_async_callable(function: Callable[..., Any]) -> bool:
     """Whether calling it gives a coroutine: functions, partials and objects with an async `__call__`."""
     while hasattr(function, "func") and hasattr(function, "keywords"):
         function = cast("Any", function).func
+    if inspect.isasyncgenfunction(function):
+        return True
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
