@@ -36,6 +36,7 @@ from tradewind.config_options import (
     Option,
     SchedulerSection,
     SecretsSection,
+    SmtpSection,
     WebSection,
     airflow_names,
     options_of,
@@ -68,6 +69,7 @@ class Config:
     core: CoreSection
     database: DatabaseSection
     secrets: SecretsSection
+    smtp: SmtpSection
     dags: DagsSection
     web: WebSection
     scheduler: SchedulerSection

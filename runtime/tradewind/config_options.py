@@ -287,7 +287,22 @@ class LoggingSection:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class SmtpSection:
+    """The mail server for alerts. Without a host no mail is sent."""
+
+    host: str | None = _text(None, "Host of the mail server; not set: no mail is sent.", "smtp.smtp_host")
+    port: int = _integer(25, "Its port.", "smtp.smtp_port", minimum=1, maximum=65535)
+    user: str | None = _text(None, "Login at the mail server.", "smtp.smtp_user")
+    password: str | None = _text(None, "Password at the mail server.", "smtp.smtp_password", secret=True)
+    mail_from: str = _text("tradewind@localhost", "Sender of the mail.", "smtp.smtp_mail_from")
+    starttls: bool = _flag(True, "Encrypt the connection after it has begun.", "smtp.smtp_starttls")
+    ssl: bool = _flag(False, "Encrypt the connection from its beginning.", "smtp.smtp_ssl")
+    timeout: float = _seconds(30.0, "Seconds that the mail server may take.", "smtp.smtp_timeout", minimum=0.1)
+
+
 SECTIONS: Final[Mapping[str, type[Any]]] = {
+    "smtp": SmtpSection,
     "core": CoreSection,
     "database": DatabaseSection,
     "secrets": SecretsSection,

@@ -17,9 +17,8 @@ import gc
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from functools import partial
 from importlib.metadata import entry_points
 from types import TracebackType
 from typing import Final, Self
@@ -38,18 +37,21 @@ from tradewind.ports import Clock, Executor, Health, Store
 from tradewind.rules.admission import PARALLELISM, pool_limit
 from tradewind.services.asset_router import AssetRouter
 from tradewind.services.bundle_watcher import BundleWatcher
-from tradewind.services.callbacks import Callbacks, run_callback
+from tradewind.services.callbacks import Callbacks, OutboxCarrier
 from tradewind.services.clock import SystemClock
 from tradewind.services.control import RuntimeControl
+from tradewind.services.deadline_keeper import DeadlineKeeper
+from tradewind.services.default_connections import make_default_connections
 from tradewind.services.dispatcher import Dispatcher
 from tradewind.services.inbox import InboxReader, MailedWishes
 from tradewind.services.live import LiveHub
+from tradewind.services.look_up_server import serve_look_ups
 from tradewind.services.permit_keeper import PermitKeeper
 from tradewind.services.planner import RunPlanner
 from tradewind.services.rescuer import BeatTimes, Rescuer
 from tradewind.services.runtime_names import runtime_name
 from tradewind.services.scheduler import Scheduler
-from tradewind.services.secrets import look_ups_of
+from tradewind.services.secrets import SecretLookups, look_ups_of
 from tradewind.services.task_services import RuntimeServices
 from tradewind.services.wishes import OwnerWishes
 from tradewind.version import VERSION
@@ -119,7 +121,11 @@ class Runtime:
             executors = self.parts.executors
             if executors is None:
                 executors = await asyncio.to_thread(load_executors)
-            self._services = services = self._compose(store, executors)
+            look_ups = look_ups_of(self.config, store)
+            if self.parts.watch_files:
+                address = await self._exit.enter_async_context(serve_look_ups(look_ups))
+                self.config = replace(self.config, look_ups=address)
+            self._services = services = self._compose(store, executors, look_ups)
             tasks = await self._exit.enter_async_context(anyio.create_task_group())
             self._exit.push_async_callback(self._stop, tasks)
             await services.dispatcher.start(services.scheduler)
@@ -179,13 +185,13 @@ class Runtime:
 
     # ------------------------------------------------------------------------------ within
 
-    def _compose(self, store: Store, executors: Mapping[str, Executor]) -> _Services:
+    def _compose(self, store: Store, executors: Mapping[str, Executor], look_ups: SecretLookups) -> _Services:
         config, clock = self.config, self.clock
         log_root = str(config.logging.folder)
         mailed = MailedWishes(store, clock)
         control = self.control
         control.connect(store, mailed)
-        task_services = RuntimeServices(store, control, look_ups_of(config, store))
+        task_services = RuntimeServices(store, control, look_ups)
         for executor in executors.values():
             for dag in self._given:
                 register = getattr(executor, "register_dag", None)
@@ -200,8 +206,10 @@ class Runtime:
         wishes = OwnerWishes(store, scheduler, planner, self.live)
         control.attach(wishes, scheduler)
         inbox = InboxReader(store, wishes, self.refresh)
-        callbacks = Callbacks(store, partial(run_callback, store))
+        callbacks = Callbacks(store, OutboxCarrier(store, config, task_services))
         scheduler.on_outbox = callbacks.wake
+        deadlines = DeadlineKeeper(store, clock, scheduler.book)
+        deadlines.on_missed.append(callbacks.wake)
         router = AssetRouter(store)
         scheduler.on_committed.append(router.learn)
         permits = PermitKeeper(store, scheduler)
@@ -214,7 +222,18 @@ class Runtime:
             on_peers=permits.peers_changed,
         )
         return _Services(
-            store, scheduler, planner, dispatcher, rescuer, inbox, mailed, callbacks, permits, control, router
+            store,
+            scheduler,
+            planner,
+            dispatcher,
+            rescuer,
+            inbox,
+            mailed,
+            callbacks,
+            deadlines,
+            permits,
+            control,
+            router,
         )
 
     async def _live_on(self, services: _Services) -> None:
@@ -232,6 +251,7 @@ class Runtime:
                 pause = BEGIN_ANEW_AFTER
             services.scheduler.drop()
             services.permits.forget()
+            services.deadlines.forget()
             await asyncio.sleep(pause)
 
     async def _reign(self, services: _Services) -> None:
@@ -251,6 +271,7 @@ class Runtime:
             tasks.start_soon(services.rescuer.run, lease)
             tasks.start_soon(services.inbox.run, lease)
             tasks.start_soon(services.callbacks.run, lease)
+            tasks.start_soon(services.deadlines.run, lease)
             tasks.start_soon(services.permits.run, lease)
             tasks.start_soon(services.router.run)
             tasks.start_soon(services.permits.follow_pools, lease)
@@ -267,6 +288,8 @@ class Runtime:
         if not any(pool.name == DEFAULT_POOL for pool in pools):
             default = PoolRow(DEFAULT_POOL, self.config.core.default_pool_slots, "Default pool")
             await services.store.pool_set(default)
+        if self.config.database.load_default_connections:
+            await make_default_connections(services.store)
         await services.permits.hold(lease, PARALLELISM, self.config.core.parallelism)
         await services.permits.hold_pools(lease)
 
@@ -369,6 +392,7 @@ class _Services:
     inbox: InboxReader
     mailed: MailedWishes
     callbacks: Callbacks
+    deadlines: DeadlineKeeper
     permits: PermitKeeper
     control: RuntimeControl
     router: AssetRouter

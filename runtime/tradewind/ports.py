@@ -25,12 +25,15 @@ from tradewind.model.rows import (
     ConnectionRow,
     DagRow,
     DagVersionRow,
+    DeadlineMiss,
     HistoryEntry,
     ImportErrorRow,
     InstanceRow,
     Lease,
     MailRow,
+    MissedDeadlineRow,
     OutboxItem,
+    OutboxRow,
     ParsedFile,
     PoolRow,
     Rotation,
@@ -147,6 +150,10 @@ class StoreReads(AssetReads, Protocol):
         self, run_id: RunId, task_id: str, key: str, map_indexes: Sequence[int]
     ) -> list[EncodedValue | None]:
         """The committed values of these instances, in this order; None where there is none."""
+        ...
+
+    async def deadline_list(self, dag_id: str | None = None, limit: int = 100) -> list[MissedDeadlineRow]:
+        """Missed deadlines and SLAs (of one DAG), the latest first."""
         ...
 
     async def xcom_list(self, run_id: RunId, task_id: str | None = None) -> list[XComEntry]:
@@ -350,6 +357,12 @@ class Store(StoreReads, NamedWrites, AssetStore, Protocol):
     # -- outbox
     async def outbox_read(self, lease: Lease, limit: int = 100) -> list[OutboxItem]:
         """What must still be carried out for owned DAGs, oldest first."""
+        ...
+
+    async def deadline_miss(self, lease: Lease, miss: DeadlineMiss, outbox: Sequence[OutboxRow]) -> bool:
+        """Records a missed deadline, with what must be carried out because of it, in one transaction. False, and
+        nothing changed, where the run's miss of this name is recorded already.
+        """
         ...
 
     async def outbox_done(self, lease: Lease, outbox_ids: Sequence[int], *, failed: bool = False) -> None:

@@ -352,6 +352,23 @@ class OutboxItem:
     tries: int = 0
 
 
+class DeadlineMiss(NamedTuple):
+    """A deadline or an SLA that a run has missed. `name` is its own within the run; `body` is JSON for views."""
+
+    run_id: RunId
+    dag_id: str
+    name: str
+    due: datetime
+    body: bytes
+
+
+class MissedDeadlineRow(NamedTuple):
+    """A miss, and when it was recorded."""
+
+    miss: DeadlineMiss
+    at: datetime
+
+
 @dataclass(frozen=True, slots=True)
 class XComEntry:
     """An XCom with its place."""

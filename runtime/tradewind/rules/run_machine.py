@@ -44,6 +44,7 @@ from tradewind.model.rows import (
 from tradewind.model.specs import DagSource
 from tradewind.model.states import FINISHED, RUN_FINISHED, OutcomeKind, RunState, TaskState
 from tradewind.rules.expanding import DELETE_ALL, Expanding
+from tradewind.rules.alerts import mail_of
 from tradewind.rules.graph import Graph
 from tradewind.rules.judging import BAD
 from tradewind.rules.retries import retry_delay
@@ -434,6 +435,9 @@ class RunMachine(Expanding):
         an error that it reported itself means that it has.
         """
         task = self.tasks[n]
+        mail = mail_of(task, which, self.tries[n], self.max_tries[n], outcome)
+        if mail is not None:
+            self.segment.outbox.append(OutboxRow("email", mail))
         if which not in task.callbacks or outcome.error is not None:
             return
         body = {

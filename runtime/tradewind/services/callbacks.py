@@ -1,4 +1,4 @@
-"""Carries out what commits have put into the outbox: callbacks that no attempt could run itself.
+"""Carries out what commits have put into the outbox: callbacks that no attempt could run itself, and mail.
 
 A callback is user code, so it runs in a process of its own, never on the loop. Each row is carried
 out at least once: it is deleted only after the callback has ended, and tried again after a crash.
@@ -7,16 +7,23 @@ out at least once: it is deleted only after the callback has ended, and tried ag
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
+import socket
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Any, Final, cast
 
 import orjson
 
+from tradewind.authoring.access import TaskServices
+from tradewind.bundles.parse_protocol import defaults_to_json
+from tradewind.config import Config
 from tradewind.model.errors import StoreUnavailable
-from tradewind.model.rows import Lease, OutboxItem
+from tradewind.model.outcomes import EncodedValue
+from tradewind.model.rows import DagVersionRow, Lease, OutboxItem, RunRow
 from tradewind.ports import Store
+from tradewind.services.mailer import Mailer
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +31,11 @@ TIME_LIMIT: Final = 60.0
 """Seconds that one callback may take."""
 
 RETRY_AFTER: Final = 5.0
+
+MAIL_KINDS: Final = frozenset({"email", "sla_email"})
+"""Outbox rows that are mail; all others are callbacks."""
+
+_ASKED: Final = frozenset({"xcom_get", "xcom_indexes", "xcom_many", "variable_get", "variable_set", "connection_get"})
 
 Carry = Callable[[OutboxItem], Awaitable[bool]]
 
@@ -64,23 +76,68 @@ class Callbacks:
         return good
 
 
-async def run_callback(store: Store, item: OutboxItem) -> bool:
-    """Runs one callback in a child process. False, and a line in the log, if it failed."""
-    run = await store.run_by_id(item.run_id)
-    version = None
-    if run is not None:
-        version = await store.dag_version_get(item.dag_id, run.version_hash)
-    if run is None or version is None:
-        return True  # the run is gone, and with it whoever wanted to know
-    request = {
+class OutboxCarrier:
+    """Carries out one row: a callback in a child process, mail by `send_mail`."""
+
+    def __init__(
+        self,
+        store: Store,
+        config: Config,
+        services: TaskServices | None = None,
+    ) -> None:
+        """`services` answer what callbacks ask for; None: they can ask nothing."""
+        self._store = store
+        self._services = services
+        self._send_mail = Mailer(config)
+        self._defaults = defaults_to_json(config.authoring_defaults())
+
+    async def __call__(self, item: OutboxItem) -> bool:
+        """Whether it is done with. A failure is logged."""
+        run = await self._store.run_by_id(item.run_id)
+        version = None
+        if run is not None:
+            version = await self._store.dag_version_get(item.dag_id, run.version_hash)
+        if run is None or version is None:
+            return True  # the run is gone, and with it whoever wanted to know
+        if item.kind in MAIL_KINDS:
+            return await self._send_mail(item, run)
+        return await self._run(item, run, version)
+
+    async def _run(self, item: OutboxItem, run: RunRow, version: DagVersionRow) -> bool:
+        ours, theirs = socket.socketpair()
+        answering = asyncio.ensure_future(_answer(ours, self._services))
+        try:
+            request = request_of(item, run, version)
+            request["calls_fd"] = None if self._services is None else theirs.fileno()
+            request["authoring_defaults"] = self._defaults
+            return await _in_a_process(item.dag_id, orjson.dumps(request), theirs)
+        finally:
+            theirs.close()
+            answering.cancel()
+            await asyncio.wait([answering])
+            ours.close()
+
+
+def request_of(item: OutboxItem, run: RunRow, version: DagVersionRow) -> dict[str, Any]:
+    """What the child process is told; see `tradewind.worker.callback`."""
+    conf = None if run.conf is None else [run.conf.codec, base64.b64encode(run.conf.data).decode()]
+    names = ("run_id", "dag_run_id", "version_hash", "logical_date", "interval_start", "interval_end", "run_after")
+    times = ("queued_at", "started_at", "ended_at", "external_trigger")
+    request: dict[str, Any] = {name: getattr(run, name) for name in names + times}
+    request |= {
         "dag_id": item.dag_id,
-        "dag_run_id": run.dag_run_id,
+        "run_type": run.run_type.value,
         "state": run.state.value,
-        "logical_date": run.logical_date,
+        "conf": conf,
         "fileloc": version.source.fileloc,
         "relative_fileloc": version.source.relative_fileloc,
         "callback": orjson.loads(item.body),
     }
+    return request
+
+
+async def _in_a_process(dag_id: str, request: bytes, theirs: socket.socket) -> bool:
+    """Runs the child. False, and a line in the log, if it failed."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -89,18 +146,56 @@ async def run_callback(store: Store, item: OutboxItem) -> bool:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         start_new_session=True,
+        pass_fds=(theirs.fileno(),),
     )
+    theirs.close()
     try:
         async with asyncio.timeout(TIME_LIMIT):
-            output, _ = await process.communicate(orjson.dumps(request))
+            output, _ = await process.communicate(request)
     except TimeoutError:
-        log.error("a callback of DAG %s took longer than %s s", item.dag_id, TIME_LIMIT)
+        log.error("a callback of DAG %s took longer than %s s", dag_id, TIME_LIMIT)
         return False
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
+    text = output.decode(errors="replace")
     if process.returncode:
-        text = output.decode(errors="replace")
-        log.error("a callback of DAG %s failed:\n%s", item.dag_id, text)
+        log.error("a callback of DAG %s failed:\n%s", dag_id, text)
+    elif text.strip():
+        log.info("a callback of DAG %s says:\n%s", dag_id, text.rstrip())
     return process.returncode == 0
+
+
+async def _answer(ours: socket.socket, services: TaskServices | None) -> None:
+    """Answers what the callback asks for, until its end of the line is closed."""
+    if services is None:
+        return
+    ours.setblocking(False)
+    reader, writer = await asyncio.open_connection(sock=ours, limit=2**26)
+    try:
+        while line := await reader.readline():
+            writer.write(orjson.dumps(await _answer_to(orjson.loads(line), services)) + b"\n")
+            await writer.drain()
+    except (ConnectionError, ValueError) as gone:
+        log.debug("a callback hung up: %s", gone)
+    finally:
+        writer.close()
+
+
+async def _answer_to(asked: dict[str, Any], services: TaskServices) -> dict[str, Any]:
+    name: str = asked["name"]
+    if name not in _ASKED:
+        return {"error": f"{name} cannot be asked in a callback"}
+    try:
+        return {"value": _plain(await getattr(services, name)(*asked["args"]))}
+    except Exception as error:
+        return {"error": f"{type(error).__name__}: {error}"}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, EncodedValue):
+        return {"codec": value.codec, "data": base64.b64encode(value.data).decode()}
+    if isinstance(value, list):
+        return [_plain(item) for item in cast("list[Any]", value)]
+    return value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from types import MappingProxyType
 
@@ -29,6 +29,8 @@ class RunBook:
         self.dags: dict[str, OwnedDag] = {}
         self.runs: dict[RunId, RunMachine] = {}
         self.admission = Admission()
+        self.on_added: list[Callable[[RunMachine], None]] = []
+        """Called with each run that is taken in."""
         self._previous: dict[RunId, tuple[datetime, RunId] | None] = {}
         """For runs with tasks that depend on their past: the run that is their past."""
 
@@ -49,6 +51,8 @@ class RunBook:
         dag = self.dags[machine.run.dag_id]
         dag.add(machine)
         self.runs[machine.run.run_id] = machine
+        for tell in self.on_added:
+            tell(machine)
         return dag
 
     def rebuild(self, snapshot: RunSnapshot) -> RunMachine:

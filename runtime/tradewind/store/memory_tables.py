@@ -29,6 +29,7 @@ from tradewind.model.rows import (
     Lease,
     LengthRow,
     MailRow,
+    MissedDeadlineRow,
     OutboxItem,
     PoolRow,
     RunChange,
@@ -165,6 +166,9 @@ class MemoryDatabase:
     mail_keys: dict[str, int] = field(default_factory=dict[str, int])
     replies: dict[int, bytes] = field(default_factory=dict[int, bytes])
     outbox: dict[int, OutboxItem] = field(default_factory=dict[int, OutboxItem])
+    missed: dict[tuple[RunId, str], MissedDeadlineRow] = field(
+        default_factory=dict[tuple[RunId, str], MissedDeadlineRow]
+    )
     grants: dict[str, dict[RuntimeId, int]] = field(default_factory=dict[str, dict[RuntimeId, int]])
     pools: dict[str, PoolRow] = field(default_factory=dict[str, PoolRow])
     variables: dict[str, VariableRow] = field(default_factory=dict[str, VariableRow])

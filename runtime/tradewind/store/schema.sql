@@ -267,6 +267,17 @@ CREATE TABLE live_attempt (
     CONSTRAINT live_attempt_run_id_task_id_map_index_key UNIQUE (run_id, task_id, map_index)
 ) WITH (autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=10000);
 
+CREATE TABLE missed_deadline (
+    run_id bigint NOT NULL,
+    due timestamp with time zone NOT NULL,
+    at timestamp with time zone DEFAULT now() NOT NULL,
+    dag_id text COLLATE "C" NOT NULL,
+    name bytea NOT NULL,
+    body bytea NOT NULL,
+    CONSTRAINT missed_deadline_pkey PRIMARY KEY (run_id, name)
+);
+CREATE INDEX missed_deadline_by_time ON missed_deadline USING btree (at);
+
 CREATE TABLE outbox (
     outbox_id bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
     run_id bigint NOT NULL,

@@ -29,9 +29,11 @@ from tradewind.authoring.context import Context, build_context
 from tradewind.authoring.dag import DAG
 from tradewind.authoring.dag_run import DagRun
 from tradewind.authoring.deadlines import DeadlineAlert, MissedDeadline, call_alert
+from tradewind.authoring.defaults import current_defaults, use_defaults
 from tradewind.authoring.operator import BaseOperator
 from tradewind.authoring.sla import SlaMiss
 from tradewind.bundles.loader import load_file
+from tradewind.bundles.parse_protocol import defaults_from_json
 from tradewind.model.attempts import Attempt, AttemptKey, RunFacts
 from tradewind.model.errors import NotFoundError, TaskFailed
 from tradewind.model.keys import UNMAPPED, AttemptId, RunId
@@ -73,7 +75,9 @@ def main() -> None:
     """Runs what the request asks for."""
     request = orjson.loads(sys.stdin.buffer.read())
     try:
-        failures = run_callbacks(request)
+        defaults = request.get("authoring_defaults")
+        with use_defaults(defaults_from_json(defaults) if defaults else current_defaults()):
+            failures = run_callbacks(request)
     except Exception:
         traceback.print_exc()
         failures = 1

@@ -1,0 +1,120 @@
+"""Mail about failed tries and missed SLAs, where `[smtp]` names a server. Sent from a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import logging
+import smtplib
+import ssl
+from collections.abc import Sequence
+from datetime import datetime
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any, Final, cast
+from urllib.parse import quote
+
+import orjson
+
+from tradewind.config import Config
+from tradewind.model.rows import OutboxItem, RunRow
+
+log = logging.getLogger(__name__)
+
+_BEETLE: Final = r"""
+      \   ^__^   /
+   \   \_/    \_/   /
+    \__/   ||   \__/
+   ---(    ||    )---
+    __(    ||    )__
+   /   \___||___/   \
+  /   /          \   \
+"""
+
+
+class Mailer:
+    """Turns outbox rows into mail. Without a server they are let go: nobody has asked for mail."""
+
+    def __init__(self, config: Config) -> None:
+        self._smtp = config.smtp
+        self._log_folder = config.logging.folder
+        host = "localhost" if config.web.host in ("0.0.0.0", "::") else config.web.host  # noqa: S104 - compared only
+        self._pages = f"http://{host}:{config.web.port}"
+
+    async def __call__(self, item: OutboxItem, run: RunRow) -> bool:
+        """Whether it was sent, or there is nothing to send. A failure is logged."""
+        body = cast("dict[str, Any]", orjson.loads(item.body))
+        to = addresses(body.get("to"))
+        if self._smtp.host is None or not to:
+            return True
+        message = self._of_a_miss(body, item.dag_id) if item.kind == "sla_email" else self._of_a_try(body, run)
+        message["To"] = ", ".join(to)
+        message["From"] = self._smtp.mail_from
+        try:
+            await asyncio.to_thread(self._send, message)
+        except (OSError, smtplib.SMTPException) as error:
+            log.error("mail about DAG %s could not be sent to %s: %s", item.dag_id, to, error)
+            return False
+        log.info("Sent an alert email to %s: %s", to, message["Subject"])
+        return True
+
+    def _of_a_try(self, body: dict[str, Any], run: RunRow) -> EmailMessage:
+        task_id, number = body["task_id"], body["try_number"]
+        state = "failed" if body["which"] == "on_failure" else "up_for_retry"
+        at = run.logical_date.isoformat()
+        place = f"/dags/{quote(run.dag_id)}/runs/{quote(run.dag_run_id)}/tasks/{quote(task_id)}"
+        file = Path(self._log_folder, run.dag_id, run.dag_run_id, task_id)
+        message = EmailMessage()
+        message["Subject"] = f"Airflow alert: <TaskInstance: {run.dag_id}.{task_id} {at} [{state}]>"
+        lines = [
+            f"Try {number} out of {body['max_tries']}",
+            f"Exception:<br>{html.escape(body.get('reason') or 'unknown')}",
+            f'Log: <a href="{self._pages}{place}/logs?try={number}">Link</a>',
+            f"Host: {html.escape(body.get('hostname') or 'unknown')}",
+            f"Log file: {html.escape(str(file))}",
+            f'Mark success: <a href="{self._pages}{place}">Link</a>',
+        ]
+        message.set_content("<br>\n".join(lines) + "<br>\n", subtype="html")
+        return message
+
+    def _of_a_miss(self, body: dict[str, Any], dag_id: str) -> EmailMessage:
+        message = EmailMessage()
+        message["Subject"] = f"[tradewind] SLA miss on DAG={dag_id}"
+        missed, blocking = (_listed(body[name]) for name in ("tasks", "blocking"))
+        message.set_content(
+            "Here's a list of tasks that missed their SLAs:\n"
+            f"<pre><code>{missed}\n</code></pre>\n"
+            "Blocking tasks:\n"
+            f"<pre><code>{blocking}\n{html.escape(_BEETLE)}</code></pre>\n",
+            subtype="html",
+        )
+        return message
+
+    def _send(self, message: EmailMessage) -> None:
+        smtp = self._smtp
+        assert smtp.host is not None
+        if smtp.ssl:
+            secure = ssl.create_default_context()
+            server: smtplib.SMTP = smtplib.SMTP_SSL(smtp.host, smtp.port, timeout=smtp.timeout, context=secure)
+        else:
+            server = smtplib.SMTP(smtp.host, smtp.port, timeout=smtp.timeout)
+        with server:
+            if smtp.starttls and not smtp.ssl:
+                server.starttls(context=ssl.create_default_context())
+            if smtp.user:
+                server.login(smtp.user, smtp.password or "")
+            server.send_message(message)
+
+
+def addresses(given: object) -> list[str]:
+    """One address, several in a text with commas or semicolons between them, or a list, as a list."""
+    if isinstance(given, str):
+        return [part.strip() for part in given.replace(";", ",").split(",") if part.strip()]
+    if isinstance(given, (list, tuple)):
+        return [address for one in cast("Sequence[object]", given) for address in addresses(one)]
+    return []
+
+
+def _listed(items: list[dict[str, Any]]) -> str:
+    lines = (f"{one['task_id']} on {datetime.fromisoformat(one['logical_date']).isoformat()}" for one in items)
+    return html.escape("\n".join(lines))
