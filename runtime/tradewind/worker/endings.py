@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Final
 
 import tradewind.worker
+from tradewind.authoring.masking import masked_text
 from tradewind.model.errors import (
     FailWithoutRetry,
     RescheduleTask,
@@ -65,7 +66,7 @@ def error_info(error: BaseException) -> ErrorInfo:
         text = "".join(lines)
     except Exception as broken:
         text = f"{name}, whose text cannot be made: {type(broken).__name__}\n"
-    return ErrorInfo(name, _text(error), speakable(text))
+    return ErrorInfo(name, masked_text(_text(error)), masked_text(speakable(text)))
 
 
 def _text(error: BaseException) -> str:

@@ -29,6 +29,7 @@ from typing import Final, NamedTuple
 
 import orjson
 
+from tradewind.authoring.masking import masked_text
 from tradewind.model.attempts import Attempt
 from tradewind.model.keys import UNMAPPED
 
@@ -123,7 +124,8 @@ class AttemptLog:
         stream: str = "log",
         end: str | None = None,
     ) -> None:
-        """Adds one record. `message` may have many lines."""
+        """Adds one record. `message` may have many lines; secrets in it are masked."""
+        message = masked_text(message)
         tail = b'"}\n' if end is None else b'","end":"%s"}\n' % end.encode()
         self._store(
             b'%s"ts":%.6f,"level":"%s","logger":%s,"message":%s%s,"stream":"%s%s'
