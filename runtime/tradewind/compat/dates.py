@@ -49,3 +49,19 @@ def is_localized(value: _datetime) -> bool:
 def is_naive(value: _datetime) -> bool:
     """Whether the datetime has no zone."""
     return value.utcoffset() is None
+
+
+cron_presets: Final = {
+    "@hourly": "0 * * * *",
+    "@daily": "0 0 * * *",
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+    "@quarterly": "0 0 1 */3 *",
+    "@yearly": "0 0 1 1 *",
+}
+"""Presets as cron expressions."""
+
+
+def parse_execution_date(text: str) -> _datetime:
+    """An aware datetime from an ISO 8601 text."""
+    return parse(text)

@@ -10,7 +10,8 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any, Final
 
-from tradewind.compat.names import INSTEAD, MODULES
+from tradewind.compat.moved_names import advice
+from tradewind.compat.names import ALL_MODULES
 
 _ROOT: Final = "airflow"
 
@@ -22,7 +23,7 @@ class NotServed(ImportError):
 class AirflowFinder(MetaPathFinder, Loader):
     """Finds and makes the modules of the table; others below `airflow` come from the path, as provider packages do."""
 
-    def __init__(self, modules: Mapping[str, Mapping[str, str]] = MODULES) -> None:
+    def __init__(self, modules: Mapping[str, Mapping[str, str]] = ALL_MODULES) -> None:
         self._modules = modules
         packages = {name.rpartition(".")[0] for name in modules}
         self._packages = {parent for name in packages for parent in _parents(name)}
@@ -79,7 +80,7 @@ class _ServedModule(ModuleType):
         if name.startswith("_"):
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
         fullname = f"{self.__name__}.{name}"
-        if fullname in MODULES or any(known.startswith(f"{fullname}.") for known in MODULES):
+        if fullname in ALL_MODULES or any(known.startswith(f"{fullname}.") for known in ALL_MODULES):
             return importlib.import_module(fullname)
         raise NotServed(_sentence(fullname), name=self.__name__)
 
@@ -116,7 +117,5 @@ def _parents(name: str) -> list[str]:
 
 
 def _sentence(name: str) -> str:
-    for prefix, hint in INSTEAD.items():
-        if name == prefix or name.startswith(f"{prefix}."):
-            return f"{name} is not available in Tradewind: {hint}"
-    return f"{name} is not available in Tradewind"
+    hint = advice(name)
+    return f"{name} is not available in Tradewind{': ' if hint else ''}{hint}"

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-
-def _from(module: str, *names: str) -> dict[str, str]:
-    """The names as they are called in a module of ours."""
-    return {name: f"tradewind.{module}:{name}" for name in names}
-
+from tradewind.compat.more_names import OTHERS, SDK, merged
+from tradewind.compat.more_names import names_of as _from
+from tradewind.compat.moved_names import MOVED, OTHER_PLACES
 
 _EXCEPTIONS: Final = {
     "AirflowException": "tradewind.model.errors:TradewindError",
@@ -77,7 +75,7 @@ _MAPPED: Final = _from("authoring.mapped", "MappedOperator", "OperatorPartial")
 _LABEL: Final = _from("authoring.edges", "Label")
 _RULE: Final = _from("model.states", "TriggerRule")
 
-MODULES: Final[Mapping[str, Mapping[str, str]]] = {
+_CORE: Final[Mapping[str, Mapping[str, str]]] = {
     "airflow": {**_DAG_2, "macros": "tradewind.authoring.macros"},
     "airflow.decorators": {**_DECORATORS, **_from("compat.dags", "dag")},
     "airflow.exceptions": _EXCEPTIONS,
@@ -176,12 +174,12 @@ MODULES: Final[Mapping[str, Mapping[str, str]]] = {
     "airflow.utils.context": _from("authoring.context", "Context"),
 }
 
-INSTEAD: Final[Mapping[str, str]] = {
-    "airflow.settings": "use the `tradewind` command or the REST API instead of the database session",
-    "airflow.utils.session": "use the REST API instead of the database session",
-    "airflow.utils.db": "use the REST API instead of the database session",
-    "airflow.models.dagbag": "the runtime reads DAG files; `tradewind dags list-import-errors` shows what failed",
-    "airflow.operators.subdag": "use a TaskGroup",
-    "airflow.contrib": "its classes moved to provider packages",
-}
-"""What to use in place of modules that will not come."""
+_HERE: Final = merged(_CORE, SDK, OTHERS)
+
+MODULES: Final[Mapping[str, Mapping[str, str]]] = merged(
+    _HERE, {old: _HERE[new] for old, new in OTHER_PLACES.items() if new in _HERE}
+)
+"""What Tradewind itself serves."""
+
+ALL_MODULES: Final[Mapping[str, Mapping[str, str]]] = merged(MOVED, MODULES)
+"""With the old names of what provider packages hold."""

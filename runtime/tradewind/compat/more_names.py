@@ -1,0 +1,263 @@
+"""More names of Airflow: Airflow 3's layout, utilities, assets, hooks, listeners and plug-ins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+
+def names_of(module: str, *names: str) -> dict[str, str]:
+    """The names as they are called in a module of ours."""
+    return {name: f"tradewind.{module}:{name}" for name in names}
+
+
+_BASE: Final = names_of("authoring.operator", "BaseOperator")
+_DAG: Final = {**names_of("authoring.dag", "DAG"), **names_of("authoring.decorators", "dag")}
+_CHAINS: Final = names_of("authoring.edges", "chain", "chain_linear", "cross_downstream")
+_ASSETS: Final = names_of("authoring.assets", "Asset", "AssetAlias", "AssetAll", "AssetAny", "AssetWatcher", "Model")
+_DATASETS: Final = {
+    **names_of("authoring.assets", "Dataset", "DatasetAlias"),
+    "DatasetAll": "tradewind.authoring.assets:AssetAll",
+    "DatasetAny": "tradewind.authoring.assets:AssetAny",
+}
+_METADATA: Final = names_of("authoring.assets", "Metadata")
+_HOOK: Final = names_of("authoring.hook", "BaseHook")
+_NOTIFIER: Final = names_of("authoring.notifier", "BaseNotifier")
+_LINK: Final = names_of("compat.words", "BaseOperatorLink")
+_CONF: Final = names_of("compat.configuration", "conf")
+_CONTEXT: Final = names_of("authoring.context", "Context")
+_CURRENT: Final = names_of("authoring.current_context", "get_current_context")
+_PARAM: Final = names_of("authoring.params", "Param", "ParamsDict")
+_DEADLINES: Final = names_of(
+    "authoring.deadlines", "AsyncCallback", "DeadlineAlert", "DeadlineReference", "SyncCallback"
+)
+_SENSOR: Final = names_of("authoring.sensor", "BaseSensorOperator", "PokeReturnValue")
+_LABELS: Final = {**names_of("authoring.edges", "Label"), "EdgeModifier": "tradewind.authoring.edges:Label"}
+_LOGGING: Final = names_of("compat.words", "LoggingMixin")
+_MASK: Final = names_of("authoring.masking", "mask_secret", "redact")
+_RULE: Final = names_of("model.states", "TriggerRule")
+_WEIGHT: Final = names_of("compat.words", "WeightRule")
+_STATES: Final = {
+    **names_of("compat.words", "State"),
+    "TaskInstanceState": "tradewind.model.states:TaskState",
+    "DagRunState": "tradewind.model.states:RunState",
+}
+_GROUP: Final = names_of("authoring.task_group", "TaskGroup")
+_TIMEZONE: Final = names_of(
+    "compat.dates", "datetime", "utcnow", "parse", "make_aware", "make_naive", "is_localized", "is_naive", "utc"
+)
+_TASK: Final = names_of("standard.decorators", "task", "setup", "teardown")
+_TRIGGER: Final = {
+    **names_of("standard.trigger_dag_run", "TriggerDagRunOperator"),
+}
+_EXTERNAL: Final = names_of("standard.external_task", "ExternalTaskSensor", "ExternalTaskMarker")
+_INTERVAL: Final = names_of("authoring.timetables", "CronDataIntervalTimetable", "DeltaDataIntervalTimetable")
+_TRIGGERS: Final = names_of(
+    "authoring.timetables", "CronTriggerTimetable", "DeltaTriggerTimetable", "MultipleCronTriggerTimetable"
+)
+_EVENTS: Final = names_of("authoring.timetables", "EventsTimetable")
+_ASSET_TIMES: Final = names_of("authoring.timetables", "AssetOrTimeSchedule", "AssetTriggeredTimetable")
+
+SDK: Final[Mapping[str, Mapping[str, str]]] = {
+    "airflow.sdk": {
+        **_ASSETS,
+        **_METADATA,
+        **_HOOK,
+        **_NOTIFIER,
+        **_LINK,
+        **_CONF,
+        **_DEADLINES,
+        **_PARAM,
+        **_LABELS,
+        **_STATES,
+        **_WEIGHT,
+        **_INTERVAL,
+        **_TRIGGERS,
+        **_EVENTS,
+        **_ASSET_TIMES,
+        **names_of("standard.branch", "BaseBranchOperator"),
+        **names_of("authoring.xcom", "BaseXCom"),
+        "macros": "tradewind.authoring.macros",
+    },
+    "airflow.sdk.bases.branch": names_of("standard.branch", "BaseBranchOperator"),
+    "airflow.sdk.bases.decorator": names_of("authoring.taskflow", "TaskDecorator"),
+    "airflow.sdk.bases.hook": _HOOK,
+    "airflow.sdk.bases.notifier": _NOTIFIER,
+    "airflow.sdk.bases.operator": {**_BASE, **_CHAINS},
+    "airflow.sdk.bases.operatorlink": _LINK,
+    "airflow.sdk.configuration": _CONF,
+    "airflow.sdk.definitions.asset": {**_ASSETS, "Dataset": "tradewind.authoring.assets:Dataset"},
+    "airflow.sdk.definitions.asset.metadata": _METADATA,
+    "airflow.sdk.definitions.baseoperator": {**_BASE, **_CHAINS},
+    "airflow.sdk.definitions.connection": names_of("authoring.connection", "Connection"),
+    "airflow.sdk.definitions.context": {**_CONTEXT, **_CURRENT},
+    "airflow.sdk.definitions.dag": _DAG,
+    "airflow.sdk.definitions.deadline": _DEADLINES,
+    "airflow.sdk.definitions.decorators": {
+        **_TASK,
+        **names_of("authoring.decorators", "task_group", "dag"),
+    },
+    "airflow.sdk.definitions.edges": _LABELS,
+    "airflow.sdk.definitions.mappedoperator": names_of("authoring.mapped", "MappedOperator", "OperatorPartial"),
+    "airflow.sdk.definitions.notifier": _NOTIFIER,
+    "airflow.sdk.definitions.param": _PARAM,
+    "airflow.sdk.definitions.taskgroup": {**_GROUP, **names_of("authoring.mapped_group", "MappedTaskGroup")},
+    "airflow.sdk.definitions.template": names_of("authoring.templating", "literal"),
+    "airflow.sdk.definitions.timetables.assets": _ASSET_TIMES,
+    "airflow.sdk.definitions.timetables.events": _EVENTS,
+    "airflow.sdk.definitions.timetables.interval": _INTERVAL,
+    "airflow.sdk.definitions.timetables.trigger": _TRIGGERS,
+    "airflow.sdk.definitions.variable": names_of("authoring.variable", "Variable"),
+    "airflow.sdk.definitions.xcom_arg": names_of("authoring.xcom_arg", "XComArg"),
+    "airflow.sdk.log": _MASK,
+    "airflow.sdk.execution_time.context": _CURRENT,
+    "airflow.sdk.execution_time.task_runner": {"RuntimeTaskInstance": "tradewind.authoring.task_instance:TaskInstance"},
+    "airflow.sdk.execution_time.secrets_masker": _MASK,
+    "airflow.sdk.timezone": _TIMEZONE,
+    "airflow.sdk.types": {"RuntimeTaskInstanceProtocol": "tradewind.authoring.task_instance:TaskInstance"},
+}
+
+OTHERS: Final[Mapping[str, Mapping[str, str]]] = {
+    "airflow": {
+        **names_of("authoring.assets", "Dataset", "Asset"),
+        "XComArg": "tradewind.authoring.xcom_arg:XComArg",
+        "AirflowException": "tradewind.model.errors:TradewindError",
+        "__version__": "tradewind.compat.words:AIRFLOW_VERSION",
+    },
+    "airflow.assets": _ASSETS,
+    "airflow.assets.metadata": _METADATA,
+    "airflow.compat.functools": {"cached_property": "functools:cached_property", "cache": "functools:cache"},
+    "airflow.configuration": {
+        **_CONF,
+        "AirflowConfigParser": "tradewind.compat.configuration:AirflowConfiguration",
+        "AirflowConfigException": "tradewind.model.errors:ConfigError",
+    },
+    "airflow.datasets": {**_DATASETS, "Asset": "tradewind.authoring.assets:Asset"},
+    "airflow.datasets.metadata": _METADATA,
+    "airflow.decorators.base": names_of("authoring.taskflow", "TaskDecorator"),
+    "airflow.exceptions": {
+        **names_of(
+            "compat.exceptions",
+            *("AirflowBadRequest", "AirflowInternalRuntimeError", "AirflowTaskTerminated"),
+            *("AirflowOptionalProviderFeatureException", "AirflowProviderDeprecationWarning"),
+            *("RemovedInAirflow3Warning", "RemovedInAirflow4Warning"),
+        ),
+        "AirflowWebServerException": "tradewind.model.errors:TradewindError",
+        "AirflowClusterPolicyViolation": "tradewind.model.errors:AuthoringError",
+        "AirflowClusterPolicySkipDag": "tradewind.model.errors:AuthoringError",
+        "DagRunAlreadyExists": "tradewind.model.errors:ConflictError",
+        "SerializationError": "tradewind.model.errors:XComError",
+        "XComNotFound": "tradewind.model.errors:NotFoundError",
+        "VariableNotUnique": "tradewind.model.errors:ConflictError",
+        "ConnectionNotUnique": "tradewind.model.errors:ConflictError",
+        "PoolNotFound": "tradewind.model.errors:NotFoundError",
+        "TaskInstanceNotFound": "tradewind.model.errors:NotFoundError",
+    },
+    "airflow.hooks.base": _HOOK,
+    "airflow.hooks.base_hook": _HOOK,
+    "airflow.lineage": {
+        "prepare_lineage": "tradewind.compat.words:accepted",
+        "apply_lineage": "tradewind.compat.words:accepted",
+    },
+    "airflow.macros": {
+        "datetime": "datetime:datetime",
+        "timedelta": "datetime:timedelta",
+        "dateutil": "dateutil",
+        "time": "time",
+        "uuid": "uuid",
+        "random": "random:random",
+        "json": "json",
+        "yaml": "yaml",
+    },
+    "airflow.models": {
+        **_LINK,
+        **_PARAM,
+        **names_of("authoring.mapped", "MappedOperator"),
+        "TaskInstance": "tradewind.authoring.task_instance:TaskInstance",
+        "BaseXCom": "tradewind.authoring.xcom:BaseXCom",
+    },
+    "airflow.models.baseoperatorlink": _LINK,
+    "airflow.models.baseoperator": names_of("compat.words", "BaseOperatorLink"),
+    "airflow.models.taskmixin": {
+        "DAGNode": "tradewind.authoring.nodes:DagNode",
+        "TaskMixin": "tradewind.authoring.nodes:Dependency",
+    },
+    "airflow.notifications.basenotifier": _NOTIFIER,
+    "airflow.operators.dagrun_operator": _TRIGGER,
+    "airflow.operators.trigger_dagrun": _TRIGGER,
+    "airflow.plugins_manager": names_of("compat.plugin", "AirflowPlugin"),
+    "airflow.providers.common.compat.sdk": {
+        **_BASE,
+        **_ASSETS,
+        **_HOOK,
+        **_NOTIFIER,
+        **_LINK,
+        **_CONTEXT,
+        **_CURRENT,
+        **_PARAM,
+        **_SENSOR,
+        **_RULE,
+        **_STATES,
+        **_CHAINS,
+        **_GROUP,
+        **_TASK,
+        **_DAG,
+        **_LABELS,
+        **_CONF,
+        **names_of("authoring.connection", "Connection"),
+        **names_of("authoring.variable", "Variable"),
+        **names_of("authoring.xcom_access", "XCom"),
+        **names_of("authoring.xcom_arg", "XComArg"),
+        **names_of("authoring.decorators", "task_group"),
+        "AirflowException": "tradewind.model.errors:TradewindError",
+        "AirflowSkipException": "tradewind.model.errors:SkipTask",
+        "AirflowFailException": "tradewind.model.errors:FailWithoutRetry",
+        "AirflowNotFoundException": "tradewind.model.errors:NotFoundError",
+        "timezone": "tradewind.compat.dates",
+    },
+    "airflow.providers.standard.operators.trigger_dagrun": _TRIGGER,
+    "airflow.providers.standard.sensors.external_task": _EXTERNAL,
+    "airflow.sensors.bash_sensor": names_of("standard.sensors", "BashSensor"),
+    "airflow.sensors.date_time_sensor": names_of("standard.sensors", "DateTimeSensor"),
+    "airflow.sensors.external_task": _EXTERNAL,
+    "airflow.sensors.external_task_sensor": _EXTERNAL,
+    "airflow.sensors.time_delta_sensor": names_of("standard.sensors", "TimeDeltaSensor"),
+    "airflow.task.trigger_rule": _RULE,
+    "airflow.task.weight_rule": _WEIGHT,
+    "airflow.timetables.assets": _ASSET_TIMES,
+    "airflow.timetables.datasets": names_of("authoring.timetables", "DatasetOrTimeSchedule"),
+    "airflow.timetables.simple": {
+        "DatasetTriggeredTimetable": "tradewind.authoring.timetables:AssetTriggeredTimetable",
+        "AssetTriggeredTimetable": "tradewind.authoring.timetables:AssetTriggeredTimetable",
+    },
+    "airflow.typing_compat": {
+        "Literal": "typing:Literal",
+        "Protocol": "typing:Protocol",
+        "TypedDict": "typing:TypedDict",
+        "ParamSpec": "typing:ParamSpec",
+        "Self": "typing:Self",
+        "Final": "typing:Final",
+    },
+    "airflow.utils": {
+        "apply_defaults": "tradewind.compat.dags:apply_defaults",
+        "timezone": "tradewind.compat.dates",
+    },
+    "airflow.utils.dag_cycle_tester": names_of("compat.words", "check_cycle"),
+    "airflow.utils.dates": names_of("compat.dates", "cron_presets", "parse_execution_date"),
+    "airflow.utils.log.logging_mixin": _LOGGING,
+    "airflow.utils.log.secrets_masker": _MASK,
+    "airflow.utils.module_loading": names_of("compat.words", "import_string"),
+    "airflow.utils.state": _STATES,
+    "airflow.utils.types": names_of("compat.words", "NOTSET", "ArgNotSet", "DagRunType"),
+    "airflow.utils.weight_rule": _WEIGHT,
+    "airflow.version": {"version": "tradewind.compat.words:AIRFLOW_VERSION"},
+}
+
+
+def merged(*tables: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
+    """All modules of the tables, each with the names of all; later ones win."""
+    whole: dict[str, dict[str, str]] = {}
+    for table in tables:
+        for module, names in table.items():
+            whole.setdefault(module, {}).update(names)
+    return whole
