@@ -65,6 +65,7 @@ async def try_dag(
     watch: TrialWatch | None = None,
     capture_output: bool = True,
     only_task: str | None = None,
+    data_interval: tuple[datetime, datetime] | None = None,
 ) -> TrialReport:
     """Runs the DAG to its end, or `only_task` of it. What tasks print goes to their logs, or, without
     `capture_output`, where it always goes. Raises ParamValidationError where `conf` does not fit its params.
@@ -79,7 +80,9 @@ async def try_dag(
         async with _alone(dag, config, only_task, capture_output=capture_output) as runtime:
             for pool in {task.pool for task in dag.tasks}:
                 await runtime.pool_set(PoolRow(pool, NO_LIMIT))
-            request = TriggerRequest(dag.dag_id, conf, logical_date=logical_date, unpause=True)
+            request = TriggerRequest(
+                dag.dag_id, conf, logical_date=logical_date, unpause=True, external=False, data_interval=data_interval
+            )
             return await _run(runtime.control, request, watch)
     finally:
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
@@ -126,7 +129,14 @@ def run_task(
         raise AuthoringError(f"task {task.task_id!r} of DAG {dag.dag_id!r}: run() needs a start_date")
     reports: list[TrialReport] = []
     for info in dag.iter_dagrun_infos_between(first, last):
-        trial = try_dag(dag, logical_date=info.logical_date, capture_output=False, only_task=task.task_id)
+        interval = (info.data_interval.start, info.data_interval.end)
+        trial = try_dag(
+            dag,
+            logical_date=info.logical_date,
+            capture_output=False,
+            only_task=task.task_id,
+            data_interval=interval,
+        )
         report = asyncio.run(trial)
         if report.errors:
             error = "\n".join(report.errors.values())

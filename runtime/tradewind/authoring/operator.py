@@ -237,6 +237,11 @@ class BaseOperator(TaskNode):
         """Name of the operator's class, as lists and colours show it."""
         return self.operator_name or type(self).__name__
 
+    def run(self, start_date: datetime | None = None, end_date: datetime | None = None, **options: Any) -> Any:
+        """Runs this task alone, in this process, for each date of its DAG's schedule; as `tradewind.trial.run_task`."""
+        run: Any = pkgutil.resolve_name("tradewind.trial:run_task")
+        return run(self, start_date, end_date, **options)
+
     @property
     def dag_display_name(self) -> str:
         """Id of the DAG."""

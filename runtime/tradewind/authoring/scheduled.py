@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -60,3 +61,20 @@ class Scheduled(DagContainer):
             last_automated_data_interval=last,
             restriction=TimeRestriction(earliest=None, latest=None, catchup=True),
         )
+
+    def iter_dagrun_infos_between(self, earliest: datetime | None, latest: datetime) -> Iterator[DagRunInfo]:
+        """The runs of the schedule with a logical date from `earliest` to `latest`, both included; without
+        `earliest`, from the first. A DAG without a schedule has one such run, at `earliest`.
+        """
+        from tradewind.authoring.timetables import DagRunInfo, DataInterval, TimeRestriction
+
+        if not self.timetable.can_be_scheduled:
+            if earliest is not None:
+                yield DagRunInfo(earliest, DataInterval(earliest, earliest))
+            return
+        restriction = TimeRestriction(earliest=earliest, latest=latest, catchup=True)
+        info = self.timetable.next_dagrun_info(last_automated_data_interval=None, restriction=restriction)
+        while info is not None and info.logical_date <= latest:
+            yield info
+            last = info.data_interval
+            info = self.timetable.next_dagrun_info(last_automated_data_interval=last, restriction=restriction)

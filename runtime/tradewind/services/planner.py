@@ -40,7 +40,7 @@ from tradewind.ports import Clock, Store, TriggerRequest
 from tradewind.rules.due import dag_run_id_of, due_runs, manual_run
 from tradewind.rules.mapping_plan import literal_lengths
 from tradewind.rules.run_machine import RunMachine
-from tradewind.rules.timetables import RunInfo
+from tradewind.rules.timetables import DataInterval, RunInfo
 from tradewind.services.asset_runs import asset_run, is_on_assets
 from tradewind.services.owned_dag import OwnedDag
 from tradewind.services.scheduler import Scheduler
@@ -192,6 +192,8 @@ class RunPlanner:
             await asyncio.to_thread(values_for_run, dag.spec.params, request.conf)
             at = request.logical_date or self._clock.now()
             info = manual_run(dag.spec, at)
+            if request.data_interval is not None:
+                info = info._replace(interval=DataInterval(*request.data_interval))
             # Looked up first: `run_create` answers the mail that asked even where the run exists.
             name = request.dag_run_id or dag_run_id_of(request.run_type, info.logical_date)
             known = await self._store.run_get(dag.dag_id, name) is not None
@@ -261,7 +263,7 @@ class RunPlanner:
             queued_at=now,
             run_after=info.run_after.astimezone(UTC),
             conf=conf,
-            external_trigger=asked is not None,
+            external_trigger=asked is not None and asked.external,
             note=asked.note if asked is not None else None,
         )
 
