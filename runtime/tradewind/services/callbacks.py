@@ -12,8 +12,9 @@ import logging
 import socket
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, cast
+from typing import Any, Final
 
+import anyio
 import orjson
 
 from tradewind.authoring.access import TaskServices
@@ -114,7 +115,8 @@ class OutboxCarrier:
         finally:
             theirs.close()
             answering.cancel()
-            await asyncio.wait([answering])
+            with anyio.CancelScope(shield=True):
+                await asyncio.wait([answering])
             ours.close()
 
 
@@ -158,7 +160,8 @@ async def _in_a_process(dag_id: str, request: bytes, theirs: socket.socket) -> b
     finally:
         if process.returncode is None:
             process.kill()
-            await process.wait()
+            with anyio.CancelScope(shield=True):
+                await process.communicate()
     text = output.decode(errors="replace")
     if process.returncode:
         log.error("a callback of DAG %s failed:\n%s", dag_id, text)
@@ -197,5 +200,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, EncodedValue):
         return {"codec": value.codec, "data": base64.b64encode(value.data).decode()}
     if isinstance(value, list):
-        return [_plain(item) for item in cast("list[Any]", value)]
+        items: list[Any] = value
+        return [_plain(item) for item in items]
     return value

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from tradewind.testing.store_suite_assets import AssetSuite
 from tradewind.testing.store_suite_batches import BatchSuite
+from tradewind.testing.store_suite_deadlines import DeadlineSuite
 from tradewind.testing.store_suite_mapping import MappingSuite
 from tradewind.testing.store_suite_ownership import MailSuite, OwnershipSuite
 from tradewind.testing.store_suite_runs import NamedSuite, PublishSuite, RunSuite
@@ -21,5 +22,15 @@ from tradewind.testing.store_world import NewStore
 __all__ = ["NewStore", "StoreSuite"]
 
 
-class StoreSuite(BatchSuite, OwnershipSuite, MailSuite, PublishSuite, RunSuite, NamedSuite, AssetSuite, MappingSuite):
+class StoreSuite(
+    BatchSuite,
+    OwnershipSuite,
+    MailSuite,
+    DeadlineSuite,
+    PublishSuite,
+    RunSuite,
+    NamedSuite,
+    AssetSuite,
+    MappingSuite,
+):
     """All of it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import socket
 import threading
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import orjson
 
@@ -53,9 +53,10 @@ class CallbackSystem:
 
 def _value_of(plain: Any) -> Any:
     if isinstance(plain, list):
-        return [_value_of(item) for item in cast("list[Any]", plain)]
+        items: list[Any] = plain
+        return [_value_of(item) for item in items]
     if isinstance(plain, dict):
-        pairs = cast("dict[str, Any]", plain)
+        pairs: dict[str, Any] = plain
         return EncodedValue(pairs["codec"], base64.b64decode(pairs["data"]))
     return plain
 

@@ -169,7 +169,7 @@ def test_unknown_override(tmp_path: Path) -> None:
 def test_airflow_variables_without_a_meaning_here_are_noted_and_no_error(tmp_path: Path) -> None:
     environ = {
         "AIRFLOW__SCHEDULER__DAG_DIR_LIST_INTERVAL": "5",
-        "AIRFLOW__SMTP__SMTP_HOST": "mail",
+        "AIRFLOW__ELASTICSEARCH__HOST": "mail",
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
         "AIRFLOW__CORE__SQL_ALCHEMY_CONN": "sqlite:////home/a/airflow.db",
         "AIRFLOW_HOME": "/a",

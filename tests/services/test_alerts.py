@@ -1,0 +1,221 @@
+"""SLAs, deadlines, callbacks that run on their own, and mail: in a running runtime."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from tests.services.conftest import StartRuntime
+from tests.services.mail_server import MailServer, mail_server
+from tradewind import DAG
+from tradewind.bundles.loader import load_file
+from tradewind.host import Runtime
+from tradewind.ports import TriggerRequest
+
+pytestmark = pytest.mark.blocks_the_loop
+
+HEAD = """
+import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tradewind import DAG, task
+
+HERE = Path(__file__).parent
+
+def tell(*facts):
+    (HERE / "told").write_text("|".join(map(str, facts)))
+"""
+
+
+def written(folder: Path, code: str) -> DAG:
+    """The DAG of a file, for whose callbacks a pipe stands ready."""
+    os.mkfifo(folder / "told")
+    file = folder / "alerting.py"
+    file.write_text(HEAD + textwrap.dedent(code))
+    (dag,) = load_file(file).dags.values()
+    return dag
+
+
+async def told(folder: Path) -> list[str]:
+    """What a callback has written: opening the pipe waits for it."""
+    async with asyncio.timeout(40):
+        return (await asyncio.to_thread((folder / "told").read_text)).split("|")
+
+
+async def ended(runtime: Runtime, dag_id: str) -> str:
+    run = await runtime.control.run_trigger(TriggerRequest(dag_id, unpause=True))
+    return (await runtime.control.run_wait(run.run_id, 20)).state.value
+
+
+SLA = """
+def missed({parameters}):
+    tell({facts})
+
+with DAG("late", schedule="@daily", start_date=datetime(2026, 1, 1, tzinfo=UTC), catchup=False,
+         is_paused_upon_creation=False, sla_miss_callback=missed):
+
+    @task(sla=timedelta(seconds=1), email="ops@example.com")
+    async def slow():
+        while not (HERE / "go").exists():
+            await asyncio.sleep(0.01)
+
+    @task(sla=timedelta(days=3650))
+    async def other():
+        while not (HERE / "go").exists():
+            await asyncio.sleep(0.01)
+
+    slow()
+    other()
+"""
+
+
+@pytest.mark.parametrize(
+    ("parameters", "facts"),
+    [
+        (
+            "dag, task_list, blocking_task_list, slas, blocking_tis",
+            "dag.dag_id, task_list.split()[0], slas[0].task_id, blocking_task_list.split()[0]",
+        ),
+        ("context", "context['dag'].dag_id, context['task_list'].split()[0], context['ti'].dag_id, 'other'"),
+    ],
+)
+@pytest.mark.spec("2:B-34", "2:B-35", "2:B-36", "3:N09", "3:N11")
+async def test_an_sla(start: StartRuntime, tmp_path: Path, parameters: str, facts: str) -> None:
+    dag = written(tmp_path, SLA.format(parameters=parameters, facts=facts))
+    runtime = await start(dag)
+    assert await told(tmp_path) == ["late", "slow", "slow" if "slas" in facts else "late", "other"]
+    (row,) = await runtime.control.reads.deadline_list("late")
+    assert row.miss.name.startswith("sla ")
+    assert await runtime.control.reads.deadline_list("other") == []
+    (tmp_path / "go").touch()
+    run = await runtime.control.reads.run_by_id(row.miss.run_id)
+    assert run is not None
+    assert (await runtime.control.run_wait(run.run_id, 20)).state.value == "success"
+
+
+@pytest.mark.spec("2:B-35", "3:N10")
+async def test_mail_about_an_sla(start: StartRuntime, tmp_path: Path) -> None:
+    code = SLA.format(parameters="", facts="'called'").replace(", sla_miss_callback=missed", "")
+    async with mail_server() as server:
+        await start(written(tmp_path, code), smtp__host="127.0.0.1", smtp__port=server.port, smtp__starttls=False)
+        message = await server.next()
+    (tmp_path / "go").touch()
+    assert message["To"] == "ops@example.com"
+    text = message.get_content()
+    assert "Here's a list of tasks that missed their SLAs:" in text
+    assert "slow on 20" in text
+    assert "Blocking tasks:" in text
+    assert "other on 20" in text
+
+
+@pytest.mark.parametrize(
+    ("function", "callback"),
+    [
+        ("def missed(context):\n    tell(context['dag_run'].run_id[:6], context['deadline'].name, '')", "missed"),
+        (
+            "async def missed(who, **offered):\n    tell(offered['dag_run'].run_id[:6], offered['deadline'].name, who)",
+            "AsyncCallback(missed, kwargs={'who': 'me'})",
+        ),
+        (
+            "def missed(dag_run, who):\n    tell(dag_run.run_id[:6], 'quick', who)",
+            "SyncCallback(missed, {'who': 'me'})",
+        ),
+    ],
+)
+async def test_a_deadline(start: StartRuntime, tmp_path: Path, function: str, callback: str) -> None:
+    code = f"""
+from tradewind.authoring.deadlines import AsyncCallback, DeadlineAlert, DeadlineReference, SyncCallback
+
+{function}
+
+with DAG("must_end", schedule=None, deadline=[
+    DeadlineAlert(DeadlineReference.DAGRUN_QUEUED_AT, timedelta(milliseconds=200), {callback}, name="quick"),
+    DeadlineAlert(DeadlineReference.FIXED_DATETIME(datetime(2126, 1, 1)), timedelta(0), missed),
+    DeadlineAlert(DeadlineReference.AVERAGE_RUNTIME(), timedelta(0), missed),
+]):
+
+    @task
+    async def slow():
+        while not (HERE / "go").exists():
+            await asyncio.sleep(0.01)
+
+    slow()
+"""
+    runtime = await start(written(tmp_path, code))
+    run = await runtime.control.run_trigger(TriggerRequest("must_end", unpause=True))
+    assert await told(tmp_path) == ["manual", "quick", "me" if "who" in function else ""]
+    (row,) = await runtime.control.reads.deadline_list()
+    assert (row.miss.run_id, row.miss.name) == (run.run_id, "deadline quick")
+    (tmp_path / "go").touch()
+    await runtime.control.run_wait(run.run_id, 20)
+
+
+@pytest.mark.spec("3:N01")
+async def test_a_dags_callback_asks_the_runtime(start: StartRuntime, tmp_path: Path) -> None:
+    code = """
+    from tradewind import Variable
+    from tradewind.authoring.notifier import BaseNotifier
+
+    class Tells(BaseNotifier):
+        template_fields = ("text",)
+
+        def notify(self, context):
+            kept = context["ti"].xcom_pull("says")
+            tell(self.text, Variable.get("channel"), kept, context["dag_run"].conf["n"], context["dag_run"].state)
+
+    with DAG("notified", schedule=None, on_success_callback=Tells(text="{{ dag_run.dag_id }} in {{ reason }}")):
+
+        @task
+        async def says():
+            return (1, 2)
+
+        says()
+    """
+    runtime = await start(written(tmp_path, code))
+    await runtime.services.store.variable_set("channel", "#ops")
+    await runtime.control.run_trigger(TriggerRequest("notified", {"n": 7}, unpause=True))
+    assert await told(tmp_path) == ["notified in all tasks are done", "#ops", "(1, 2)", "7", "success"]
+
+
+FAILING = """
+with DAG("alerts", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)):
+
+    @task(email=["bob@work.com", "ann@work.com"], retries=1, retry_delay=0, email_on_retry={on_retry})
+    async def fails():
+        raise ValueError("<gone>")
+
+    @task(email="eve@work.com", email_on_failure=False)
+    async def quiet():
+        raise ValueError
+
+    fails()
+    quiet()
+"""
+
+
+@pytest.mark.spec("3:N05", "3:N06", "3:N07")
+@pytest.mark.parametrize("on_retry", [True, False])
+async def test_mail_about_failures(start: StartRuntime, tmp_path: Path, on_retry: bool) -> None:
+    dag = written(tmp_path, FAILING.format(on_retry=on_retry))
+    async with mail_server() as server:
+        runtime = await start(dag, smtp__host="127.0.0.1", smtp__port=server.port, smtp__starttls=False)
+        assert await ended(runtime, "alerts") == "failed"
+        if on_retry:
+            await check(server, "up_for_retry", 1)
+        await check(server, "failed", 2)
+        assert server.mail.empty()
+
+
+async def check(server: MailServer, state: str, number: int) -> None:
+    message = await server.next()
+    subject = str(message["Subject"])
+    assert subject.startswith("Airflow alert: <TaskInstance: alerts.fails 20")
+    assert subject.endswith(f" [{state}]>")
+    assert message["To"] == "bob@work.com, ann@work.com"
+    text = message.get_content()
+    for part in (f"Try {number} out of 2", "Exception:<br>&lt;gone&gt;", "Log: <a href", "Host: ", "Mark success"):
+        assert part in text
