@@ -14,7 +14,7 @@ import pkgutil
 import re
 import sys
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
@@ -85,7 +85,7 @@ def load_file(
         content = path.read_bytes()
     except OSError as error:
         raise DagFileError(str(path), f"{type(error).__name__}: {error}") from error
-    _serve_airflow_names()
+    serve_airflow_names()
     defaults = current_defaults()
     if catchup_by_file and _IMPORTS_AIRFLOW.search(content):
         defaults = replace(defaults, catchup=True)
@@ -98,7 +98,7 @@ def load_file(
 
 
 @cache
-def _serve_airflow_names() -> None:
+def serve_airflow_names() -> None:
     """`import airflow…` works in DAG files and their helpers. By name: compat stands beside the layers."""
     pkgutil.resolve_name("tradewind.compat:install")()
 
@@ -135,7 +135,7 @@ def _importing(module: ModuleType, folder: Path, *, private: bool) -> Generator[
     """
     if str(folder) not in sys.path:
         sys.path.append(str(folder))
-    hidden = {name: sys.modules.pop(name) for name in _modules_below(folder)} if private else {}
+    hidden = {name: sys.modules.pop(name) for name in _modules_below(folder, list(sys.modules))} if private else {}
     before = set(sys.modules)
     earlier = sys.modules.get(module.__name__)
     sys.modules[module.__name__] = module
@@ -148,20 +148,20 @@ def _importing(module: ModuleType, folder: Path, *, private: bool) -> Generator[
             sys.modules[module.__name__] = earlier
         raise
     finally:
-        for name in _modules_below(folder):
-            if name not in before and name != module.__name__:
+        for name in _modules_below(folder, sys.modules.keys() - before):
+            if name != module.__name__:
                 helpers.add(str(sys.modules[name].__file__))
                 if private:
                     del sys.modules[name]
         sys.modules.update(hidden)
 
 
-def _modules_below(folder: Path) -> list[str]:
-    """Names of the imported modules whose files lie in the folder (virtual environments apart)."""
+def _modules_below(folder: Path, among: Iterable[str]) -> list[str]:
+    """Those of the imported modules whose files lie in the folder (virtual environments apart)."""
     prefix = f"{folder}/"
     names: list[str] = []
-    for name, module in list(sys.modules.items()):
-        file = getattr(module, "__file__", None)
+    for name in among:
+        file = getattr(sys.modules.get(name), "__file__", None)
         if (
             isinstance(file, str)
             and file.startswith(prefix)

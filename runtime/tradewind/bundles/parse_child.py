@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
+from tradewind.authoring.dag import DAG
 from tradewind.authoring.serialize import dag_to_spec
 from tradewind.bundles.loader import DagFileError, LoadedFile, load_file
 from tradewind.bundles.parse_protocol import ParseAnswer, ParseJob
@@ -81,13 +82,7 @@ def parse_file(job: ParseJob, *, catchup_by_file: bool = True) -> ParseAnswer:
         problems.append(error.trace)
     if loaded is not None:
         problems += loaded.problems
-        for dag in loaded.dags.values():
-            try:
-                specs.append(dag_to_spec(dag).to_json())
-            except TradewindError as error:
-                problems.append(f"DAG {dag.dag_id!r}: {type(error).__name__}: {error}")
-            except Exception as error:
-                problems.append(f"DAG {dag.dag_id!r} cannot be serialized:\n{user_trace(error)}")
+        specs = specs_of(loaded.dags.values(), problems)
     seconds = time.monotonic() - began
     content = loaded.content if loaded is not None else _content_of(job.fileloc)
     helpers = {name[len(job.root) + 1 :] for name in loaded.helpers} if loaded is not None else set[str]()
@@ -103,6 +98,19 @@ def parse_file(job: ParseJob, *, catchup_by_file: bool = True) -> ParseAnswer:
         lists=tuple(sorted(tracker.folders)),
         external=tracker.external,
     )
+
+
+def specs_of(dags: Iterable[DAG], problems: list[str]) -> list[bytes]:
+    """The serialized DAGs; what is wrong with one is added to the problems."""
+    specs: list[bytes] = []
+    for dag in dags:
+        try:
+            specs.append(dag_to_spec(dag).to_json())
+        except TradewindError as error:
+            problems.append(f"DAG {dag.dag_id!r}: {type(error).__name__}: {error}")
+        except Exception as error:
+            problems.append(f"DAG {dag.dag_id!r} cannot be serialized:\n{user_trace(error)}")
+    return specs
 
 
 def version_of(root: str, content: bytes, reads: Iterable[str]) -> str:

@@ -27,7 +27,7 @@ from typing import IO, Final, NoReturn
 
 from tradewind.authoring.defaults import use_defaults
 from tradewind.bundles import parse_child
-from tradewind.bundles.loader import mentions_dag
+from tradewind.bundles.loader import load_file, mentions_dag, serve_airflow_names
 from tradewind.bundles.oom import oom_kills
 from tradewind.bundles.orphans import adopt_orphans, end_orphans
 from tradewind.bundles.parse_protocol import (
@@ -44,6 +44,19 @@ from tradewind.bundles.parse_protocol import (
 PRELOADED: Final = ("tradewind", "jinja2", "pendulum", "croniter", "zoneinfo", "asyncio", "json")
 PRELOADED_TREES: Final = ("tradewind.rules", "tradewind.authoring", "tradewind.standard")
 """Imported once here, with all that is in them, so that no fork imports it again."""
+
+_WARM_UP: Final = """
+from tradewind import DAG, EmptyOperator, task
+with DAG("warm_up", schedule="@daily", start_date="2024-01-01", tags=["a"], default_args={"retries": 1}):
+    @task
+    def one(number=0):
+        return number
+    @task
+    async def two(found):
+        return found
+    EmptyOperator(task_id="begin") >> one() >> two(one.override(task_id="other")())
+"""
+"""What such a file has compiled, cached and imported late is there in every fork."""
 
 KILL_MARGIN: Final = 0.25
 """Seconds after the time limit in which the fork writes down where it stands."""
@@ -151,6 +164,7 @@ class ParseHost:
             _isolate(output, host)
             self._channel.close()
             self._selector.close()
+            gc.set_threshold(100_000, 20, 100)  # it ends soon, and what it makes is mostly DAGs that stay
             faulthandler.dump_traceback_later(job.timeout)
             try:
                 answer = parse_child.parse_file(job, catchup_by_file=self._catchup_by_file)
@@ -279,6 +293,14 @@ def _preload() -> None:
         for module in pkgutil.walk_packages(package.__path__, f"{tree}.", onerror=lambda name: None):
             with contextlib.suppress(ImportError):  # needs what is not installed: said where a file imports it
                 importlib.import_module(module.name)
+    serve_airflow_names()
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "warm_up.py")
+        file.write_text(_WARM_UP, encoding="utf-8")
+        loaded = load_file(file)
+        parse_child.specs_of(loaded.dags.values(), [])
+    sys.path.remove(folder)
+    del sys.modules[loaded.module.__name__]
 
 
 def main() -> None:
