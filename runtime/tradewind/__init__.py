@@ -22,10 +22,13 @@ if TYPE_CHECKING:
     from tradewind.authoring.edges import chain as chain
     from tradewind.authoring.edges import chain_linear as chain_linear
     from tradewind.authoring.edges import cross_downstream as cross_downstream
+    from tradewind.authoring.hook import BaseHook as BaseHook
     from tradewind.authoring.mapped import MappedOperator as MappedOperator
+    from tradewind.authoring.masking import mask_secret as mask_secret
     from tradewind.authoring.operator import BaseOperator as BaseOperator
     from tradewind.authoring.params import Param as Param
     from tradewind.authoring.params import ParamsDict as ParamsDict
+    from tradewind.authoring.secrets_backend import BaseSecretsBackend as BaseSecretsBackend
     from tradewind.authoring.sensor import BaseSensorOperator as BaseSensorOperator
     from tradewind.authoring.sensor import PokeReturnValue as PokeReturnValue
     from tradewind.authoring.sensor import SensorResult as SensorResult
@@ -84,9 +87,12 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "authoring.dag_run": ("DagRun",),
     "authoring.decorators": ("DagParam", "dag", "task_group"),
     "authoring.edges": ("Label", "chain", "chain_linear", "cross_downstream"),
+    "authoring.hook": ("BaseHook",),
     "authoring.mapped": ("MappedOperator",),
+    "authoring.masking": ("mask_secret",),
     "authoring.operator": ("BaseOperator",),
     "authoring.params": ("Param", "ParamsDict"),
+    "authoring.secrets_backend": ("BaseSecretsBackend",),
     "authoring.sensor": ("BaseSensorOperator", "PokeReturnValue", "SensorResult"),
     "authoring.task_group": ("TaskGroup",),
     "authoring.task_instance": ("TaskInstance",),
@@ -152,7 +158,9 @@ __all__ = [  # noqa: RUF022 - by theme: how a DAG is written, what tasks are, wh
     "teardown",
     #
     "BaseBranchOperator",
+    "BaseHook",
     "BaseOperator",
+    "BaseSecretsBackend",
     "BaseSensorOperator",
     "BaseXCom",
     "BashOperator",
@@ -178,6 +186,7 @@ __all__ = [  # noqa: RUF022 - by theme: how a DAG is written, what tasks are, wh
     "Variable",
     "get_current_context",
     "literal",
+    "mask_secret",
     #
     "ContinuousTimetable",
     "CronDataIntervalTimetable",

@@ -40,6 +40,7 @@ from tradewind.services.bundle_watcher import BundleWatcher
 from tradewind.services.callbacks import Callbacks, OutboxCarrier
 from tradewind.services.clock import SystemClock
 from tradewind.services.control import RuntimeControl
+from tradewind.services.custom_schedules import TIME_LIMIT, CustomSchedules, ask_in_process
 from tradewind.services.deadline_keeper import DeadlineKeeper
 from tradewind.services.default_connections import make_default_connections
 from tradewind.services.dispatcher import Dispatcher
@@ -55,6 +56,7 @@ from tradewind.services.secrets import SecretLookups, look_ups_of
 from tradewind.services.task_services import RuntimeServices
 from tradewind.services.wishes import OwnerWishes
 from tradewind.version import VERSION
+from tradewind.worker.timetable import answer_for
 
 log = logging.getLogger(__name__)
 
@@ -202,7 +204,8 @@ class Runtime:
         scheduler = Scheduler(store, clock, dispatcher, self.live)
         scheduler.on_committed.append(task_services.cache.learn)
         task_services.attach(scheduler)
-        planner = RunPlanner(store, clock, scheduler)
+        load_with = {"authoring_defaults": defaults_to_json(config.authoring_defaults())}
+        planner = RunPlanner(store, clock, scheduler, CustomSchedules(clock, load_with, self._ask_timetable))
         wishes = OwnerWishes(store, scheduler, planner, self.live)
         control.attach(wishes, scheduler)
         inbox = InboxReader(store, wishes, self.refresh)
@@ -329,6 +332,19 @@ class Runtime:
         services.inbox.wake()  # what was sent to them, and what their last owner had still to carry out
         services.callbacks.wake()
         services.router.wake()
+
+    async def _ask_timetable(self, request: Mapping[str, Json]) -> Json:
+        """Asks an author's timetable class: in a process that loads the DAG file, or, of a DAG that was handed over
+        as an object, in a thread.
+        """
+        given = next((dag for dag in self._given if dag.dag_id == request["dag_id"]), None)
+        if given is None:
+            return await ask_in_process(request)
+        try:
+            async with asyncio.timeout(TIME_LIMIT):
+                return await asyncio.to_thread(answer_for, given, request)
+        except TimeoutError:
+            return {"error": f"it took longer than {TIME_LIMIT:g} s to say when the next run is"}
 
     def _published(self, dag_ids: list[str]) -> None:
         self._changed.update(dict.fromkeys(dag_ids))

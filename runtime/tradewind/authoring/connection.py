@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable
 from typing import Any, Final, cast
@@ -81,6 +80,8 @@ class Connection:
         """`get` for code on an event loop."""
         running = current_attempt.get(None)
         if running is None:
+            import asyncio  # not at the top: DAG files do without
+
             return await asyncio.to_thread(cls.get, conn_id)
         found = from_environment("CONN", conn_id)
         if found is not None and not asks_system_first():

@@ -14,7 +14,6 @@ from typing import Protocol
 
 from tradewind.authoring.access import current_attempt
 from tradewind.authoring.defaults import current_defaults
-from tradewind.authoring.outside import runtime_answers
 from tradewind.model.errors import AuthoringError
 
 
@@ -50,7 +49,12 @@ def services() -> ValueServices | None:
 
 def reads() -> ValueReads | None:
     """As `services`, and where there are none the runtime that imports the file; None: only the environment."""
-    return services() or runtime_answers()
+    running = services()
+    if running is not None or not current_defaults().look_ups:
+        return running
+    from tradewind.authoring.outside import runtime_answers  # sockets: few processes need them
+
+    return runtime_answers()
 
 
 def asks_system_first() -> bool:

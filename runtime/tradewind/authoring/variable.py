@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import Any, Final
 
@@ -34,6 +33,8 @@ class Variable:
         found = from_environment("VAR", key)
         running = current_attempt.get(None)
         if running is None:
+            import asyncio  # not at the top: DAG files do without
+
             text = await asyncio.to_thread(_text, key)
         else:
             text = None if found is None or asks_system_first() else found[0]

@@ -14,6 +14,7 @@ from tradewind.authoring.dag import DAG
 from tradewind.authoring.defaults import use_defaults
 from tradewind.bundles.folder import FolderBundle
 from tradewind.bundles.loader import DagFileError, load_file, mentions_dag
+from tradewind.cli.stored_values import stored_values
 from tradewind.config import Config
 from tradewind.model.errors import NotFoundError
 from tradewind.services.bundle_sources import bundles_of
@@ -65,7 +66,7 @@ def load_dags(config: Config, subdir: Path | None = None, wanted: Sequence[str] 
         if config.dags.safe_mode and subdir is None and not mentions_dag(file.path.read_bytes()):
             continue
         try:
-            with _told_when_slow(file.path), use_defaults(config.authoring_defaults()):
+            with _told_when_slow(file.path), use_defaults(config.authoring_defaults()), stored_values(config):
                 loaded = load_file(file.path, root=file.root, catchup_by_file=config.core.catchup_by_default is None)
         except DagFileError as error:
             found.errors.append((file, error))

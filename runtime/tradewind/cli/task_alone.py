@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 
 from tradewind.authoring.access import CurrentAttempt, current_attempt
 from tradewind.authoring.dag import DAG
+from tradewind.authoring.masking import redact
 from tradewind.authoring.xcom import encode
 from tradewind.cli.dag_files import DagFile
 from tradewind.config import Config
@@ -31,6 +32,7 @@ from tradewind.model.specs import DagSource, Json
 from tradewind.model.states import RunState, RunType
 from tradewind.ports import Control, TriggerRequest
 from tradewind.services.other_dags import OtherDagsOfSystem
+from tradewind.services.secrets import look_ups_of
 from tradewind.worker import steps
 from tradewind.worker.attempt import run_attempt
 from tradewind.worker.blocking import BlockingOnLoop
@@ -90,7 +92,7 @@ async def rendered_fields(config: Config, dag: DAG, attempt: Attempt) -> dict[st
             await asyncio.to_thread(prepare_blocking, work, current.blocking)
         finally:
             current_attempt.reset(token)
-        return {name: getattr(work.operator, name, None) for name in work.operator.template_fields}
+        return {name: redact(getattr(work.operator, name, None), name) for name in work.operator.template_fields}
 
 
 @asynccontextmanager
@@ -164,7 +166,7 @@ class SystemOnDemand(OtherDagsOfSystem):
 
     async def variable_get(self, key: str) -> str | None:
         """From the system."""
-        return await (await self.system()).reads.variable_get(key)
+        return await look_ups_of(self._config, (await self.system()).reads).variable(key)
 
     async def variable_set(self, key: str, value: str | None, description: str | None = None) -> None:
         """Said and not done: a test records nothing."""
@@ -172,7 +174,7 @@ class SystemOnDemand(OtherDagsOfSystem):
 
     async def connection_get(self, conn_id: str) -> str | None:
         """From the system."""
-        return await (await self.system()).reads.connection_get(conn_id)
+        return await look_ups_of(self._config, (await self.system()).reads).connection(conn_id)
 
     async def run_find(self, dag_id: str, dag_run_id: str) -> RunRow | None:
         """From the system."""
