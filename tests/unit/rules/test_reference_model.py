@@ -80,7 +80,9 @@ class Checked:
     def _begun_or_decided(self, n: int, task: TaskSpec, ended: tuple[TaskState, ...]) -> None:
         state = self.machine.state[n]
         if state in (K, U):
-            reasons = self._verdicts(task, ended) | ({K} if n in self.skippable else set()) | self._of_far_setups(n)
+            reasons = self._verdicts(task, ended) | self._of_far_setups(n)
+            if n in self.skippable:
+                reasons.add(K)
             assert state in reasons, f"{task.task_id} became {state}; allowed {reasons}"
         else:
             assert RUN in self._verdicts(task, ended), f"{task.task_id} began though {ended} of {task.upstream}"
@@ -105,7 +107,12 @@ class Checked:
 
     def _of_far_setups(self, n: int) -> set[TaskState]:
         setups = [self.machine.state[setup] for setup in self.driver.graph.far_setups.get(n, ())]
-        return ({U} if {F, U} & set(setups) else set()) | ({K} if K in setups else set())
+        allowed: set[TaskState] = set()
+        if F in setups or U in setups:
+            allowed.add(U)
+        if K in setups:
+            allowed.add(K)
+        return allowed
 
     def end_one(self) -> None:
         """Ends a running task with some outcome."""
@@ -153,7 +160,7 @@ def run_state_by_leaves(checked: Checked) -> RunState:
     above = {up for task in tasks if counts(task) for up in task.upstream}
     leaves = [n for n, task in enumerate(tasks) if counts(task) and task.task_id not in above]
     if not leaves:
-        leaves = [n for n, task in enumerate(tasks) if not checked.driver.graph.down[n]]
+        leaves = [n for n in range(len(tasks)) if not checked.driver.graph.down[n]]
     return RunState.FAILED if any(checked.machine.state[n] in (F, U) for n in leaves) else RunState.SUCCESS
 
 
