@@ -12,6 +12,7 @@ from tests.simulation.world import World, ending
 from tradewind.model.outcomes import Outcome
 from tradewind.model.states import RUN_FINISHED, OutcomeKind
 from tradewind.ports import TriggerRequest
+from tradewind.rules.expanding import Expanding
 
 Action = Callable[[World, random.Random], None]
 
@@ -94,8 +95,15 @@ def clear(world: World, dice: random.Random) -> None:
     world.journal.cleared.add(run.run_id)
     downstream = dice.random() < 0.7
     control = process.runtime.control
-    name = f"clear {tasks} of {run.dag_run_id}"
-    world.ask(process, name, lambda: control.instances_clear(run.dag_id, run.dag_run_id, tasks, downstream=downstream))
+    indexes = {t: [dice.randint(0, 3)] for t in tasks if world.mapped and dice.random() < 0.3}
+    name = f"clear {tasks} {indexes or ''} of {run.dag_run_id}"
+    world.ask(
+        process,
+        name,
+        lambda: control.instances_clear(
+            run.dag_id, run.dag_run_id, tasks, downstream=downstream, map_indexes=indexes
+        ),
+    )
 
 
 def cancel(world: World, dice: random.Random) -> None:
@@ -244,10 +252,16 @@ FAULTS: Final[tuple[Action, ...]] = (
 )
 
 
-def random_story(seed: int, *, processes: int = 1, steps: int = 60, faults: bool = True) -> World:
-    """A whole story, from the first process to the last run's end. Raises Violation."""
+def random_story(
+    seed: int, *, processes: int = 1, steps: int = 60, faults: bool = True, mapped: bool = False
+) -> World:
+    """A whole story, from the first process to the last run's end. Raises Violation.
+
+    With `mapped` tasks an expansion of more than two instances takes several commits.
+    """
     dice = random.Random(seed)
-    world = World(seed, processes=processes, dags=dice.randint(1, 3))
+    world = World(seed, processes=processes, dags=dice.randint(1, 3), mapped=mapped)
+    at_once, Expanding.at_once = Expanding.at_once, 2 if mapped else Expanding.at_once
     try:
         for _ in range(steps):
             draw = dice.random()
@@ -256,5 +270,6 @@ def random_story(seed: int, *, processes: int = 1, steps: int = 60, faults: bool
             world.pass_by(0.0 if dice.random() < 0.5 else 0.01)
         world.run_out()
     finally:
+        Expanding.at_once = at_once
         world.close()
     return world

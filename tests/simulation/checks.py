@@ -9,18 +9,20 @@ from typing import Final
 
 from tests.simulation.dags import PARALLELISM, SLOTS
 from tests.simulation.journal import tasks_of
+from tests.simulation.mapped_reference import MappedReference, Place as InstancePlace
 from tests.simulation.process import Process
 from tests.simulation.reference import WAIT, says
-from tradewind.model.keys import UNMAPPED, RunId
+from tradewind.model.keys import RunId
 from tradewind.model.states import FINISHED, HOLDS_SLOT, RUN_FINISHED, RunState, TaskState
 from tradewind.rules.admission import Place
 from tradewind.rules.run_ledger import COUNTED
 from tradewind.rules.run_machine import RunMachine
 from tradewind.services.owned_dag import OwnedDag
+from tradewind.store.bounds import visible
 from tradewind.store.memory_tables import MemoryDatabase, RunTables
 from tradewind.testing.simulated_executor import Cluster
 
-_PAST_GOOD: Final = frozenset({TaskState.SUCCESS, TaskState.SKIPPED, None})
+_PAST_GOOD: Final = frozenset({TaskState.SUCCESS, TaskState.SKIPPED, TaskState.REMOVED})
 _TICK: Final = timedelta(milliseconds=10)
 _WAITS_FOR_A_TIME: Final = frozenset({TaskState.UP_FOR_RETRY, TaskState.UP_FOR_RESCHEDULE})
 
@@ -67,27 +69,35 @@ class Inspector:
         name = f"run {machine.run.dag_run_id}"
         if machine.run.state is not tables.run().state:
             yield f"{name} is {machine.run.state} in memory and {tables.run().state} in the store"
-        counts = Counter(machine.state)
+        nodes = list(_nodes(machine))
+        counts = Counter(machine.state[n] for n in nodes)
         if {s: c for s, c in machine.counts.items() if c} != dict(counts):
             yield f"{name}: counters say {machine.counts}, instances {dict(counts)}"
-        if machine.unfinished != sum(state not in FINISHED for state in machine.state):
+        if machine.unfinished != sum(machine.state[n] not in FINISHED for n in nodes):
             yield f"{name}: {machine.unfinished} unfinished by the counter"
-        for n, task in enumerate(machine.graph.tasks):
-            row = tables.instance((task.task_id, UNMAPPED))
+        places = {(machine.tasks[n].task_id, machine.maps[n]): n for n in nodes}
+        beyond = visible_places(tables) - places.keys() - _unknown(machine, tables)
+        if beyond:
+            yield f"{name}: {sorted(beyond)} are in the store and not in memory"
+        reference = MappedReference(machine.graph.spec)
+        states = {place: machine.state[n] for place, n in places.items()}
+        for place, n in places.items():
+            row = tables.instance(place)
             if row is None:
-                yield f"{name}: {task.task_id} has no row"
+                yield f"{name}: {place} has no row"
                 continue
             state = machine.state[n]
             unwritten = state is TaskState.SCHEDULED and row.state is TaskState.NONE
             mine = (state, machine.tries[n], machine.max_tries[n], machine.lost[n])
             if not unwritten and mine != (row.state, row.try_number, row.max_tries, row.lost_count):
-                yield f"{name}: {task.task_id} is {mine} in memory and {row} in the store"
+                yield f"{name}: {place} is {mine} in memory and {row} in the store"
             if state in HOLDS_SLOT and (row.attempt is None or machine.live.get(row.attempt) != n):
-                yield f"{name}: {task.task_id} is {state} and its attempt is not in memory"
-            for counted in COUNTED:
-                count = sum(machine.state[u] is counted for u in machine.graph.up[n])
-                if machine.ended_upstream[counted][n] != count:
-                    yield f"{name}: {task.task_id} counts {machine.ended_upstream[counted][n]} {counted}, not {count}"
+                yield f"{name}: {place} is {state} and its attempt is not in memory"
+            seen = Counter(reference.upstream(states, place))
+            tally = machine.tally(n)
+            told = dict(zip(COUNTED, (tally.success, tally.failed, tally.skipped, tally.upstream_failed), strict=True))
+            if tally.total != seen.total() or any(seen[s] != count for s, count in told.items()):
+                yield f"{name}: {place} counts {tally}, not {dict(seen)}"
 
     def _why_not(self, dag: OwnedDag, machine: RunMachine, tables: RunTables) -> Iterator[str]:
         """Why each instance that has not ended waits; no reason is a finding."""
@@ -100,26 +110,34 @@ class Inspector:
                 yield f"run {run.dag_run_id} is queued although it could be active"
         if run.state is RunState.RUNNING and not machine.unfinished:
             yield f"run {run.dag_run_id} has nothing left to do and does not end"
-        for n, state in enumerate(machine.state):
+        for n in _nodes(machine):
+            state = machine.state[n]
             if state not in FINISHED and (run.state is RunState.RUNNING or state in HOLDS_SLOT):
                 reason = self._reason(machine, tables, n)
                 if reason is None:
-                    task_id = machine.graph.tasks[n].task_id
+                    task_id = f"{machine.tasks[n].task_id}[{machine.maps[n]}]"
                     yield f"{task_id} of run {run.dag_run_id} is {state} and waits for nothing"
 
     def _reason(self, machine: RunMachine, tables: RunTables, n: int) -> str | None:
-        state, task = machine.state[n], machine.graph.tasks[n]
+        state, task = machine.state[n], machine.tasks[n]
+        place = (task.task_id, machine.maps[n])
         if state is TaskState.NONE:
-            ended = [s for u in machine.graph.up[n] if (s := machine.state[u]) in FINISHED]
-            if says(task.trigger_rule, ended, len(machine.graph.up[n])) is WAIT:
+            reference = MappedReference(machine.graph.spec)
+            states = {(machine.tasks[m].task_id, machine.maps[m]): machine.state[m] for m in _nodes(machine)}
+            seen = reference.upstream(states, place)
+            if says(task.trigger_rule, [s for s in seen if s in FINISHED], len(seen)) is WAIT:
                 return "upstream"
+            if any(s not in FINISHED for s in reference.source_states(states, task)):
+                return "length"
+            if reference.waits_for_its_own_index(states, place):
+                return "its own index"
             return self._past(machine, n)
         if state is TaskState.SCHEDULED:
             return self._full(machine, n)
         due = machine.active[n].due_at
         if state in _WAITS_FOR_A_TIME:
             return "time" if due is not None and due > self.now - _TICK else None
-        row = tables.instance((task.task_id, UNMAPPED))
+        row = tables.instance(place)
         flight = self.cluster.flights.get(row.attempt) if row is not None and row.attempt is not None else None
         if flight is None or not flight.is_running or not flight.carrier.is_alive:
             return None
@@ -130,7 +148,7 @@ class Inspector:
 
     def _past(self, machine: RunMachine, n: int) -> str | None:
         """Whether the run before this one holds the task up, by its rows."""
-        task, row = machine.graph.tasks[n], machine.run
+        task, row = machine.tasks[n], machine.run
         if not (task.depends_on_past or task.wait_for_downstream):
             return None
         earlier = [
@@ -140,19 +158,19 @@ class Inspector:
         ]
         asked = [task.task_id]
         if task.wait_for_downstream:
-            asked += [machine.graph.tasks[d].task_id for d in machine.graph.down[n]]
+            asked += [machine.graph.tasks[d].task_id for d in machine.graph.down[machine.graph.index[task.task_id]]]
         for task_id in asked:
             before = [t for t in earlier if task_id in tasks_of(self.database, t)]
             if not before:
                 continue
-            instance = max(before, key=lambda t: t.row.logical_date).instance((task_id, UNMAPPED))
-            if instance is not None and instance.state not in _PAST_GOOD:
+            rows = max(before, key=lambda t: t.row.logical_date).instance_rows()
+            if any(row.state not in _PAST_GOOD for row in rows if row.task_id == task_id):
                 return "past"
         return None
 
     def _full(self, machine: RunMachine, n: int) -> str | None:
         """The limit that has no room, counted anew from what runs in this process."""
-        task, run = machine.graph.tasks[n], machine.run
+        task, run = machine.tasks[n], machine.run
         if self.database.dags[run.dag_id].is_paused:
             return "paused"
         used = self._used()
@@ -189,7 +207,7 @@ class Inspector:
         for run_id, machine in self.book.runs.items():
             for n, state in enumerate(machine.state):
                 if state in HOLDS_SLOT:
-                    task, dag_id = machine.graph.tasks[n], machine.run.dag_id
+                    task, dag_id = machine.tasks[n], machine.run.dag_id
                     used[f"pool {task.pool}"] += task.pool_slots
                     used[f"executor {task.executor}"] += 1
                     used[f"dag {dag_id}"] += 1
@@ -214,4 +232,20 @@ class Inspector:
             for n, state in enumerate(machine.state):
                 waits = admission.why_waiting(Place(RunId(run_id), n)) is not None
                 if waits != (state is TaskState.SCHEDULED):
-                    yield f"{machine.graph.tasks[n].task_id} is {state}; in a lane: {waits}"
+                    yield f"{machine.tasks[n].task_id} is {state}; in a lane: {waits}"
+
+
+def _nodes(machine: RunMachine) -> Iterator[int]:
+    """The nodes that stand for an instance."""
+    for task in range(len(machine.graph)):
+        yield from machine.nodes_of(task)
+
+
+def visible_places(tables: RunTables) -> set[InstancePlace]:
+    """The instances that are there; while a mapped task's own row is there, it alone."""
+    return {(row.task_id, row.map_index) for row in visible(tables.instance_rows())}
+
+
+def _unknown(machine: RunMachine, tables: RunTables) -> set[InstancePlace]:
+    """Rows of tasks that the run's version does not have."""
+    return {place for place in tables.instances if place[0] not in machine.graph.index}

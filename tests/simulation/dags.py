@@ -6,7 +6,8 @@ import dataclasses
 import random
 from datetime import timedelta
 
-from tradewind.model.specs import DagSource, DagSpec, TaskSpec, TimetableSpec
+from tests.simulation.mapped_dags import map_some
+from tradewind.model.specs import DagSource, DagSpec, GroupSpec, TaskSpec, TimetableSpec
 from tradewind.model.states import TriggerRule
 from tradewind.testing.virtual_time import EPOCH
 
@@ -18,8 +19,8 @@ SLOTS = 4
 _RULES = [rule for rule in TriggerRule if rule is not TriggerRule.ALL_DONE_SETUP_SUCCESS]
 
 
-def random_dag(dice: random.Random, dag_id: str, version: int = 1) -> DagSpec:
-    """A DAG of two to six tasks. The same dice give the same limits, whatever the version."""
+def random_dag(dice: random.Random, dag_id: str, version: int = 1, *, mapped: bool = False) -> DagSpec:
+    """A DAG of two to six tasks, some of them `mapped`. The same dice give the same limits, whatever the version."""
     count = dice.randint(2, 6)
     mostly_success = dice.random() < 0.4
     past = dice.random() < 0.3
@@ -30,11 +31,15 @@ def random_dag(dice: random.Random, dag_id: str, version: int = 1) -> DagSpec:
     if version > 1:
         tasks = tasks[: max(1, count - (version % 2))]
         tasks.append(TaskSpec(f"v{version}", upstream=(tasks[-1].task_id,)))
+    groups: tuple[GroupSpec, ...] = ()
+    if mapped:
+        tasks, groups = map_some(random.Random(dice.random()), tasks)
     tasks = [_with_downstream(task, tasks) for task in tasks]
     is_scheduled = dice.random() < 0.4
     return DagSpec(
         dag_id,
         tasks=tuple(tasks),
+        groups=groups,
         timetable=_every_ten_minutes() if is_scheduled else TimetableSpec("none"),
         start_date=EPOCH - timedelta(minutes=20) if is_scheduled else None,
         catchup=is_scheduled and dice.random() < 0.5,

@@ -32,6 +32,7 @@ _USES_UP_A_TRY = frozenset(
 )
 
 
+_GOOD = frozenset({TaskState.SUCCESS, TaskState.SKIPPED, TaskState.REMOVED})
 _STARTS = frozenset({TaskState.SCHEDULED, TaskState.QUEUED, TaskState.RUNNING})
 
 
@@ -52,9 +53,9 @@ class Journal:
     def __init__(self, database: MemoryDatabase, cluster: Cluster) -> None:
         self.database = database
         self.cluster = cluster
-        self._latest: dict[tuple[RunId, str], TaskChange] = {}
+        self._latest: dict[tuple[RunId, str, int], TaskChange] = {}
         self.faults: list[str] = []
-        self.stories: dict[tuple[RunId, str], Story] = {}
+        self.stories: dict[tuple[RunId, str, int], Story] = {}
         self.opened: set[AttemptId] = set()
         self.cancelled: set[RunId] = set()
         """Runs that somebody wanted to end."""
@@ -122,9 +123,9 @@ class Journal:
     def _starts(self, batch: Batch) -> None:
         """Nothing starts before its time, or before its past; nothing that runs is given up."""
         for segment in batch.segments:
-            for change in segment.tasks:
-                before = self._latest.get((segment.run_id, change.task_id))
-                self._latest[segment.run_id, change.task_id] = change
+            for change in [*segment.tasks, *segment.made]:
+                before = self._latest.get((segment.run_id, change.task_id, change.map_index))
+                self._latest[segment.run_id, change.task_id, change.map_index] = change
                 if before is None or before.due_at is None or change.state not in _STARTS:
                     continue
                 if before.max_tries != change.max_tries:
@@ -150,19 +151,23 @@ class Journal:
         before = max(earlier, key=lambda t: (t.row.logical_date, t.row.run_id), default=None)
         if before is None or before.row.run_id > segment.run_id or before.row.run_id in self.cleared:
             return
-        row = before.instance((opened.task_id, opened.map_index))
-        if row is not None and row.state not in (TaskState.SUCCESS, TaskState.SKIPPED):
-            self.faults.append(f"{opened.task_id} depends on its past, began, and is {row.state} in the run before")
+        for row in before.instance_rows():
+            if row.task_id == opened.task_id and row.state not in _GOOD:
+                self.faults.append(f"{opened.task_id} depends on its past, began, and is {row.state} in the run before")
 
-    def _story(self, segment: Segment, task_id: str) -> Story:
-        return self.stories.setdefault((segment.run_id, task_id), Story())
+    def _story(self, segment: Segment, task_id: str, map_index: int) -> Story:
+        return self.stories.setdefault((segment.run_id, task_id, map_index), Story())
 
     def _attempts(self, segment: Segment) -> None:
+        for gone in segment.dropped:
+            for place in [p for p in self.stories if p[:2] == (segment.run_id, gone.task_id)]:
+                if gone.low <= place[2] <= gone.high:
+                    self._dropped(segment, place)
         for change in segment.tasks:
             if change.expected is TaskState.SUCCESS and segment.run_id in self.cleared:
-                self._story(segment, change.task_id).succeeded = False
+                self._story(segment, change.task_id, change.map_index).succeeded = False
         for opened in segment.opened:
-            story = self._story(segment, opened.task_id)
+            story = self._story(segment, opened.task_id, opened.map_index)
             self.opened.add(opened.attempt)
             if story.succeeded:
                 self.faults.append(f"an attempt of {opened.task_id} began after its success was committed")
@@ -172,15 +177,23 @@ class Journal:
         for ended in self.database.runs[segment.run_id].ended:
             if ended.opened.attempt in closed_now:
                 self._closed(segment, ended)
-        for change in segment.tasks:
+        for change in [*segment.tasks, *segment.made]:
             if change.state is TaskState.SUCCESS:
-                self._story(segment, change.task_id).succeeded = True
+                self._story(segment, change.task_id, change.map_index).succeeded = True
+
+    def _dropped(self, segment: Segment, place: tuple[RunId, str, int]) -> None:
+        """An instance is no more: nothing of it may run, and nobody but who clears takes its success away."""
+        if self.stories.pop(place).succeeded and segment.run_id not in self.cleared:
+            self.faults.append(f"{place[1:]} had succeeded, and its row is gone")
+        if place[1:] in self.database.runs[segment.run_id].live_places:
+            self.faults.append(f"{place[1:]} is gone, and its attempt is live")
 
     def _closed(self, segment: Segment, ended: EndedAttempt) -> None:
         """One end of a try at most is accepted; nobody is ended for nothing."""
         task_id, number, kind = ended.opened.task_id, ended.opened.try_number, ended.closed.kind
-        story = self._story(segment, task_id)
-        failed = any(c.task_id == task_id and c.state is TaskState.FAILED for c in segment.tasks)
+        place = (task_id, ended.opened.map_index)
+        story = self._story(segment, *place)
+        failed = any((c.task_id, c.map_index) == place and c.state is TaskState.FAILED for c in segment.tasks)
         if kind is OutcomeKind.CANCELLED and failed and segment.run_id not in self.cancelled:
             self.faults.append(f"{task_id} was ended and has failed, and nobody wanted its run to end")
         if kind in _USES_UP_A_TRY:
@@ -191,7 +204,7 @@ class Journal:
     def _rows(self, segment: Segment) -> None:
         """All of a segment is there: rows, attempts, the run."""
         tables = self.database.runs[segment.run_id]
-        for change in segment.tasks:
+        for change in [*segment.tasks, *segment.made]:
             row = tables.instance((change.task_id, change.map_index))
             if row is None or (row.state, row.try_number, row.attempt) != _values(change):
                 self.faults.append(f"a batch was applied in part: {change.task_id} is {row}")

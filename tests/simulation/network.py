@@ -91,11 +91,12 @@ class SimulatedStore(memory.MemoryStore):
         instances: Sequence[InstanceRow],
         cursor: ScheduleCursor | None = None,
         mail_done: tuple[int, bytes] | None = None,
+        consumed: Sequence[int] = (),
     ) -> bool:
         """As `Store.run_create`."""
         self._creating[asyncio.current_task()] = run
         with self._owing(("create", run.run_id, asyncio.current_task())):
-            return await super().run_create(lease, run, instances, cursor, mail_done)
+            return await super().run_create(lease, run, instances, cursor, mail_done, consumed)
 
     @contextmanager
     def _owing(self, what: object) -> Generator[None]:

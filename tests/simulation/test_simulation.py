@@ -53,6 +53,18 @@ def test_two_runtimes(first: int) -> None:
         random_story(seed, processes=2)
 
 
+@pytest.mark.parametrize("first", range(1000, 6000 if LONG else 1100, 20))
+def test_mapped_tasks(first: int) -> None:
+    for seed in range(first, first + 20):
+        random_story(seed, mapped=True)
+
+
+@pytest.mark.parametrize("first", range(1000, 2000 if LONG else 1020, 10))
+def test_mapped_tasks_in_two_runtimes(first: int) -> None:
+    for seed in range(first, first + 10):
+        random_story(seed, processes=2, mapped=True)
+
+
 def test_nothing_disturbs_it() -> None:
     for seed in range(1000, 2000 if LONG else 1040):
         random_story(seed, faults=False)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator
 
 from tests.simulation.journal import tasks_of
+from tests.simulation.mapped_reference import MappedReference, Place
 from tests.simulation.reference import RUN, possible
+from tradewind.model.outcomes import Outcome
 from tradewind.model.rows import AttemptRow
 from tradewind.model.specs import TaskSpec
 from tradewind.model.states import FINISHED, RUN_FINISHED, OutcomeKind, RunState, TaskState
+from tradewind.store.bounds import visible
 from tradewind.store.memory_tables import MemoryDatabase, RunTables
 from tradewind.testing.simulated_executor import Cluster
 
@@ -34,17 +38,19 @@ class _Judge:
         self.tables = tables
         self.cluster = cluster
         self.tasks = tasks_of(database, tables)
-        self.state = {row.task_id: row.state for row in tables.instance_rows()}
-        self.attempts: dict[str, list[AttemptRow]] = {task_id: [] for task_id in self.tasks}
+        self.reference = MappedReference(database.versions[tables.row.dag_id, tables.row.version_hash].spec)
+        self.state = {(row.task_id, row.map_index): row.state for row in visible(tables.instance_rows())}
+        self.attempts: dict[Place, list[AttemptRow]] = {place: [] for place in self.state}
+        rows = {row.attempt: row for row in tables.attempt_rows()}
         for ended in tables.ended:
-            row = next(r for r in tables.attempt_rows() if r.attempt == ended.opened.attempt)
-            self.attempts[row.task_id].append(row)
+            row = rows[ended.opened.attempt]
+            self.attempts.setdefault((row.task_id, row.map_index), []).append(row)
 
     def loose_ends(self) -> Iterator[str]:
         """What must be over and is not."""
         if self.tables.live:
             yield f"{len(self.tables.live)} attempts are live for ever"
-        left = [task_id for task_id, state in self.state.items() if state not in FINISHED]
+        left = [place for place, state in self.state.items() if state not in FINISHED]
         if self.tables.run().state in RUN_FINISHED:
             if left:
                 yield f"it has ended, but {left} have not"
@@ -60,51 +66,98 @@ class _Judge:
 
     def states(self) -> Iterator[str]:
         """Whether each state follows from the upstream states and the outcomes."""
-        for task_id, task in self.tasks.items():
-            attempts = self.attempts[task_id]
-            yield from (self._after_attempts(task, attempts) if attempts else self._without_attempt(task))
+        yield from self._lengths()
+        for place, attempts in self.attempts.items():
+            if place not in self.state:
+                yield f"{place} had attempts and has no row"
+            else:
+                yield from (self._after_attempts(place, attempts) if attempts else self._without_attempt(place))
         leaves = [t for t in self.tasks if not any(t in other.upstream for other in self.tasks.values())]
-        failed = any(self.state[leaf] in _BAD for leaf in leaves)
+        failed = any(state in _BAD for (task_id, _), state in self.state.items() if task_id in leaves)
         if (self.tables.run().state is RunState.FAILED) != failed:
-            yield f"it is {self.tables.run().state} and its leaves are {[self.state[leaf] for leaf in leaves]}"
+            yield f"it is {self.tables.run().state} and its leaves are {leaves} of {self.state}"
 
-    def _after_attempts(self, task: TaskSpec, attempts: list[AttemptRow]) -> Iterator[str]:
-        state, last = self.state[task.task_id], attempts[-1]
+    def _lengths(self) -> Iterator[str]:
+        """Whether each task has the instances that it has to have."""
+        for task_id, task in self.tasks.items():
+            indexes = sorted(index for other, index in self.state if other == task_id)
+            if self.reference.expression(task) is None:
+                if indexes != [-1]:
+                    yield f"{task_id} is not mapped and has instances {indexes}"
+            elif indexes != [-1] and indexes != list(range(self._length(task) or 0)):
+                yield f"{task_id} has instances {indexes}, and its length is {self._length(task)}"
+
+    def _length(self, task: TaskSpec) -> int | None:
+        pushed: dict[str, int] = {}
+        stored: dict[str, int] = {}
+        for (task_id, index), state in self.state.items():
+            if index >= 0 or state is not TaskState.SUCCESS:
+                stored.setdefault(task_id, 0)
+            outcome = self._outcome((task_id, index))
+            if state is not TaskState.SUCCESS or outcome is None:
+                continue
+            if index >= 0:
+                stored[task_id] = stored.get(task_id, 0) + bool(outcome.xcoms)
+            elif outcome.lengths:
+                pushed[task_id] = outcome.lengths[0][1]
+        return self.reference.length(task, pushed, stored)
+
+    def _outcome(self, place: Place) -> Outcome | None:
+        """What the last attempt of an instance came to."""
+        for attempt in self.attempts[place][-1:]:
+            flight = self.cluster.flights.get(attempt.attempt)
+            if flight is not None and flight.end is not None:
+                return flight.end.outcome
+        return None
+
+    def _after_attempts(self, place: Place, attempts: list[AttemptRow]) -> Iterator[str]:
+        state, last, task = self.state[place], attempts[-1], self.tasks[place[0]]
         if state is TaskState.SKIPPED and self._may_be_skipped(task):
             return  # it waited to be tried again when a branch or short circuit skipped it
-        if RUN not in self._possible(task):
-            yield f"{task.task_id} ran, which its rule does not allow: {self._upstream(task)}"
+        if RUN not in self._possible(place):
+            yield f"{place} ran, which its rule does not allow: {self._upstream(place)}"
         counted = [a for a in attempts if a.kind not in (OutcomeKind.LOST, OutcomeKind.RESCHEDULED)]
         if [a.try_number for a in counted] != list(range(1, len(counted) + 1)):
-            yield f"the tries of {task.task_id} are {[(a.try_number, a.kind) for a in attempts]}"
+            yield f"the tries of {place} are {[(a.try_number, a.kind) for a in attempts]}"
         lost = 0
         for attempt in attempts:
             if lost > task.max_lost:
-                yield f"{task.task_id} was lost {lost} times in a row and tried again"
+                yield f"{place} was lost {lost} times in a row and tried again"
             lost = lost + 1 if attempt.kind is OutcomeKind.LOST else 0
         if last.kind in _TRY_AGAIN and len(counted) != task.retries + 1:
-            yield f"{task.task_id} has {task.retries} retries, and its {len(counted)}th try was its last"
+            yield f"{place} has {task.retries} retries, and its {len(counted)}th try was its last"
         if last.kind is OutcomeKind.LOST and lost <= task.max_lost:
-            yield f"{task.task_id} was lost {lost} times in a row and not tried again"
+            yield f"{place} was lost {lost} times in a row and not tried again"
         wanted = {OutcomeKind.SUCCESS: TaskState.SUCCESS, OutcomeKind.SKIPPED: TaskState.SKIPPED}
         expected = TaskState.FAILED if last.kind is None else wanted.get(last.kind, TaskState.FAILED)
         if state is not expected:
-            yield f"{task.task_id} is {state} after {last.kind}"
+            yield f"{place} is {state} after {last.kind}"
 
-    def _without_attempt(self, task: TaskSpec) -> Iterator[str]:
-        state, allowed = self.state[task.task_id], set(self._possible(task))
+    def _without_attempt(self, place: Place) -> Iterator[str]:
+        state, task, allowed = self.state[place], self.tasks[place[0]], set(self._possible(place))
+        if self.reference.expression(task) is not None:
+            if place[1] < 0 and RUN in allowed:
+                allowed.discard(RUN)
+                length = self._length(task)
+                allowed |= {TaskState.UPSTREAM_FAILED} if length is None else {TaskState.SKIPPED} if not length else set()
+            sources = set(self.reference.source_states(self.state, task))
+            allowed |= {TaskState.UPSTREAM_FAILED} if sources & _BAD else set()
+            allowed |= {TaskState.SKIPPED} if TaskState.SKIPPED in sources else set()
         if task.is_empty:
             allowed = {TaskState.SUCCESS if state is RUN else state for state in allowed}
         if self._may_be_skipped(task):
             allowed.add(TaskState.SKIPPED)
         if state not in allowed:
-            yield f"{task.task_id} is {state}; by its rule {task.trigger_rule} over {self._upstream(task)}: {allowed}"
+            yield f"{place} is {state}; by its rule {task.trigger_rule} over {self._upstream(place)}: {allowed}"
 
-    def _upstream(self, task: TaskSpec) -> tuple[TaskState, ...]:
-        return tuple(self.state[u] for u in task.upstream)
+    def _upstream(self, place: Place) -> tuple[TaskState, ...]:
+        return tuple(self.reference.upstream(self.state, place))
 
-    def _possible(self, task: TaskSpec) -> frozenset[TaskState]:
-        return possible(task.trigger_rule, tuple(sorted(self._upstream(task))))
+    def _possible(self, place: Place) -> frozenset[TaskState]:
+        """Each state twice at most: rules ask which there are, and whether all have ended."""
+        counts = Counter(self._upstream(place))
+        few = [state for state, count in counts.items() for _ in range(min(count, 2))]
+        return possible(self.tasks[place[0]].trigger_rule, tuple(sorted(few)))
 
     def _may_be_skipped(self, task: TaskSpec) -> bool:
         """Whether a branch or short circuit above has skipped it."""
@@ -116,12 +169,10 @@ class _Judge:
                 continue
             seen.add(task_id)
             above += self.tasks[task_id].upstream
-            for attempt in self.attempts[task_id][-1:]:
-                flight = self.cluster.flights.get(attempt.attempt)
-                end = flight.end if flight is not None else None
-                if attempt.kind is not OutcomeKind.SUCCESS or end is None:
+            for place, state in self.state.items():
+                outcome = self._outcome(place) if place[0] == task_id and state is TaskState.SUCCESS else None
+                if outcome is None:
                     continue
-                outcome = end.outcome
                 direct = task_id in task.upstream
                 if outcome.short_circuit and (direct or outcome.ignore_downstream_trigger_rules):
                     return True

@@ -19,7 +19,7 @@ from tests.simulation.journal import Journal
 from tests.simulation.process import LEASE, Process
 from tests.simulation.verdicts import final_findings
 from tradewind.model.keys import RuntimeId
-from tradewind.model.outcomes import Outcome
+from tradewind.model.outcomes import CODEC_JSON, RETURN_KEY, EncodedValue, Outcome, XComPut
 from tradewind.model.rows import ParsedFile, PoolRow, RunRow
 from tradewind.model.specs import DagSpec
 from tradewind.model.states import FINISHED, OutcomeKind, TaskState
@@ -40,9 +40,12 @@ class Violation(AssertionError):
 class World:
     """Any number of processes; each DAG is published by one of them."""
 
-    def __init__(self, seed: int, *, processes: int = 1, dags: int = 2, given: DagSpec | None = None) -> None:
-        """`given` is used instead of random DAGs; its name must be d0."""
+    def __init__(
+        self, seed: int, *, processes: int = 1, dags: int = 2, given: DagSpec | None = None, mapped: bool = False
+    ) -> None:
+        """`given` is used instead of random DAGs; its name must be d0. Random ones may have `mapped` tasks."""
         self.seed = seed
+        self.mapped = mapped
         self.given = given
         self.time = VirtualTime()
         self.database = new_database(self.time.now)
@@ -114,7 +117,7 @@ class World:
         """The DAG as its file has it now."""
         if self.given is not None:
             return self.given
-        return random_dag(random.Random(f"{self.seed}/{dag_id}"), dag_id, self.versions[dag_id])
+        return random_dag(random.Random(f"{self.seed}/{dag_id}"), dag_id, self.versions[dag_id], mapped=self.mapped)
 
     def publish(self, process: Process, dag_id: str) -> None:
         """A DAG file is new or has changed."""
@@ -265,9 +268,19 @@ def ending(flight: Flight, dice: random.Random, more: tuple[OutcomeKind, ...] = 
     if kind is OutcomeKind.RESCHEDULED:
         return Outcome(kind, reschedule_at=flight.started_at + timedelta(seconds=dice.randint(0, 120)))
     task = flight.attempt.task
-    if kind is not OutcomeKind.SUCCESS or task.extra["kind"] == "plain":
+    if kind is not OutcomeKind.SUCCESS:
         return Outcome(kind)
+    outcome = Outcome(kind)
     if task.extra["kind"] == "short_circuit":
-        return Outcome(kind, short_circuit=dice.random() < 0.5, ignore_downstream_trigger_rules=dice.random() < 0.5)
-    chosen = [t for t in task.extra["down"] if dice.random() < 0.5]
-    return Outcome(kind, branch=tuple(chosen))
+        outcome = Outcome(kind, short_circuit=dice.random() < 0.5, ignore_downstream_trigger_rules=dice.random() < 0.5)
+    elif task.extra["kind"] == "branch":
+        outcome = Outcome(kind, branch=tuple(t for t in task.extra["down"] if dice.random() < 0.5))
+    return outcome._replace(**_pushed(dice)) if task.measured else outcome
+
+
+def _pushed(dice: random.Random) -> dict[str, Any]:
+    """What an attempt leaves behind for those who are mapped over it: mostly something."""
+    if dice.random() < 0.1:
+        return {}
+    length = dice.randint(0, 5)
+    return {"xcoms": (XComPut(RETURN_KEY, EncodedValue(CODEC_JSON, b"[]")),), "lengths": ((RETURN_KEY, length),)}

@@ -1,6 +1,6 @@
 """Expansion: how a mapped task gets its instances once it is known how many.
 
-A task of up to `AT_ONCE` instances is expanded within one decision: its own row goes and those of its
+A task of up to `at_once` instances is expanded within one decision: its own row goes and those of its
 instances come, in the state that they have reached by then. A larger one is spread over several commits:
 rows are made part by part, hidden while the task's own row is there, which goes with the last part.
 Whoever takes over in between measures again and begins again; parts that are there already do no harm.
@@ -8,7 +8,7 @@ Whoever takes over in between measures again and begins again; parts that are th
 
 from __future__ import annotations
 
-from typing import Final
+from typing import ClassVar, Final
 
 from tradewind.model.attempts import AttemptKey
 from tradewind.model.commands import Decision, Freed, GoOn
@@ -21,9 +21,6 @@ from tradewind.rules.run_ledger import LAST_INDEX
 from tradewind.rules.run_mapping import RunMapping, has_ended
 from tradewind.rules.trigger_rules import Verdict
 
-AT_ONCE: Final = 2_000
-"""Instances that are made, or judged, in one decision."""
-
 DELETE_ALL: Final = EncodedValue(0, b"")
 
 _S = TaskState
@@ -32,6 +29,9 @@ _LIVE: Final = frozenset({_S.QUEUED, _S.RUNNING, _S.RESTARTING})
 
 class Expanding(Judge):
     """A ledger whose mapped tasks can be expanded, measured anew and folded again."""
+
+    at_once: ClassVar[int] = 2_000
+    """Instances that are made, or judged, in one decision."""
 
     def shape(self, n: int, mapping: RunMapping, stamp: Stamp, decision: Decision, then: list[int]) -> Verdict:
         """Node `n` may run. Whether it does, or is expanded, or no longer wanted; nodes that are to be judged
@@ -48,7 +48,7 @@ class Expanding(Judge):
             return self._revise(n, mapping, length, stamp, decision, then)
         if length == 0:
             return Verdict.SKIP
-        if length > AT_ONCE:
+        if length > self.at_once:
             self._begin_spread(task, mapping, length, decision)
             return Verdict.WAIT
         nodes = self.make(task, length, expected=self.own_row(task))
@@ -67,7 +67,7 @@ class Expanding(Judge):
         """Makes the next part; with the last one the task's own row goes."""
         spec = self.graph.tasks[task]
         length, done = mapping.spreading[task]
-        until = min(done + AT_ONCE, length)
+        until = min(done + self.at_once, length)
         self.segment.spread.append(SpreadRow(spec.task_id, done, until - 1, spec.retries))
         decision.go_on.append(GoOn(self.run.run_id, task))
         if until < length:
@@ -90,7 +90,7 @@ class Expanding(Judge):
         if start is None or task not in mapping.expanded:
             return []
         nodes = mapping.expanded[task].nodes
-        until = start + AT_ONCE
+        until = start + self.at_once
         if until < len(nodes):
             mapping.unjudged[task] = until
             decision.go_on.append(GoOn(self.run.run_id, task))
