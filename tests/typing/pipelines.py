@@ -19,6 +19,7 @@ from tradewind import (
     PokeReturnValue,
     PythonOperator,
     TaskGroup,
+    XComArg,
     chain,
     cross_downstream,
     dag,
@@ -112,3 +113,33 @@ def classic(size: int = 3) -> None:
 
 
 classic_dag: DAG = classic(size=5)
+
+
+with DAG("mapped", schedule=None) as mapped:
+
+    @task
+    async def addresses(page: int) -> list[str]:
+        return [f"https://example.org/{page}"]
+
+    @task(executor="local", pool="pictures", map_index_template="{{ task.op_kwargs['url'] }}")
+    def measure(url: str, unit: str = "px") -> int:
+        return len(url)
+
+    @task
+    def summarise(sizes: Sequence[int]) -> dict[str, int]:
+        return {"count": len(sizes), "sum": sum(sizes)}
+
+    @task_group
+    def both(url: str, size: int = 0) -> XComArg:
+        return measure.override(task_id="second")(measure(url).map(str))
+
+    found = addresses(1)
+    sizes = measure.expand(url=found)
+    summarise(sizes)
+    summarise(measure.partial(unit="cm").expand_kwargs([{"url": "a"}, {"url": "b"}]))
+    summarise(measure.override(retries=3).expand(url=found.concat(addresses(2)).filter(str.isascii)))
+    summarise(both.partial(size=1).expand(url=found))
+    rows = Rank.partial(task_id="rows", retries=2).expand(path=sizes.map(str))
+    shell = BashOperator.partial(task_id="shell").expand_kwargs([{"bash_command": "date"}])
+    [rows, shell] >> EmptyOperator(task_id="end")
+    chain(rows.output, shell)

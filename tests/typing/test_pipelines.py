@@ -8,4 +8,5 @@ from tests.typing import pipelines
 def test_the_pipelines_serialize() -> None:
     launches = pipelines.launches.to_spec()
     assert {t.task_id: t.executor for t in launches.tasks}["fetch_list"] == "inline"
+    assert {t.task_id: t.expands for t in pipelines.mapped.to_spec().tasks}["measure__1"] == {"n": 2}
     assert {t.task_id for t in pipelines.classic_dag.to_spec().tasks} >= {"load.bash", "section.inside", "branch"}

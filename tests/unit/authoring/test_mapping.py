@@ -1,4 +1,4 @@
-# pyright: reportUnusedExpression=false
+# pyright: reportUnusedExpression=false, reportUnknownLambdaType=false
 """Mapped tasks and groups while a DAG is defined: edges, lengths, what is refused; and the part an instance gets."""
 
 from __future__ import annotations
@@ -43,6 +43,10 @@ def numbers() -> list[int]:
 @task
 def use(x: Any, y: Any = None) -> Any:
     return x, y
+
+
+def a_result(x: Any) -> Any:
+    return x
 
 
 def spec_of(dag: DAG, task_id: str) -> TaskSpec:
@@ -150,7 +154,7 @@ def test_names_are_counted_and_settings_kept() -> None:
 def test_setups_and_teardowns_can_be_mapped() -> None:
     with a_dag() as dag:
         make = setup(use).expand(x=[1, 2])
-        clean = teardown(on_failure_fail_dagrun=True)(lambda x: None).override(task_id="clean").expand(x=make)
+        clean = teardown(on_failure_fail_dagrun=True)(a_result).override(task_id="clean").expand(x=make)
         with make:
             use.override(task_id="work")(1)
         make >> clean
@@ -191,29 +195,44 @@ def expanding(v: Any) -> None:
     use.expand(x=v)
 
 
+class untyped:  # noqa: N801 - a type checker would refuse what is tried here
+    """What is mapped wrongly below."""
+
+    use: Any = use
+    numbers: Any = numbers
+    group: Any = group
+    grouped: Any = task_group
+
+
 REFUSED: list[tuple[Any, str]] = [
-    (lambda: use.expand(), "'use'.*no arguments to expand against"),
-    (lambda: use.expand(x=5), "'use'.*unexpected type 'int' for keyword argument 'x'"),
-    (lambda: use.expand(x="text"), "unexpected type 'str'"),
-    (lambda: use.expand(x={1, 2}), "unexpected type 'set'"),
-    (lambda: use.expand(z=[1]), "'use'.expand.. got an unexpected keyword argument 'z'"),
-    (lambda: use.partial(a=1, b=2), "'use'.partial.. got unexpected keyword arguments 'a', 'b'"),
-    (lambda: use.partial(x=1).expand(x=[1]), "mapping already partial argument: x"),
-    (lambda: use.partial(x=1).partial(x=2), "duplicate partial argument: x"),
-    (lambda: use.partial(x=1)(), "is not called, it is expanded"),
-    (lambda: use.partial(y=1).expand_kwargs([{"x": 1, "y": 2}]), "mapping already partial argument: y"),
-    (lambda: use.expand(y=[1]), "missing a required argument: 'x'"),
-    (lambda: use.expand_kwargs([{"y": 1}]), "missing a required argument: 'x'"),
-    (lambda: use.expand_kwargs([{"x": 1, "q": 1}]), "unexpected keyword argument 'q'"),
-    (lambda: use.expand_kwargs({"x": [1]}), r"expected XComArg or list\[dict\], not dict"),
-    (lambda: use.expand_kwargs([1]), r"expected XComArg or list\[dict\], not list\[int\]"),
-    (lambda: use.override(trigger_rule="always").expand(x=numbers()), "'expand' is not allowed with trigger rule 'alw"),
-    (lambda: use.override(trigger_rule="always").expand_kwargs([{"x": numbers()}]), "'expand_kwargs' is not allowed"),
-    (lambda: numbers().map(use), "must be a plain function, not a @task operator"),
-    (lambda: numbers().map(5), "needs a function, not 5"),
-    (lambda: numbers().zip([1]), r"zip\(\) takes results of other tasks, not list \[1\]"),
-    (lambda: str(numbers().map(len)), "cannot stand in a text"),
-    (lambda: numbers().map(len)["a"], "has no keys"),
+    (lambda: untyped.use.expand(), "'use'.*no arguments to expand against"),
+    (lambda: untyped.use.expand(x=5), "'use'.*unexpected type 'int' for keyword argument 'x'"),
+    (lambda: untyped.use.expand(x="text"), "unexpected type 'str'"),
+    (lambda: untyped.use.expand(x={1, 2}), "unexpected type 'set'"),
+    (lambda: untyped.use.expand(z=[1]), "'use'.expand.. got an unexpected keyword argument 'z'"),
+    (lambda: untyped.use.partial(a=1, b=2), "'use'.partial.. got unexpected keyword arguments 'a', 'b'"),
+    (lambda: untyped.use.partial(x=1).expand(x=[1]), "mapping already partial argument: x"),
+    (lambda: untyped.use.partial(x=1).partial(x=2), "duplicate partial argument: x"),
+    (lambda: untyped.use.partial(x=1)(), "is not called, it is expanded"),
+    (lambda: untyped.use.partial(y=1).expand_kwargs([{"x": 1, "y": 2}]), "mapping already partial argument: y"),
+    (lambda: untyped.use.expand(y=[1]), "missing a required argument: 'x'"),
+    (lambda: untyped.use.expand_kwargs([{"y": 1}]), "missing a required argument: 'x'"),
+    (lambda: untyped.use.expand_kwargs([{"x": 1, "q": 1}]), "unexpected keyword argument 'q'"),
+    (lambda: untyped.use.expand_kwargs({"x": [1]}), r"expected XComArg or list\[dict\], not dict"),
+    (lambda: untyped.use.expand_kwargs([1]), r"expected XComArg or list\[dict\], not list\[int\]"),
+    (
+        lambda: untyped.use.override(trigger_rule="always").expand(x=untyped.numbers()),
+        "'expand' is not allowed with trigger rule 'alw",
+    ),
+    (
+        lambda: untyped.use.override(trigger_rule="always").expand_kwargs([{"x": untyped.numbers()}]),
+        "'expand_kwargs' is not allowed",
+    ),
+    (lambda: untyped.numbers().map(untyped.use), "must be a plain function, not a @task operator"),
+    (lambda: untyped.numbers().map(5), "needs a function, not 5"),
+    (lambda: untyped.numbers().zip([1]), r"zip\(\) takes results of other tasks, not list \[1\]"),
+    (lambda: str(untyped.numbers().map(len)), "cannot stand in a text"),
+    (lambda: untyped.numbers().map(len)["a"], "has no keys"),
     (lambda: Own.partial(path="x"), "Own.partial.*missing keyword argument 'task_id'"),
     (lambda: Own.partial(task_id="a", colour=1), "Own 'a'.partial.. got an unexpected keyword argument 'colour'"),
     (lambda: Own.partial(task_id="a").expand(), "no arguments to expand against"),
@@ -223,13 +242,13 @@ REFUSED: list[tuple[Any, str]] = [
     (lambda: Own.partial(task_id="a").expand(path=["y"], retries=[1], pool=["p"]), "arguments: pool, retries"),
     (lambda: Own.partial(task_id="a").expand(path="abc"), "unexpected type 'str' for keyword argument 'path'"),
     (lambda: Own.partial(task_id="a").expand_kwargs([{"path": "x", "queue": "q"}]), "specified argument: queue"),
-    (lambda: group.expand(), "'group'.*no arguments to expand against"),
-    (lambda: group.expand(w=[1]), "'group'.expand.. got an unexpected keyword argument 'w'"),
-    (lambda: group.partial(v=1).expand(v=[1]), "mapping already partial argument: v"),
-    (lambda: task_group(lambda **k: None).expand_kwargs([{}]), r"with \* or \*\* is not supported"),
+    (lambda: untyped.group.expand(), "'group'.*no arguments to expand against"),
+    (lambda: untyped.group.expand(w=[1]), "'group'.expand.. got an unexpected keyword argument 'w'"),
+    (lambda: untyped.group.partial(v=1).expand(v=[1]), "mapping already partial argument: v"),
+    (lambda: untyped.grouped(lambda **k: None).expand_kwargs([{}]), r"with \* or \*\* is not supported"),
     (lambda: expanding.expand(v=[1]), "operator expansion in an expanded task group is not yet supported"),
     (lambda: nesting.expand(v=[1]), "inside the mapped task group 'nesting' is not supported"),
-    (lambda: task_group(group_id="g")(lambda v: f"{v}").expand(v=[1]), "cannot stand in a text"),
+    (lambda: untyped.grouped(group_id="g")(lambda v: f"{v}").expand(v=[1]), "cannot stand in a text"),
 ]
 
 
