@@ -44,7 +44,7 @@ def due_runs(spec: DagSpec, cursor: ScheduleCursor | None, now: datetime, limit:
     cursor = cursor or NO_CURSOR
     last = _interval(cursor.last_interval_start, cursor.last_interval_end)
     if not timetable.can_be_scheduled:
-        return DueRuns((), _cursor(last, None), None)
+        return DueRuns((), cursor_of(last, None), None)
     continuous = spec.timetable.kind == "continuous"
     most = min(limit, 0 if active else 1) if continuous else limit
     info = timetable.next_run(last, restriction, now) if continuous else _next(timetable, cursor, restriction, now)
@@ -54,7 +54,7 @@ def due_runs(spec: DagSpec, cursor: ScheduleCursor | None, now: datetime, limit:
         last = info.interval
         info = timetable.next_run(last, restriction, now)
     wake_at = info.run_after if info is not None and info.run_after > now else None
-    return DueRuns(tuple(runs), _cursor(last, info), wake_at)
+    return DueRuns(tuple(runs), cursor_of(last, info), wake_at)
 
 
 def restriction_of(spec: DagSpec) -> TimeRestriction:
@@ -92,7 +92,7 @@ def _next(timetable: Timetable, cursor: ScheduleCursor, restriction: TimeRestric
     foreseen for a moment that has just passed must be kept; it is given up only when the run after it is due as well.
     """
     last = _interval(cursor.last_interval_start, cursor.last_interval_end)
-    foreseen = _foreseen(cursor)
+    foreseen = foreseen_in(cursor)
     anew = timetable.next_run(last, restriction, now)
     by_clock = not restriction.catchup or restriction.earliest is None
     if not by_clock or foreseen is None or foreseen == anew or foreseen.run_after > now:
@@ -103,7 +103,10 @@ def _next(timetable: Timetable, cursor: ScheduleCursor, restriction: TimeRestric
     return anew if following is not None and following.run_after <= now else foreseen
 
 
-def _foreseen(cursor: ScheduleCursor) -> RunInfo | None:
+def foreseen_in(cursor: ScheduleCursor | None) -> RunInfo | None:
+    """The next run as it was foreseen when the cursor was written."""
+    if cursor is None:
+        return None
     interval = _interval(cursor.next_interval_start, cursor.next_interval_end)
     if interval is None or cursor.next_run_after is None or cursor.next_logical_date is None:
         return None
@@ -114,7 +117,13 @@ def _interval(start: datetime | None, end: datetime | None) -> DataInterval | No
     return None if start is None or end is None else DataInterval(start, end)
 
 
-def _cursor(last: DataInterval | None, info: RunInfo | None) -> ScheduleCursor:
+def interval_in(cursor: ScheduleCursor | None) -> DataInterval | None:
+    """The interval of the schedule's last run."""
+    return None if cursor is None else _interval(cursor.last_interval_start, cursor.last_interval_end)
+
+
+def cursor_of(last: DataInterval | None, info: RunInfo | None) -> ScheduleCursor:
+    """Where a schedule stands: its last run was about `last`, its next is `info`."""
     start, end = last if last is not None else (None, None)
     if info is None:
         return ScheduleCursor(start, end, None, None, None, None)

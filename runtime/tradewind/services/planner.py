@@ -18,6 +18,7 @@ from functools import partial
 from itertools import accumulate
 from typing import Final, overload
 
+import anyio
 import orjson
 
 from tradewind.authoring.params import values_for_run
@@ -33,15 +34,17 @@ from tradewind.model.errors import (
 )
 from tradewind.model.keys import UNMAPPED, RunId
 from tradewind.model.outcomes import CODEC_JSON, EncodedValue
-from tradewind.model.rows import DagChange, InstanceRow, Lease, RunRow, RunSnapshot, ScheduleCursor
+from tradewind.model.rows import DagChange, InstanceRow, Lease, ParsedFile, RunRow, RunSnapshot, ScheduleCursor
 from tradewind.model.specs import DagSpec
 from tradewind.model.states import RunState, RunType
 from tradewind.ports import Clock, Store, TriggerRequest
-from tradewind.rules.due import dag_run_id_of, due_runs, manual_run
+from tradewind.rules.due import DueRuns, dag_run_id_of, due_runs, manual_run
 from tradewind.rules.mapping_plan import literal_lengths
 from tradewind.rules.run_machine import RunMachine
 from tradewind.rules.timetables import DataInterval, RunInfo
+from tradewind.rules.timetables.custom import is_custom
 from tradewind.services.asset_runs import asset_run, is_on_assets
+from tradewind.services.custom_schedules import CustomSchedules
 from tradewind.services.owned_dag import OwnedDag
 from tradewind.services.scheduler import Scheduler
 from tradewind.services.timers import Timers
@@ -51,6 +54,9 @@ log = logging.getLogger(__name__)
 
 RETRY_AFTER: Final = 2.0
 """Seconds until a plan that the database refused is tried again."""
+
+ASK_AGAIN_AFTER: Final = 60.0
+"""Seconds until a timetable of an author's own class that raised an error is asked again."""
 
 
 class FreshInstances(Sequence[InstanceRow]):
@@ -93,12 +99,17 @@ class FreshInstances(Sequence[InstanceRow]):
 class RunPlanner:
     """Creates runs of the DAGs that the scheduler owns."""
 
-    def __init__(self, store: Store, clock: Clock, scheduler: Scheduler) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, scheduler: Scheduler, custom: CustomSchedules | None = None
+    ) -> None:
+        self._custom = custom or CustomSchedules(clock, {})
         self._store = store
         self._clock = clock
         self._scheduler = scheduler
         self._locks: dict[str, asyncio.Lock] = {}
         self._due: dict[str, None] = {}
+        self._asking: dict[str, bool] = {}
+        """DAGs that are being planned aside, and whether to look at them again then."""
         self._wake = asyncio.Event()
         self._timers: Timers[str] = Timers(clock, lambda _, dag_id: self.plan(dag_id))
         self._planned_for: dict[str, datetime] = {}
@@ -111,13 +122,29 @@ class RunPlanner:
 
     async def run(self) -> None:
         """Plans for ever."""
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            while self._due:
-                dag_id = next(iter(self._due))
-                del self._due[dag_id]
-                await self._plan_one(dag_id)
+        async with anyio.create_task_group() as aside:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                while self._due:
+                    dag_id = next(iter(self._due))
+                    del self._due[dag_id]
+                    dag = self._scheduler.book.dags.get(dag_id)
+                    if dag is None or not is_custom(dag.spec.timetable):
+                        await self._plan_one(dag_id)
+                    elif dag_id not in self._asking:
+                        self._asking[dag_id] = False
+                        aside.start_soon(self._plan_aside, dag_id)
+                    else:
+                        self._asking[dag_id] = True
+
+    async def _plan_aside(self, dag_id: str) -> None:
+        """Plans a DAG whose schedule a process has to be asked for, while the others go on."""
+        try:
+            await self._plan_one(dag_id)
+        finally:
+            if self._asking.pop(dag_id):
+                self.plan(dag_id)
 
     def stop(self) -> None:
         """Forgets the moments at which schedules are due."""
@@ -135,6 +162,9 @@ class RunPlanner:
                     await self._create_on_assets(dag)
         except AuthoringError as error:
             log.error("the schedule of DAG %s cannot be followed: %s", dag_id, error)
+            if is_custom(dag.spec.timetable):
+                await self._show_error(dag, error)
+                asyncio.get_running_loop().call_later(ASK_AGAIN_AFTER, self.plan, dag_id)
         except Fenced:
             raise
         except TradewindError as error:
@@ -142,6 +172,15 @@ class RunPlanner:
             asyncio.get_running_loop().call_later(RETRY_AFTER, self.plan, dag_id)
         except Exception:  # whatever a schedule does, it concerns its DAG alone
             log.exception("the schedule of DAG %s cannot be followed", dag_id)
+
+    async def _show_error(self, dag: OwnedDag, error: AuthoringError) -> None:
+        """Puts what a timetable's code raised beside the errors of DAG files, until its file is parsed again."""
+        source = dag.row.source
+        shown = ParsedFile(source, error=f"DAG {dag.dag_id!r}: {error.message}")
+        try:
+            await self._store.dag_publish(self._scheduler.lease, source.bundle, [shown])
+        except StoreUnavailable as lost:
+            log.warning("that cannot be shown, the database is away: %s", lost)
 
     async def _create_on_assets(self, dag: OwnedDag) -> None:
         """The run that the events in the DAG's queue cause. While `max_active_runs` are unfinished they wait, and
@@ -157,7 +196,7 @@ class RunPlanner:
     async def _create_due(self, dag: OwnedDag) -> None:
         while not dag.row.is_paused and dag.row.is_active:
             room = dag.spec.max_active_runs + 1 - dag.unfinished
-            due = due_runs(dag.spec, dag.row.cursor, self._clock.now(), min(room, 1), dag.unfinished)
+            due = await self._due_of(dag, min(room, 1))
             if not due.runs:
                 if due.cursor != dag.row.cursor:
                     dag.row = dataclasses.replace(dag.row, cursor=due.cursor)
@@ -168,6 +207,11 @@ class RunPlanner:
             info = due.runs[0]
             run = self._row(dag, info, RunType.SCHEDULED)
             await self._create(dag, run, due.cursor)
+
+    async def _due_of(self, dag: OwnedDag, room: int) -> DueRuns:
+        if is_custom(dag.spec.timetable):
+            return await self._custom.due(dag, room)
+        return due_runs(dag.spec, dag.row.cursor, self._clock.now(), room, dag.unfinished)
 
     def _wake_at(self, dag_id: str, at: datetime | None) -> None:
         if at is None or self._planned_for.get(dag_id) == at:
@@ -191,7 +235,8 @@ class RunPlanner:
                 raise DagPausedError(f"DAG {dag.dag_id!r} is paused: unpause it, or trigger it with `unpause`")
             await asyncio.to_thread(values_for_run, dag.spec.params, request.conf)
             at = request.logical_date or self._clock.now()
-            info = manual_run(dag.spec, at)
+            custom = is_custom(dag.spec.timetable)
+            info = await self._custom.manual(dag, at) if custom else manual_run(dag.spec, at)
             if request.data_interval is not None:
                 info = info._replace(interval=DataInterval(*request.data_interval))
             # Looked up first: `run_create` answers the mail that asked even where the run exists.

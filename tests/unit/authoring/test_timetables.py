@@ -150,16 +150,48 @@ class EveryFullMoon(Timetable):
         return None
 
 
-def test_classes_of_ones_own_must_be_registered() -> None:
-    with pytest.raises(AuthoringError, match=r"EveryFullMoon.*register its arithmetic"):
-        timetable_for(EveryFullMoon()).to_spec()
+def test_classes_of_ones_own_travel_by_name_and_data() -> None:
+    spec = timetable_for(EveryFullMoon()).to_spec()
+    assert (spec.kind, spec.summary) == ("custom", "EveryFullMoon")
+    assert spec.args == {"class": f"{__name__}.EveryFullMoon", "data": {}}
 
     class Sneaky(CronDataIntervalTimetable):
         def infer_manual_data_interval(self, *, run_after: datetime) -> DataInterval:
             return DataInterval.exact(run_after)
 
-    with pytest.raises(AuthoringError, match="register"):
-        Sneaky("@daily").to_spec()
+    assert Sneaky("@daily").to_spec().kind == "custom"
+    assert Sneaky("@daily").arithmetic.manual_interval(NEW_YEAR) == DataInterval.exact(NEW_YEAR)
+
+    class Nothing(Timetable): ...
+
+    with pytest.raises(AuthoringError, match=r"Nothing.*defines neither next_dagrun_info"):
+        Nothing().to_spec()
+
+    class Odd(EveryFullMoon):
+        def serialize(self) -> Any:
+            return {"x": object()}
+
+    with pytest.raises(AuthoringError, match="has to give JSON"):
+        Odd().to_spec()
+
+
+@pytest.mark.parametrize(
+    ("answer", "match"),
+    [
+        ("monday", "has to give a DataInterval"),
+        (DagRunInfo(datetime(2026, 1, 1), DataInterval.exact(NEW_YEAR)), "with a time zone"),  # noqa: DTZ001
+        (DagRunInfo.interval(NEW_YEAR, NEW_YEAR - timedelta(days=1)), "ends before it starts"),
+        (DagRunInfo.exact(NEW_YEAR - timedelta(days=9)), "goes back"),
+        (DagRunInfo.exact(NEW_YEAR), "stands still"),
+    ],
+)
+def test_answers_that_are_none_are_named(answer: Any, match: str) -> None:
+    class Mine(Timetable):
+        def next_dagrun_info(self, **_: Any) -> Any:
+            return answer
+
+    with pytest.raises(AuthoringError, match=f"Mine.*{match}"):
+        Mine().arithmetic.next_run(DataInterval.exact(NEW_YEAR), TimeRestriction(None, None, catchup=True), NEW_YEAR)
 
 
 def test_a_subclass_that_only_names_a_schedule_is_fine() -> None:

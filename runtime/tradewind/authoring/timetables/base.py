@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, tzinfo
 from typing import Any, ClassVar, NamedTuple
 
+import orjson
+
 from tradewind.authoring.instants import zone_name
 from tradewind.model.errors import AuthoringError
 from tradewind.model.specs import Json, TimetableSpec
@@ -13,6 +15,7 @@ from tradewind.model.states import RunType
 from tradewind.rules.due import dag_run_id_of
 from tradewind.rules.timetables import KINDS, DataInterval, RunInfo, TimeRestriction, timetable_of
 from tradewind.rules.timetables import Timetable as Arithmetic
+from tradewind.rules.timetables.custom import CUSTOM
 
 
 class DagRunInfo(NamedTuple):
@@ -57,16 +60,21 @@ class Timetable:
         return {}
 
     def to_spec(self) -> TimetableSpec:
-        """The schedule as data, for the scheduler.
+        """The schedule as data, for the scheduler. One of a class of your own holds the class's name and what its
+        `serialize` gives: the scheduler has a process of its own load the DAG file and compute the runs.
 
         Raises:
-            AuthoringError: nobody but this class can evaluate it.
+            AuthoringError: the class defines nothing that could be asked, or its `serialize` gives no JSON.
         """
-        if self.kind not in KINDS or self._is_own_code():
+        if self._is_own_code():
+            args = {"class": f"{type(self).__module__}.{type(self).__qualname__}", "data": self._data()}
+            facts = self._facts()
+            return TimetableSpec(CUSTOM, args, facts["summary"], facts["description"], facts["can_be_scheduled"])
+        if self.kind not in KINDS:
             raise AuthoringError(
-                f"timetable {type(self).__qualname__!r} is a class of your own, and the scheduler never runs code of "
-                "DAG files: register its arithmetic as a kind first, or use one of the known kinds "
-                f"({', '.join(KINDS)}), for example schedule=CronTriggerTimetable('0 6 * * *', timezone='UTC')"
+                f"timetable {type(self).__qualname__!r} defines neither next_dagrun_info nor "
+                "infer_manual_data_interval: define both, or use one of the timetables that are there, for example "
+                "schedule=CronTriggerTimetable('0 6 * * *', timezone='UTC')"
             )
         plain = TimetableSpec(self.kind, self.arguments())
         known = timetable_of(plain)
@@ -75,27 +83,51 @@ class Timetable:
     @property
     def arithmetic(self) -> Arithmetic:
         """What computes the runs."""
+        if self._is_own_code():
+            from tradewind.authoring.timetables.own import OwnArithmetic
+
+            return OwnArithmetic(self, self._facts())
         return timetable_of(self.to_spec())
 
     @property
     def summary(self) -> str:
         """The short text of lists."""
-        return self.arithmetic.summary
+        return type(self).__name__ if self._is_own_code() else self.arithmetic.summary
 
     @property
     def description(self) -> str:
         """A sentence, or empty."""
-        return self.arithmetic.description
+        return "" if self._is_own_code() else self.arithmetic.description
 
     @property
     def can_be_scheduled(self) -> bool:
         """Whether it ever makes a run by itself."""
-        return self.arithmetic.can_be_scheduled
+        return True if self._is_own_code() else self.arithmetic.can_be_scheduled
 
     @property
     def periodic(self) -> bool:
         """Whether its runs divide time up."""
-        return self.arithmetic.periodic
+        return True if self._is_own_code() else self.arithmetic.periodic
+
+    def validate(self) -> None:
+        """Overridden by classes that have something to check: raise an error where the timetable cannot be."""
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "summary": str(self.summary),
+            "description": str(self.description),
+            "can_be_scheduled": bool(self.can_be_scheduled),
+            "periodic": bool(self.periodic),
+        }
+
+    def _data(self) -> Json:
+        data: Any = self.serialize()
+        try:
+            return orjson.loads(orjson.dumps(data, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS))
+        except (TypeError, ValueError) as error:
+            raise AuthoringError(
+                f"{type(self).__qualname__}.serialize() has to give JSON, not {data!r} ({error})"
+            ) from error
 
     def next_dagrun_info(
         self,
@@ -145,7 +177,7 @@ class Timetable:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Timetable):
             return NotImplemented
-        return type(self) is type(other) and self.arguments() == other.arguments()
+        return type(self) is type(other) and self.serialize() == other.serialize()
 
     def __hash__(self) -> int:
         return hash((type(self), repr(self)))

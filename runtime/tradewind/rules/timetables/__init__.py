@@ -2,7 +2,7 @@
 
 A spec names a *kind* and its arguments; `timetable_of` makes the timetable that answers for it.
 Kinds of ours: cron_data_interval, cron_trigger, multiple_cron_trigger, delta_data_interval,
-delta_trigger, once, continuous, none, events, assets, assets_or_time.
+delta_trigger, once, continuous, none, events, assets, assets_or_time, custom (which only a process of its own can answer for).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from tradewind.model.errors import AuthoringError
 from tradewind.model.specs import Json, TimetableSpec
 from tradewind.rules.timetables.assets import Assets, AssetsOrTime
 from tradewind.rules.timetables.base import DataInterval, RunInfo, TimeRestriction, Timetable
+from tradewind.rules.timetables.custom import Custom
 from tradewind.rules.timetables.interval import CronDataInterval, DeltaDataInterval
 from tradewind.rules.timetables.simple import Continuous, Events, NoSchedule, Once
 from tradewind.rules.timetables.trigger import CronTrigger, DeltaTrigger, MultipleCronTrigger
@@ -41,6 +42,7 @@ KINDS: Mapping[str, Callable[[Mapping[str, Json]], Timetable]] = MappingProxyTyp
         "events": Events,
         "assets": Assets,
         "assets_or_time": _assets_or_time,
+        "custom": Custom,
     }
 )
 """What the scheduler can evaluate by itself."""
