@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, ClassVar, Final, Literal, TypedDict, Unpack, cast
@@ -31,6 +32,7 @@ class PokeReturnValue:
 
 
 SensorResult = PokeReturnValue
+PokeAnswer = bool | PokeReturnValue
 
 
 class SensorOptions(TypedDict, total=False):
@@ -83,7 +85,7 @@ class BaseSensorOperator(BaseOperator):
         if self.soft_fail and self.never_fail:
             raise AuthoringError(f"{where}: soft_fail and never_fail exclude each other; keep one")
 
-    def poke(self, context: Any) -> bool | PokeReturnValue:
+    def poke(self, context: Any) -> PokeAnswer | Coroutine[Any, Any, PokeAnswer]:
         """Whether the wait is over. Plain or async."""
         raise NotImplementedError(f"{type(self).__name__} defines no poke()")
 
@@ -114,7 +116,8 @@ class BaseSensorOperator(BaseOperator):
         began = time.monotonic()
         pokes = 0
         while True:
-            answer = self.poke(context)
+            asked = self.poke(context)
+            answer = asyncio.run(asked) if inspect.iscoroutine(asked) else cast("PokeAnswer", asked)
             pokes += 1
             if answer:
                 return answer.xcom_value if isinstance(answer, PokeReturnValue) else None

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
-import signal
-import subprocess
 import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +12,8 @@ from typing import Any, ClassVar, TypedDict, Unpack, cast
 from tradewind.authoring.arguments import OperatorArguments
 from tradewind.authoring.attempt_environment import attempt_environment
 from tradewind.authoring.operator import BaseOperator
-from tradewind.model.errors import AuthoringError, SkipTask, TaskFailed
+from tradewind.model.errors import SkipTask, TaskFailed
+from tradewind.standard.child_process import ChildProcess, exit_codes, signal_name
 
 
 class BashSettings(TypedDict, total=False):
@@ -61,16 +59,8 @@ class BashOperator(BaseOperator):
         self.output_encoding: str = own.get("output_encoding", "utf-8")
         self.cwd: str | None = own.get("cwd")
         self.output_processor: Callable[[str], Any] | None = own.get("output_processor")
-        self.skip_on_exit_code = self._codes(own.get("skip_on_exit_code", 99))
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def _codes(self, value: object) -> tuple[int, ...]:
-        if value is None:
-            return ()
-        listed = (value,) if isinstance(value, int) else tuple(cast("Collection[object]", value))
-        if not all(isinstance(code, int) for code in listed):
-            raise AuthoringError(f"BashOperator {self.task_id!r}: skip_on_exit_code takes exit codes, not {value!r}")
-        return cast("tuple[int, ...]", listed)
+        self.skip_on_exit_code = exit_codes(own.get("skip_on_exit_code", 99), f"BashOperator {self.task_id!r}")
+        self._child: ChildProcess | None = None
 
     def execute(self, context: Any) -> Any:
         """Runs the command. Raises TaskFailed or SkipTask by its exit code."""
@@ -91,35 +81,11 @@ class BashOperator(BaseOperator):
     def _run(self, folder: str, environment: Mapping[str, str]) -> tuple[int, str]:
         """Exit code (negative: minus the signal) and last line of output."""
         bash = shutil.which("bash") or "/bin/bash"
+        child = self._child = ChildProcess(f"BashOperator {self.task_id!r}", self.log)
         self.log.info("Running command: %s", [bash, "-c", self.bash_command])
-        try:
-            process = subprocess.Popen(
-                [bash, "-c", self.bash_command],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
-                cwd=folder,
-                env=environment,
-                start_new_session=True,
-            )
-        except OSError as why:
-            raise TaskFailed(f"BashOperator {self.task_id!r}: cannot start {bash}: {why}") from why
-        self._process = process
-        last = ""
         self.log.info("Output:")
-        try:
-            if process.stdout is not None:
-                for raw in process.stdout:
-                    last = raw.decode(self.output_encoding, errors="backslashreplace").rstrip("\r\n")
-                    self.log.info("%s", last)
-            code = process.wait()
-        except BaseException:
-            self._end(signal.SIGKILL)
-            process.wait()
-            raise
-        finally:
-            if process.stdout is not None:
-                process.stdout.close()
+        command = [bash, "-c", self.bash_command]
+        code, last = child.run(command, environment=environment, folder=folder, encoding=self.output_encoding)
         self.log.info("Command exited with return code %s", code)
         return code, last
 
@@ -127,17 +93,12 @@ class BashOperator(BaseOperator):
         if code in self.skip_on_exit_code:
             raise SkipTask(f"Bash command returned exit code {code}. Skipping.")
         if code < 0:
-            name = signal.Signals(-code).name
-            raise TaskFailed(f"Bash command failed. The command was ended by signal {name} ({-code}).")
+            raise TaskFailed(f"Bash command failed. The command was ended by signal {signal_name(code)} ({-code}).")
         if code:
             raise TaskFailed(f"Bash command failed. The command returned a non-zero exit code {code}.")
         return self.output_processor(last) if self.output_processor is not None else last
 
     def on_kill(self) -> None:
         """Ends the command and all that it started."""
-        self._end(signal.SIGTERM)
-
-    def _end(self, how: signal.Signals) -> None:
-        if self._process is not None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, how)
+        if self._child is not None:
+            self._child.end()

@@ -1,4 +1,4 @@
-"""`task`, with all its kinds: `@task`, `@task.bash`, `@task.branch`, `@task.short_circuit`, `@task.sensor`."""
+"""`task`, with all its kinds: `@task`, `@task.bash`, `@task.branch`, `@task.sensor`, `@task.virtualenv` and more."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tradewind.authoring.sensor import BaseSensorOperator, PokeReturnValue, Sens
 from tradewind.authoring.taskflow import TaskDecorator, TaskFunction, TaskOptions
 from tradewind.authoring.templating import render_template
 from tradewind.model.errors import AuthoringError, TaskFailed
+from tradewind.standard import conditions, virtualenv_decorators
 from tradewind.standard.bash import BashOperator, BashSettings
 from tradewind.standard.python import BranchPythonOperator, PythonOperator, ShortCircuitOperator, is_async_callable
 
@@ -200,6 +201,12 @@ class TaskDecorators(PythonTaskDecorator):
     branch: ClassVar = PythonTaskDecorator(DecoratedBranchOperator, "@task.branch")
     short_circuit: ClassVar = ShortCircuitTaskDecorator(DecoratedShortCircuitOperator, "@task.short_circuit")
     sensor: ClassVar = SensorTaskDecorator(DecoratedSensorOperator, "@task.sensor")
+    virtualenv: ClassVar = virtualenv_decorators.virtualenv
+    branch_virtualenv: ClassVar = virtualenv_decorators.branch_virtualenv
+    external_python: ClassVar = virtualenv_decorators.external_python
+    branch_external_python: ClassVar = virtualenv_decorators.branch_external_python
+    run_if = staticmethod(conditions.run_if)
+    skip_if = staticmethod(conditions.skip_if)
 
     @property
     def python(self) -> TaskDecorators:
@@ -207,7 +214,7 @@ class TaskDecorators(PythonTaskDecorator):
         return self
 
     def __getattr__(self, name: str) -> TaskDecorator:
-        kinds = ", ".join(f"@task.{kind}" for kind in ("python", "bash", "branch", "short_circuit", "sensor"))
+        kinds = ", ".join(f"@task.{kind}" for kind in sorted({"python", *vars(TaskDecorators)}) if kind[0] != "_")
         raise AttributeError(f"there is no @task.{name}; there are @task, {kinds}")
 
 

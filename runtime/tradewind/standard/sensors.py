@@ -11,8 +11,8 @@ from typing import Any, ClassVar, Unpack, cast
 
 from tradewind.authoring.attempt_environment import attempt_environment
 from tradewind.authoring.instants import duration, instant
-from tradewind.authoring.python_call import call_function
 from tradewind.authoring.pace import now
+from tradewind.authoring.python_call import call_function
 from tradewind.authoring.sensor import BaseSensorOperator, PokeReturnValue, SensorSettings
 from tradewind.model.errors import AuthoringError, TaskFailed
 from tradewind.standard.python import is_async_callable

@@ -1,0 +1,115 @@
+"""`@task.virtualenv`, `@task.external_python` and their branching forms."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any, ParamSpec, TypeVar, Unpack, overload
+
+from tradewind.authoring.python_call import check_call
+from tradewind.authoring.taskflow import TaskDecorator, TaskFunction, TaskOptions
+from tradewind.standard.virtualenv import (
+    BranchExternalPythonOperator,
+    BranchPythonVirtualenvOperator,
+    ExternalPythonOperator,
+    OtherInterpreterSettings,
+    PythonVirtualenvOperator,
+)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class DecoratedVirtualenvOperator(PythonVirtualenvOperator):
+    """The task of a `@task.virtualenv` function."""
+
+    operator_name = "@task.virtualenv"
+
+    def __init__(self, *, function: Callable[..., Any], op_args: Any, op_kwargs: Any, **arguments: Any) -> None:
+        check_call(function, op_args, op_kwargs, f"@task.virtualenv {arguments.get('task_id')!r}")
+        super().__init__(python_callable=function, op_args=op_args, op_kwargs=op_kwargs, **arguments)
+
+
+class DecoratedBranchVirtualenvOperator(BranchPythonVirtualenvOperator):
+    """The task of a `@task.branch_virtualenv` function."""
+
+    operator_name = "@task.branch_virtualenv"
+
+    def __init__(self, *, function: Callable[..., Any], op_args: Any, op_kwargs: Any, **arguments: Any) -> None:
+        check_call(function, op_args, op_kwargs, f"@task.branch_virtualenv {arguments.get('task_id')!r}")
+        super().__init__(python_callable=function, op_args=op_args, op_kwargs=op_kwargs, **arguments)
+
+
+class DecoratedExternalPythonOperator(ExternalPythonOperator):
+    """The task of a `@task.external_python` function."""
+
+    operator_name = "@task.external_python"
+
+    def __init__(self, *, function: Callable[..., Any], op_args: Any, op_kwargs: Any, **arguments: Any) -> None:
+        check_call(function, op_args, op_kwargs, f"@task.external_python {arguments.get('task_id')!r}")
+        super().__init__(python_callable=function, op_args=op_args, op_kwargs=op_kwargs, **arguments)
+
+
+class DecoratedBranchExternalPythonOperator(BranchExternalPythonOperator):
+    """The task of a `@task.branch_external_python` function."""
+
+    operator_name = "@task.branch_external_python"
+
+    def __init__(self, *, function: Callable[..., Any], op_args: Any, op_kwargs: Any, **arguments: Any) -> None:
+        check_call(function, op_args, op_kwargs, f"@task.branch_external_python {arguments.get('task_id')!r}")
+        super().__init__(python_callable=function, op_args=op_args, op_kwargs=op_kwargs, **arguments)
+
+
+class OtherInterpreterTaskOptions(OtherInterpreterSettings, TaskOptions, total=False):
+    """Arguments of all four."""
+
+    templates_dict: dict[str, Any] | None
+    templates_exts: Collection[str] | None
+    show_return_value_in_logs: bool
+
+
+class VirtualenvTaskOptions(OtherInterpreterTaskOptions, total=False):
+    """Arguments of `@task.virtualenv` and `@task.branch_virtualenv`."""
+
+    requirements: Iterable[str] | str | None
+    python_version: str | float | None
+    system_site_packages: bool
+    pip_install_options: Sequence[str] | None
+    index_urls: Collection[str] | str | None
+    venv_cache_path: str | os.PathLike[str] | None
+
+
+class VirtualenvTaskDecorator(TaskDecorator):
+    """`@task.virtualenv` and `@task.branch_virtualenv`."""
+
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> TaskFunction[P, R]: ...
+    @overload
+    def __call__(self, **settings: Unpack[VirtualenvTaskOptions]) -> Callable[[Callable[P, R]], TaskFunction[P, R]]: ...
+    def __call__(self, function: Any = None, **settings: Any) -> Any:
+        """Decorates a function, bare or with arguments."""
+        return self.apply(function, settings)
+
+
+class ExternalPythonTaskDecorator(TaskDecorator):
+    """`@task.external_python(python=…)` and `@task.branch_external_python(python=…)`."""
+
+    def __call__(
+        self, *, python: str, **settings: Unpack[OtherInterpreterTaskOptions]
+    ) -> Callable[[Callable[P, R]], TaskFunction[P, R]]:
+        """Decorates a function."""
+
+        def decorate(function: Callable[P, R]) -> TaskFunction[P, R]:
+            return self.decorated(function, {"python": python, **settings})
+
+        return decorate
+
+
+virtualenv = VirtualenvTaskDecorator(DecoratedVirtualenvOperator, "@task.virtualenv", infers_outputs=True)
+branch_virtualenv = VirtualenvTaskDecorator(DecoratedBranchVirtualenvOperator, "@task.branch_virtualenv")
+external_python = ExternalPythonTaskDecorator(
+    DecoratedExternalPythonOperator, "@task.external_python", infers_outputs=True
+)
+branch_external_python = ExternalPythonTaskDecorator(
+    DecoratedBranchExternalPythonOperator, "@task.branch_external_python"
+)
