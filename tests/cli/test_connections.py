@@ -36,7 +36,7 @@ def test_the_life_of_a_connection(run: Run) -> None:
     assert "AIRFLOW_CONN_SHOP" in run("connections", "get", "shop").output
 
 
-@pytest.mark.spec("1:L4.21")
+@pytest.mark.spec("1:11:airflow connections add")
 def test_single_fields_and_the_id_at_the_end(run: Run) -> None:
     fields = "--conn-type postgres --conn-host localhost --conn-login postgres --conn-password mysecretpassword"
     assert run("connections", "add", *fields.split(), "my_postgres").exit_code == 0
