@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import email
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from email.message import EmailMessage
 from email.policy import default
@@ -40,7 +40,7 @@ class MailServer:
 
 
 @asynccontextmanager
-async def mail_server() -> AsyncIterator[MailServer]:
+async def mail_server() -> AsyncGenerator[MailServer]:
     box = MailServer()
     server = await asyncio.start_server(box.talk, "127.0.0.1", 0)
     box.port = server.sockets[0].getsockname()[1]

@@ -164,7 +164,7 @@ class DAG(Scheduled):
         self.on_success_callback = callbacks(given.get("on_success_callback"), self._where("on_success_callback"))
         self.on_failure_callback = callbacks(given.get("on_failure_callback"), self._where("on_failure_callback"))
         self.sla_miss_callback = callbacks(given.get("sla_miss_callback"), self._where("sla_miss_callback"))
-        self.deadlines = deadlines(given.get("deadline"), self._where("deadline"))
+        self.deadlines: tuple[DeadlineAlert, ...] = deadlines(given.get("deadline"), self._where("deadline"))
         self.auto_register: bool = given.get("auto_register", True)
 
     def _set_templating(self, given: dict[str, Any]) -> None:

@@ -30,7 +30,7 @@ def write_object(value: Any, kind: type[Any], path: str, inner: Inner) -> Marked
         name = value.name if isinstance(getattr(value, "name", None), str) and value.name in kind.__members__ else None
         more: dict[str, Json] = {} if name is not None else {"raw": inner(value.value, ".value")}
         return marked("enum", name, **{"class": _path_of(kind, path)}, **more)
-    if issubclass(kind, tuple) and hasattr(kind, "_fields"):
+    if _is_named_tuple(kind):
         items = [inner(item, f"[{n}]") for n, item in enumerate(value)]
         return marked("namedtuple", items, **{"class": _path_of(kind, path)})
     if callable(getattr(kind, "serialize", None)) and callable(getattr(kind, "deserialize", None)):
@@ -43,6 +43,10 @@ def write_object(value: Any, kind: type[Any], path: str, inner: Inner) -> Marked
             fields = {name: inner(getattr(value, name), f".{name}") for name in names if hasattr(value, name)}
             return marked(mark, fields, **{"class": _path_of(kind, path)})
     return None
+
+
+def _is_named_tuple(kind: type[Any]) -> bool:
+    return hasattr(kind, "_fields") and issubclass(kind, tuple)
 
 
 def _model(value: Any, kind: type[Any], path: str, inner: Inner) -> Marked:

@@ -12,7 +12,7 @@ import logging
 import socket
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import anyio
 import orjson
@@ -196,10 +196,9 @@ async def _answer_to(asked: dict[str, Any], services: TaskServices) -> dict[str,
         return {"error": f"{type(error).__name__}: {error}"}
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Any:
     if isinstance(value, EncodedValue):
         return {"codec": value.codec, "data": base64.b64encode(value.data).decode()}
     if isinstance(value, list):
-        items: list[Any] = value
-        return [_plain(item) for item in items]
+        return [_plain(item) for item in cast("list[object]", value)]
     return value

@@ -30,7 +30,10 @@ log = logging.getLogger(__name__)
 AGAIN_AFTER: Final = 5.0
 """Seconds after which a miss is recorded once more, where the database was away."""
 
-_UNDER_WAY = frozenset({TaskState.QUEUED, TaskState.RUNNING, TaskState.DEFERRED, TaskState.SCHEDULED})
+_IN_THE_WAY: Final = frozenset(
+    {TaskState.SCHEDULED, TaskState.QUEUED, TaskState.RUNNING, TaskState.DEFERRED}
+    | {TaskState.UP_FOR_RETRY, TaskState.UP_FOR_RESCHEDULE, TaskState.FAILED}
+)
 
 
 class _Due(NamedTuple):
@@ -144,7 +147,7 @@ class DeadlineKeeper:
         ids = {one["task_id"] for one in late}
         to = [task.extra["email"] for task in spec.tasks if task.task_id in ids and task.extra.get("email")]
         if to:
-            outbox.append(OutboxRow("sla_email", orjson.dumps({**told, "to": _distinct(to)})))
+            outbox.append(OutboxRow("sla_email", orjson.dumps({**told, "to": to})))
         miss = DeadlineMiss(run.run_id, run.dag_id, f"sla {due.at.isoformat()}", due.at, orjson.dumps(told))
         await self._record(lease, miss, outbox)
 
@@ -169,15 +172,6 @@ def _late_of(machine: RunMachine, run: RunRow, due: _Due) -> tuple[list[dict[str
         bad = next((state for state in states if state not in ENDED_WELL), None)
         if leaf.task_id in due.tasks and (bad is not None or not states):
             late.append(miss_of(run.dag_id, leaf.task_id, run, bad or TaskState.NONE, due.at))
-        elif bad in _UNDER_WAY or bad is TaskState.FAILED or bad is TaskState.UP_FOR_RETRY:
+        elif bad is not None and bad in _IN_THE_WAY:
             blocking.append(miss_of(run.dag_id, leaf.task_id, run, bad, due.at))
     return late, blocking
-
-
-def _distinct(given: Sequence[Any]) -> list[Any]:
-    seen: list[Any] = []
-    for one in given:
-        for address in one if isinstance(one, list) else [one]:
-            if address not in seen:
-                seen.append(address)
-    return seen

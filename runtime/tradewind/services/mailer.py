@@ -44,7 +44,7 @@ class Mailer:
     async def __call__(self, item: OutboxItem, run: RunRow) -> bool:
         """Whether it was sent, or there is nothing to send. A failure is logged."""
         body = cast("dict[str, Any]", orjson.loads(item.body))
-        to = addresses(body.get("to"))
+        to = list(dict.fromkeys(addresses(body.get("to"))))
         if self._smtp.host is None or not to:
             return True
         message = self._of_a_miss(body, item.dag_id) if item.kind == "sla_email" else self._of_a_try(body, run)

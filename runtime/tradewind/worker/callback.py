@@ -19,7 +19,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 import orjson
 
@@ -28,7 +28,7 @@ from tradewind.authoring.calling import called_with, places_of
 from tradewind.authoring.context import Context, build_context
 from tradewind.authoring.dag import DAG
 from tradewind.authoring.dag_run import DagRun
-from tradewind.authoring.deadlines import DeadlineAlert, MissedDeadline, call_alert
+from tradewind.authoring.deadlines import MissedDeadline, call_alert
 from tradewind.authoring.defaults import current_defaults, use_defaults
 from tradewind.authoring.operator import BaseOperator
 from tradewind.authoring.sla import SlaMiss
@@ -43,11 +43,9 @@ from tradewind.model.states import RunState, RunType
 from tradewind.worker.attempt import awaited
 from tradewind.worker.callback_system import AwaitableSystem, CallbackSystem
 from tradewind.worker.dag_missing import bundle_root, missing_dag
-from tradewind.worker.steps import callbacks_named
+from tradewind.worker.steps import STATE_TOLD, callbacks_named
 
 Request = dict[str, Any]
-
-_STATE_TOLD: Final = {"on_failure": "failed", "on_retry": "up_for_retry", "on_success": "success"}
 
 
 class RunAsItStands(DagRun):
@@ -129,7 +127,7 @@ def _sla_calls(wanted: Request, dag: DAG, context: Context) -> Sequence[Callable
 
 
 def _deadline_call(wanted: Request, dag: DAG, context: Context) -> Callable[[], object]:
-    alerts: Sequence[DeadlineAlert] = dag.deadlines
+    alerts = dag.deadlines
     number = wanted["number"]
     if number >= len(alerts):
         raise NotFoundError(f"DAG {dag.dag_id!r} has no deadline number {number + 1} any more")
@@ -170,7 +168,7 @@ def _context(request: Request, dag: DAG, operator: BaseOperator, source: DagSour
     if wanted["which"] in ("on_failure", "on_retry"):
         context["exception"] = TaskFailed(wanted.get("reason") or "the task failed")
     context["dag_run"] = RunAsItStands(run, RunState(request["state"]), _instant(request, "ended_at", None))
-    state = _STATE_TOLD.get(wanted["which"])
+    state = STATE_TOLD.get(wanted["which"])
     if state is not None and wanted.get("task_id") is not None:
         context["ti"].state = state
     return context

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import socket
 import threading
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import orjson
 
@@ -51,13 +51,12 @@ class CallbackSystem:
         return _value_of(answer["value"])
 
 
-def _value_of(plain: Any) -> Any:
+def _value_of(plain: object) -> Any:
     if isinstance(plain, list):
-        items: list[Any] = plain
-        return [_value_of(item) for item in items]
+        return [_value_of(item) for item in cast("list[object]", plain)]
     if isinstance(plain, dict):
-        pairs: dict[str, Any] = plain
-        return EncodedValue(pairs["codec"], base64.b64decode(pairs["data"]))
+        pairs = cast("dict[str, object]", plain)
+        return EncodedValue(cast("int", pairs["codec"]), base64.b64decode(cast("str", pairs["data"])))
     return plain
 
 

@@ -33,6 +33,15 @@ CALLBACK_OF_KIND = {
 }
 
 
+STATE_TOLD = {
+    "on_success": "success",
+    "on_skipped": "skipped",
+    "on_retry": "up_for_retry",
+    "on_failure": "failed",
+}
+"""`ti.state` as callbacks see it: what becomes of the instance because of this end."""
+
+
 class Traits(NamedTuple):
     """What has to be done for an operator, found once: a task that needs nothing pays nothing."""
 
@@ -206,7 +215,11 @@ def callbacks_for(work: Work, outcome: Outcome) -> Sequence[Callable[[Any], obje
         name = "on_retry" if again else "on_failure"
     elif outcome.kind is OutcomeKind.FAILED_FOR_GOOD:
         name = "on_failure"
-    return () if name is None else callbacks_named(work.operator, name)
+    callbacks = () if name is None else callbacks_named(work.operator, name)
+    if callbacks and name is not None:
+        work.context["ti"].state = STATE_TOLD[name]
+        work.context.setdefault("reason", outcome.reason)
+    return callbacks
 
 
 def callbacks_named(operator: BaseOperator, name: str) -> Sequence[Callable[[Any], object]]:

@@ -68,11 +68,23 @@ def test_dicts_and_functions() -> None:
     assert says(short, PermissionError()) == (RetryAction.FAIL, None)
     assert says(short, OSError()) == (RetryAction.RETRY, timedelta(seconds=2.5))
     assert says(short, UnicodeError()) == (RetryAction.FAIL, None)
+
+    def longer(error: BaseException, try_number: int) -> timedelta:
+        return timedelta(seconds=try_number)
+
+    def silent(error: BaseException) -> None: ...
+
+    def all_of_it(*given: object) -> bool:
+        return len(given) == 4
+
+    def whole(error: BaseException, number: int, most: int, context: object) -> RetryDecision:
+        return RetryDecision(RetryAction.FAIL)
+
     answers: list[tuple[Callable[..., object], tuple[RetryAction, timedelta | None]]] = [
-        (lambda error, try_number: timedelta(seconds=try_number), (RetryAction.RETRY, timedelta(seconds=1))),
-        (lambda error: None, (RetryAction.DEFAULT, None)),
-        (lambda *all_of_it: len(all_of_it) == 4, (RetryAction.RETRY, None)),
-        (lambda error, number, most, context: RetryDecision(RetryAction.FAIL), (RetryAction.FAIL, None)),
+        (longer, (RetryAction.RETRY, timedelta(seconds=1))),
+        (silent, (RetryAction.DEFAULT, None)),
+        (all_of_it, (RetryAction.RETRY, None)),
+        (whole, (RetryAction.FAIL, None)),
     ]
     for function, decision in answers:
         assert says(function, ValueError()) == decision
@@ -117,7 +129,11 @@ def test_in_an_attempt(caplog: pytest.LogCaptureFixture) -> None:
     assert outcome({ValueError: False}, ValueError()).kind is OutcomeKind.FAILED_FOR_GOOD
     assert "retry_policy: no other try" in caplog.text
     assert "Marking task as FAILED" in caplog.text
-    ended = outcome(lambda error: 1 / 0, ValueError())
+
+    def broken(error: BaseException) -> float:
+        return 1 / 0
+
+    ended = outcome(broken, ValueError())
     assert (ended.kind, ended.retry_after) == (OutcomeKind.FAILED, None)
     assert "ZeroDivisionError" in caplog.text
     for error, kind in ((FailWithoutRetry(), OutcomeKind.FAILED_FOR_GOOD), (TaskFailed("x"), OutcomeKind.FAILED)):
