@@ -13,6 +13,7 @@ from typing import Any, Final, Required, TypedDict, cast
 from tradewind.authoring.instants import duration, instant
 from tradewind.authoring.nodes import DagContainer, GroupNode
 from tradewind.authoring.params import ParamsDict
+from tradewind.authoring.priority_strategy import strategy_rule
 from tradewind.authoring.retry_policy import RetryPolicy, retry_policy
 from tradewind.model.errors import AuthoringError
 from tradewind.model.states import TriggerRule
@@ -116,6 +117,9 @@ def trigger_rule(value: object, where: str) -> TriggerRule:
 
 def _weight_rule(value: object, where: str) -> str:
     text: object = getattr(value, "value", value)
+    strategy = None if text in _WEIGHT_RULES else strategy_rule(value)
+    if strategy is not None:
+        return strategy
     if not isinstance(text, str) or text not in _WEIGHT_RULES:
         raise AuthoringError(f"{where}: {value!r} is none of {', '.join(_WEIGHT_RULES)}")
     return text

@@ -219,6 +219,21 @@ class BaseOperator(TaskNode):
 
         render(self, context)
 
+    def render_template(self, content: Any, context: Mapping[str, Any], jinja_env: Any = None) -> Any:
+        """Any value rendered as the task's template fields are; errors are those of Jinja."""
+        from tradewind.authoring.templating import Renderer
+
+        return Renderer(jinja_env or self.get_template_env(), context, self.template_ext).render(content)
+
+    def get_template_env(self) -> Any:
+        """The Jinja environment of the task's DAG. Raises AuthoringError where it has none."""
+        from tradewind.authoring.templating import environment_for
+
+        if self.dag is None:
+            raise AuthoringError(f"task {self.task_id!r} belongs to no DAG yet: templates are rendered with its settings")
+        dag: Any = self.dag
+        return environment_for(dag)
+
     # ------------------------------------------------------------------ what authors use
 
     @classmethod

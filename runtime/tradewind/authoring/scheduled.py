@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from tradewind.authoring.instants import zone_name
@@ -55,10 +55,10 @@ class Scheduled(DagContainer):
 
     def interval_after(self, last: DataInterval) -> DagRunInfo | None:
         """The run after the one about `last`, whatever start, end and catchup say."""
-        from tradewind.authoring.timetables import TimeRestriction
+        from tradewind.authoring.timetables import DataInterval, TimeRestriction
 
         return self.timetable.next_dagrun_info(
-            last_automated_data_interval=last,
+            last_automated_data_interval=DataInterval(_plain(last.start), _plain(last.end)),
             restriction=TimeRestriction(earliest=None, latest=None, catchup=True),
         )
 
@@ -78,3 +78,9 @@ class Scheduled(DagContainer):
             yield info
             last = info.data_interval
             info = self.timetable.next_dagrun_info(last_automated_data_interval=last, restriction=restriction)
+
+
+def _plain(moment: datetime) -> datetime:
+    """The same moment in UTC as a datetime of the standard library: contexts hold pendulum's, which reckons otherwise."""
+    utc = moment.astimezone(UTC)
+    return datetime.combine(utc.date(), utc.time(), UTC)

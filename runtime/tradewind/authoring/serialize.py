@@ -17,6 +17,7 @@ from tradewind.authoring.measuring import measured_keys
 from tradewind.authoring.nodes import DagContainer
 from tradewind.authoring.operator import BaseOperator
 from tradewind.authoring.params import ParamsDict
+from tradewind.authoring.priority_strategy import StrategyRule
 from tradewind.authoring.task_group import TaskGroup
 from tradewind.authoring.weights import Weighted, total_weights
 from tradewind.model.specs import DagSpec, EdgeLabel, GroupSpec, Json, TaskSpec, TimetableSpec
@@ -68,7 +69,7 @@ def dag_to_spec(dag: SpecSource) -> DagSpec:
     tasks = dag.tasks
     number = {task.task_id: n for n, task in enumerate(tasks)}
     weights = total_weights(
-        [Weighted(t.priority_weight, t.weight_rule, [number[u] for u in t.upstream_task_ids]) for t in tasks]
+        [Weighted(_own_weight(t), t.weight_rule, [number[u] for u in t.upstream_task_ids]) for t in tasks]
     )
     container = dag.container
     owners = {task.owner for task in tasks}
@@ -88,6 +89,11 @@ def dag_to_spec(dag: SpecSource) -> DagSpec:
         edge_labels=tuple(EdgeLabel(up, down, text) for (up, down), text in sorted(dag.edge_labels.items())),
         **dag.spec_settings(),
     )
+
+
+def _own_weight(task: BaseOperator) -> int:
+    rule = task.weight_rule
+    return rule.weight(task) if isinstance(rule, StrategyRule) else task.priority_weight
 
 
 def _seconds(value: timedelta | None) -> float | None:

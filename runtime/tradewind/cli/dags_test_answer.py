@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 _FAILED: Final = ("failed", "failed_for_good", "timed_out")
 _IMPORTS_AIRFLOW: Final = re.compile(rb"^\s*(?:from|import)\s+airflow\b", re.MULTILINE)
+_CAUSE: Final = re.compile(r": ([A-Z]\w*(?:Error|NotFound|Exception)): ")
+"""What was wrong with a template, in the message about it."""
 
 AIRFLOW_NAMES: Final = {
     "TradewindError": "AirflowException",
@@ -66,6 +68,8 @@ def _error(attempt: AttemptRow, names: dict[str, str]) -> str | None:
     if not error:
         return str(detail.get("reason") or attempt.kind.value)
     name = str(error["type"]).rpartition(".")[2]
+    if name == "TemplateFailed" and (cause := _CAUSE.search(str(error["message"]))) is not None:
+        return cause[1]
     return names.get(name, name)
 
 

@@ -222,6 +222,7 @@ OTHERS: Final[Mapping[str, Mapping[str, str]]] = {
     "airflow.sensors.external_task": _EXTERNAL,
     "airflow.sensors.external_task_sensor": _EXTERNAL,
     "airflow.sensors.time_delta_sensor": names_of("standard.sensors", "TimeDeltaSensor"),
+    "airflow.task.priority_strategy": names_of("authoring.priority_strategy", "PriorityWeightStrategy"),
     "airflow.task.trigger_rule": _RULE,
     "airflow.task.weight_rule": _WEIGHT,
     "airflow.timetables.assets": _ASSET_TIMES,
