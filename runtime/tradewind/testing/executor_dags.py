@@ -269,6 +269,10 @@ def _hold(task: Any, context: Any) -> int:
     return sum(range(40_000_000))
 
 
+def _own_part(task: Any, context: Any) -> Any:
+    return [context["ti"].map_index, task.value]
+
+
 _BOTH: dict[str, Callable[[Any, Any], Any]] = {
     "none": lambda task, context: None,
     "value": lambda task, context: {"n": 1, "at": datetime(2026, 1, 1, tzinfo=UTC)},
@@ -300,6 +304,17 @@ def _add(kind: type[Sync], prefix: str) -> None:
         task_id=f"{prefix}nested", does=lambda task, context: task.value, value={"a": [XComArg(seven)], "b": "{{ ds }}"}
     )
     kind(task_id=f"{prefix}length", does=_BOTH["length"], value=XComArg(seven, "big"))
+    listed = kind(task_id=f"{prefix}listed", does=lambda task, context: ["a", "{{ ds }}", {"k": 1}])
+    mapped = kind.partial(
+        task_id=f"{prefix}mapped",
+        does=_own_part,
+        map_index_template="number {{ ti.map_index }}",
+    ).expand(value=XComArg(listed))
+    kind(
+        task_id=f"{prefix}gathered",
+        does=lambda task, context: [len(task.value), task.value[-1], list(task.value)],
+        value=mapped.output,
+    )
     kind(task_id=f"{prefix}many", does=lambda task, context: {"x": 1, "y": 2}, multiple_outputs=True)
     notes = {f"on_{n}_callback": _note(n) for n in ("execute", "success", "failure", "retry", "skipped")}
     kind(task_id=f"{prefix}notes", does=_BOTH["none"], **notes)

@@ -149,6 +149,17 @@ class ExecutorSuite:
         outcome = await stage.run(f"{kind}nested")
         assert decode(outcome.xcoms[0].value) == {"a": [21], "b": "2026-01-01"}
 
+    async def test_mapped_attempts_get_their_part(self, stage: Stage, kind: str) -> None:
+        """One value each; who takes their results gets those that are there, in order. Lengths and labels arrive."""
+        assert (await stage.run(f"{kind}listed")).lengths == ((RETURN_KEY, 3),)
+        for index, value in ((2, {"k": 1}), (1, "{{ ds }}")):
+            outcome = await stage.run(f"{kind}mapped", map_index=index)
+            assert decode(outcome.xcoms[0].value) == [index, value]
+            assert outcome.map_index_label == f"number {index}"
+        outcome = await stage.run(f"{kind}gathered")
+        last = [2, {"k": 1}]
+        assert decode(outcome.xcoms[0].value) == [2, last, [[1, "{{ ds }}"], last]]
+
     async def test_big_values_both_ways(self, stage: Stage, kind: str) -> None:
         """Megabytes pass in and out."""
         outcome = await stage.run(f"{kind}big")
