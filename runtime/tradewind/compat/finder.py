@@ -95,6 +95,13 @@ def install(*, force: bool = False) -> bool:
     return True
 
 
+def find_airflow() -> ModuleSpec | None:
+    """Installs the hook and finds `airflow` with it; None where a real Airflow is there for the other finders."""
+    if not install():
+        return None
+    return next(finder for finder in sys.meta_path if isinstance(finder, AirflowFinder)).find_spec(_ROOT, None)
+
+
 def uninstall() -> None:
     """Takes the hook and the modules that it made away again."""
     sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, AirflowFinder)]

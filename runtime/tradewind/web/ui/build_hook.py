@@ -51,8 +51,11 @@ class WebPagesHook(BuildHookInterface[BuilderConfig]):
         return [build.NODE_PACKAGE] if _has_node_wheel() else []
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Called before each build of any kind; ``version`` and ``build_data`` are hatchling's and stay as they are."""
-        del version, build_data
+        """Called before each build of any kind. An install in place gets, as the wheel does, the file by which every
+        Python of the environment finds `import airflow`.
+        """
+        if version == "editable":
+            build_data["force_include_editable"]["runtime/tradewind_airflow.pth"] = "tradewind_airflow.pth"
         build = _load_build()
         if _WISH == "skip" or not build.has_sources(_HERE):
             return
