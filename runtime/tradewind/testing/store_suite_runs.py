@@ -305,6 +305,8 @@ class RunSuite:
         ]
         assert await world.store.xcom_get(run.run_id, "m", "k") is None
         assert await world.store.xcom_get(run.run_id, "m", "k", 10) == json_value("ten")
+        assert await world.store.xcom_indexes(run.run_id, "m", "k") == [10]
+        assert await world.store.xcom_many(run.run_id, "m", "k", [2, 10]) == [None, json_value("ten")]
         assert [a.attempt for a in await world.store.attempt_list(run.run_id, "m", 10)] == keys[1:]
         segment = world.segment(run)
         segment.closed.append(closed(keys[0], OutcomeKind.SKIPPED))
