@@ -21,6 +21,7 @@ NAMES = (
     "dagfile",
     "crash",
     "parse",
+    "semantics",
 )
 
 
