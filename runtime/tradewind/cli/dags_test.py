@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -12,6 +13,7 @@ import click
 
 from tradewind.cli.failures import EXIT_FAILED, run_async
 from tradewind.cli.options import config_of, files_option, json_object, moment
+from tradewind.model.keys import UNMAPPED
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -32,6 +34,18 @@ MARKS: Final = {
     "upstream_failed": "!",
     "up_for_retry": "↻",
 }
+
+WORST_FIRST: Final = (
+    "failed",
+    "upstream_failed",
+    "up_for_retry",
+    "running",
+    "queued",
+    "scheduled",
+    "success",
+    "skipped",
+)
+"""Which state stands for a mapped task: the first that one of its instances has."""
 
 
 @click.command()
@@ -134,7 +148,7 @@ class _LiveTree(_Quiet):
         from rich.live import Live
 
         self._spec = spec
-        self._rows: dict[str, InstanceRow] = {}
+        self._rows: dict[str, dict[int, InstanceRow]] = {}
         console = Console(file=sys.stdout)
         self._live: Live = Live(console=console, get_renderable=self._draw, refresh_per_second=20)
         self.line = lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True)
@@ -148,7 +162,11 @@ class _LiveTree(_Quiet):
 
     def see(self, event: LiveEvent) -> None:
         """Takes in what was committed."""
-        self._rows.update((row.task_id, row) for row in event.items)
+        for row in event.items:
+            instances = self._rows.setdefault(row.task_id, {})
+            if row.map_index >= 0:
+                instances.pop(UNMAPPED, None)
+            instances[row.map_index] = row
 
     def _draw(self) -> Text:
         from rich.text import Text
@@ -158,14 +176,25 @@ class _LiveTree(_Quiet):
 
         text = Text()
         for prefix, task, again in tree_rows(self._spec):
-            row = self._rows.get(task.task_id)
-            state = row.state.value if row is not None else "none"
+            state, said = _summary(self._rows.get(task.task_id, {}))
             text.append(prefix, style="bright_black")
             text.append(f"{MARKS.get(state, '·')} {task.task_id}", style=STATE_STYLES.get(state, ""))
             if not again:
-                text.append(f"  {state if row is not None else ''}{_took(row)}", style="bright_black")
+                text.append(f"  {said}", style="bright_black")
             text.append("\n")
         return text
+
+
+def _summary(instances: Mapping[int, InstanceRow]) -> tuple[str, str]:
+    """The state that stands for all instances of a task, and what is said of them: `2 success, 1 failed`."""
+    rows = list(instances.values())
+    if not rows:
+        return "none", ""
+    if len(rows) == 1 and rows[0].map_index == UNMAPPED:
+        return rows[0].state.value, f"{rows[0].state.value}{_took(rows[0])}"
+    counts = Counter(row.state.value for row in rows)
+    worst = next((state for state in WORST_FIRST if counts[state]), rows[0].state.value)
+    return worst, ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
 
 
 def _line(row: InstanceRow) -> str:
