@@ -106,6 +106,7 @@ class Config:
             sensitive_names=tuple(core.sensitive_var_conn_names.lower().replace(",", " ").split()),
             secrets_first=bool(self.secrets.backend),
             look_ups=self.look_ups,
+            plugins_folder=str(self.dags.plugins_folder),
             operator_arguments={
                 "retries": core.default_task_retries,
                 "retry_delay": timedelta(seconds=core.default_task_retry_delay),

@@ -187,6 +187,9 @@ class DagsSection:
     """Where DAG files are found and how they are read."""
 
     folder: Path = _path("dags", "Folder of the DAG files.", "core.dags_folder")  # noqa: RUF009 - makes a field
+    plugins_folder: Path = _path(  # noqa: RUF009 - makes a field
+        "plugins", "Folder of plug-ins: macros, timetables, listeners.", "core.plugins_folder"
+    )
     load_examples: bool = _flag(True, "Load the examples that come with the package.", "core.load_examples")
     import_timeout: float = _seconds(
         30.0, "Seconds that loading one file may take.", "core.dagbag_import_timeout", minimum=0.1

@@ -25,6 +25,7 @@ class AuthoringDefaults:
     `hide_sensitive`: secrets are masked in logs; `sensitive_names` are further words (lower case) of names of
     secrets. `secrets_first`: secrets back ends are configured, so the runtime is asked before the environment.
     `look_ups` is the address where a runtime answers for variables and connections outside attempts.
+    `plugins_folder` is the folder whose plug-ins are loaded before the first DAG file; empty: none.
     `operator_arguments` are arguments of every operator, weaker than any `default_args`.
     """
 
@@ -41,6 +42,7 @@ class AuthoringDefaults:
     sensitive_names: tuple[str, ...] = ()
     secrets_first: bool = False
     look_ups: str = ""
+    plugins_folder: str = ""
     operator_arguments: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 

@@ -230,7 +230,7 @@ class BaseOperator(TaskNode):
         from tradewind.authoring.templating import environment_for
 
         if self.dag is None:
-            raise AuthoringError(f"task {self.task_id!r} belongs to no DAG yet: templates are rendered with its settings")
+            raise AuthoringError(f"task {self.task_id!r} belongs to no DAG, whose settings templates need")
         dag: Any = self.dag
         return environment_for(dag)
 

@@ -81,6 +81,6 @@ class Scheduled(DagContainer):
 
 
 def _plain(moment: datetime) -> datetime:
-    """The same moment in UTC as a datetime of the standard library: contexts hold pendulum's, which reckons otherwise."""
+    """The same moment in UTC as a datetime of the standard library: contexts hold pendulum's, with other sums."""
     utc = moment.astimezone(UTC)
     return datetime.combine(utc.date(), utc.time(), UTC)

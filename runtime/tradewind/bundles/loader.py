@@ -25,6 +25,7 @@ from typing import Final
 from tradewind.authoring.dag import DAG
 from tradewind.authoring.defaults import current_defaults, use_defaults
 from tradewind.authoring.scope import collecting_dags
+from tradewind.bundles.plugins import load_plugins
 from tradewind.bundles.traces import user_trace
 from tradewind.model.errors import AuthoringError
 
@@ -87,6 +88,9 @@ def load_file(
         raise DagFileError(str(path), f"{type(error).__name__}: {error}") from error
     serve_airflow_names()
     defaults = current_defaults()
+    if defaults.plugins_folder:
+        with _import_lock:
+            load_plugins(defaults.plugins_folder)
     if catchup_by_file and _IMPORTS_AIRFLOW.search(content):
         defaults = replace(defaults, catchup=True)
     module = ModuleType(module_name(path))
@@ -111,9 +115,11 @@ def module_name(path: Path) -> str:
 
 def mentions_dag(content: bytes) -> bool:
     """Whether the text of a file looks like one that defines DAGs (safe mode): it has the word
-    `dag`, and `tradewind` or `airflow`, in any case.
+    `dag`, and `tradewind` or `airflow`, in any case; or like one that defines a plug-in.
     """
     low = content.lower()
+    if b"airflowplugin" in low:
+        return True
     return b"dag" in low and (b"tradewind" in low or b"airflow" in low)
 
 

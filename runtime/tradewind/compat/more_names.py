@@ -185,7 +185,7 @@ OTHERS: Final[Mapping[str, Mapping[str, str]]] = {
     "airflow.notifications.basenotifier": _NOTIFIER,
     "airflow.operators.dagrun_operator": _TRIGGER,
     "airflow.operators.trigger_dagrun": _TRIGGER,
-    "airflow.plugins_manager": names_of("compat.plugin", "AirflowPlugin"),
+    "airflow.plugins_manager": names_of("authoring.plugin", "AirflowPlugin"),
     "airflow.providers.common.compat.sdk": {
         **_BASE,
         **_ASSETS,

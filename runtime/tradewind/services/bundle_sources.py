@@ -13,6 +13,8 @@ from tradewind.config import Config
 
 DAGS_BUNDLE: Final = "dags"
 EXAMPLES_BUNDLE: Final = "examples"
+PLUGINS_BUNDLE: Final = "plugins"
+"""Loaded like DAG files so that what is wrong with a plug-in is an import error like any other."""
 EXAMPLES_FOLDER: Final = Path(tradewind.model.__file__).parent.parent / "examples"
 
 
@@ -31,6 +33,8 @@ def bundles_of(config: Config) -> list[FolderBundle]:
     """The folders that hold DAG files: the users' own, and the examples if they are wanted."""
     syntax = cast("Syntax", config.dags.ignore_file_syntax)
     bundles = [FolderBundle(DAGS_BUNDLE, config.dags.folder, syntax)]
+    if config.dags.plugins_folder.is_dir():
+        bundles.append(FolderBundle(PLUGINS_BUNDLE, config.dags.plugins_folder, syntax))
     if config.dags.load_examples:
         bundles.append(FolderBundle(EXAMPLES_BUNDLE, EXAMPLES_FOLDER, "glob"))
     return bundles

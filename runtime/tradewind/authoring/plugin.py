@@ -1,4 +1,4 @@
-"""`AirflowPlugin` and listener marks: what the files of the plug-ins folder are made of."""
+"""`AirflowPlugin`: what the files of the plug-ins folder are made of."""
 
 from __future__ import annotations
 
