@@ -166,7 +166,9 @@ def states_for_dag_run(ctx: click.Context, dag_id: str, run: str | None, output:
             found = await find_run(control.reads, dag_id, run)
             return [_instance_line(found, row) for row in await control.reads.instance_list(found.run_id)]
 
-    emit(run_async(work()), output, ["dag_id", "execution_date", "task_id", "state", "start_date", "end_date"])
+    lines = run_async(work())
+    mapped = ["map_index"] if any(line["map_index"] >= 0 for line in lines) else []
+    emit(lines, output, ["dag_id", "execution_date", "task_id", *mapped, "state", "start_date", "end_date"])
 
 
 @tasks.command()
