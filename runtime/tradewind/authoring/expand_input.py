@@ -146,6 +146,14 @@ class MappedArgument(XComArg):
         """All that the group is mapped over."""
         return iter_xcom_refs(self.source.values)
 
+    def element(self, index: int, lookup: Lookup) -> Element:
+        """The arguments of one instance of the group. Raises AuthoringError without a map index."""
+        if index < 0:
+            raise AuthoringError(
+                f"argument {self.name!r}: the task is in a mapped group, so say which instance is meant (0, 1 …)"
+            )
+        return self.source.element(index, lookup)
+
     def of(self, element: Element) -> Any:
         """The argument's value in one instance. Raises KeyError."""
         value = element.arguments.get(self.name, self.default)

@@ -124,6 +124,10 @@ class MappedOperator(BaseOperator):
 
     def unmapped(self, index: int, lookup: Lookup) -> Unmapped:
         """The operator of the instance with this map index. Raises what its constructor raises."""
+        if index < 0:
+            raise AuthoringError(
+                f"task {self.task_id!r} is mapped: say which instance is meant by its map index (0, 1 …)"
+            )
         call = self.mapped_call
         element = call.expand.element(index, lookup)
         common = dict(call.partial)

@@ -176,7 +176,7 @@ class _LiveTree(_Quiet):
 
         text = Text()
         for prefix, task, again in tree_rows(self._spec):
-            state, said = _summary(self._rows.get(task.task_id, {}))
+            state, said = summary(self._rows.get(task.task_id, {}))
             text.append(prefix, style="bright_black")
             text.append(f"{MARKS.get(state, '·')} {task.task_id}", style=STATE_STYLES.get(state, ""))
             if not again:
@@ -185,7 +185,7 @@ class _LiveTree(_Quiet):
         return text
 
 
-def _summary(instances: Mapping[int, InstanceRow]) -> tuple[str, str]:
+def summary(instances: Mapping[int, InstanceRow]) -> tuple[str, str]:
     """The state that stands for all instances of a task, and what is said of them: `2 success, 1 failed`."""
     rows = list(instances.values())
     if not rows:

@@ -60,6 +60,7 @@ def list_tasks(ctx: click.Context, dag_id: str, tree: bool, subdir: Path | None,
 @click.argument("task_id")
 @click.argument("logical_date", type=moment, required=False, metavar="[DATE]")
 @click.option("-t", "--task-params", "--conf", "conf", type=json_object, help="JSON for the run's conf.")
+@click.option("--map-index", type=int, default=-1, help="Which instance of a mapped task.")
 @files_option
 @click.pass_context
 def test(ctx: click.Context, /, dag_id: str, task_id: str, logical_date: datetime | None, **given: Any) -> None:
@@ -71,6 +72,7 @@ def test(ctx: click.Context, /, dag_id: str, task_id: str, logical_date: datetim
     config = config_of(ctx)
     dag, file = find_dag(config, dag_id, given["subdir"])
     attempt = attempt_alone(dag, file, task_id, logical_date or datetime.now(tz=UTC), given["conf"])
+    attempt = attempt._replace(key=attempt.key._replace(map_index=given["map_index"]))
     outcome = run_async(run_alone(config, dag, attempt))
     if outcome.error is not None:
         click.echo(outcome.error.traceback, err=True)
@@ -85,6 +87,7 @@ def test(ctx: click.Context, /, dag_id: str, task_id: str, logical_date: datetim
 @click.argument("task_id")
 @click.argument("logical_date", type=moment, required=False, metavar="[DATE]")
 @click.option("--conf", type=json_object, help="JSON for the run's conf.")
+@click.option("--map-index", type=int, default=-1, help="Which instance of a mapped task.")
 @files_option
 @click.pass_context
 def render(ctx: click.Context, /, dag_id: str, task_id: str, logical_date: datetime | None, **given: Any) -> None:
@@ -95,6 +98,7 @@ def render(ctx: click.Context, /, dag_id: str, task_id: str, logical_date: datet
     config = config_of(ctx)
     dag, file = find_dag(config, dag_id, given["subdir"])
     attempt = attempt_alone(dag, file, task_id, logical_date or datetime.now(tz=UTC), given["conf"])
+    attempt = attempt._replace(key=attempt.key._replace(map_index=given["map_index"]))
     for name, value in run_async(rendered_fields(config, dag, attempt)).items():
         shown = list(cast("tuple[object, ...]", value)) if isinstance(value, tuple) else value
         click.echo(f"{RULE}\n# property: {name}\n{RULE}\n{shown}\n")

@@ -45,7 +45,7 @@ class Inputs:
     def _argument(self, ref: MappedArgument) -> object:
         element = self._elements.get(id(ref.source))
         if element is None:
-            element = ref.source.element(self._attempt.key.map_index, self.lookup)
+            element = ref.element(self._attempt.key.map_index, self.lookup)
             self._elements[id(ref.source)] = element
         return ref.of(element)
 
