@@ -3,10 +3,12 @@
 For each option the first source that has it wins:
 
 1. the command line (`overrides`),
-2. ``TRADEWIND__SECTION__KEY``, then ``TRADEWIND__SECTION__KEY_CMD`` (what that shell command prints),
-3. ``AIRFLOW__SECTION__KEY`` and its ``_CMD``, under each of Airflow's names for the option,
-4. ``tradewind.toml`` in the home folder: ``key``, then ``key_cmd``,
-5. the default.
+2. ``TRADEWIND__SECTION__KEY``, then ``TRADEWIND__SECTION__KEY_CMD`` (what that shell command prints), then
+   ``TRADEWIND__SECTION__KEY_SECRET`` (what the secrets back end has under that name),
+3. ``AIRFLOW__SECTION__KEY`` and its ``_CMD`` and ``_SECRET``, under each of Airflow's names for the option,
+4. ``tradewind.toml`` in the home folder: ``key``, then ``key_cmd``, then ``key_secret``,
+5. ``airflow.cfg`` (``$AIRFLOW_CONFIG``, else in ``$AIRFLOW_HOME``), in the same way; what it has beside is left alone,
+6. the default.
 
 Relative paths: below the home folder where they come from the file or the default, else below the
 working directory. Every value remembers its source (`Config.sources`, `tradewind config list`).
@@ -16,7 +18,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import subprocess
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -41,13 +42,13 @@ from tradewind.config_options import (
     airflow_names,
     options_of,
 )
+from tradewind.config_sources import airflow_file, output_of, read_airflow_file, secret_of
 from tradewind.config_values import Source, parse, show
 from tradewind.model.errors import ConfigError
 from tradewind.model.specs import Json
 
 HOME_VARIABLE: Final = "TRADEWIND_HOME"
 CONFIG_FILE: Final = "tradewind.toml"
-COMMAND_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +142,9 @@ class _Reader:
     table: Mapping[str, Mapping[str, Json]]
     """Section to its keys, from the file."""
     file: Path
+    airflow: Mapping[str, str]
+    """`section.key` to its text, from Airflow's file."""
+    airflow_file: Path | None
 
     def find(self, section: str, key: str, option: Option) -> tuple[Json, Source] | None:
         """The raw value from the first source that has the option."""
@@ -156,14 +160,40 @@ class _Reader:
                     return raw, Source("environment", variable)
             if (command := self.environ.get(f"{variable}_CMD")) is not None:
                 source = Source("environment command", f"{variable}_CMD")
-                return _output_of(command, source), source
+                return output_of(command, source), source
+            if (secret := self.environ.get(f"{variable}_SECRET")) is not None:
+                source = Source("environment secret", f"{variable}_SECRET")
+                return self._secret(secret, source), source
         rows = self.table.get(section, {})
         if key in rows:
             return rows[key], Source("file", str(self.file))
         if f"{key}_cmd" in rows:
             source = Source("file command", str(self.file))
-            return _output_of(str(rows[f"{key}_cmd"]), source), source
+            return output_of(str(rows[f"{key}_cmd"]), source), source
+        if f"{key}_secret" in rows:
+            source = Source("file secret", str(self.file))
+            return self._secret(str(rows[f"{key}_secret"]), source), source
+        return self._find_theirs(name, option)
+
+    def _find_theirs(self, name: str, option: Option) -> tuple[Json, Source] | None:
+        """The raw value from Airflow's own file."""
+        file = str(self.airflow_file)
+        for theirs in option.airflow:
+            if theirs in self.airflow and not _is_sqlite(name, self.airflow[theirs]):
+                return self.airflow[theirs], Source("file", file)
+            if (command := self.airflow.get(f"{theirs}_cmd")) is not None:
+                source = Source("file command", file)
+                return output_of(command, source), source
+            if (secret := self.airflow.get(f"{theirs}_secret")) is not None:
+                source = Source("file secret", file)
+                return self._secret(secret, source), source
         return None
+
+    def _secret(self, name: str, source: Source) -> str:
+        options = options_of("secrets")
+        backend = self.find("secrets", "backend", options["backend"][0])
+        arguments = self.find("secrets", "backend_kwargs", options["backend_kwargs"][0])
+        return secret_of(name, backend and str(backend[0]), arguments and str(arguments[0]), source)
 
 
 def load_config(
@@ -184,7 +214,8 @@ def load_config(
     environ = os.environ if environ is None else environ
     folder = _home(home, environ)
     file = folder / CONFIG_FILE
-    reader = _Reader(folder, overrides or {}, environ, _read_file(file), file)
+    theirs = airflow_file(environ)
+    reader = _Reader(folder, overrides or {}, environ, _read_file(file), file, read_airflow_file(theirs), theirs)
     ignored = _check_names(reader)
     values: dict[str, Any] = {}
     sources: dict[str, Source] = {}
@@ -239,19 +270,6 @@ def _read_file(file: Path) -> Mapping[str, Mapping[str, Json]]:
     return tables
 
 
-def _output_of(command: str, source: Source) -> str:
-    """What the shell command prints, without white space at its ends."""
-    try:
-        done = subprocess.run(  # noqa: S602 - the user's own configuration asks for a shell
-            command, shell=True, check=False, capture_output=True, text=True, timeout=COMMAND_SECONDS
-        )
-    except subprocess.TimeoutExpired as error:
-        raise ConfigError(f"{source}: the command did not end within {COMMAND_SECONDS:g} s: {command}") from error
-    if done.returncode != 0:
-        raise ConfigError(f"{source}: the command ended with {done.returncode}: {command}\n{done.stderr.strip()}")
-    return done.stdout.strip()
-
-
 def _variable(prefix: str, name: str) -> str:
     return "__".join([prefix, *(part.upper() for part in name.split("."))])
 
@@ -281,7 +299,7 @@ def _check_names(reader: _Reader) -> dict[str, str]:
             _check_known(ours[0], _plain_key(*ours), f"environment variable {variable}")
         elif (foreign := _named_by(variable, "AIRFLOW")) is not None:
             name = f"{foreign[0]}.{foreign[1]}"
-            known = name if name in theirs else name.removesuffix("_cmd")
+            known = name if name in theirs else name.removesuffix("_cmd").removesuffix("_secret")
             if known not in theirs:
                 ignored[variable] = AIRFLOW_SETTLED.get(name, "not an option of Tradewind")
             elif _is_sqlite(theirs[known], reader.environ[variable]):
@@ -290,9 +308,9 @@ def _check_names(reader: _Reader) -> dict[str, str]:
 
 
 def _plain_key(section: str, key: str) -> str:
-    """The key without `_cmd`, where that names an option."""
+    """The key without `_cmd` or `_secret`, where that names an option."""
     known = options_of(section) if section in SECTIONS else {}
-    return key[:-4] if key not in known and key.endswith("_cmd") else key
+    return key if key in known else key.removesuffix("_cmd").removesuffix("_secret")
 
 
 def _check_known(section: str, key: str, where: str) -> None:

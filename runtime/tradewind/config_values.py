@@ -15,7 +15,16 @@ from tradewind.model.specs import Json
 
 MASK: Final = "***"
 
-SourceKind = Literal["command line", "environment", "environment command", "file", "file command", "default"]
+SourceKind = Literal[
+    "command line",
+    "environment",
+    "environment command",
+    "environment secret",
+    "file",
+    "file command",
+    "file secret",
+    "default",
+]
 
 _TRUE: Final = frozenset({"true", "t", "yes", "y", "on", "1"})
 _FALSE: Final = frozenset({"false", "f", "no", "n", "off", "0"})
