@@ -27,6 +27,7 @@ def home() -> Iterator[Path]:
 
 
 @pytest.mark.slow
+@pytest.mark.spec("3:B17", "3:B07")
 def test_nothing_is_lost_or_done_twice_by_kills(home: Path) -> None:
     trial = Trial(home, _TASKS, random.Random(7))
     points = {point.name: point for point in failpoints()}

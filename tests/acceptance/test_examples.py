@@ -70,6 +70,7 @@ async def result_of(runtime: Runtime, run: RunRow, task_id: str) -> Any:
     return decode(value)
 
 
+@pytest.mark.spec("3:A08")
 async def test_examples_are_there_unpaused_and_explained(config: Config) -> None:
     async with running(config) as runtime:
         rows = await runtime.control.reads.dag_list()
@@ -109,6 +110,7 @@ async def test_every_example_succeeds_in_a_trial_without_a_database(launches: La
         assert seen == (report.run.dag_id, RunState.SUCCESS, NOT_SUCCESSFUL.get(report.run.dag_id, {}))
 
 
+@pytest.mark.spec("1:UC-C")
 async def test_pictures_are_fetched_and_bad_addresses_reported(
     config: Config, launches: LaunchService, tmp_path: Path
 ) -> None:
@@ -165,6 +167,7 @@ async def error_of(runtime: Runtime, run: RunRow) -> str:
     return str(detail["error"])
 
 
+@pytest.mark.spec("1:U14", "3:A03")
 async def test_as_a_user_does_it(own_home: Path, launches: LaunchService) -> None:
     """One command starts everything; the job runs through the command line and through the API, and its log is read."""
     folder = own_home / "pictures"

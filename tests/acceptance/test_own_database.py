@@ -180,6 +180,7 @@ async def test_the_newest_version(dag_home: Path, place: Place) -> None:
     await _the_whole_way(dag_home, place, "18")
 
 
+@pytest.mark.spec("3:A01", "3:K01")
 async def test_standalone_makes_the_tables_in_an_empty_database(dag_home: Path, place: Place) -> None:
     """One command is enough; `run`, of which there may be many, makes none."""
     async with place.empty_database() as name:
@@ -195,6 +196,7 @@ async def test_standalone_makes_the_tables_in_an_empty_database(dag_home: Path, 
             assert done.code == 0, done.output + done.errors
 
 
+@pytest.mark.spec("3:A07")
 async def test_another_schema_version_is_left_as_it_is(own_home: Path, place: Place) -> None:
     """Neither a newer one nor an older one is touched by a start."""
     async with place.empty_database() as name:

@@ -77,7 +77,8 @@ async def on_the_loop():
 with DAG("of_" + Variable.get("team"), schedule=None, is_paused_upon_creation=False):
     one = PythonOperator(task_id="sync", python_callable=sync, op_args=["{{ conn.stored.host }} {{ var.value.team }}"])
     two = PythonOperator(task_id="on_the_loop", python_callable=on_the_loop, pool="narrow")
-    three = BashOperator(task_id="bash", bash_command="echo token is {{ var.value.api_token }} {{ conn.stored.password }}")
+    said = "echo token is {{ var.value.api_token }} {{ conn.stored.password }}"
+    three = BashOperator(task_id="bash", bash_command=said)
     one >> two >> three
 """
 
@@ -117,7 +118,10 @@ async def test_from_every_place(tmp_path: Path) -> None:
             logs[name] = (await system.tradewind("tasks", "logs", "of_blue", name, "s")).output
         assert ended.code == 0, logs
         place = f"{system.url}/api/v1/dags/of_blue/dagRuns/s/taskInstances/sync/xcomEntries/return_value"
-        async with ClientSession(headers=basic(*system.login)) as web, web.get(place, params={"stringify": "false"}) as got:
+        async with (
+            ClientSession(headers=basic(*system.login)) as web,
+            web.get(place, params={"stringify": "false"}) as got,
+        ):
             value = (await got.json())["value"]
         assert value == ["db blue", "from the back end", "task", "end", "environment", "database"]
         for secret in ("simsalabim", "abracadabra"):

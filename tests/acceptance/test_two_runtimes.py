@@ -118,6 +118,7 @@ def check(attempts: list[AttemptRow]) -> int:
     return sum(count for (_, kind), count in kinds.items() if kind == "lost")
 
 
+@pytest.mark.spec("3:B15", "3:UC8", "3:A14")
 async def test_one_of_two_is_killed(own_home: Path, url: str, control: RuntimeControl) -> None:
     """Each owns a DAG whose runs are under way. The other takes the dead one's over within 3 s and finishes all."""
     await write_dag(own_home, "first")
@@ -146,6 +147,7 @@ async def test_one_of_two_is_killed(own_home: Path, url: str, control: RuntimeCo
             assert sum(lost[3:]) == 0, "the other one lost nothing"
 
 
+@pytest.mark.spec("1:C1", "3:A12", "3:A13")
 async def test_a_process_with_only_the_pages(own_home: Path, url: str) -> None:
     """Its wishes go by mail to the process that schedules."""
     await write_dag(own_home, "first")

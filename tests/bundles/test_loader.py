@@ -53,6 +53,7 @@ def test_files_of_one_name_never_meet(tmp_path: Path) -> None:
     assert list(load_file(second).dags) == ["second"]
 
 
+@pytest.mark.spec("3:D10", "2:C-18")
 def test_modules_beside_the_file_import_and_hide_nothing(tmp_path: Path) -> None:
     helper = write(tmp_path, "shared.py", "NAME = 'from_shared'")
     write(tmp_path, "json.py", "raise RuntimeError('hides the standard library')")
@@ -131,6 +132,7 @@ def test_a_missing_file(tmp_path: Path) -> None:
         load_file(tmp_path / "gone.py")
 
 
+@pytest.mark.spec("2:T-05")
 def test_an_id_used_twice_is_reported(tmp_path: Path) -> None:
     file = write(tmp_path, "flow.py", DAG + "a = DAG('x', schedule=None)\nb = DAG('x', schedule=None, tags=['last'])")
     loaded = load_file(file)

@@ -134,6 +134,7 @@ async def test_what_is_there_at_the_start(place: Place) -> None:
         assert watcher.sweep_finds == 0
 
 
+@pytest.mark.spec("1:C5", "3:B04", "3:B16", "3:B01", "2:B-08")
 async def test_new_changed_and_removed_files(place: Place) -> None:
     async with place.watching():
         place.dag("a.py", "a")

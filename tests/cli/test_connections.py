@@ -25,7 +25,12 @@ def test_the_life_of_a_connection(run: Run) -> None:
     twice = run("connections", "add", "shop", "--conn-uri", URI)
     assert (twice.exit_code, "already exists" in twice.output) == (1, True)
     [found] = json.loads(run("connections", "get", "shop", "-o", "json").output)
-    assert (found["host"], found["port"], found["password"], found["description"]) == ("db", 5432, "pass:word", "the shop")
+    assert (found["host"], found["port"], found["password"], found["description"]) == (
+        "db",
+        5432,
+        "pass:word",
+        "the shop",
+    )
     assert (found["extra_dejson"], found["get_uri"]) == ({"sslmode": "require"}, URI)
     listed = run("connections", "list", "-o", "json")
     assert [row["conn_id"] for row in json.loads(listed.output)] == ["shop"]

@@ -58,6 +58,7 @@ def test_bad_configuration_ends_with_2(run: Run, monkeypatch: pytest.MonkeyPatch
     assert "Did you mean 'port'?" in result.output
 
 
+@pytest.mark.spec("3:F02")
 def test_config_list(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW__CORE__PARALLELISM", "7")
     rows = {(row["section"], row["key"]): row for row in json.loads(run("config", "list", "-o", "json").stdout)}
@@ -126,6 +127,7 @@ def test_tasks_list(run: Run) -> None:
     assert run("tasks", "list", "demo", "--tree").output.startswith("one [@task]\n├── ")
 
 
+@pytest.mark.spec("1:11:airflow tasks render", "1:J6")
 def test_tasks_render(run: Run) -> None:
     rule = "# " + "-" * 58
     output = run("tasks", "render", "demo", "shown", "2019-07-19T00:00:00").output
@@ -136,6 +138,7 @@ def test_tasks_render(run: Run) -> None:
     assert "echo 2019-07-19 4" in conf
 
 
+@pytest.mark.spec("1:11:airflow tasks test", "2:T-51", "3:K11")
 def test_tasks_test(run: Run) -> None:
     result = run("tasks", "test", "demo", "one", "2020-01-01")
     assert result.exit_code == 0

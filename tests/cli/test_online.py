@@ -81,6 +81,7 @@ def running() -> Generator[None, None, None]:
             raise failed[0]
 
 
+@pytest.mark.spec("1:11:airflow db init", "3:K03", "3:UC7")
 def test_migrating(database_url: str, run: Run) -> None:
     before = run("db", "check", "--database", database_url)
     assert before.exit_code == 3
@@ -91,6 +92,7 @@ def test_migrating(database_url: str, run: Run) -> None:
     assert run("db", "check", "--database", database_url).exit_code == 0
 
 
+@pytest.mark.spec("3:K02")
 def test_reset_asks_first(published: None, run: Run) -> None:
     assert run("db", "reset", input="n\n").exit_code == 1
     assert "demo" in run("dags", "list").output
@@ -109,6 +111,7 @@ def test_lists(published: None, run: Run, home: Path) -> None:
     assert run("dags", "list-import-errors").output == "No import errors.\n"
 
 
+@pytest.mark.spec("2:T-04")
 def test_import_errors_end_with_1(database: str, home: Path, run: Run, request: pytest.FixtureRequest) -> None:
     (home / "dags" / "broken.py").write_text("from tradewind import DAG\n1/0\n")
     request.getfixturevalue("published")
@@ -141,6 +144,11 @@ def test_a_paused_dag_is_not_triggered_without_a_word(published: None, run: Run)
     assert "--unpause" in result.output
 
 
+@pytest.mark.spec(
+    "1:11:airflow users create",
+    "3:K09",
+    "3:X02",
+)
 def test_logins(database: str, run: Run) -> None:
     args = ["--username", "ada", "--firstname", "A", "--lastname", "L", "--email", "a@example.org"]
     created = run("users", "create", *args, "--role", "Admin", "--password", "secret")
@@ -150,6 +158,7 @@ def test_logins(database: str, run: Run) -> None:
     assert run("users", "show", "bob").exit_code == 1
 
 
+@pytest.mark.spec("1:11:airflow dags trigger", "1:G7", "1:G8")
 def test_a_whole_run(database: str, run: Run) -> None:
     with running():
         result = run("dags", "trigger", "demo", "-c", '{"n": 4}', "--unpause", "--wait", "--run-id", "r1")

@@ -84,6 +84,7 @@ def health(url: str) -> object:
         return json.load(answer)
 
 
+@pytest.mark.spec("1:C7", "3:A06")
 def test_start_use_stop_and_start_again(own_home: Path) -> None:
     with standalone(own_home) as (process, where):
         assert where["DAG files"] == str(own_home / "dags")

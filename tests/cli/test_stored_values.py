@@ -12,7 +12,8 @@ AT_THE_TOP = """
 from tradewind import DAG, BashOperator, BaseHook, Variable
 
 with DAG("of_" + Variable.get("team", "nobody"), schedule=None):
-    BashOperator(task_id="say", bash_command="echo {{ conn.web.host }} {{ conn.web.password }} {{ var.value.api_token }}")
+    said = "echo {{ conn.web.host }} {{ conn.web.password }} {{ var.value.api_token }}"
+    BashOperator(task_id="say", bash_command=said)
 """
 
 

@@ -65,7 +65,11 @@ def test_import_goes_on_over_bad_entries_and_names_them(run: Run, home: Path) ->
     (home / "v.env").write_text("# settings\nX=a=b\n")
     assert run("variables", "import", str(home / "v.env")).exit_code == 0
     assert run("variables", "get", "X").output == "a=b\n"
-    for name, text, said in (("a.json", "[1]", "no object"), ("b.json", '{"a": 1, "a": 2}', "twice"), ("c.txt", "", ".yaml")):
+    for name, text, said in (
+        ("a.json", "[1]", "no object"),
+        ("b.json", '{"a": 1, "a": 2}', "twice"),
+        ("c.txt", "", ".yaml"),
+    ):
         (home / name).write_text(text)
         wrong = run("variables", "import", str(home / name))
         assert (wrong.exit_code, said in wrong.output) == (2, True), wrong.output

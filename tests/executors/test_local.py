@@ -77,12 +77,14 @@ class TestLocal(ExecutorSuite):
         key = (stage.maker.run.run_id, "s_ask", "pushed", -1)
         assert decode(stage.host.services.xcoms[key]) == {"a": [1, "é"]}
 
+    @pytest.mark.spec("1:H6", "3:B10")
     async def test_every_attempt_is_a_process_with_a_session_and_randomness_of_its_own(self, stage: Stage) -> None:
         found = [decode((await stage.run("p_identity")).xcoms[0].value) for _ in range(3)]
         assert len({one["pid"] for one in found}) == 3
         assert all(one["pid"] == one["session"] for one in found)
         assert len({one["random"] for one in found}) == 3
 
+    @pytest.mark.spec("1:P2")
     async def test_environment_names_the_task(self, stage: Stage) -> None:
         found = decode((await stage.run("p_environment")).xcoms[0].value)
         for prefix in ("AIRFLOW_CTX_", "TRADEWIND_CTX_"):
@@ -112,6 +114,7 @@ class TestLocal(ExecutorSuite):
         assert "killed by signal 9" in messages[202]
         assert log[-1].end == "failed"
 
+    @pytest.mark.spec("3:B11")
     async def test_exit_code(self, stage: Stage) -> None:
         outcome = await stage.run("p_leaves")
         assert outcome.kind is OutcomeKind.FAILED

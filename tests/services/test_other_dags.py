@@ -197,7 +197,8 @@ def etl(fail: list[bool] | None = None) -> DAG:
 
 def waiting(**arguments: Any) -> DAG:
     with DAG("report", schedule=None) as dag:
-        ExternalTaskSensor(task_id="wait", external_dag_id="etl", poke_interval=0.05, **({"timeout": 20} | arguments))
+        given: dict[str, Any] = {"timeout": 20} | arguments
+        ExternalTaskSensor(task_id="wait", external_dag_id="etl", poke_interval=0.05, **given)
     return dag
 
 
@@ -232,6 +233,10 @@ def both_days(logical_date: datetime) -> list[datetime]:
     return [logical_date - timedelta(days=1), logical_date - timedelta(days=2)]
 
 
+def two_days(_: datetime) -> list[timedelta]:
+    return [timedelta(days=1), timedelta(days=2)]
+
+
 def by_context(logical_date: datetime, data_interval_end: Any, context: Any) -> str:
     assert context["data_interval_end"] == data_interval_end
     return (logical_date - timedelta(days=1)).isoformat()
@@ -243,7 +248,7 @@ def by_context(logical_date: datetime, data_interval_end: Any, context: Any) -> 
     [
         {"execution_delta": timedelta(days=1)},
         {"execution_date_fn": both_days},
-        {"execution_date_fn": lambda _: [timedelta(days=1), timedelta(days=2)]},
+        {"execution_date_fn": two_days},
         {"execution_date_fn": by_context},
     ],
 )

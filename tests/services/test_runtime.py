@@ -30,6 +30,7 @@ async def states(runtime: Runtime, dag_id: str, dag_run_id: str) -> dict[str, st
     return {row.task_id: row.state.value for row in await runtime.control.reads.instance_list(run.run_id)}
 
 
+@pytest.mark.spec("1:C6", "3:G06")
 async def test_values_flow_between_sync_and_async_tasks(start: StartRuntime) -> None:
     seen: list[object] = []
     with DAG("flow", schedule=None) as dag:
@@ -89,6 +90,7 @@ async def test_a_conf_that_does_not_fit_the_params_makes_no_run(start: StartRunt
     assert await control.reads.run_list(RunFilter("d")) == ([], 0)
 
 
+@pytest.mark.spec("3:B19")
 async def test_a_paused_dag_starts_nothing_and_goes_on_when_unpaused(start: StartRuntime) -> None:
     gate = asyncio.Event()
     began = asyncio.Event()
@@ -116,6 +118,7 @@ async def test_a_paused_dag_starts_nothing_and_goes_on_when_unpaused(start: Star
     assert (await runtime.control.run_wait(run.run_id, 10)).state == "success"
 
 
+@pytest.mark.spec("1:H3", "2:B-20", "2:B-25")
 async def test_clear_runs_a_task_and_what_follows_again(start: StartRuntime) -> None:
     fail = True
     calls: list[str] = []
@@ -181,6 +184,7 @@ async def test_cancel_ends_what_runs_and_skips_the_rest(start: StartRuntime) -> 
     assert await states(runtime, "d", run.dag_run_id) == {"forever": "failed", "never": "skipped"}
 
 
+@pytest.mark.spec("2:B-30", "2:B-32", "2:U22", "3:S04")
 async def test_a_pool_is_never_exceeded(start: StartRuntime) -> None:
     running = most = 0
     with DAG("d", schedule=None) as dag:
@@ -202,6 +206,7 @@ async def test_a_pool_is_never_exceeded(start: StartRuntime) -> None:
     assert most == 3
 
 
+@pytest.mark.spec("1:S10", "1:S13")
 async def test_missed_intervals_are_caught_up_in_order(start: StartRuntime) -> None:
     began = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=5)
     order: list[str] = []
@@ -225,6 +230,7 @@ async def test_missed_intervals_are_caught_up_in_order(start: StartRuntime) -> N
     assert {run.run_type.value for run in runs} == {"scheduled"}
 
 
+@pytest.mark.spec("3:G11", "3:B08")
 async def test_a_run_that_failed_holds_up_the_next_one_until_it_is_cleared(start: StartRuntime) -> None:
     good = False
     with DAG("d", schedule=None) as dag:

@@ -100,9 +100,7 @@ def clear(world: World, dice: random.Random) -> None:
     world.ask(
         process,
         name,
-        lambda: control.instances_clear(
-            run.dag_id, run.dag_run_id, tasks, downstream=downstream, map_indexes=indexes
-        ),
+        lambda: control.instances_clear(run.dag_id, run.dag_run_id, tasks, downstream=downstream, map_indexes=indexes),
     )
 
 
@@ -252,9 +250,7 @@ FAULTS: Final[tuple[Action, ...]] = (
 )
 
 
-def random_story(
-    seed: int, *, processes: int = 1, steps: int = 60, faults: bool = True, mapped: bool = False
-) -> World:
+def random_story(seed: int, *, processes: int = 1, steps: int = 60, faults: bool = True, mapped: bool = False) -> World:
     """A whole story, from the first process to the last run's end. Raises Violation.
 
     With `mapped` tasks an expansion of more than two instances takes several commits.

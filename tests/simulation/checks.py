@@ -9,7 +9,8 @@ from typing import Final
 
 from tests.simulation.dags import PARALLELISM, SLOTS
 from tests.simulation.journal import tasks_of
-from tests.simulation.mapped_reference import MappedReference, Place as InstancePlace
+from tests.simulation.mapped_reference import MappedReference
+from tests.simulation.mapped_reference import Place as InstancePlace
 from tests.simulation.process import Process
 from tests.simulation.reference import WAIT, says
 from tradewind.model.keys import RunId

@@ -139,7 +139,9 @@ class _Judge:
             if place[1] < 0 and RUN in allowed:
                 allowed.discard(RUN)
                 length = self._length(task)
-                allowed |= {TaskState.UPSTREAM_FAILED} if length is None else {TaskState.SKIPPED} if not length else set()
+                allowed |= (
+                    {TaskState.UPSTREAM_FAILED} if length is None else {TaskState.SKIPPED} if not length else set()
+                )
             sources = set(self.reference.source_states(self.state, task))
             allowed |= {TaskState.UPSTREAM_FAILED} if sources & _BAD else set()
             allowed |= {TaskState.SKIPPED} if TaskState.SKIPPED in sources else set()

@@ -13,7 +13,6 @@ from tradewind.store.lines import StoreOptions
 from tradewind.store.postgres import PostgresStore
 
 
-
 async def opened(url: str, keys: str, source: str = "the file fernet.key") -> PostgresStore:
     store = PostgresStore(url, secret_key=keys, options=StoreOptions(readers=OPTIONS.readers, key_source=source))
     await store.open()
@@ -78,5 +77,5 @@ async def test_what_no_key_opens_is_named_and_left(store_url: str) -> None:
 
 
 def test_a_bad_key_names_where_it_stands() -> None:
-    with pytest.raises(ConfigError, match="TRADEWIND__CORE__FERNET_KEY.*generate-fernet-key"):
+    with pytest.raises(ConfigError, match=r"TRADEWIND__CORE__FERNET_KEY.*generate-fernet-key"):
         Vault("abc", "TRADEWIND__CORE__FERNET_KEY")

@@ -55,6 +55,7 @@ def web_config(web_config: WebConfig) -> WebConfig:
     ],
 )
 @pytest.mark.parametrize("how", ["basic", "cookie"])
+@pytest.mark.spec("3:X03")
 async def test_roles(site: Site, username: str | None, statuses: tuple[int, int, int], how: str) -> None:
     auth = NOBODY
     if username is not None and how == "basic":
@@ -68,6 +69,7 @@ async def test_roles(site: Site, username: str | None, statuses: tuple[int, int,
             assert problem["title"] == {401: "Unauthorized", 403: "Forbidden"}[status]
 
 
+@pytest.mark.spec("3:X01")
 async def test_every_operation_asks_who_is_there(site: Site) -> None:
     open_to_all = {"get_health", "get_version", "get_openapi_json", "get_openapi_yaml", "get_api_page"}
     for route in ROUTES:
@@ -110,6 +112,7 @@ async def test_the_configuration_is_shown_to_operators(site: Site) -> None:
 # -- signing in and out
 
 
+@pytest.mark.spec("1:U1")
 async def test_signing_in_and_out(site: Site) -> None:
     assert (await site.client.get("/auth/me")).status == 401
     answer = await log_in(site, "uma")

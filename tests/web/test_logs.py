@@ -41,6 +41,7 @@ async def run(site: Site) -> RunRow:
 
 
 @pytest.mark.usefixtures("run")
+@pytest.mark.spec("1:U10", "3:L07")
 async def test_a_log_as_text(site: Site) -> None:
     writer = Writer(site)
     writer.write("hello")

@@ -70,6 +70,7 @@ async def test_signing_in_and_out(page: Page, site: Site) -> None:
     await expect(page.get_by_role("heading", name="Sign in to Tradewind")).to_be_visible()
 
 
+@pytest.mark.spec("1:U2", "3:U01")
 async def test_list_of_dags(page: Page, site: Site) -> None:
     await _sign_in(page, site, "/")
     await expect(page.get_by_role("row")).to_have_count(4)
@@ -107,6 +108,7 @@ async def test_a_paused_dag_is_unpaused_and_run(page: Page, site: Site) -> None:
     await expect(page.get_by_label("Configuration")).to_contain_text('"colour": "green"')
 
 
+@pytest.mark.spec("1:U3", "1:U4", "1:U15", "3:U02", "3:U04")
 async def test_a_run_is_watched_while_it_goes(page: Page, site: Site) -> None:
     await _sign_in(page, site, "/dags/fetch_pictures")
     await expect(page.get_by_text("No runs yet")).to_be_visible()

@@ -86,6 +86,7 @@ async def test_one_dag_and_its_details(site: Site) -> None:
     }
 
 
+@pytest.mark.spec("1:S15")
 async def test_pausing(site: Site) -> None:
     answer = await site.ask("PATCH", "/dags/hourly", json={"is_paused": False})
     assert (await answer.json())["is_paused"] is False
@@ -119,6 +120,7 @@ async def test_tasks(site: Site) -> None:
     await site.get("/dags/fetch_pictures/tasks/nothing", 404)
 
 
+@pytest.mark.spec("3:A02")
 async def test_the_source_of_a_dag(site: Site) -> None:
     token = (await (await site.get("/dags/hourly")).json())["file_token"]
     answer = await site.get(f"/dagSources/{token}")

@@ -71,7 +71,11 @@ async def test_the_life_of_a_connection(site: Site) -> None:
     listed = await (await site.get("/connections", order_by="-connection_id")).json()
     assert listed["total_entries"] == 2
     assert listed["connections"][0] == made
-    for answer in (await site.get("/connections/web"), await site.get("/connections"), await site.get("/connections/db")):
+    for answer in (
+        await site.get("/connections/web"),
+        await site.get("/connections"),
+        await site.get("/connections/db"),
+    ):
         text = await answer.text()
         assert "sesame" not in text
         assert "hidden" not in text

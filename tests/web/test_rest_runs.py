@@ -20,6 +20,7 @@ async def triggered(site: Site, dag_run_id: str = "one") -> RunRow:
     return run
 
 
+@pytest.mark.spec("1:G10", "1:G11")
 async def test_triggering_as_the_book_does(site: Site) -> None:
     answer = await site.ask("POST", RUNS, json={"conf": {"supermarket": 1}})
     run = await answer.json()
@@ -146,6 +147,7 @@ async def test_waiting_for_a_result(site: Site) -> None:
     await site.get(f"{RUNS}/one/wait", 400, timeout="99999")
 
 
+@pytest.mark.spec("1:H1")
 async def test_task_instances(site: Site) -> None:
     run = await triggered(site)
     await site.control.begin(run, "list")
@@ -230,6 +232,7 @@ async def test_xcoms(site: Site) -> None:
     await site.get(f"{path}/other", 404)
 
 
+@pytest.mark.spec("1:U9")
 async def test_clearing_shows_first_and_clears_when_told(site: Site) -> None:
     run = await triggered(site)
     for task_id in ("list", "group.fetch"):

@@ -40,18 +40,25 @@ class Fault:
     first_seed: int = 0
     story: Callable[[], None] | None = None
     """A story of its own instead, for what chance brings about too seldom."""
+    mapped: bool = False
+    """Whether the stories have mapped tasks."""
 
 
 FAULTS: Final[list[Fault]] = []
 
 
 def fault(
-    processes: int = 1, *, disturbed: bool = True, seed: int = 0, story: Callable[[], None] | None = None
+    processes: int = 1,
+    *,
+    disturbed: bool = True,
+    seed: int = 0,
+    story: Callable[[], None] | None = None,
+    mapped: bool = False,
 ) -> Callable[[Callable[[Patch], None]], None]:
     """Registers a function that plants a fault."""
 
     def register(plant: Callable[[Patch], None]) -> None:
-        FAULTS.append(Fault(plant.__name__, plant, processes, disturbed, seed, story))
+        FAULTS.append(Fault(plant.__name__, plant, processes, disturbed, seed, story, mapped))
 
     return register
 

@@ -8,6 +8,7 @@ import pytest
 
 from tests.simulation.actions import random_story
 from tests.simulation.faults.catalog import FAULTS, Fault
+from tests.simulation.faults.mapping import MAPPING_FAULTS
 from tests.simulation.world import Violation
 from tradewind.testing.virtual_time import EndlessActivity
 
@@ -22,7 +23,7 @@ def stories_until_it_shows(fault: Fault) -> None:
         fault.story()
         return
     for seed in range(fault.first_seed, fault.first_seed + STORIES_MAX):
-        random_story(seed, processes=fault.processes, faults=fault.disturbed)
+        random_story(seed, processes=fault.processes, faults=fault.disturbed, mapped=fault.mapped)
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: str(fault.name))
@@ -34,3 +35,4 @@ def test_the_simulation_finds(fault: Fault, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_there_are_enough() -> None:
     assert len(FAULTS) >= 20
+    assert len(MAPPING_FAULTS) >= 4

@@ -85,7 +85,9 @@ class InMemoryServices(BlockingAlone):
 
     def asset_events(self, where: AssetEventFilter) -> list[AssetEvent]:
         self.calls.append("asset_events")
-        return [e for e in self.events if where.uri in (None, e.uri) and (where.alias is None or where.alias in e.aliases)]
+        return [
+            e for e in self.events if where.uri in (None, e.uri) and (where.alias is None or where.alias in e.aliases)
+        ]
 
     def instance_list(self, run_id: RunId) -> list[InstanceRow]:
         self.calls.append("instance_list")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
@@ -54,9 +55,13 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def never(name: str) -> None:
+    """`shutil.which` of a machine without it."""
+
+
 @pytest.fixture
 def without_uv(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shutil.which", lambda name: None)
+    monkeypatch.setattr("shutil.which", never)
 
 
 def where_am_i(word: str, ds: str, params: dict[str, Any], data_interval_end: Any, n: int = 1) -> dict[str, Any]:
@@ -123,7 +128,7 @@ def with_uv(monkeypatch: pytest.MonkeyPatch) -> None:
     uv = Path(sys.executable).parent / "uv"
     if not uv.exists():
         pytest.skip("uv is not installed beside this interpreter")
-    monkeypatch.setattr("shutil.which", lambda name: str(uv) if name == "uv" else None)
+    monkeypatch.setattr("shutil.which", functools.partial({"uv": str(uv)}.get))
 
 
 @pytest.mark.usefixtures("without_uv")
@@ -152,7 +157,7 @@ def test_an_environment_is_kept_and_shared(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(venv_building.VenvBuilder, "build", counting)
     kept: dict[str, Any] = {"venv_cache_path": str(tmp_path), "system_site_packages": False}
     with ThreadPoolExecutor(4) as threads:
-        found = set(threads.map(lambda _: run(PythonVirtualenvOperator, where, **kept), range(4)))
+        found = {f.result() for f in [threads.submit(run, PythonVirtualenvOperator, where, **kept) for _ in range(4)]}
     assert len(found) == 1
     assert [str(folder) for folder in made] == list(found)
     (made[0] / venv_building.MARKER).unlink()  # as if its maker had been killed half-way
@@ -254,8 +259,8 @@ def test_what_cannot_be_handed_over(function: Any, arguments: dict[str, Any], me
     ],
 )
 def test_arguments_that_cannot_be(arguments: dict[str, Any], message: str) -> None:
+    untyped: Any = PythonVirtualenvOperator
     with pytest.raises(AuthoringError, match=message):
-        untyped: Any = PythonVirtualenvOperator
         untyped(task_id="t", **({"python_callable": nothing} | arguments))
     with pytest.raises(AuthoringError, match="Python Path must be defined"):
         ExternalPythonOperator(task_id="t", python="", python_callable=nothing)
@@ -359,8 +364,10 @@ def test_dill_and_cloudpickle_take_what_pickle_does_not(tmp_path: Path) -> None:
     def call(function: Any) -> Any:
         return function(2)
 
-    untyped: Any = lambda n: n * 21  # noqa: E731
-    arguments: dict[str, Any] = {"op_args": [untyped], "serializer": "cloudpickle"}
+    def times(n: int) -> int:
+        return n * 21
+
+    arguments: dict[str, Any] = {"op_args": [times], "serializer": "cloudpickle"}
     assert run(ExternalPythonOperator, call, **EXTERNAL, **arguments) == 42
 
 

@@ -10,13 +10,13 @@ import pytest
 
 from tradewind.authoring.operator import BaseOperator
 from tradewind.authoring.sensor import BaseSensorOperator
+from tradewind.bundles.oom import oom_kills
 from tradewind.model.errors import FailWithoutRetry, RescheduleTask, SkipTask, TaskFailed, TaskTimeout
 from tradewind.model.outcomes import ExitInfo
 from tradewind.model.states import OutcomeKind
 from tradewind.worker.alarm import deadline
 from tradewind.worker.endings import AttemptCancelled, error_info, outcome_of_error, outcome_of_exit
 from tradewind.worker.guard import LoopBlocked
-from tradewind.bundles.oom import oom_kills
 from tradewind.worker.sensing import Sensing, satisfied
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
