@@ -27,6 +27,7 @@ import anyio
 import anyio.abc
 
 from tradewind.authoring.dag import DAG
+from tradewind.authoring.listeners import tell
 from tradewind.bundles.parse_protocol import defaults_to_json
 from tradewind.config import Config, load_config
 from tradewind.database import open_store
@@ -50,6 +51,7 @@ from tradewind.services.look_up_server import serve_look_ups
 from tradewind.services.permit_keeper import PermitKeeper
 from tradewind.services.planner import RunPlanner
 from tradewind.services.rescuer import BeatTimes, Rescuer
+from tradewind.services.run_listeners import RunListeners
 from tradewind.services.runtime_names import runtime_name
 from tradewind.services.scheduler import Scheduler
 from tradewind.services.secrets import SecretLookups, look_ups_of
@@ -133,6 +135,7 @@ class Runtime:
             await services.dispatcher.start(services.scheduler)
             tasks.start_soon(self._live_on, services)
             await self._started.wait()
+            await asyncio.to_thread(tell, "on_starting", component=self)
         except BaseException as error:
             await self._exit.__aexit__(type(error), error, error.__traceback__)
             raise
@@ -151,6 +154,7 @@ class Runtime:
         services = self.services
         drain = timedelta(seconds=self.config.scheduler.drain_timeout)
         with anyio.CancelScope(shield=True):
+            await asyncio.to_thread(tell, "before_stopping", component=self)
             services.planner.stop()
             services.scheduler.close_admission()
             await services.dispatcher.stop(drain)
@@ -213,6 +217,8 @@ class Runtime:
         scheduler.on_outbox = callbacks.wake
         deadlines = DeadlineKeeper(store, clock, scheduler.book)
         deadlines.on_missed.append(callbacks.wake)
+        listeners = RunListeners(scheduler.book)
+        scheduler.on_committed.append(listeners.learn)
         router = AssetRouter(store)
         scheduler.on_committed.append(router.learn)
         permits = PermitKeeper(store, scheduler)
@@ -234,6 +240,7 @@ class Runtime:
             mailed,
             callbacks,
             deadlines,
+            listeners,
             permits,
             control,
             router,
@@ -275,6 +282,7 @@ class Runtime:
             tasks.start_soon(services.inbox.run, lease)
             tasks.start_soon(services.callbacks.run, lease)
             tasks.start_soon(services.deadlines.run, lease)
+            tasks.start_soon(services.listeners.run)
             tasks.start_soon(services.permits.run, lease)
             tasks.start_soon(services.router.run)
             tasks.start_soon(services.permits.follow_pools, lease)
@@ -409,6 +417,7 @@ class _Services:
     mailed: MailedWishes
     callbacks: Callbacks
     deadlines: DeadlineKeeper
+    listeners: RunListeners
     permits: PermitKeeper
     control: RuntimeControl
     router: AssetRouter

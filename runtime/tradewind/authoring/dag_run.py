@@ -39,10 +39,13 @@ class DagRun:
     Made from the facts that travel with the attempt; it asks nobody.
     """
 
-    __slots__ = ("_conf", "facts")
+    __slots__ = ("_conf", "_ended_at", "_state", "facts")
 
-    def __init__(self, facts: RunFacts) -> None:
+    def __init__(self, facts: RunFacts, state: RunState = RunState.RUNNING, ended_at: datetime | None = None) -> None:
+        """`state` and `ended_at` are given where the run is looked at from outside its tasks."""
         self.facts = facts
+        self._state = state
+        self._ended_at = ended_at
         self._conf: dict[str, Any] | None = None
 
     @property
@@ -115,8 +118,13 @@ class DagRun:
 
     @property
     def state(self) -> RunState:
-        """`running`: task code sees no other."""
-        return RunState.RUNNING
+        """`running`: task code sees no other, callbacks of DAGs do."""
+        return self._state
+
+    @property
+    def end_date(self) -> pendulum.DateTime | None:
+        """When it ended; None while it runs."""
+        return None if self._ended_at is None else moment(self._ended_at)
 
     @property
     def dag_hash(self) -> str:
@@ -124,4 +132,4 @@ class DagRun:
         return self.facts.version_hash
 
     def __repr__(self) -> str:
-        return f"<DagRun {self.dag_id} @ {self.facts.logical_date.isoformat(' ')}: {self.run_id}, running>"
+        return f"<DagRun {self.dag_id} @ {self.facts.logical_date.isoformat(' ')}: {self.run_id}, {self._state.value}>"

@@ -116,8 +116,7 @@ async def _labelled(work: Work, outcome: Outcome, threads: Threads | None) -> Ou
 async def _execute(work: Work, current: CurrentAttempt, threads: Threads | None) -> Any:
     await prepare_on_loop(work, current.services, current.blocking, threads)
     operator, traits = work.operator, work.traits
-    if operator.on_execute_callback:
-        await _call_all(work, steps.callbacks_named(operator, "on_execute"), threads)
+    await _call_all(work, steps.told_of(operator, "on_execute"), threads)
     if traits.pre_execute:
         await _maybe_async(threads, operator.pre_execute, work.context)
     timeout = work.attempt.task.execution_timeout
@@ -306,7 +305,7 @@ def _run_work(work: Work, stop: threading.Event | None) -> Outcome:
 def _execute_blocking(work: Work, stop: threading.Event | None) -> Any:
     prepare_blocking(work, current_attempt.get().blocking)
     operator, traits = work.operator, work.traits
-    for callback in steps.callbacks_named(operator, "on_execute"):
+    for callback in steps.told_of(operator, "on_execute"):
         _call_blocking(work, callback)
     with deadline(None if stop is not None else work.attempt.task.execution_timeout):
         if traits.pre_execute:

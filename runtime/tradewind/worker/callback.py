@@ -48,27 +48,6 @@ from tradewind.worker.steps import STATE_TOLD, callbacks_named
 Request = dict[str, Any]
 
 
-class RunAsItStands(DagRun):
-    """The run with the state that it has now: it may have ended."""
-
-    __slots__ = ("_ended_at", "_state")
-
-    def __init__(self, facts: RunFacts, state: RunState, ended_at: datetime | None) -> None:
-        super().__init__(facts)
-        self._state = state
-        self._ended_at = ended_at
-
-    @property
-    def state(self) -> RunState:
-        """Its state now."""
-        return self._state
-
-    @property
-    def end_date(self) -> datetime | None:
-        """When it ended."""
-        return self._ended_at
-
-
 def main() -> None:
     """Runs what the request asks for."""
     request = orjson.loads(sys.stdin.buffer.read())
@@ -167,7 +146,7 @@ def _context(request: Request, dag: DAG, operator: BaseOperator, source: DagSour
     context["reason"] = wanted.get("reason")
     if wanted["which"] in ("on_failure", "on_retry"):
         context["exception"] = TaskFailed(wanted.get("reason") or "the task failed")
-    context["dag_run"] = RunAsItStands(run, RunState(request["state"]), _instant(request, "ended_at", None))
+    context["dag_run"] = DagRun(run, RunState(request["state"]), _instant(request, "ended_at", None))
     state = STATE_TOLD.get(wanted["which"])
     if state is not None and wanted.get("task_id") is not None:
         context["ti"].state = state

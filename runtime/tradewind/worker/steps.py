@@ -25,6 +25,7 @@ from tradewind.model.attempts import Attempt
 from tradewind.model.errors import NotFoundError
 from tradewind.model.outcomes import SUCCEEDED, Outcome, XComPut
 from tradewind.model.states import OutcomeKind
+from tradewind.worker.listeners import listening_to
 from tradewind.worker.log import TASK_LOGGER, AttemptLog
 
 CALLBACK_OF_KIND = {
@@ -215,7 +216,7 @@ def callbacks_for(work: Work, outcome: Outcome) -> Sequence[Callable[[Any], obje
         name = "on_retry" if again else "on_failure"
     elif outcome.kind is OutcomeKind.FAILED_FOR_GOOD:
         name = "on_failure"
-    callbacks = () if name is None else callbacks_named(work.operator, name)
+    callbacks = () if name is None else told_of(work.operator, name)
     if callbacks and name is not None:
         work.context["ti"].state = STATE_TOLD[name]
         work.context.setdefault("reason", outcome.reason)
@@ -229,6 +230,12 @@ def callbacks_named(operator: BaseOperator, name: str) -> Sequence[Callable[[Any
         return ()
     listed = cast("Sequence[Callable[..., object]]", value if isinstance(value, (list, tuple)) else (value,))
     return [fitted(function) for function in listed]
+
+
+def told_of(operator: BaseOperator, name: str) -> Sequence[Callable[[Any], object]]:
+    """The operator's callbacks of this name, and the listeners of plug-ins."""
+    listening = listening_to(name)
+    return [*callbacks_named(operator, name), *listening] if listening else callbacks_named(operator, name)
 
 
 def fitted(function: Callable[..., object]) -> Callable[[Any], object]:

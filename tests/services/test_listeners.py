@@ -1,0 +1,131 @@
+"""Listeners of plug-ins: told about tasks in their attempts, about runs and assets by the runtime."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.services.conftest import StartRuntime
+from tradewind import DAG, task
+from tradewind.authoring.assets import Asset
+from tradewind.authoring.listeners import forget_listeners, hookimpl, register_listener, tell
+from tradewind.model.errors import AuthoringError
+from tradewind.ports import TriggerRequest
+
+pytestmark = pytest.mark.blocks_the_loop
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    forget_listeners()
+    yield
+    forget_listeners()
+
+
+class Hears:
+    """Notes all that it is told; its first function always fails."""
+
+    def __init__(self) -> None:
+        self.heard: list[Any] = []
+        self.run_told = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+
+    @hookimpl
+    def on_task_instance_running(self, previous_state: Any, task_instance: Any, session: Any) -> None:
+        self.heard.append(("running", task_instance.task_id, previous_state))
+        raise RuntimeError("a listener's own mistake")
+
+    @hookimpl
+    def on_task_instance_success(self, task_instance: Any) -> None:
+        self.heard.append(("success", task_instance.task_id, task_instance.state))
+
+    @hookimpl(tryfirst=True)
+    def on_task_instance_failed(self, task_instance: Any, error: Any) -> None:
+        self.heard.append(("failed", task_instance.task_id, str(error)))
+
+    @hookimpl
+    def on_asset_changed(self, asset: Any) -> None:
+        self.heard.append(("asset", asset.uri))
+
+    @hookimpl
+    def on_dag_run_running(self, dag_run: Any, msg: str) -> None:
+        self.heard.append(("run", dag_run.dag_id, dag_run.state.value))
+
+    @hookimpl
+    def on_dag_run_failed(self, dag_run: Any) -> None:
+        self.heard.append(("run", dag_run.dag_id, dag_run.state.value, dag_run.end_date is not None))
+        self._loop.call_soon_threadsafe(self.run_told.set)
+
+    @hookimpl
+    def on_starting(self, component: Any) -> None:
+        self.heard.append(("starting", type(component).__name__))
+
+    def on_dag_run_success(self) -> None:
+        raise AssertionError("not marked, so not called")
+
+
+async def test_what_listeners_are_told(start: StartRuntime) -> None:
+    hears = Hears()
+    register_listener(hears)
+    register_listener(hears)
+    with DAG("heard", schedule=None) as dag:
+
+        @task(outlets=[Asset(uri="s3://b/k")])
+        async def works() -> None: ...
+
+        @task
+        def breaks() -> None:
+            raise ValueError("no")
+
+        works().set_downstream(breaks())
+    runtime = await start(dag)
+    run = await runtime.control.run_trigger(TriggerRequest("heard", unpause=True))
+    await runtime.control.run_wait(run.run_id, 20)
+    async with asyncio.timeout(20):
+        await hears.run_told.wait()
+    by_tasks = [one for one in hears.heard if one[0] in ("running", "success", "failed")]
+    assert by_tasks == [
+        ("running", "works", "queued"),
+        ("success", "works", "success"),
+        ("running", "breaks", "queued"),
+        ("failed", "breaks", "no"),
+    ]
+    assert [one for one in hears.heard if one not in by_tasks] == [
+        ("starting", "Runtime"),
+        ("run", "heard", "running"),
+        ("asset", "s3://b/k"),
+        ("run", "heard", "failed", True),
+    ]
+
+
+def test_marks_of_pluggy_count_and_mistakes_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    class Wrong:
+        @hookimpl
+        def on_dag_run_sucess(self) -> None: ...
+
+    with pytest.raises(AuthoringError, match=r"'on_dag_run_sucess'; the names are .*on_dag_run_success"):
+        register_listener(Wrong())
+
+    heard: list[str] = []
+
+    def before_stopping() -> None:
+        heard.append("stopping")
+
+    before_stopping.airflow_impl = {}  # type: ignore[attr-defined]  # what pluggy's marker does
+    holder = type("Module", (), {"before_stopping": staticmethod(before_stopping)})()
+    register_listener(holder)
+    tell("before_stopping", component=None)
+    assert heard == ["stopping"]
+
+    class Fails:
+        @staticmethod
+        @hookimpl
+        def before_stopping() -> None:
+            raise RuntimeError("a listener's own mistake")
+
+    register_listener(Fails())
+    tell("before_stopping", component=None)
+    assert "Fails.before_stopping failed" in caplog.text
