@@ -85,4 +85,5 @@ def hook_of(connection: Connection, hook_params: dict[str, Any] | None = None) -
             f"{connection.conn_id!r}): install the provider, or make the hook from its own class"
         )
     cls: Any = next(iter(found)).load()
-    return cls(**{cls.conn_name_attr: connection.conn_id}, **(hook_params or {}))
+    hook: BaseHook = cls(**{cls.conn_name_attr: connection.conn_id}, **(hook_params or {}))
+    return hook

@@ -80,7 +80,7 @@ class SecretsMasker:
         if depth <= 0:
             return value
         if isinstance(value, Mapping):
-            items = cast("Mapping[Any, Any]", value).items()
+            items = cast("Mapping[object, object]", value).items()
             return {key: self.redact(item, str(key), depth - 1) for key, item in items}
         if isinstance(value, (list, tuple, set, frozenset)):
             values = [self.redact(item, name, depth - 1) for item in cast("Iterable[Any]", value)]
@@ -102,7 +102,7 @@ class SecretsMasker:
             if len(secret.strip()) >= SHORTEST and secret != MASK and (not name or is_sensitive(name)):
                 self._secrets |= {secret, quote(secret, safe=""), json.dumps(secret)[1:-1]}
         elif depth > 0 and isinstance(secret, Mapping):
-            for key, value in cast("Mapping[Any, Any]", secret).items():
+            for key, value in cast("Mapping[object, object]", secret).items():
                 # what stands in a mapping is judged by its own key, or by a sensitive name above it
                 self._collect(value, name if name and is_sensitive(name) else str(key), depth - 1)
         elif depth > 0 and isinstance(secret, (list, tuple, set, frozenset)):

@@ -84,8 +84,9 @@ async def delete_pool(reads: StoreReads, writes: NamedWrites, name: str) -> Pool
     used = (await pool_usage(reads)).get(name)
     if used is not None and used.any:
         raise ConflictError(
-            f"pool {name!r} is in use: {used.running} slots running, {used.queued} queued, {used.scheduled} waited for, "
-            f"{used.deferred} deferred. Its tasks would wait for ever: give them another pool, or wait for their end"
+            f"pool {name!r} is in use: {used.running} slots running, {used.queued} queued, {used.scheduled} waited "
+            f"for, {used.deferred} deferred. Its tasks would wait for ever: give them another pool, or wait for "
+            "their end"
         )
     await writes.pool_delete(name)
     return row

@@ -148,10 +148,10 @@ def _single(name: str, given: Json) -> Json:
     """Files may hold a list of one for each name."""
     if not isinstance(given, list):
         return given
-    items = cast("list[Json]", given)
+    items = cast("list[object]", given)
     if len(items) != 1:
         raise ValueError(f"{name!r} has {len(items)} values; exactly one is possible")
-    return items[0]
+    return cast("Json", items[0])
 
 
 def _text_of(value: Json) -> str:

@@ -30,7 +30,8 @@ class LocalFilesystemBackend(BaseSecretsBackend):
 
     def get_connection(self, conn_id: str) -> Connection | None:
         """The connection. Raises ConfigError, ValueError where file or entry cannot be read."""
-        return self._entry(self._connections, conn_id, variables=False)
+        found: Connection | None = self._entry(self._connections, conn_id, variables=False)
+        return found
 
     def get_conn_value(self, conn_id: str) -> str | None:
         """The connection as JSON text."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from base64 import b64encode
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -37,7 +38,8 @@ async def try_connection(connection: Connection) -> Tried:
 
 def try_blocking(connection: Connection) -> tuple[bool, str]:
     """`try_connection` for code without a loop."""
-    return tuple(asyncio.run(try_connection(connection)))
+    tried = asyncio.run(try_connection(connection))
+    return tried.worked, tried.message
 
 
 async def _by_hook(connection: Connection) -> Tried:
@@ -58,6 +60,11 @@ async def _by_hook(connection: Connection) -> Tried:
 
 
 async def _postgres(connection: Connection) -> Tried:
+    # On a loop of its own: the client reads certificates, which must not hold up this one.
+    return await asyncio.to_thread(lambda: asyncio.run(_ask_postgres(connection)))
+
+
+async def _ask_postgres(connection: Connection) -> Tried:
     import asyncpg
 
     session = await asyncpg.connect(
@@ -66,6 +73,7 @@ async def _postgres(connection: Connection) -> Tried:
         user=connection.login or None,
         password=connection.password,
         database=connection.schema or None,
+        ssl=connection.extra_dejson.get("sslmode") or (None if _is_elsewhere(connection.host) else False),
         timeout=ANSWER_WITHIN,
     )
     try:
@@ -76,12 +84,20 @@ async def _postgres(connection: Connection) -> Tried:
     return Tried(True, f"Connection successfully tested: PostgreSQL {version.major}.{version.minor}")
 
 
+def _is_elsewhere(host: str | None) -> bool:
+    """Whether the way leaves this machine: only then encryption is tried unasked."""
+    return bool(host) and host not in ("localhost", "127.0.0.1", "::1") and not str(host).startswith("/")
+
+
 async def _http(connection: Connection) -> Tried:
     import aiohttp
 
     url = url_of(connection)
-    auth = aiohttp.BasicAuth(connection.login, connection.password or "") if connection.login else None
-    async with aiohttp.ClientSession(auth=auth) as session, session.get(url, allow_redirects=False) as answer:
+    headers: dict[str, str] = {}
+    if connection.login:
+        token = b64encode(f"{connection.login}:{connection.password or ''}".encode()).decode()
+        headers["Authorization"] = f"Basic {token}"
+    async with aiohttp.ClientSession(headers=headers) as session, session.get(url, allow_redirects=False) as answer:
         return Tried(answer.status < 400, f"{url} answers {answer.status} {answer.reason or ''}".rstrip())
 
 
