@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from tradewind.model.assets import AssetEvent, AssetEventFilter, AssetRow, ExternalEvent, QueuedEvent
-from tradewind.model.rows import Lease
+from tradewind.model.rows import RunRow
 
 
 class AssetReads(Protocol):
@@ -24,19 +24,17 @@ class AssetReads(Protocol):
         """A page of events and how many there are in all."""
         ...
 
+    async def asset_event_runs(self, event_ids: Sequence[int]) -> list[tuple[int, RunRow]]:
+        """(event, run) for the runs that these events caused."""
+        ...
+
     async def asset_queue_list(self, dag_id: str | None = None, uri: str | None = None) -> list[tuple[str, QueuedEvent]]:
         """(DAG id, event) of the events that wait to cause runs, oldest first."""
         ...
 
 
-class AssetStore(AssetReads, Protocol):
-    """What the runtime asks and writes about assets."""
-
-    async def asset_route(self, limit: int = 500) -> int:
-        """Addresses events that are not yet: each goes once to every DAG in force that is scheduled on it, and
-        DAGs that are not paused get mail. In one transaction; any runtime may do it. Returns how many it took.
-        """
-        ...
+class AssetWrites(Protocol):
+    """What people change about assets."""
 
     async def asset_event_add(self, event: ExternalEvent) -> tuple[AssetEvent, bool]:
         """Takes in an event from outside and routes it, in one transaction. False: its key is known, and the
@@ -46,4 +44,14 @@ class AssetStore(AssetReads, Protocol):
 
     async def asset_queue_drop(self, dag_id: str, event_ids: Sequence[int]) -> int:
         """Takes events off a DAG's queue: they cause no run any more. Returns how many there were."""
+        ...
+
+
+class AssetStore(AssetReads, AssetWrites, Protocol):
+    """What the runtime asks and writes about assets."""
+
+    async def asset_route(self, limit: int = 500) -> int:
+        """Addresses events that are not yet: each goes once to every DAG in force that is scheduled on it, and
+        DAGs that are not paused get mail. In one transaction; any runtime may do it. Returns how many it took.
+        """
         ...

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from tradewind.asset_ports import AssetReads, AssetStore
+from tradewind.asset_ports import AssetReads, AssetStore, AssetWrites
 from tradewind.authoring.access import TaskServices
 from tradewind.model.attempts import Attempt, AttemptKey
 from tradewind.model.keys import UNMAPPED, AttemptId, RunId, RuntimeId
@@ -199,7 +199,7 @@ class StoreReads(AssetReads, Protocol):
         ...
 
 
-class NamedWrites(Protocol):
+class NamedWrites(AssetWrites, Protocol):
     """Changes of what has a name and belongs to no run: no lease is needed for them."""
 
     async def pool_set(self, pool: PoolRow) -> None:

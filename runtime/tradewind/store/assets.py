@@ -16,12 +16,14 @@ from tradewind.model.assets import (
     QueuedEvent,
 )
 from tradewind.model.errors import NotFoundError
+from tradewind.model.rows import RunRow
 from tradewind.store.bounds import known_assets
 from tradewind.store.columns import text_bytes, text_of
 from tradewind.store.connection import Row, Session
+from tradewind.store.decode import run_of
 from tradewind.store.lines import Lines
 from tradewind.store.publication import Publication
-from tradewind.store.statements import statement
+from tradewind.store.statements import fragments, statement
 
 _FILTER = (
     "uri", "name", "alias", "asset_id", "source_dag_id", "source_task_id", "source_run_id", "source_map_index",
@@ -90,6 +92,12 @@ class Assets(Lines):
             rows = await line.fetch(page, *page.values(given))
             counted = await line.fetchrow(total, *total.values(given))
         return [event_of(row) for row in rows], 0 if counted is None else int(counted["total"])
+
+    async def asset_event_runs(self, event_ids: Sequence[int]) -> list[tuple[int, RunRow]]:
+        """As `AssetReads.asset_event_runs`."""
+        query = statement("asset", "asset_event_runs", run_columns=fragments("run")["run_columns"])
+        rows = await self._readers.fetch(query, *query.values({"event_ids": list(event_ids)}))
+        return [(row["event_id"], run_of(row)) for row in rows]
 
     async def asset_queue_list(
         self, dag_id: str | None = None, uri: str | None = None

@@ -18,7 +18,7 @@ from tradewind.model.assets import (
 )
 from tradewind.model.errors import NotFoundError
 from tradewind.model.keys import RunId
-from tradewind.model.rows import MailRow
+from tradewind.model.rows import MailRow, RunRow
 from tradewind.store.bounds import known_assets
 from tradewind.store.memory_asset_tables import StoredEvent
 from tradewind.store.memory_process import MemoryProcess
@@ -100,6 +100,21 @@ class MemoryAssets(MemoryProcess):
         if where.descending:
             found.reverse()
         return found[where.offset : where.offset + where.limit], len(found)
+
+    async def asset_event_runs(self, event_ids: Sequence[int]) -> list[tuple[int, RunRow]]:
+        """As `AssetReads.asset_event_runs`."""
+        self._live()
+        causes, runs = self.database.assets.causes, self.database.runs
+        wanted = set(event_ids)
+        return sorted(
+            (
+                (event_id, runs[run_id].run())
+                for run_id, ids in causes.items()
+                for event_id in ids
+                if event_id in wanted
+            ),
+            key=lambda pair: (pair[0], pair[1].run_id),
+        )
 
     async def asset_queue_list(
         self, dag_id: str | None = None, uri: str | None = None

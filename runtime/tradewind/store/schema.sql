@@ -302,6 +302,7 @@ CREATE TABLE run_asset_event (
     event_id bigint NOT NULL,
     CONSTRAINT run_asset_event_pkey PRIMARY KEY (run_id, event_id)
 );
+CREATE INDEX run_asset_event_by_event ON run_asset_event USING btree (event_id);
 
 CREATE TABLE runtime (
     runtime_id bigint GENERATED ALWAYS AS IDENTITY NOT NULL,

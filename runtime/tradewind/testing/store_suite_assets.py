@@ -110,6 +110,8 @@ class AssetSuite:
         assert await queued(world.store) == []
         events, total = await world.store.asset_event_list(AssetEventFilter(caused_run=50))
         assert ([e.event_id for e in events], total) == ([first.event_id, second.event_id], 2)
+        caused = await world.store.asset_event_runs([first.event_id, 99])
+        assert [(event_id, row.dag_run_id) for event_id, row in caused] == [(first.event_id, made.dag_run_id)]
         again = replace(run_row(51, spec), dag_run_id="again")
         with pytest.raises(BatchConflict):
             await world.store.run_create(world.lease, again, instances_of(again, spec), consumed=ids)

@@ -73,3 +73,5 @@ CREATE TABLE run_asset_event (
     event_id bigint NOT NULL,
     PRIMARY KEY (run_id, event_id)
 );
+
+CREATE INDEX run_asset_event_by_event ON run_asset_event (event_id);

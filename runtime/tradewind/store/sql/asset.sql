@@ -101,6 +101,10 @@ SELECT count(*) AS total FROM {asset_event_tables} WHERE {asset_event_conditions
 -- name: asset_event_get
 SELECT {asset_event_columns} FROM {asset_event_tables} WHERE e.event_id = :event_id::bigint
 
+-- name: asset_event_runs
+SELECT {run_columns}, c.event_id FROM run_asset_event c JOIN dag_run r ON r.run_id = c.run_id
+WHERE c.event_id = ANY (:event_ids::bigint[]) ORDER BY c.event_id, r.run_id
+
 -- name: asset_queue_list
 SELECT q.dag_id, q.wakes, q.queued_at,
        ARRAY(SELECT l.alias FROM asset_alias_link l WHERE l.uri = e.uri ORDER BY l.alias) AS linked,

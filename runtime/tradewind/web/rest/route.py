@@ -142,6 +142,7 @@ PATH_DOCS: Final = {
     "connection_id": "The connection's id.",
     "variable_key": "The variable's key.",
     "pool_name": "The pool's name.",
+    "uri": "The URI of the asset; its slashes may be written as they are.",
     "xcom_key": "The XCom's key, such as `return_value`.",
 }
 

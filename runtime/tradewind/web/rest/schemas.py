@@ -251,6 +251,53 @@ def _collection(field: str, name: str) -> Schema:
     return _object(**{field: _list_of(name)}, total_entries=INTEGER)
 
 
+def _asset_components(kind: str, word: str) -> dict[str, Schema]:
+    """The shapes of assets by either of their names."""
+    used = {"dag_id": TEXT, "created_at": INSTANT, "updated_at": INSTANT}
+    more = {} if word == "dataset" else {"name": TEXT, "group": TEXT}
+    run = _object(
+        dag_id=TEXT,
+        dag_run_id=TEXT,
+        logical_date=INSTANT,
+        start_date=INSTANT_OR_NULL,
+        end_date=INSTANT_OR_NULL,
+        state=TEXT,
+        data_interval_start=INSTANT,
+        data_interval_end=INSTANT,
+    )
+    event = {
+        f"{word}_id": INTEGER,
+        f"{word}_uri": TEXT,
+        "extra": MAPPING_OR_NULL,
+        "source_dag_id": TEXT_OR_NULL,
+        "source_task_id": TEXT_OR_NULL,
+        "source_run_id": TEXT_OR_NULL,
+        "source_map_index": INTEGER,
+        "created_dagruns": {"type": "array", "items": run},
+        "timestamp": INSTANT,
+    }
+    if word == "asset":
+        event |= {"id": INTEGER, "asset_name": TEXT, "partition_key": TEXT_OR_NULL, "source_aliases": TEXTS}
+    return {
+        kind: _object(
+            id=INTEGER,
+            uri=TEXT,
+            extra=MAPPING_OR_NULL,
+            created_at=INSTANT,
+            updated_at=INSTANT,
+            consuming_dags={"type": "array", "items": _object(**used)},
+            producing_tasks={"type": "array", "items": _object(**used, task_id=TEXT)},
+            aliases={"type": "array", "items": _object(name=TEXT)},
+            **more,
+        ),
+        f"{kind}Collection": _collection(f"{word}s", kind),
+        f"{kind}Event": _object(**event),
+        f"{kind}EventCollection": _collection(f"{word}_events", f"{kind}Event"),
+        f"Queued{kind}Event": _object(uri=TEXT, dag_id=TEXT, created_at=INSTANT),
+        f"Queued{kind}EventCollection": _collection("queued_events", f"Queued{kind}Event"),
+    }
+
+
 COMPONENTS: Final[dict[str, Schema]] = {
     "CronExpression": _object(__type={"const": "CronExpression"}, value=TEXT),
     "TimeDelta": _object(__type={"const": "TimeDelta"}, days=INTEGER, seconds=INTEGER, microseconds=INTEGER),
@@ -281,6 +328,8 @@ COMPONENTS: Final[dict[str, Schema]] = {
     "XComReference": _XCOM,
     "XCom": _extended(_XCOM, value=ANYTHING),
     "XComCollection": _collection("xcom_entries", "XComReference"),
+    **_asset_components("Dataset", "dataset"),
+    **_asset_components("Asset", "asset"),
     "Pool": _POOL,
     "PoolCollection": _collection("pools", "Pool"),
     "Variable": _VARIABLE,

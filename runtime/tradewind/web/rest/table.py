@@ -13,6 +13,7 @@ from tradewind.model.specs import Json
 from tradewind.web.answers import json_answer, text_answer
 from tradewind.web.keys import mount_path
 from tradewind.web.rest import (
+    assets,
     clearing,
     connections,
     dags,
@@ -120,6 +121,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *connections.ROUTES,
     *variables.ROUTES,
     *pools.ROUTES,
+    *assets.ROUTES,
     *events.ROUTES,
     *_DESCRIPTION,
 )
