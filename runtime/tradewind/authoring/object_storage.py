@@ -1,0 +1,283 @@
+"""`ObjectStoragePath`: files and objects anywhere, by one kind of path.
+
+::
+
+    folder = ObjectStoragePath("s3://my_conn@bucket/data")
+    with (folder / "a.csv").open() as file: ...
+
+It stands on fsspec and universal_pathlib, which `pip install 'tradewind[object-storage]'` installs, with the
+library of each store (s3fs, gcsfs …) beside them. A path can be returned from a task and is whole again in the next.
+"""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import IO, Any, Final
+from urllib.parse import urlsplit
+
+from tradewind.authoring.connection import Connection
+from tradewind.model.errors import AuthoringError
+
+_ON_THIS_MACHINE: Final = frozenset({"", "file", "local", "memory"})
+
+
+class ObjectStoragePath:
+    """A path in a store, such as ``s3://bucket/key``, ``file:///data/x`` or ``memory://x``.
+
+    `conn_id` (or a login in the address: ``s3://conn_id@bucket/key``) names the connection whose login, password
+    and extra the store's library is given. Raises AuthoringError where a library is missing.
+    """
+
+    __version__ = 1
+
+    def __init__(self, path: object, *more: object, conn_id: str | None = None, **storage_options: Any) -> None:
+        if isinstance(path, ObjectStoragePath):
+            conn_id = conn_id or path.conn_id
+            storage_options = {**path.storage_options, **storage_options}
+        text, found = _without_login(str(path))
+        self.conn_id = conn_id or found
+        self.storage_options: dict[str, Any] = storage_options
+        made = _upath(text, self._options(text))
+        self._path: Any = made.joinpath(*map(str, more)) if more else made
+
+    def _options(self, text: str) -> Mapping[str, Any]:
+        if self.conn_id is None:
+            return self.storage_options
+        return {**_options_of(Connection.get(self.conn_id), urlsplit(text).scheme), **self.storage_options}
+
+    def _like(self, made: Any) -> ObjectStoragePath:
+        other = object.__new__(ObjectStoragePath)
+        other.conn_id, other.storage_options, other._path = self.conn_id, self.storage_options, made
+        return other
+
+    # ------------------------------------------------------------------ the path itself
+
+    def __truediv__(self, part: object) -> ObjectStoragePath:
+        return self._like(self._path / str(part))
+
+    def joinpath(self, *parts: object) -> ObjectStoragePath:
+        """The path with more parts."""
+        return self._like(self._path.joinpath(*map(str, parts)))
+
+    @property
+    def parent(self) -> ObjectStoragePath:
+        """The folder that it is in."""
+        return self._like(self._path.parent)
+
+    @property
+    def name(self) -> str:
+        """Its last part."""
+        return str(self._path.name)
+
+    @property
+    def stem(self) -> str:
+        """Its last part without the suffix."""
+        return str(self._path.stem)
+
+    @property
+    def suffix(self) -> str:
+        """The ending of its last part, such as `.csv`."""
+        return str(self._path.suffix)
+
+    @property
+    def protocol(self) -> str:
+        """The kind of store, such as `s3`."""
+        return str(self._path.protocol) or "file"
+
+    @property
+    def path(self) -> str:
+        """The path within the store, without its kind."""
+        return str(self._path.path)
+
+    @property
+    def bucket(self) -> str:
+        """The first part of the path: of an object store the bucket."""
+        return self.path.lstrip("/").partition("/")[0]
+
+    @property
+    def key(self) -> str:
+        """What follows the bucket."""
+        return self.path.lstrip("/").partition("/")[2]
+
+    @property
+    def fs(self) -> Any:
+        """The file system of fsspec."""
+        return self._path.fs
+
+    def as_uri(self) -> str:
+        """The address with its kind."""
+        text = str(self._path)
+        return text if "://" in text else f"file://{text}"
+
+    def __str__(self) -> str:
+        return self.as_uri() if self.protocol != "file" else str(self._path)
+
+    def __fspath__(self) -> str:
+        if self.protocol not in ("file", "local"):
+            raise TypeError(f"{self} is not on this machine; open it with .open(), or copy it here first")
+        return self.path
+
+    def __repr__(self) -> str:
+        return f"ObjectStoragePath({str(self)!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ObjectStoragePath) and (self.as_uri(), self.conn_id) == (other.as_uri(), other.conn_id)
+
+    def __hash__(self) -> int:
+        return hash((self.as_uri(), self.conn_id))
+
+    def __lt__(self, other: ObjectStoragePath) -> bool:
+        return self.as_uri() < other.as_uri()
+
+    # ------------------------------------------------------------------ what is there
+
+    def exists(self) -> bool:
+        """Whether there is anything."""
+        return bool(self._path.exists())
+
+    def is_file(self) -> bool:
+        """Whether it is a file or an object."""
+        return bool(self._path.is_file())
+
+    def is_dir(self) -> bool:
+        """Whether it is a folder, or a prefix of objects."""
+        return bool(self._path.is_dir())
+
+    def iterdir(self) -> Iterator[ObjectStoragePath]:
+        """What lies in the folder."""
+        return (self._like(item) for item in self._path.iterdir())
+
+    def glob(self, pattern: str) -> Iterator[ObjectStoragePath]:
+        """What lies below it and matches the pattern."""
+        return (self._like(item) for item in self._path.glob(pattern))
+
+    def stat(self) -> Any:
+        """Size and times, as the store gives them."""
+        return self._path.stat()
+
+    def checksum(self) -> str:
+        """A value that changes with the content."""
+        return str(self.fs.checksum(self.path))
+
+    # ------------------------------------------------------------------ reading and writing
+
+    def open(self, mode: str = "r", **options: Any) -> IO[Any]:
+        """Opens it like a file."""
+        file: IO[Any] = self._path.open(mode, **options)
+        return file
+
+    def read_text(self, encoding: str = "utf-8") -> str:
+        """Its text."""
+        return str(self._path.read_text(encoding=encoding))
+
+    def read_bytes(self) -> bytes:
+        """Its bytes."""
+        return bytes(self._path.read_bytes())
+
+    def write_text(self, text: str, encoding: str = "utf-8") -> int:
+        """Puts the text in its place."""
+        return len(text) if self._path.write_text(text, encoding=encoding) is None else len(text)
+
+    def write_bytes(self, data: bytes) -> int:
+        """Puts the bytes in its place."""
+        self._path.write_bytes(data)
+        return len(data)
+
+    def mkdir(self, *, parents: bool = False, exist_ok: bool = False) -> None:
+        """Makes the folder."""
+        self._path.mkdir(parents=parents, exist_ok=exist_ok)
+
+    def unlink(self, *, missing_ok: bool = False) -> None:
+        """Deletes the file."""
+        self._path.unlink(missing_ok=missing_ok)
+
+    def rmdir(self, *, recursive: bool = True) -> None:
+        """Deletes the folder with all in it."""
+        self.fs.rm(self.path, recursive=recursive)
+
+    def copy(self, target: object, **options: Any) -> ObjectStoragePath:
+        """Copies the file, or the folder with all in it, also into another store. Returns where it is now."""
+        there = target if isinstance(target, ObjectStoragePath) else ObjectStoragePath(target, **options)
+        if self.is_dir():
+            there.mkdir(parents=True, exist_ok=True)
+            for item in self.iterdir():
+                item.copy(there / item.name)
+            return there
+        if there.is_dir():
+            there = there / self.name
+        with self.open("rb") as source, there.open("wb") as sink:
+            shutil.copyfileobj(source, sink)
+        return there
+
+    def move(self, target: object, **options: Any) -> ObjectStoragePath:
+        """Copies and deletes here."""
+        there = self.copy(target, **options)
+        if self.is_dir():
+            self.rmdir()
+        else:
+            self.unlink()
+        return there
+
+    # ------------------------------------------------------------------ through XCom
+
+    def serialize(self) -> dict[str, Any]:
+        """What an XCom keeps."""
+        return {"path": str(self), "conn_id": self.conn_id, "options": self.storage_options}
+
+    @staticmethod
+    def deserialize(data: dict[str, Any], version: int) -> ObjectStoragePath:
+        """The path that `serialize` wrote."""
+        del version
+        return ObjectStoragePath(data["path"], conn_id=data["conn_id"], **data["options"])
+
+
+def attach(protocol: str | None = None, conn_id: str | None = None, **unused: Any) -> ObjectStoragePath:
+    """The root of a store: `attach("s3", "my_conn") / "bucket" / "key"`."""
+    del unused
+    return ObjectStoragePath(f"{protocol or 'file'}:///", conn_id=conn_id)
+
+
+def _without_login(text: str) -> tuple[str, str | None]:
+    """The address without the connection that its login names."""
+    kind, mark, rest = text.partition("://")
+    host, slash, path = rest.partition("/")
+    login, at, place = host.rpartition("@")
+    if not mark or not at or ":" in login or kind in _ON_THIS_MACHINE:
+        return text, None
+    return f"{kind}://{place}{slash}{path}", login
+
+
+def _options_of(connection: Connection, kind: str) -> dict[str, Any]:
+    """A connection as the store's library wants it."""
+    extra: dict[str, Any] = dict(connection.extra_dejson)
+    if kind in ("s3", "s3a"):
+        client: dict[str, Any] = {}
+        if extra.get("endpoint_url"):
+            client["endpoint_url"] = extra["endpoint_url"]
+        if extra.get("region_name"):
+            client["region_name"] = extra["region_name"]
+        return {"key": connection.login, "secret": connection.password, "client_kwargs": client}
+    named = {"username": connection.login, "password": connection.password, "host": connection.host}
+    return {name: value for name, value in {**named, "port": connection.port, **extra}.items() if value is not None}
+
+
+@cache
+def _library() -> Any:
+    try:
+        return importlib.import_module("upath")
+    except ImportError as why:
+        raise AuthoringError(
+            "ObjectStoragePath needs universal_pathlib and fsspec: pip install 'tradewind[object-storage]'"
+        ) from why
+
+
+def _upath(text: str, options: Mapping[str, Any]) -> Any:
+    try:
+        made = _library().UPath(text, **options)
+        _ = made.fs
+    except (ImportError, ValueError) as why:
+        raise AuthoringError(f"ObjectStoragePath({text!r}): {why}") from why
+    return made

@@ -1,0 +1,92 @@
+"""Paths in stores: on this machine, in memory, and through XCom."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tradewind.authoring import object_storage, xcom
+from tradewind.authoring.object_storage import ObjectStoragePath, attach
+from tradewind.model.errors import AuthoringError
+
+pytest.importorskip("upath")
+
+
+@pytest.fixture(params=["file", "memory"])
+def root(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStoragePath:
+    if request.param == "file":
+        return ObjectStoragePath(f"file://{tmp_path}")
+    return ObjectStoragePath(f"memory://bucket{tmp_path}")
+
+
+def test_reading_writing_and_listing(root: ObjectStoragePath) -> None:
+    folder = root / "data"
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "a.csv"
+    assert not file.exists()
+    assert file.write_text("x,y\n") == 4
+    with file.open() as opened:
+        assert opened.read() == "x,y\n"
+    assert (file.name, file.stem, file.suffix, file.parent) == ("a.csv", "a", ".csv", folder)
+    assert file.is_file()
+    assert folder.is_dir()
+    (folder / "b.bin").write_bytes(b"\x00")
+    assert [item.name for item in sorted(folder.iterdir())] == ["a.csv", "b.bin"]
+    assert [item.name for item in folder.glob("*.csv")] == ["a.csv"]
+    assert file.stat().st_size == 4
+    file.unlink()
+    assert not file.exists()
+
+
+def test_copying_between_stores(root: ObjectStoragePath, tmp_path: Path) -> None:
+    source = root / "from"
+    source.mkdir(parents=True, exist_ok=True)
+    (source / "a").write_text("one")
+    other = ObjectStoragePath(f"memory://elsewhere{tmp_path}")
+    copied = source.copy(other)
+    assert (copied / "a").read_text() == "one"
+    assert (source / "a").copy(other / "b").read_bytes() == b"one"
+    moved = (source / "a").move(other / "c")
+    assert moved.read_text() == "one"
+    assert not (source / "a").exists()
+
+
+def test_through_xcom(root: ObjectStoragePath) -> None:
+    (root / "kept").parent.mkdir(parents=True, exist_ok=True)
+    (root / "kept").write_text("here")
+    back: Any = xcom.decode(xcom.encode({"where": root / "kept"}))["where"]
+    assert back == root / "kept"
+    assert back.read_text() == "here"
+    assert hash(back) == hash(root / "kept")
+
+
+def test_addresses() -> None:
+    path = ObjectStoragePath("memory://bucket/some/key.txt")
+    assert (path.protocol, path.bucket, path.key) == ("memory", "bucket", "some/key.txt")
+    assert str(path / "x") == "memory://bucket/some/key.txt/x"
+    assert ObjectStoragePath(path, "y") == path / "y"
+    assert attach("memory") / "bucket" == ObjectStoragePath("memory:///bucket")
+    assert Path(ObjectStoragePath(__file__)).read_text().startswith('"""Paths')
+    with pytest.raises(TypeError, match="not on this machine"):
+        Path(path)
+
+
+def test_logins_name_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_STORE", '{"conn_type": "aws", "login": "k", "password": "s"}')
+    seen: dict[str, Any] = {}
+
+    def made(text: str, options: dict[str, Any]) -> str:
+        seen.update(text=text, **options)
+        return text
+
+    monkeypatch.setattr(object_storage, "_upath", made)
+    path = ObjectStoragePath("s3://store@bucket/key", anon=False)
+    assert path.conn_id == "store"
+    assert seen == {"text": "s3://bucket/key", "key": "k", "secret": "s", "client_kwargs": {}, "anon": False}
+
+
+def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(AuthoringError, match=r"ObjectStoragePath\('nothing://x'\)"):
+        ObjectStoragePath("nothing://x")
