@@ -18,7 +18,7 @@ from tradewind.authoring.retry_policy import RetryPolicy, retry_policy
 from tradewind.model.errors import AuthoringError
 from tradewind.model.states import TriggerRule
 
-Callback = Callable[[Any], Any]
+Callback = Callable[..., Any]
 Callbacks = Callback | Sequence[Callback]
 
 

@@ -38,7 +38,7 @@ class ObjectStoragePath:
             conn_id = conn_id or path.conn_id
             storage_options = {**path.storage_options, **storage_options}
         text, found = _without_login(str(path))
-        self.conn_id = conn_id or found
+        self.conn_id: str | None = conn_id or found
         self.storage_options: dict[str, Any] = storage_options
         made = _upath(text, self._options(text))
         self._path: Any = made.joinpath(*map(str, more)) if more else made
@@ -179,7 +179,8 @@ class ObjectStoragePath:
 
     def write_text(self, text: str, encoding: str = "utf-8") -> int:
         """Puts the text in its place."""
-        return len(text) if self._path.write_text(text, encoding=encoding) is None else len(text)
+        self._path.write_text(text, encoding=encoding)
+        return len(text)
 
     def write_bytes(self, data: bytes) -> int:
         """Puts the bytes in its place."""

@@ -153,6 +153,9 @@ def test_calling() -> None:
     def named(*, context: int) -> int:
         return context
 
+    def only(ctx: int) -> int:
+        return ctx
+
     def anything(**given: int) -> dict[str, int]:
         return given
 
@@ -161,14 +164,18 @@ def test_calling() -> None:
     assert called_with(lambda *a: a, 1, 2) == (1, 2)
     assert called_by_name(named, {}, {"context": 1, "other": 2}) == 1
     assert called_by_name(anything, {"context": 9}, {"context": 1, "other": 2}) == {"context": 9, "other": 2}
-    assert called_by_name(lambda ctx: ctx, {}, {"context": 1}) == 1
+    assert called_by_name(only, {}, {"context": 1}) == 1
     assert called_by_name(lambda: 3, {}, {"context": 1}) == 3
 
 
 def test_templates_of_a_notifier_without_a_dag() -> None:
     Says("{{ name | upper if false else name }}")({"name": "x"})
     assert said == [("x", ())]
-    with DAG("d", schedule=None, user_defined_macros={"twice": lambda text: text * 2}) as dag:
+
+    def twice(text: str) -> str:
+        return text * 2
+
+    with DAG("d", schedule=None, user_defined_macros={"twice": twice}) as dag:
         PythonOperator(task_id="t", python_callable=fails)
     Says("{{ twice(run_id) }}")(build_context(running(dag, "t"), dag, dag.task_dict["t"]))
     assert said[1][0].startswith("manual__")
