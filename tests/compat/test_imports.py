@@ -13,7 +13,9 @@ import pytest
 
 import tradewind
 from tradewind.compat import NotServed, install, uninstall
+from tradewind.compat.moved_names import MOVED
 from tradewind.compat.names import MODULES
+from tradewind.model.errors import ConfigError
 
 
 @pytest.fixture(autouse=True)
@@ -104,10 +106,85 @@ made = [two(), three()]
 def test_what_is_not_served_is_named() -> None:
     with pytest.raises(NotServed, match=r"airflow\.models\.Nothing is not available in Tradewind"):
         run("from airflow.models import Nothing")
-    with pytest.raises(NotServed, match=r"airflow\.operators\.subdag is not available in Tradewind: use a TaskGroup"):
-        run("from airflow.operators.subdag import SubDagOperator")
+    with pytest.raises(
+        NotServed, match=r"airflow\.settings is not available in Tradewind: use the `tradewind` command"
+    ):
+        run("from airflow.settings import Session")
+    with pytest.raises(NotServed, match=r"airflow\.contrib\.nothing is not .*: its classes moved to provider packages"):
+        run("from airflow.contrib.nothing import Nobody")
     with pytest.raises(NotServed, match=r"airflow\.nothing"):
         run("import airflow.nothing.at_all")
+
+
+@pytest.mark.parametrize(("module", "names"), MOVED.items())
+def test_what_provider_packages_hold_names_the_package(module: str, names: dict[str, str]) -> None:
+    for name in names:
+        with pytest.raises(ImportError, match=r"install the provider package|No module named 'kubernetes|kubernetes"):
+            run(f"from {module} import {name}")
+    with pytest.raises(NotServed, match=r"apache-airflow-providers-common-sql, with `pip install --no-deps`"):
+        run("from airflow.providers.common.sql.operators.sql import SQLCheckOperator")
+
+
+@pytest.mark.spec("3:12c")
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from airflow.contrib.sensors.file_sensor import FileSensor",
+        "from airflow.contrib.sensors.python_sensor import PythonSensor",
+        "from airflow import DAG",
+        "from airflow.models import DAG, BaseOperator, Connection, Variable",
+        "from airflow.exceptions import AirflowSkipException",
+        "from airflow.hooks.base_hook import BaseHook",
+        "from airflow.hooks.base import BaseHook",
+        "from airflow.operators.bash_operator import BashOperator",
+        "from airflow.operators.dagrun_operator import TriggerDagRunOperator",
+        "from airflow.operators.dummy_operator import DummyOperator",
+        "from airflow.operators.dummy import DummyOperator",
+        "from airflow.operators.latest_only_operator import LatestOnlyOperator",
+        "from airflow.operators.python_operator import PythonOperator",
+        "import airflow; airflow.utils.dates.days_ago(1)",
+        "from airflow.utils.decorators import apply_defaults",
+        "from airflow.utils import apply_defaults",
+    ],
+)
+def test_every_spelling_of_the_book(text: str) -> None:
+    assert run(text)
+
+
+def test_configuration_by_airflows_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__MINE__LIMIT", "3")
+    conf = run("from airflow.configuration import conf")["conf"]
+    assert (conf.getint("mine", "limit"), conf.get("mine", "other", fallback="x")) == (3, "x")
+    assert conf.getint("core", "parallelism") == 32
+    assert conf.getboolean("core", "load_examples", fallback=True) in (True, False)
+    assert conf.getsection("mine") == {"limit": "3"}
+    assert not conf.has_option("mine", "nothing")
+    with pytest.raises(ConfigError, match=r"\[mine/nothing\] not found in config"):
+        conf.get("mine", "nothing")
+
+
+def test_small_things() -> None:
+    names = run("""
+from airflow.utils.state import State, DagRunState, TaskInstanceState
+from airflow.utils.types import NOTSET, DagRunType
+from airflow.utils.weight_rule import WeightRule
+from airflow.utils.log.logging_mixin import LoggingMixin
+from airflow.utils.module_loading import import_string
+from airflow import __version__
+from airflow.sdk.definitions.asset import Asset
+from airflow.datasets import Dataset
+""")
+    state = names["State"]
+    assert state.NONE is None
+    assert state.SUCCESS in state.finished
+    assert None in state.unfinished
+    assert names["WeightRule"].ABSOLUTE == "absolute"
+    assert names["import_string"]("datetime.datetime") is datetime
+    with pytest.raises(ImportError, match="has no 'nothing'"):
+        names["import_string"]("datetime.nothing")
+    assert names["LoggingMixin"]().log.name.endswith("LoggingMixin")
+    assert names["__version__"].startswith("2.")
+    assert issubclass(names["Dataset"], names["Asset"])
 
 
 def test_provider_packages_beside_it_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

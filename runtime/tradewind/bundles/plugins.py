@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any, Final, cast
 
 from tradewind.authoring import macros
+from tradewind.authoring.listeners import register_listener
 from tradewind.authoring.plugin import AirflowPlugin
 from tradewind.authoring.timetables import Timetable, register_timetable
 from tradewind.bundles.traces import user_trace
@@ -50,11 +51,6 @@ class Plugins:
     folder: str
     plugins: list[Plugin] = field(default_factory=list[Plugin])
     errors: dict[str, str] = field(default_factory=dict[str, str])
-
-    @property
-    def listeners(self) -> list[Any]:
-        """The listeners of all plug-ins, in the order of their files."""
-        return [listener for plugin in self.plugins for listener in plugin.listeners]
 
 
 _loaded: dict[str, Plugins] = {}
@@ -142,6 +138,8 @@ def _taken_in(cls: type[AirflowPlugin], file: Path) -> Plugin:
         setattr(macros, name, namespace)
     for timetable in cls.timetables:
         register_timetable(cast("type[Timetable]", timetable))
+    for listener in cls.listeners:
+        register_listener(listener)
     refused = tuple(kind for kind in REFUSED if getattr(cls, kind, None))
     if refused:
         _log.warning(

@@ -58,6 +58,25 @@ _TRIGGERS: Final = names_of(
 _EVENTS: Final = names_of("authoring.timetables", "EventsTimetable")
 _ASSET_TIMES: Final = names_of("authoring.timetables", "AssetOrTimeSchedule", "AssetTriggeredTimetable")
 
+_BRANCH_TIME: Final = names_of("standard.branch_datetime", "BranchDateTimeOperator")
+_WEEKDAY: Final = names_of("standard.weekday", "WeekDay")
+_BRANCH_DAY: Final = {**names_of("standard.weekday", "BranchDayOfWeekOperator"), **_WEEKDAY}
+_DAY_SENSOR: Final = {**names_of("standard.weekday", "DayOfWeekSensor"), **_WEEKDAY}
+_VENV: Final = {
+    **names_of(
+        "standard.virtualenv",
+        *("PythonVirtualenvOperator", "BranchPythonVirtualenvOperator"),
+        *("ExternalPythonOperator", "BranchExternalPythonOperator"),
+    ),
+    **names_of("compat.words", "is_venv_installed"),
+    **_CURRENT,
+}
+_DATE_SENSORS: Final = names_of("standard.time_sensors", "DateTimeSensor", "DateTimeSensorAsync")
+_TIME_SENSORS: Final = names_of("standard.time_sensors", "TimeSensor", "TimeSensorAsync")
+_DELTA_SENSORS: Final = names_of("standard.time_sensors", "TimeDeltaSensor", "TimeDeltaSensorAsync", "WaitSensor")
+_SMOOTH: Final = names_of("standard.smooth", "SmoothOperator")
+_SUBDAG: Final = names_of("standard.subdag", "SubDagOperator")
+
 SDK: Final[Mapping[str, Mapping[str, str]]] = {
     "airflow.sdk": {
         **_ASSETS,
@@ -75,10 +94,12 @@ SDK: Final[Mapping[str, Mapping[str, str]]] = {
         **_TRIGGERS,
         **_EVENTS,
         **_ASSET_TIMES,
+        **names_of("standard.asset_decorator", "asset"),
         **names_of("standard.branch", "BaseBranchOperator"),
         **names_of("authoring.xcom", "BaseXCom"),
         "macros": "tradewind.authoring.macros",
     },
+    "airflow.sdk.definitions.asset.decorators": names_of("standard.asset_decorator", "asset"),
     "airflow.sdk.bases.branch": names_of("standard.branch", "BaseBranchOperator"),
     "airflow.sdk.bases.decorator": names_of("authoring.taskflow", "TaskDecorator"),
     "airflow.sdk.bases.hook": _HOOK,
@@ -185,6 +206,28 @@ OTHERS: Final[Mapping[str, Mapping[str, str]]] = {
     "airflow.notifications.basenotifier": _NOTIFIER,
     "airflow.operators.dagrun_operator": _TRIGGER,
     "airflow.operators.trigger_dagrun": _TRIGGER,
+    "airflow.operators.datetime": _BRANCH_TIME,
+    "airflow.operators.python": _VENV,
+    "airflow.operators.python_operator": _VENV,
+    "airflow.operators.smooth": _SMOOTH,
+    "airflow.operators.subdag": _SUBDAG,
+    "airflow.operators.subdag_operator": _SUBDAG,
+    "airflow.operators.weekday": _BRANCH_DAY,
+    "airflow.providers.standard.operators.datetime": _BRANCH_TIME,
+    "airflow.providers.standard.operators.python": _VENV,
+    "airflow.providers.standard.operators.smooth": _SMOOTH,
+    "airflow.providers.standard.operators.weekday": _BRANCH_DAY,
+    "airflow.providers.standard.sensors.date_time": _DATE_SENSORS,
+    "airflow.providers.standard.sensors.time": _TIME_SENSORS,
+    "airflow.providers.standard.sensors.time_delta": _DELTA_SENSORS,
+    "airflow.providers.standard.sensors.weekday": _DAY_SENSOR,
+    "airflow.providers.standard.utils.weekday": _WEEKDAY,
+    "airflow.sensors.date_time": _DATE_SENSORS,
+    "airflow.sensors.time_delta": _DELTA_SENSORS,
+    "airflow.sensors.time_sensor": _TIME_SENSORS,
+    "airflow.sensors.weekday": _DAY_SENSOR,
+    "airflow.utils.weekday": _WEEKDAY,
+    "airflow.listeners": names_of("authoring.listeners", "hookimpl"),
     "airflow.plugins_manager": names_of("authoring.plugin", "AirflowPlugin"),
     "airflow.providers.common.compat.sdk": {
         **_BASE,

@@ -93,8 +93,6 @@ INSTEAD: Final[Mapping[str, str]] = {
     "airflow.utils.session": "use the REST API instead of the database session",
     "airflow.utils.db": "use the REST API instead of the database session",
     "airflow.models.dagbag": "the runtime reads DAG files; `tradewind dags export` says what one defines",
-    "airflow.operators.subdag": "use a TaskGroup",
-    "airflow.operators.subdag_operator": "use a TaskGroup",
     "airflow.contrib": "its classes moved to provider packages; import them from airflow.providers",
     "airflow.www": "the pages of Tradewind have no plug-ins; use the REST API",
     "airflow.api_fastapi": "the REST API of Tradewind is asked over HTTP",

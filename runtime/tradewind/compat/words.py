@@ -99,6 +99,11 @@ def import_string(dotted_path: str) -> Any:
         raise ImportError(f"module {module!r} has no {name!r}") from error
 
 
+def is_venv_installed() -> bool:
+    """Whether virtual environments can be made here: always, with the standard library's `venv`."""
+    return True
+
+
 def check_cycle(dag: DAG) -> None:
     """Raises DagCycleError where tasks of the DAG depend on each other in a circle."""
     dag.test_cycle()
