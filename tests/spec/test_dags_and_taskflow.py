@@ -59,7 +59,10 @@ def test_what_a_dag_and_a_task_cannot_do_without(tmp_path: Path) -> None:
     dag = load_one(
         tmp_path,
         BOOK
-        + "    dag = DAG('d', start_date=airflow.utils.dates.days_ago(1))\n    a = DummyOperator(task_id='other', dag=dag)\n",
+        + """
+    dag = DAG("d", start_date=airflow.utils.dates.days_ago(1))
+    a = DummyOperator(task_id="other", dag=dag)
+    """,
     )
     assert dag.task_ids == ["other"]
     assert not dag.to_spec().timetable.can_be_scheduled
@@ -107,7 +110,8 @@ def test_arrows_between_tasks_and_lists(tmp_path: Path) -> None:
         BOOK
         + """
     with DAG("arrows", start_date=airflow.utils.dates.days_ago(1), schedule_interval=None) as dag:
-        start, weather, sales, join, end = [DummyOperator(task_id=n) for n in ("start", "weather", "sales", "join", "end")]
+        names = ("start", "weather", "sales", "join", "end")
+        start, weather, sales, join, end = [DummyOperator(task_id=name) for name in names]
         start >> [weather, sales]
         [weather, sales] >> join >> end
         one, two = DummyOperator(task_id="one"), DummyOperator(task_id="two")
