@@ -7,7 +7,7 @@ import json
 import logging
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
@@ -166,8 +166,10 @@ async def test_files_that_are_imported_ask_the_runtime(caplog: pytest.LogCapture
 
 @pytest.mark.blocks_the_loop  # a loop of its own, for that very reason
 async def test_trying_connections(tmp_path: Path, postgres_url: str) -> None:
-    place = parse_qs(urlsplit(postgres_url).query)
-    database = Connection("p", "postgres", host=place["host"][0], login="postgres", schema="postgres")
+    parts = urlsplit(postgres_url)
+    place = parse_qs(parts.query)
+    database = Connection("p", "postgres", host=place["host"][0], login=parts.username, schema="postgres")
+    database.password = unquote(parts.password or "")
     database.port = int(place.get("port", ["5432"])[0])
     assert (await try_connection(database)).message.startswith("Connection successfully tested: PostgreSQL")
     nobody = Connection("p", "postgres", host="127.0.0.1", port=1)

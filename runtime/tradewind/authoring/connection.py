@@ -120,8 +120,9 @@ class Connection:
 
     def get_hook(self, *, hook_params: dict[str, Any] | None = None) -> Any:
         """The hook for this type. Raises NotFoundError where no installed package has one."""
-        from tradewind.authoring.hook import hook_of
+        import pkgutil
 
+        hook_of: Callable[..., Any] = pkgutil.resolve_name("tradewind.authoring.hook:hook_of")  # which imports this
         return hook_of(self, hook_params)
 
     def test_connection(self) -> tuple[bool, str]:
