@@ -81,6 +81,9 @@ class DAG(Scheduled):
     file is imported, for arguments that cannot be.
     """
 
+    is_subdag: bool = False
+    """Its tasks have become a group of another DAG (`SubDagOperator`): it is none of its file's DAGs."""
+
     def __init__(self, dag_id: str, description: str | None = None, **settings: Unpack[DagSettings]) -> None:
         self.dag_id = check_key(dag_id, "dag_id")
         self.description = description

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import time
 from collections.abc import Callable, Coroutine, Mapping
@@ -117,13 +116,19 @@ class BaseSensorOperator(BaseOperator):
         pokes = 0
         while True:
             asked = self.poke(context)
-            answer = asyncio.run(asked) if inspect.iscoroutine(asked) else cast("PokeAnswer", asked)
+            answer = _awaited(asked) if inspect.iscoroutine(asked) else cast("PokeAnswer", asked)
             pokes += 1
             if answer:
                 return answer.xcom_value if isinstance(answer, PokeReturnValue) else None
             if time.monotonic() - began > self.timeout:
                 raise (SkipTask if self.soft_fail or self.never_fail else TaskFailed)(TIMED_OUT)
             time.sleep(self.next_poke_delay(pokes, 0.5))
+
+
+def _awaited(answer: Coroutine[Any, Any, PokeAnswer]) -> PokeAnswer:
+    import asyncio  # DAG files that only define sensors need no loop
+
+    return asyncio.run(answer)
 
 
 def _seconds(least: float) -> Callable[[object, str], float]:

@@ -188,6 +188,8 @@ def _collect(module: ModuleType, found: Sequence[DAG]) -> tuple[dict[str, DAG], 
     dags: dict[str, DAG] = {}
     problems: list[str] = []
     for dag in candidates:
+        if dag.is_subdag:
+            continue
         if dag.dag_id in dags:
             problems.append(f"DAG id {dag.dag_id!r} is used by two DAGs of this file; the last one counts.")
         dags[dag.dag_id] = dag

@@ -7,8 +7,8 @@ import logging
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final, cast
 
 from tradewind.model.errors import AuthoringError, TaskFailed
 
@@ -49,7 +49,7 @@ class ChildProcess:
         except OSError as why:
             raise TaskFailed(f"{self._where}: cannot start {command[0]}: {why}") from why
         self._process = process
-        tell = on_line or (lambda line: self._log.info("%s", line))
+        tell = on_line or self._tell
         last = ""
         try:
             if process.stdout is not None:
@@ -64,6 +64,9 @@ class ChildProcess:
         finally:
             if process.stdout is not None:
                 process.stdout.close()
+
+    def _tell(self, line: str) -> None:
+        self._log.info("%s", line)
 
     def end(self, how: signal.Signals = signal.SIGTERM) -> None:
         """Ends the program and all that it started."""
@@ -84,7 +87,8 @@ def exit_codes(value: object, where: str) -> tuple[int, ...]:
     """Exit codes from one, several or none. Raises AuthoringError for anything else."""
     if value is None:
         return ()
-    listed: tuple[object, ...] = tuple(value) if isinstance(value, (list, tuple, set, frozenset, range)) else (value,)
+    many = isinstance(value, (list, tuple, set, frozenset, range))
+    listed = tuple(cast("Iterable[object]", value)) if many else (value,)
     codes = tuple(code for code in listed if isinstance(code, int))
     if len(codes) != len(listed):
         raise AuthoringError(f"{where}: skip_on_exit_code takes exit codes, not {value!r}")

@@ -34,9 +34,8 @@ def _guarded(
         raise AuthoringError(f"@task.{name}: the condition has to be a function of the context, not {condition!r}")
 
     def decorate(function: TaskFunction[P, R]) -> TaskFunction[P, R]:
-        given: object = function
-        if not isinstance(given, TaskFunction):
-            raise AuthoringError(f"@task.{name} has to stand above @task; {given!r} is no task")
+        if "settings" not in vars(function):
+            raise AuthoringError(f"@task.{name} has to stand above @task; {function!r} is no task")
         inner = cast("Callable[[Any], object] | None", function.settings.get("pre_execute"))
 
         def before(context: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, ClassVar, ParamSpec, TypeVar, Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar, Unpack, cast, overload
 
 from tradewind.authoring.dag import DAG
 from tradewind.authoring.operator import BaseOperator
@@ -13,9 +13,12 @@ from tradewind.authoring.sensor import BaseSensorOperator, PokeReturnValue, Sens
 from tradewind.authoring.taskflow import TaskDecorator, TaskFunction, TaskOptions
 from tradewind.authoring.templating import render_template
 from tradewind.model.errors import AuthoringError, TaskFailed
-from tradewind.standard import conditions, virtualenv_decorators
+from tradewind.standard import conditions
 from tradewind.standard.bash import BashOperator, BashSettings
 from tradewind.standard.python import BranchPythonOperator, PythonOperator, ShortCircuitOperator, is_async_callable
+
+if TYPE_CHECKING:
+    from tradewind.standard.virtualenv_decorators import ExternalPythonTaskDecorator, VirtualenvTaskDecorator
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -201,10 +204,6 @@ class TaskDecorators(PythonTaskDecorator):
     branch: ClassVar = PythonTaskDecorator(DecoratedBranchOperator, "@task.branch")
     short_circuit: ClassVar = ShortCircuitTaskDecorator(DecoratedShortCircuitOperator, "@task.short_circuit")
     sensor: ClassVar = SensorTaskDecorator(DecoratedSensorOperator, "@task.sensor")
-    virtualenv: ClassVar = virtualenv_decorators.virtualenv
-    branch_virtualenv: ClassVar = virtualenv_decorators.branch_virtualenv
-    external_python: ClassVar = virtualenv_decorators.external_python
-    branch_external_python: ClassVar = virtualenv_decorators.branch_external_python
     run_if = staticmethod(conditions.run_if)
     skip_if = staticmethod(conditions.skip_if)
 
@@ -212,6 +211,34 @@ class TaskDecorators(PythonTaskDecorator):
     def python(self) -> TaskDecorators:
         """`@task.python`, the same as `@task`."""
         return self
+
+    @property
+    def virtualenv(self) -> VirtualenvTaskDecorator:
+        """`@task.virtualenv(requirements=…)`: runs in a virtual environment made for it."""
+        from tradewind.standard.virtualenv_decorators import virtualenv  # takes time to load, few use it
+
+        return virtualenv
+
+    @property
+    def branch_virtualenv(self) -> VirtualenvTaskDecorator:
+        """`@task.virtualenv` whose result names the tasks to go on with."""
+        from tradewind.standard.virtualenv_decorators import branch_virtualenv  # takes time to load, few use it
+
+        return branch_virtualenv
+
+    @property
+    def external_python(self) -> ExternalPythonTaskDecorator:
+        """`@task.external_python(python=…)`: runs with another interpreter."""
+        from tradewind.standard.virtualenv_decorators import external_python  # takes time to load, few use it
+
+        return external_python
+
+    @property
+    def branch_external_python(self) -> ExternalPythonTaskDecorator:
+        """`@task.external_python` whose result names the tasks to go on with."""
+        from tradewind.standard.virtualenv_decorators import branch_external_python  # takes time to load, few use it
+
+        return branch_external_python
 
     def __getattr__(self, name: str) -> TaskDecorator:
         kinds = ", ".join(f"@task.{kind}" for kind in sorted({"python", *vars(TaskDecorators)}) if kind[0] != "_")

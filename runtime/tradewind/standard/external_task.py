@@ -82,7 +82,7 @@ class ExternalTaskSensor(BaseSensorOperator):
         self.external_task_id: str | None = own.get("external_task_id")
         self.external_task_ids: Any = own.get("external_task_ids") or None
         self.external_task_group_id: str | None = own.get("external_task_group_id")
-        self.execution_delta: timedelta | None = own.get("execution_delta")
+        self.execution_delta: Any = own.get("execution_delta")
         self.execution_date_fn: Callable[..., Any] | None = own.get("execution_date_fn")
         self.check_existence: bool = own.get("check_existence", False)
         self.deferrable: bool = own.get("deferrable", False)

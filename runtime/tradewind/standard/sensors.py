@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import glob
-import subprocess
+import os
+import shutil
+import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, ClassVar, Unpack, cast
+from typing import Any, ClassVar, Final, Unpack, cast
 
 from tradewind.authoring.attempt_environment import attempt_environment
-from tradewind.authoring.instants import duration, instant
-from tradewind.authoring.pace import now
 from tradewind.authoring.python_call import call_function
 from tradewind.authoring.sensor import BaseSensorOperator, PokeReturnValue, SensorSettings
-from tradewind.model.errors import AuthoringError, TaskFailed
+from tradewind.model.errors import AuthoringError, NotFoundError, TaskFailed
+from tradewind.standard.child_process import ChildProcess
 from tradewind.standard.python import is_async_callable
+from tradewind.standard.time_sensors import DateTimeSensor as DateTimeSensor
+from tradewind.standard.time_sensors import TimeDeltaSensor as TimeDeltaSensor
+from tradewind.standard.time_sensors import TimeSensor as TimeSensor
+
+DEFAULT_FS: Final = "fs_default"
 
 
 class PythonSensor(BaseSensorOperator):
@@ -81,44 +87,61 @@ class BashSensor(BaseSensorOperator):
         self.env = env
         self.output_encoding = output_encoding
         self.retry_exit_code = retry_exit_code
+        self._child: ChildProcess | None = None
 
     def poke(self, context: Any) -> bool:
         """Runs the command once; its output goes to the log."""
         environment = None if self.env is None else {**attempt_environment(context), **self.env}
-        done = subprocess.run(
-            ["bash", "-c", self.bash_command],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            check=False,
-        )
-        for line in done.stdout.decode(self.output_encoding, errors="backslashreplace").splitlines():
-            self.log.info("%s", line)
-        if done.returncode and self.retry_exit_code not in (None, done.returncode):
-            raise TaskFailed(f"BashSensor {self.task_id!r}: the command returned exit code {done.returncode}")
-        return done.returncode == 0
+        child = self._child = ChildProcess(f"BashSensor {self.task_id!r}", self.log)
+        command = [shutil.which("bash") or "/bin/bash", "-c", self.bash_command]
+        with tempfile.TemporaryDirectory(prefix="tradewind_") as folder:
+            code, _ = child.run(command, environment=environment, folder=folder, encoding=self.output_encoding)
+        if not code:
+            return True
+        if self.retry_exit_code not in (None, code):
+            raise TaskFailed(f"BashSensor {self.task_id!r}: the command returned exit code {code}")
+        self.log.info("The command returned exit code %s: not yet", code)
+        return False
+
+    def on_kill(self) -> None:
+        """Ends the command and all that it started."""
+        if self._child is not None:
+            self._child.end()
+
+
+class FileSettings(SensorSettings, total=False):
+    """Arguments of `FileSensor` beside the path."""
+
+    deferrable: bool
+    start_from_trigger: bool
+    trigger_kwargs: Mapping[str, Any] | None
 
 
 class FileSensor(BaseSensorOperator):
     """Waits for a file or folder at `filepath`, which may be a pattern such as `/in/data-*.csv`.
 
-    A folder counts once there is something in it. `recursive` lets `**` cross folders. Relative
-    paths start at `base_path`, else at the worker's folder.
+    A folder counts once there is a file in it, however deep. `recursive` lets `**` cross folders.
+    Relative paths start at the `path` of the connection `fs_conn_id`; `base_path` overrides that. Without
+    such a connection (`fs_default` need not exist) they start at the worker's folder.
     """
 
     template_fields: Sequence[str] = ("filepath",)
+    ui_color = "#91818a"
+    own_arguments: ClassVar[frozenset[str]] = frozenset({"deferrable", "start_from_trigger", "trigger_kwargs"})
 
     def __init__(
         self,
         *,
         filepath: str,
-        fs_conn_id: str = "fs_default",
+        fs_conn_id: str = DEFAULT_FS,
         base_path: str = "",
         recursive: bool = False,
-        **arguments: Unpack[SensorSettings],
+        **arguments: Unpack[FileSettings],
     ) -> None:
-        super().__init__(**arguments)
+        given = cast("dict[str, Any]", arguments)
+        for name in ("deferrable", "start_from_trigger", "trigger_kwargs"):
+            given.pop(name, None)
+        super().__init__(**given)
         self.filepath = filepath
         self.fs_conn_id = fs_conn_id
         self.base_path = base_path
@@ -126,62 +149,31 @@ class FileSensor(BaseSensorOperator):
 
     @property
     def path(self) -> str:
-        """The full path or pattern."""
-        return str(Path(self.base_path) / self.filepath)
+        """The full path or pattern. Raises NotFoundError for a connection that is not there."""
+        if Path(self.filepath).is_absolute():
+            return self.filepath
+        return str(Path(self.base_path or self._base_of_connection()) / self.filepath)
+
+    def _base_of_connection(self) -> str:
+        from tradewind.authoring.connection import Connection  # few files need connections
+
+        try:
+            extra: Mapping[str, Any] = Connection.get(self.fs_conn_id).extra_dejson
+        except NotFoundError:
+            if self.fs_conn_id == DEFAULT_FS:
+                return ""
+            raise
+        return str(extra.get("path") or "")
 
     def poke(self, context: Any) -> bool:
         """Looks once."""
-        self.log.info("Poking for file %s", self.path)
-        for found in glob.iglob(self.path, recursive=self.recursive):  # noqa: PTH207 - absolute patterns
-            path = Path(found)
-            if path.is_file():
-                changed = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-                self.log.info("Found file %s, last modified %s", found, changed.isoformat())
+        path = self.path
+        self.log.info("Poking for file %s", path)
+        for found in glob.iglob(path, recursive=self.recursive):  # noqa: PTH207 - absolute patterns
+            if Path(found).is_file():
+                changed = datetime.fromtimestamp(Path(found).stat().st_mtime, UTC)
+                self.log.info("Found File %s last modified: %s", found, changed.strftime("%Y%m%d%H%M%S"))
                 return True
-            if path.is_dir() and any(path.iterdir()):
+            if any(files for _, _, files in os.walk(found)):
                 return True
         return False
-
-
-class DateTimeSensor(BaseSensorOperator):
-    """Waits until `target_time`, a datetime or an ISO text (also from a template)."""
-
-    template_fields: Sequence[str] = ("target_time",)
-
-    def __init__(self, *, target_time: datetime | str, **arguments: Unpack[SensorSettings]) -> None:
-        super().__init__(**arguments)
-        self.target_time = target_time.isoformat() if isinstance(target_time, datetime) else target_time
-
-    def poke(self, context: Any) -> bool:
-        """Whether the moment has come."""
-        target = instant(self.target_time, f"DateTimeSensor {self.task_id!r}: target_time")
-        self.log.info("Checking if the time (%s) has come", target.isoformat())
-        return now() > target
-
-
-class TimeSensor(BaseSensorOperator):
-    """Waits until the clock in the DAG's zone shows `target_time` today."""
-
-    def __init__(self, *, target_time: time, **arguments: Unpack[SensorSettings]) -> None:
-        super().__init__(**arguments)
-        self.target_time = target_time
-
-    def poke(self, context: Any) -> bool:
-        """Whether the clock shows it or more."""
-        zone = self.target_time.tzinfo or (self.dag.timezone if self.dag is not None else UTC)
-        self.log.info("Checking if the time (%s) has come", self.target_time)
-        return now().astimezone(zone).time() > self.target_time.replace(tzinfo=None)
-
-
-class TimeDeltaSensor(BaseSensorOperator):
-    """Waits until `delta` after the end of the run's data interval."""
-
-    def __init__(self, *, delta: timedelta | float, **arguments: Unpack[SensorSettings]) -> None:
-        super().__init__(**arguments)
-        self.delta = duration(delta, f"TimeDeltaSensor {self.task_id!r}: delta")
-
-    def poke(self, context: Any) -> bool:
-        """Whether the moment has come."""
-        target = cast("datetime", context["data_interval_end"]) + self.delta
-        self.log.info("Checking if the time (%s) has come", target.isoformat())
-        return now() > target

@@ -72,7 +72,7 @@ class TriggerDagRunOperator(BaseOperator):
         self.trigger_dag_id = trigger_dag_id
         self.trigger_run_id: str | None = own.get("trigger_run_id")
         self.conf: Any = own.get("conf")
-        self.logical_date: datetime | str | None = own.get("logical_date", own.get("execution_date"))
+        self.logical_date: Any = own.get("logical_date", own.get("execution_date"))
         if self.logical_date is not None and not isinstance(self.logical_date, (str, datetime)):
             raise AuthoringError(
                 f"{where}: expected str or datetime.datetime type for parameter 'logical_date'. "

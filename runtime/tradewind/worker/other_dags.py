@@ -90,7 +90,8 @@ class OtherDagsByFrames(ABC):
         if plain is None:
             return None
         groups = {name: tuple(ids) for name, ids in plain.pop("groups").items()}
-        return DagFacts(**{**plain, "task_ids": tuple(plain["task_ids"])}, groups=groups)
+        task_ids = tuple(plain.pop("task_ids"))
+        return DagFacts(**plain, task_ids=task_ids, groups=groups)
 
     def runs_at(self, dag_id: str, logical_date: datetime) -> list[RunRow]:
         """See OtherDags."""

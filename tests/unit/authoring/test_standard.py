@@ -167,6 +167,8 @@ def test_file_sensor(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert not found(str(tmp_path / "empty"))
     (tmp_path / "full" / "deep").mkdir(parents=True)
+    assert not found(str(tmp_path / "full"))
+    (tmp_path / "full" / "deep" / "file").touch()
     assert found(str(tmp_path / "full"))
     (tmp_path / "full" / "deep" / "x.txt").touch()
     assert found(str(tmp_path / "**" / "x.txt"), recursive=True)
