@@ -15,11 +15,14 @@ from tradewind.trial import TrialReport, try_dag
 
 
 def load(folder: Path, text: str, name: str = "a_dag_file.py") -> dict[str, DAG]:
-    """Writes the file and loads it like the runtime does: DAGs by id."""
+    """Writes the file and loads it like the runtime does: DAGs by id. Raises what an import error would say."""
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(textwrap.dedent(text), encoding="utf-8")
-    return dict(load_file(path, root=folder).dags)
+    dags = dict(load_file(path, root=folder).dags)
+    for dag in dags.values():
+        dag.check()
+    return dags
 
 
 def load_one(folder: Path, text: str) -> DAG:

@@ -9,7 +9,9 @@ from tradewind.model.errors import DagCycleError
 
 
 def find_cycle(tasks: Mapping[str, TaskNode]) -> list[str] | None:
-    """The ids along one circle of dependencies, its first repeated at the end; None if there is none."""
+    """The ids along one circle of dependencies, from the task that was defined first back to it; None if there is
+    none.
+    """
     waiting = {task_id: len(task.upstream_task_ids) for task_id, task in tasks.items()}
     ready = [task_id for task_id, count in waiting.items() if not count]
     while ready:
@@ -29,7 +31,8 @@ def find_cycle(tasks: Mapping[str, TaskNode]) -> list[str] | None:
         here = min(tasks[here].upstream_task_ids & waiting.keys())
     circle = list(path)[list(path).index(here) :]
     circle.reverse()
-    return [*circle, circle[0]]
+    start = circle.index(next(task_id for task_id in tasks if task_id in circle))
+    return [*circle[start:], *circle[:start], circle[start]]
 
 
 def check_cycle(dag_id: str, tasks: Mapping[str, TaskNode]) -> None:
@@ -38,7 +41,8 @@ def check_cycle(dag_id: str, tasks: Mapping[str, TaskNode]) -> None:
     if circle is not None:
         shown = circle if len(circle) <= 12 else [*circle[:6], "…", *circle[-5:]]
         raise DagCycleError(
-            f"DAG {dag_id!r}: cycle detected, these tasks wait for each other for ever: {' -> '.join(shown)}"
+            f"Cycle detected in DAG: {dag_id}. Faulty task: {circle[-2]} to {circle[-1]}. "
+            f"These wait for each other for ever: {' -> '.join(shown)}"
         )
 
 
