@@ -21,6 +21,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from tradewind.authoring.defaults import use_defaults
 from tradewind.config import Config
 from tradewind.database import open_control, open_store
 from tradewind.home import ADMIN_PASSWORD, WEB_SECRET, keep_secret, kept_secret
@@ -130,6 +131,7 @@ async def _serve(
     began, code = time.monotonic(), 0
     stop = _stop_on_signals()
     async with AsyncExitStack() as exits:
+        exits.enter_context(use_defaults(config.authoring_defaults()))  # which names are those of secrets, for one
         control = await exits.enter_async_context(_control(config, roles, make_tables))
         info = ReadyInfo(0.0, None)
         if "web" in roles:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from tradewind.config import Config
 from tradewind.home import FERNET_KEY, kept_secret
-from tradewind.model.errors import SchemaMissing
+from tradewind.model.errors import SchemaMissing, TradewindError
 from tradewind.store.crypto import generate_key
 from tradewind.store.embedded import EmbeddedServer
 from tradewind.store.migrate import migrate_url
@@ -102,3 +102,40 @@ def key_source(config: Config) -> str:
     if config.core.fernet_key:
         return f"core.fernet_key ({config.sources.get('core.fernet_key', 'default')})"
     return f"the file {config.home / FERNET_KEY}"
+
+
+class StoredOnDemand:
+    """Variables and connections for what runs without a database of its own: that of the configuration is opened
+    when something is asked for that nobody else has. One that has never begun stays as it is, and holds nothing.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._known: dict[tuple[str, str], str | None] = {}
+
+    async def variable_get(self, key: str) -> str | None:
+        """The variable's text, or None."""
+        return await self._ask("variable", key)
+
+    async def connection_get(self, conn_id: str) -> str | None:
+        """The connection as JSON text, or None."""
+        return await self._ask("connection", conn_id)
+
+    async def _ask(self, kind: str, name: str) -> str | None:
+        if (kind, name) not in self._known:
+            self._known[kind, name] = await asyncio.to_thread(self._read, kind, name)
+        return self._known[kind, name]
+
+    def _read(self, kind: str, name: str) -> str | None:
+        """On a loop of its own: the caller's may skip all waiting."""
+        if not self._config.database.url and not (self._config.home / "postgres" / "data").is_dir():
+            return None
+        try:
+            return asyncio.run(self._fetch(kind, name))
+        except TradewindError as error:
+            log.warning("%s %r could not be looked up in the database: %s", kind, name, error)
+            return None
+
+    async def _fetch(self, kind: str, name: str) -> str | None:
+        async with open_store(self._config) as store:
+            return await (store.variable_get(name) if kind == "variable" else store.connection_get(name))

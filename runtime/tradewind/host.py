@@ -54,7 +54,7 @@ from tradewind.services.rescuer import BeatTimes, Rescuer
 from tradewind.services.run_listeners import RunListeners
 from tradewind.services.runtime_names import runtime_name
 from tradewind.services.scheduler import Scheduler
-from tradewind.services.secrets import SecretLookups, look_ups_of
+from tradewind.services.secrets import SecretLookups, StoredValues, look_ups_of
 from tradewind.services.task_services import RuntimeServices
 from tradewind.services.wishes import OwnerWishes
 from tradewind.version import VERSION
@@ -84,6 +84,8 @@ class Parts:
     """What every executor is told over its section of the configuration."""
     adapt: Callable[[DagSpec], DagSpec] | None = None
     """Changes the specs of DAGs that are handed over as objects."""
+    stored: StoredValues | None = None
+    """Variables and connections that the store does not have."""
 
 
 class Runtime:
@@ -125,7 +127,7 @@ class Runtime:
             executors = self.parts.executors
             if executors is None:
                 executors = await asyncio.to_thread(load_executors)
-            look_ups = look_ups_of(self.config, store)
+            look_ups = look_ups_of(self.config, store, self.parts.stored)
             if self.parts.watch_files:
                 address = await self._exit.enter_async_context(serve_look_ups(look_ups))
                 self.config = replace(self.config, look_ups=address)

@@ -24,6 +24,7 @@ from tradewind.authoring.operator import BaseOperator
 from tradewind.authoring.pace import current_pace
 from tradewind.authoring.xcom import decode
 from tradewind.config import Config, load_config
+from tradewind.database import StoredOnDemand
 from tradewind.host import Parts, Runtime, load_executors
 from tradewind.model.errors import AuthoringError, TaskFailed
 from tradewind.model.keys import UNMAPPED
@@ -170,6 +171,7 @@ async def _alone(dag: DAG, config: Config, only_task: str | None, *, capture_out
         watch_files=False,
         executor_settings={"capture_output": capture_output},
         adapt=partial(_at_once, only_task=only_task),
+        stored=StoredOnDemand(config),
     )
     async with Runtime(config, dags=[dag], parts=parts) as runtime:
         yield runtime

@@ -39,3 +39,27 @@ def test_secrets_are_masked_in_rendered_templates(run: Run, monkeypatch: pytest.
     run("variables", "set", "api_token", "simsalabim")
     shown = run("tasks", "render", "of_nobody", "say")
     assert "echo example.com *** ***" in shown.output, shown.output
+
+
+def test_a_trial_run_finds_what_is_stored(run: Run, home: Path) -> None:
+    run("variables", "set", "stored", "in the database")
+    run("connections", "add", "web", "--conn-uri", "http://h")
+    (home / "dags" / "trial.py").write_text(TRIAL)
+    tried = run("dags", "test", "tried")
+    assert tried.exit_code == 0, tried.output
+    assert run("variables", "get", "stored").output == "in the database\n", "a trial changes nothing"
+
+
+TRIAL = """
+from tradewind import DAG, Connection, Variable, task
+
+with DAG("tried", schedule=None):
+    @task
+    def look() -> None:
+        assert Variable.get("stored") == "in the database"
+        assert Connection.get("web").host == "h"
+        Variable.set("stored", "of the trial")
+        assert Variable.get("stored") == "of the trial"
+
+    look()
+"""

@@ -5,26 +5,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Coroutine, Generator
+from collections.abc import Generator
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any
-
-import click
+from typing import TYPE_CHECKING
 
 from tradewind.authoring.look_ups import outside_services
-from tradewind.model.errors import AuthoringError, TradewindError
+from tradewind.model.errors import AuthoringError
 
 if TYPE_CHECKING:
     from tradewind.config import Config
-    from tradewind.services.secrets import SecretLookups
 
 
 class StoredValues:
     """Answers what the environment does not have. Without a database that has begun, there is nothing."""
 
     def __init__(self, config: Config) -> None:
+        from tradewind.database import StoredOnDemand
+
         self._config = config
-        self._known: dict[tuple[str, str], str | None] = {}
+        self._stored = StoredOnDemand(config)
 
     def variable_get(self, key: str) -> str | None:
         """The variable's text; None where there is none."""
@@ -42,22 +41,25 @@ class StoredValues:
         )
 
     def _ask(self, kind: str, name: str) -> str | None:
-        if (kind, name) not in self._known:
-            try:
-                self._known[kind, name] = _on_a_loop_of_its_own(self._read(kind, name))
-            except TradewindError as error:
-                click.echo(f"{kind} {name!r} could not be looked up: {error.message}", err=True)
-                self._known[kind, name] = None
-        return self._known[kind, name]
+        """In a thread: the caller may be on a loop already."""
+        done: Future[str | None] = Future()
 
-    async def _read(self, kind: str, name: str) -> str | None:
-        from tradewind.database import open_store
+        def run() -> None:
+            try:
+                done.set_result(asyncio.run(self._look_up(kind, name)))
+            except BaseException as error:
+                done.set_exception(error)
+
+        thread = threading.Thread(target=run, name="tradewind look-ups")
+        thread.start()
+        thread.join()
+        return done.result()
+
+    async def _look_up(self, kind: str, name: str) -> str | None:
         from tradewind.services.secrets import look_ups_of
 
-        if self._config.database.url or (self._config.home / "postgres" / "data").is_dir():
-            async with open_store(self._config) as store:
-                return await _one(look_ups_of(self._config, store), kind, name)
-        return await _one(look_ups_of(self._config, _Nothing()), kind, name)
+        look_ups = look_ups_of(self._config, self._stored)
+        return await (look_ups.variable(name) if kind == "variable" else look_ups.connection(name))
 
 
 @contextlib.contextmanager
@@ -68,33 +70,3 @@ def stored_values(config: Config) -> Generator[None]:
         yield
     finally:
         outside_services.reset(token)
-
-
-class _Nothing:
-    async def variable_get(self, key: str) -> str | None:
-        del key
-        return None
-
-    async def connection_get(self, conn_id: str) -> str | None:
-        del conn_id
-        return None
-
-
-async def _one(look_ups: SecretLookups, kind: str, name: str) -> str | None:
-    return await (look_ups.variable(name) if kind == "variable" else look_ups.connection(name))
-
-
-def _on_a_loop_of_its_own(work: Coroutine[Any, Any, str | None]) -> str | None:
-    """In a thread: the caller may be on a loop already."""
-    done: Future[str | None] = Future()
-
-    def run() -> None:
-        try:
-            done.set_result(asyncio.run(work))
-        except BaseException as error:
-            done.set_exception(error)
-
-    thread = threading.Thread(target=run, name="tradewind look-ups")
-    thread.start()
-    thread.join()
-    return done.result()

@@ -138,11 +138,29 @@ class SecretLookups:
         return found
 
 
-def look_ups_of(config: Config, stored: StoredValues) -> SecretLookups:
-    """The look-ups that the configuration asks for. Raises ConfigError for arguments that are no object."""
+def look_ups_of(config: Config, stored: StoredValues, more: StoredValues | None = None) -> SecretLookups:
+    """The look-ups that the configuration asks for. `more` is asked for what is not stored. Raises ConfigError for
+    arguments that are no object.
+    """
     secrets = config.secrets
     seconds = secrets.cache_ttl_seconds if secrets.use_cache else 0.0
+    stored = stored if more is None else _Two(stored, more)
     return SecretLookups(stored, tuple(map(SecretsBackend, backends_of(config))), cache_seconds=seconds)
+
+
+class _Two:
+    """What the first does not have, the second may."""
+
+    def __init__(self, first: StoredValues, second: StoredValues) -> None:
+        self._first, self._second = first, second
+
+    async def variable_get(self, key: str) -> str | None:
+        found = await self._first.variable_get(key)
+        return found if found is not None else await self._second.variable_get(key)
+
+    async def connection_get(self, conn_id: str) -> str | None:
+        found = await self._first.connection_get(conn_id)
+        return found if found is not None else await self._second.connection_get(conn_id)
 
 
 def backends_of(config: Config) -> tuple[BackendSettings, ...]:
