@@ -190,6 +190,13 @@ class DagsSection:
     plugins_folder: Path = _path(  # noqa: RUF009 - makes a field
         "plugins", "Folder of plug-ins: macros, timetables, listeners.", "core.plugins_folder"
     )
+    bundles: str | None = _text(
+        None,
+        "Where DAG files come from, as a JSON list of folders, git repositories and installed packages; "
+        "not set: the folder.",
+        "dag_processor.dag_bundle_config_list",
+        secret=True,
+    )
     load_examples: bool = _flag(True, "Load the examples that come with the package.", "core.load_examples")
     import_timeout: float = _seconds(
         30.0, "Seconds that loading one file may take.", "core.dagbag_import_timeout", minimum=0.1

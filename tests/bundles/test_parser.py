@@ -174,7 +174,7 @@ async def test_what_a_file_leaves_running_ends_with_its_parse(parser: Parser, tm
 async def _until_written(path: Path) -> None:
     while True:
         with contextlib.suppress(FileNotFoundError):
-            if path.read_text():
+            if await asyncio.to_thread(path.read_text):
                 return
         await asyncio.sleep(0.01)
 

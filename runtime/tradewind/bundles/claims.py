@@ -41,6 +41,16 @@ class DagClaims:
         """The file is gone. Returns files that were refused an id of its."""
         return self._give_up(file, keep=set())
 
+    def move(self, bundle: str, root: str) -> None:
+        """All files of the bundle are below another root now; what they define stays theirs."""
+
+        def moved(file: FileToParse) -> FileToParse:
+            return file._replace(root=root) if file.bundle == bundle else file
+
+        self._holder = {dag_id: moved(file) for dag_id, file in self._holder.items()}
+        self._held = {moved(file): ids for file, ids in self._held.items()}
+        self._refused = {dag_id: {moved(file) for file in files} for dag_id, files in self._refused.items()}
+
     def _give_up(self, file: FileToParse, keep: set[str]) -> set[FileToParse]:
         freed: set[FileToParse] = set()
         held = self._held.get(file, set())

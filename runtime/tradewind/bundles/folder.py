@@ -50,6 +50,10 @@ class FolderBundle:
     name: str
     root: Path
     ignore_syntax: Syntax = "regexp"
+    version: str = ""
+    """What all files of it are versioned by besides their content: a commit, or a distribution's version."""
+    is_commit: bool = False
+    """The files belong to the commit `version` and never change; another commit is another folder."""
 
     def list_files(self) -> Listing:
         """Walks the folder (blocking). A missing folder is empty. Raises ConfigError for a bad ignore file."""

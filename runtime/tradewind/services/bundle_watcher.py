@@ -12,7 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 import anyio
 
@@ -24,8 +24,12 @@ from tradewind.bundles.parse_queue import ParseQueue, Urgency
 from tradewind.bundles.parser import FileToParse, ParseHostFailed, Parser, ParseResult
 from tradewind.bundles.traces import in_one_line
 from tradewind.config import Config
+from tradewind.config_values import without_password
 from tradewind.model.errors import ConfigError, StoreUnavailable
-from tradewind.model.rows import DagRow, ImportErrorRow, Lease, ParsedFile
+from tradewind.model.rows import DagRow, DagVersionRow, ImportErrorRow, Lease, ParsedFile, RunRow
+from tradewind.model.specs import DagSource
+from tradewind.model.states import RunState
+from tradewind.ports import RunFilter
 from tradewind.services.bundle_sources import (
     DAGS_BUNDLE,
     EXAMPLES_BUNDLE,
@@ -33,15 +37,27 @@ from tradewind.services.bundle_sources import (
     file_of,
     look,
     parse_settings,
+    repository_of,
+    sources_of,
+    versioned,
 )
+from tradewind.services.git_follower import GitFollower
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 EXTERNAL_SECONDS: Final = 300.0
 """Files that ask the network or a program are parsed again this often: no file tells of such a change."""
 
 FIRST_RETRY: Final = 0.5
 LAST_RETRY: Final = 15.0
+
+REPOSITORY: Final = "(repository)"
+"""In place of a file, where a whole repository cannot be read."""
+
+IN_USE_RUNS: Final = 10_000
+"""So many unfinished runs at most are asked which commit they need."""
 
 
 class DagPublishing(Protocol):
@@ -52,6 +68,14 @@ class DagPublishing(Protocol):
         ...
 
     async def import_error_list(self) -> list[ImportErrorRow]:
+        """See `StoreReads`."""
+        ...
+
+    async def run_list(self, where: RunFilter) -> tuple[list[RunRow], int]:
+        """See `StoreReads`."""
+        ...
+
+    async def dag_version_get(self, dag_id: str, version_hash: str | None = None) -> DagVersionRow | None:
         """See `StoreReads`."""
         ...
 
@@ -95,7 +119,11 @@ class BundleWatcher:
         self._parser = Parser(self._settings)
         self._queue = ParseQueue()
         self._claims = DagClaims()
-        self._watched = {bundle.name: _Watched(bundle, KnownFiles()) for bundle in bundles_of(config)}
+        self._repositories = {s.name: repository_of(config, s) for s in sources_of(config) if s.kind == "git"}
+        self._unfetched = set(self._repositories)
+        """Git bundles that have not been asked yet since the start."""
+        self._unreachable: set[str] = set()
+        self._watched: dict[str, _Watched] = {}
         self._hints: set[str] = set()
         self._hinted = asyncio.Event()
         self._results: list[ParseResult] = []
@@ -110,16 +138,24 @@ class BundleWatcher:
         """Changes that no event told of. 0 in a healthy system."""
 
     async def run(self) -> None:
-        """Publishes what is there, then every change. Raises Fenced when the lease is lost."""
+        """Publishes what is there, then every change. Raises Fenced when the lease is lost, ConfigError where a
+        bundle cannot be.
+        """
+        bundles = await asyncio.to_thread(bundles_of, self._config)
+        self._watched = {bundle.name: _Watched(bundle, KnownFiles()) for bundle in bundles}
         try:
             async with anyio.create_task_group() as tasks:
-                root = self._watched[DAGS_BUNDLE].bundle.root
-                await asyncio.to_thread(root.mkdir, parents=True, exist_ok=True)
-                tasks.start_soon(self._listen, root)
+                for bundle, _ in self._watched.values():
+                    if bundle.name == DAGS_BUNDLE:
+                        await asyncio.to_thread(bundle.root.mkdir, parents=True, exist_ok=True)
+                    if bundle.name != EXAMPLES_BUNDLE and not bundle.is_commit:
+                        tasks.start_soon(self._listen, bundle.root)
                 for _ in range(self._settings.processes):
                     tasks.start_soon(self._work)
                 tasks.start_soon(self._publish)
                 await self._first_pass()
+                for repository in self._repositories.values():
+                    tasks.start_soon(GitFollower(repository, self, self._files_in_use).run)
                 tasks.start_soon(self._sweep)
                 tasks.start_soon(self._reparse_external)
                 await self._follow()
@@ -214,8 +250,61 @@ class BundleWatcher:
         self._gone.setdefault(bundle.name, set()).add(path)
         await self._queue.put(self._claims.release(file), Urgency.TOUCHED)
 
+    # -------------------------------------------------------------- git
+
+    async def use_commit(self, bundle: str, commit: str) -> None:
+        """See `GitBundleOwner`: every file of the commit is parsed; ids of DAGs stay with their files."""
+        old, known = self._watched[bundle]
+        if old.version == commit:
+            return
+        new = replace(old, root=self._repositories[bundle].root_of(commit), version=commit)
+        after = KnownFiles()
+        try:
+            after.listing = await asyncio.to_thread(new.list_files)
+        except ConfigError as error:
+            log.error("%s", error.message)
+            return
+        for path in known.listing.python:
+            self._queue.drop(file_of(old, path))
+        self._claims.move(bundle, str(new.root))
+        self._watched[bundle] = _Watched(new, after)
+        stored = {path for name, path in self._stored if name == bundle}
+        for path in (stored | known.listing.python.keys()) - after.listing.python.keys():
+            await self._forget(new, after, path)
+        await self._queue.put((file_of(new, path) for path in after.listing.python), Urgency.CHANGED)
+        self._resulted.set()
+
+    async def tell_fetched(self, bundle: str, error: str | None) -> None:
+        """See `GitBundleOwner`: what is wrong with a repository is an import error."""
+        url = without_password(self._repositories[bundle].source.url)
+        if error is not None:
+            self._unreachable.add(bundle)
+            parsed = ParsedFile(DagSource(bundle, "", url, REPOSITORY), error=error)
+            await self._write(functools.partial(self._store_files, bundle, [parsed]))
+        elif bundle in self._unreachable:
+            self._unreachable.discard(bundle)
+            await self._write(functools.partial(self._retire_files, bundle, [REPOSITORY]))
+        self._unfetched.discard(bundle)
+        self._resulted.set()
+
+    async def _files_in_use(self) -> set[str]:
+        """The files of DAGs as they are, and as unfinished runs need them."""
+        where = RunFilter(states=(RunState.QUEUED, RunState.RUNNING), limit=IN_USE_RUNS)
+
+        async def read() -> set[str]:
+            found = {row.source.fileloc for row in await self._store.dag_list() if row.is_active}
+            runs, _ = await self._store.run_list(where)
+            for dag_id, version_hash in {(run.dag_id, run.version_hash) for run in runs}:
+                version = await self._store.dag_version_get(dag_id, version_hash)
+                found |= {version.source.fileloc} if version is not None else set()
+            return found
+
+        return await _patiently(read)
+
+    # -------------------------------------------------------------- the start
+
     async def _first_pass(self) -> None:
-        rows, errors = await self._from_store()
+        rows, errors = await _patiently(self._from_store)
         self._fingerprint = await asyncio.to_thread(fingerprint_of, self._settings)
         cached = await asyncio.to_thread(read_cache, self._cache, self._fingerprint)
         stored = {(row.source.bundle, row.source.relative_fileloc) for row in rows if row.is_active}
@@ -238,21 +327,16 @@ class BundleWatcher:
                     wanted.append(file_of(bundle, path))
             await self._queue.put(wanted, Urgency.KNOWN)
             gone = {path for name, path in stored if name == bundle.name and path not in known.listing.python}
+            if bundle.is_commit and not bundle.version:
+                continue  # nothing is known of it before it has been fetched
             self._gone.setdefault(bundle.name, set()).update(gone)
-        if EXAMPLES_BUNDLE not in self._watched:
-            self._gone[EXAMPLES_BUNDLE] = {path for name, path in stored if name == EXAMPLES_BUNDLE}
+        for name, path in stored:
+            if name not in self._watched:
+                self._gone.setdefault(name, set()).add(path)
         self._resulted.set()
 
     async def _from_store(self) -> tuple[list[DagRow], list[ImportErrorRow]]:
-        """What the store has, waiting for it while it cannot be reached."""
-        delay = FIRST_RETRY
-        while True:
-            try:
-                return await self._store.dag_list(), await self._store.import_error_list()
-            except StoreUnavailable as error:
-                log.warning("DAGs cannot be read yet, trying again in %g s: %s", delay, error)
-                await asyncio.sleep(delay)
-                delay = min(delay * 2, LAST_RETRY)
+        return await self._store.dag_list(), await self._store.import_error_list()
 
     # -------------------------------------------------------------- parsing and publishing
 
@@ -301,16 +385,18 @@ class BundleWatcher:
             await asyncio.to_thread(write_cache, self._cache, self._fingerprint, bundles)
         except OSError as error:
             log.warning("the list of parsed files cannot be kept; the next start parses all again: %s", error)
-        self.ready.set()
+        if not self._unfetched:
+            self.ready.set()
 
     async def _learn(self, result: ParseResult) -> list[ParsedFile]:
         """What to publish of a parse: nothing where the file is gone, or has nothing and never had."""
-        known, path = self._watched[result.file.bundle].known, result.file.relative
-        if path not in known.listing.python:
+        bundle, known = self._watched[result.file.bundle]
+        path = result.file.relative
+        if path not in known.listing.python or result.file.root != str(bundle.root):
             return []
         claims = self._claims.claim(result.file, [spec.dag_id for spec in result.parsed.dags])
         await self._queue.put(claims.freed, Urgency.TOUCHED)
-        parsed = self._as_configured(_without(result.parsed, claims.taken))
+        parsed = self._as_configured(versioned(_without(result.parsed, claims.taken), bundle))
         before = known.get(path)
         known.learn(result._replace(parsed=parsed))
         if parsed.error is not None:
@@ -351,6 +437,18 @@ class BundleWatcher:
             else:
                 self._on_published(changed)
                 return
+
+
+async def _patiently(read: Callable[[], Awaitable[T]]) -> T:
+    """What the store has, waiting for it while it cannot be reached."""
+    delay = FIRST_RETRY
+    while True:
+        try:
+            return await read()
+        except StoreUnavailable as error:
+            log.warning("DAGs cannot be read yet, trying again in %g s: %s", delay, error)
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, LAST_RETRY)
 
 
 def _count(changes: Changes) -> int:
