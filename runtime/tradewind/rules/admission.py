@@ -160,8 +160,8 @@ class Admission:
             if lane is None:
                 return
             queue = lane.queue
-            while queue and Place(RunId(queue[0][1]), queue[0][2]) not in self._waiting:
-                heappop(queue)
+            while queue and self._waiting.get(Place(RunId(queue[0][1]), queue[0][2])) is not lane:
+                heappop(queue)  # taken back; or, in a run loaded anew, by now another instance in another lane
             if not queue:
                 continue
             blocked = lane.blocked_by()
@@ -182,7 +182,9 @@ class Admission:
     def forget_run(self, run_id: RunId) -> None:
         """Drops the lanes and limits that only this (ended) run had."""
         for key, name in self._of_run.pop(run_id, ()):
-            self._lanes.pop(key, None)
+            lane = self._lanes.pop(key, None)
+            if lane is not None:
+                lane.queue.clear()  # it may still be parked: a run that comes back gets a lane and limits of its own
             self._limits.pop(name, None)
 
     def why_waiting(self, place: Place) -> str | None:

@@ -65,6 +65,7 @@ class MappingPlan:
     """Tasks are numbered as in the graph."""
 
     __slots__ = (
+        "dependants",
         "expression",
         "gated_down",
         "gates",
@@ -86,6 +87,8 @@ class MappingPlan:
         """Lengths that are known from the file: these instances are there from the start."""
         self.sources: dict[int, tuple[Source, ...]] = {}
         """The values that decide how many instances a task gets."""
+        self.dependants: dict[int, list[int]] = {}
+        """The tasks whose length a task decides."""
         self.measured: dict[int, set[str]] = {}
         """The keys of a task over which others are mapped."""
         for n, task in enumerate(spec.tasks):
@@ -102,6 +105,7 @@ class MappingPlan:
         self.sources[n] = tuple(source for source in sources(expression) if source.task_id in index)
         for source in self.sources[n]:
             self.measured.setdefault(index[source.task_id], set()).add(source.key)
+            self.dependants.setdefault(index[source.task_id], []).append(n)
         length = literal_length(expression)
         if length:
             self.literal[n] = length

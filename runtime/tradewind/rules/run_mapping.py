@@ -207,8 +207,13 @@ class RunMapping:
         changes neither of these leaves the many instances of a task alone.
         """
         task = self.task_of(n)
+        expansion = self.expanded.get(task)
         found: list[int] = []
-        if task in self.expanded:
+        if expansion is None or not expansion.open:
+            for d in self.plan.dependants.get(task, ()):
+                if d not in self.expanded or d in self.stale:
+                    found.extend(self.nodes_of(d))
+        if expansion is not None:
             found.extend(self._beside(n, task))
             for d in self.plan.gated_down.get(task, ()):
                 found.extend(self.seen_by(n, d))

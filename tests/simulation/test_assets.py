@@ -1,0 +1,145 @@
+"""DAGs that send events of assets and DAGs that run on them, whatever happens to the processes: each event goes to
+each DAG once, into one run, and none is left behind.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import random
+from collections import Counter
+from collections.abc import Iterator
+from typing import Final
+
+import pytest
+
+from tests.simulation.actions import FAULTS, PEOPLE, WORK
+from tests.simulation.world import World
+from tradewind.model.assets import OUTLET, SCHEDULE, AssetEventPut, AssetUse, QueuedEvent
+from tradewind.model.outcomes import Outcome
+from tradewind.model.specs import DagSpec, Json, TimetableSpec
+from tradewind.model.states import OutcomeKind
+from tradewind.rules.assets import is_met, leaves_of
+from tradewind.testing.simulated_executor import Flight
+
+LONG: Final = os.environ.get("TRADEWIND_SIMULATION") == "long"
+
+pytestmark = pytest.mark.blocks_the_loop  # virtual loops do in one callback what threads would do
+
+
+class Lake(World):
+    """Every DAG sends events of an asset of its own; most run on the assets of those before them."""
+
+    def spec(self, dag_id: str) -> DagSpec:
+        """As `World.spec`, with assets. The same whatever the version."""
+        plain = super().spec(dag_id)
+        number = int(dag_id[1:])
+        dice = random.Random(f"{self.seed}/assets/{dag_id}")
+        outlets = [AssetUse(OUTLET, "asset", dag_id, task.task_id, dag_id) for task in plain.tasks]
+        if number == 0 or dice.random() < 0.2:
+            return dataclasses.replace(plain, assets=tuple(outlets))
+        condition = _condition(dice, [f"d{n}" for n in range(number)])
+        schedule = [AssetUse(SCHEDULE, kind, ref, name=ref) for kind, ref in leaves_of(condition)]
+        timetable = TimetableSpec("assets", {"condition": condition, "word": "asset"}, "Asset")
+        return dataclasses.replace(plain, timetable=timetable, assets=(*outlets, *schedule), start_date=None)
+
+    def end(self, flight: Flight, outcome: Outcome) -> None:
+        """A body that ends well has often changed its asset, some of them through an alias."""
+        dice = random.Random(f"{self.seed}/{flight.attempt.key.attempt.hex()}")
+        if outcome.kind is OutcomeKind.SUCCESS and dice.random() < 0.7:
+            uri = flight.attempt.run.dag_id
+            put = AssetEventPut(uri, uri, aliases=("lake",) if dice.random() < 0.3 else ())
+            outcome = outcome._replace(asset_events=(put,))
+        super().end(flight, outcome)
+
+    def heal(self) -> None:
+        """Then whatever can be routed has been, and whatever can cause a run has."""
+        super().heal()
+        self.complain([*self._left_behind(), *self._doubled(), *self._lost()])
+
+    def _left_behind(self) -> Iterator[str]:
+        """What still waits though nothing is in its way."""
+        tables = self.database.assets
+        if tables.unrouted:
+            yield f"events {sorted(tables.unrouted)} were never routed"
+        unfinished = Counter(t.row.dag_id for t in self.database.runs.values() if t.run().ended_at is None)
+        for dag_id, queue in tables.queues.items():
+            row = self.database.dags[dag_id]
+            spec = self.database.versions[dag_id, row.version_hash].spec
+            waiting = [
+                QueuedEvent(tables.event(n), wakes, at, tables.linked(tables.events[n].uri))
+                for n, (wakes, at) in queue.items()
+            ]
+            blocked = row.is_paused or not row.is_active or unfinished[dag_id] >= spec.max_active_runs
+            if not blocked and is_met(spec.timetable.args["condition"], waiting):
+                yield f"{dag_id} may run on events {sorted(queue)} and does not"
+
+    def _doubled(self) -> Iterator[str]:
+        """What was taken twice, or sent oftener than tasks ended well."""
+        tables = self.database.assets
+        taken: Counter[tuple[str, int]] = Counter()
+        for run_id, ids in tables.causes.items():
+            dag_id = self.database.runs[run_id].row.dag_id
+            taken.update((dag_id, event_id) for event_id in ids)
+        for dag_id, queue in tables.queues.items():
+            taken.update((dag_id, event_id) for event_id in queue)
+        yield from (f"event {event_id} came to {dag_id} {n} times" for (dag_id, event_id), n in taken.items() if n > 1)
+        sent = Counter((event.run.run_id, event.task_id) for event in tables.events.values() if event.run is not None)
+        for run_id, run in self.database.runs.items():
+            ended: Counter[str] = Counter()
+            for attempt in run.ended:
+                flight = self.cluster.flights.get(attempt.opened.attempt)
+                said = flight is not None and flight.end is not None and flight.end.outcome.asset_events
+                ended[attempt.opened.task_id] += bool(said and attempt.closed.kind is OutcomeKind.SUCCESS)
+            for task_id, count in ended.items():
+                found = sent[run_id, task_id]
+                if found > count or (found < count and run.row.dag_run_id not in self.tainted):
+                    yield f"{task_id} of {run.row.dag_run_id} ended well {count} times and sent {found} events"
+
+    def _lost(self) -> Iterator[str]:
+        """What never came to a DAG that was there all along."""
+        tables = self.database.assets
+        for dag_id, uses in tables.uses.items():
+            wanted = {use.ref for use in uses if use.role == SCHEDULE}
+            came = set(tables.queues.get(dag_id, {}))
+            for run_id, ids in tables.causes.items():
+                if self.database.runs[run_id].row.dag_id == dag_id:
+                    came |= set(ids)
+            missing = {n for n, event in tables.events.items() if event.uri in wanted} - came
+            if missing and not any(f"retire {dag_id}" in line for line in self.story):
+                yield f"events {sorted(missing)} never came to {dag_id}"
+
+
+def _condition(dice: random.Random, uris: list[str]) -> dict[str, Json]:
+    leaves: list[dict[str, Json]] = [{"asset": uri} for uri in dice.sample(uris, dice.randint(1, len(uris)))]
+    return leaves[0] if len(leaves) == 1 else {dice.choice(("any", "all")): leaves}
+
+
+def lake_story(seed: int, *, processes: int = 1, steps: int = 70) -> Lake:
+    """A whole story. Raises Violation."""
+    dice = random.Random(f"lake/{seed}")
+    world = Lake(seed, processes=processes, dags=dice.randint(2, 3))
+    try:
+        for _ in range(steps):
+            draw = dice.random()
+            actions = WORK if draw < 0.7 else PEOPLE if draw < 0.85 else FAULTS
+            dice.choice(actions)(world, dice)
+            world.pass_by(0.0 if dice.random() < 0.5 else 0.01)
+        world.run_out()
+    finally:
+        world.close()
+    return world
+
+
+@pytest.mark.parametrize("first", range(0, 5000 if LONG else 60, 20))
+def test_every_event_causes_what_it_has_to_once(first: int) -> None:
+    caused = 0
+    for seed in range(first, first + 20):
+        caused += len(lake_story(seed).database.assets.causes)
+    assert caused > 10, "the stories hardly ever come to it"
+
+
+@pytest.mark.parametrize("first", range(0, 2000 if LONG else 40, 20))
+def test_across_two_runtimes(first: int) -> None:
+    for seed in range(first, first + 20):
+        lake_story(seed, processes=2)
