@@ -139,7 +139,7 @@ def test_every_event_causes_what_it_has_to_once(first: int) -> None:
     assert caused > 10, "the stories hardly ever come to it"
 
 
-@pytest.mark.parametrize("first", range(0, 2000 if LONG else 40, 20))
+@pytest.mark.parametrize("first", range(0, 2000 if LONG else 20, 20))
 def test_across_two_runtimes(first: int) -> None:
     for seed in range(first, first + 20):
         lake_story(seed, processes=2)

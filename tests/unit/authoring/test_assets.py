@@ -69,7 +69,7 @@ def test_what_cannot_be_is_named() -> None:
     with pytest.raises(AuthoringError, match="a list of assets is needed"):
         DAG("d", schedule=[]).to_spec()
     with pytest.raises(TypeError, match="one value"):
-        list(Metadata(A))  # type: ignore[call-overload]
+        list(Metadata(A))
 
 
 def test_conditions() -> None:

@@ -32,7 +32,6 @@ _SOURCE: Final = (
     Param("source_run_id", Kind.TEXT, "Only events of this run.", maximum=250),
     Param("source_map_index", Kind.INTEGER, "Only events of this instance of a mapped task.", minimum=-1),
 )
-_TEXT_FILTERS: Final = ("source_dag_id", "source_task_id", "source_run_id")
 
 
 def _asset(row: AssetRow, word: str) -> dict[str, Json]:
@@ -113,14 +112,15 @@ async def get_asset(call: Call, word: str) -> web.Response:
 
 async def list_events(call: Call, word: str) -> web.Response:
     """GET /assets/events."""
-    texts = {name: call.maybe_text(name) for name in _TEXT_FILTERS}
     where = AssetEventFilter(
         asset_id=call.maybe_integer(f"{word}_id"),
         source_map_index=call.maybe_integer("source_map_index"),
         limit=call.integer("limit"),
         offset=call.integer("offset"),
         descending=call.text("order_by").startswith("-"),
-        **texts,
+        source_dag_id=call.maybe_text("source_dag_id"),
+        source_task_id=call.maybe_text("source_task_id"),
+        source_run_id=call.maybe_text("source_run_id"),
     )
     events, total = await call.reads.asset_event_list(where)
     return await _events(call, events, total, word)
