@@ -115,9 +115,9 @@ def _task_spec(task: BaseOperator, weight: int, dag: DagContainer, measured: tup
     group = task.task_group
     if group is not None and not group.is_root:
         fields["group"] = group.node_id
-        label = task.label
-        if label != task.task_id:
-            fields["label"] = label
+    label = task.task_display_name or task.label
+    if label != task.task_id:
+        fields["label"] = label
     set_callbacks = tuple(name for name in _CALLBACKS if own.get(f"{name}_callback"))
     if set_callbacks:
         fields["callbacks"] = set_callbacks
@@ -183,7 +183,7 @@ def _group_spec(group: TaskGroup) -> GroupSpec:
     return GroupSpec(
         group_id=group.node_id,
         parent=None if parent is None or parent.is_root else parent.node_id,
-        label=group.label if group.label != group.node_id else None,
+        label=group.group_display_name or (group.label if group.label != group.node_id else None),
         tooltip=group.tooltip,
         ui_color=group.ui_color,
         ui_fgcolor=group.ui_fgcolor,

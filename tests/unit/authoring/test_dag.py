@@ -20,6 +20,7 @@ from tradewind.authoring.decorators import dag as dag_decorator
 from tradewind.authoring.defaults import AuthoringDefaults, use_defaults
 from tradewind.authoring.params import Param
 from tradewind.authoring.scope import collecting_dags
+from tradewind.authoring.task_group import TaskGroup
 from tradewind.authoring.templating import render
 from tradewind.model.errors import AuthoringError, NotFoundError, ParamValidationError
 from tradewind.model.specs import DagSpec
@@ -243,3 +244,14 @@ def test_task_functions_in_a_loop_get_numbers() -> None:
         step.override(task_id="step__7")(1)
         step(9)
     assert dag.task_ids == ["step", "step__1", "step__2", "step__3", "step__7", "step__8"]
+
+
+def test_display_names_are_labels() -> None:
+    with DAG("d", start_date="2026-01-01", dag_display_name="The Ships") as dag:
+        EmptyOperator(task_id="a", task_display_name="Ägir")
+        with TaskGroup("g", group_display_name="The Group"):
+            EmptyOperator(task_id="b")
+            EmptyOperator(task_id="c", task_display_name="See")
+    spec = dag.to_spec()
+    assert (spec.display_name, [g.label for g in spec.groups]) == ("The Ships", ["The Group"])
+    assert [t.label for t in spec.tasks] == ["Ägir", "b", "See"]

@@ -85,7 +85,7 @@ def test_edges_of_setups_and_teardowns(case: dict[str, Any]) -> None:
 
 
 FACTS: dict[str, tuple[type[Exception], list[str]]] = {
-    "cycle": (DagCycleError, ["'d'", "a -> b", "b -> a"]),
+    "cycle": (DagCycleError, ["Cycle detected in DAG: d. Faulty task: b", "a -> b -> a"]),
     "duplicate_task_id": (DuplicateTaskIdError, ["'d'", "task id 'a' has already been added to the DAG"]),
     "missing_required_argument": (AuthoringError, ["missing keyword argument 'bash_command'", "'d'", "task_id: a"]),
     "unexpected_argument": (AuthoringError, ["EmptyOperator", "task_id: a", "'colour'", "'d'"]),
