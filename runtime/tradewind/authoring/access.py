@@ -35,6 +35,12 @@ class TaskServices(OtherDags, Protocol):
         """Map indexes of the task's instances that have a value under `key`, ascending; [-1] of a task not mapped."""
         ...
 
+    async def xcom_keys(self, run_id: RunId, task_id: str, map_index: int = UNMAPPED) -> list[str]:
+        """The keys under which a task instance has stored values, the latest first; `return_value` before all that
+        were stored with it.
+        """
+        ...
+
     async def xcom_many(
         self, run_id: RunId, task_id: str, key: str, map_indexes: Sequence[int]
     ) -> list[EncodedValue | None]:
@@ -100,6 +106,12 @@ class BlockingServices(BlockingOtherDags, Protocol):
 
     def xcom_indexes(self, run_id: RunId, task_id: str, key: str) -> list[int]:
         """Map indexes of the task's instances that have a value under `key`, ascending; [-1] of a task not mapped."""
+        ...
+
+    def xcom_keys(self, run_id: RunId, task_id: str, map_index: int = UNMAPPED) -> list[str]:
+        """The keys under which a task instance has stored values, the latest first; `return_value` before all that
+        were stored with it.
+        """
         ...
 
     def xcom_many(self, run_id: RunId, task_id: str, key: str, map_indexes: Sequence[int]) -> list[EncodedValue | None]:

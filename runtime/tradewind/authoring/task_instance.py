@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, cast
 from tradewind.authoring.lazy_xcoms import LazyXComs
 from tradewind.authoring.measuring import has_instances, measured_length
 from tradewind.authoring.operator import BaseOperator
-from tradewind.authoring.xcom import decode, encode
+from tradewind.authoring.xcom import check_xcom_key, decode, encode
 from tradewind.model.keys import UNMAPPED, RunId
 from tradewind.model.outcomes import RETURN_KEY, EncodedValue
 from tradewind.model.states import TaskState
@@ -36,7 +36,7 @@ _Asking = Generator[_Ask, Any, Result]
 
 class _Wanted(NamedTuple):
     task_ids: str | Iterable[str] | None
-    key: str
+    key: str | None
     dag_id: str | None
     run_id: str | None
     map_indexes: int | Iterable[int] | None
@@ -124,16 +124,16 @@ class TaskInstance:
         self,
         task_ids: str | Iterable[str] | None = None,
         dag_id: str | None = None,
-        key: str = RETURN_KEY,
+        key: str | None = RETURN_KEY,
         include_prior_dates: bool = False,
         **more: Any,
     ) -> Any:
         """The value that a task of this run stored under `key`; `default` (None) where there is none.
 
         A list of task ids gives a list of values. Without task ids the nearest task upstream that
-        stored the key is taken, else this task itself. `dag_id` and `run_id` name another run,
-        `include_prior_dates` looks back through earlier runs. Of a mapped task all values that were stored are
-        given, as a sequence in the order of map indexes, unless `map_indexes` picks some (a list) or one.
+        stored the key is taken, else this task itself. `key=None` means whatever was stored last.
+        `dag_id` and `run_id` name another run, `include_prior_dates` looks back through earlier runs.
+        Of a mapped task all values that were stored are given, as a sequence in the order of map indexes, unless `map_indexes` picks some (a list) or one.
         """
         asking = self._pull(_wanted(task_ids, key, dag_id, include_prior_dates, more, lazily=True))
         answer: Any = None
@@ -148,7 +148,7 @@ class TaskInstance:
         self,
         task_ids: str | Iterable[str] | None = None,
         dag_id: str | None = None,
-        key: str = RETURN_KEY,
+        key: str | None = RETURN_KEY,
         include_prior_dates: bool = False,
         **more: Any,
     ) -> Any:
@@ -163,6 +163,7 @@ class TaskInstance:
             return done.value
 
     def _encoded(self, key: str, value: Any) -> EncodedValue:
+        check_xcom_key(key)
         if key in self.attempt.task.measured:
             self._current.lengths[key] = measured_length(value)
         facts = {"key": key, "task_id": self.task_id, "dag_id": self.dag_id, "run_id": self.run_id}
@@ -203,7 +204,10 @@ class TaskInstance:
     def _pull_one(self, run: tuple[RunId, str, datetime], task_id: str, wanted: _Wanted) -> _Asking[Any]:
         run_id, dag_id, logical_date = run
         while True:
-            value = yield from self._pull_instances(run_id, task_id, wanted)
+            if wanted.key is None:
+                value = yield from self._pull_latest(run_id, task_id, wanted)
+            else:
+                value = yield from self._pull_instances(run_id, task_id, wanted)
             if value is not _MISSING or not wanted.include_prior_dates:
                 return value
             before: RunRow | None = yield _Ask("run_before", (dag_id, logical_date))
@@ -216,19 +220,26 @@ class TaskInstance:
         if indexes is None:
             return (yield from self._pull_any(run_id, task_id, wanted))
         if isinstance(indexes, int):
-            return (yield from self._fetch(run_id, task_id, wanted.key, indexes))
+            return (yield from self._fetch(run_id, task_id, wanted.key or RETURN_KEY, indexes))
         listed = list(indexes)
-        values: list[EncodedValue | None] = yield _Ask("xcom_many", (run_id, task_id, wanted.key, listed))
+        values: list[EncodedValue | None] = yield _Ask("xcom_many", (run_id, task_id, wanted.key or RETURN_KEY, listed))
         return [wanted.default if value is None else decode(value) for value in values]
+
+    def _pull_latest(self, run_id: RunId, task_id: str, wanted: _Wanted) -> _Asking[Any]:
+        """The value that was stored last, whatever its key."""
+        index = wanted.map_indexes if isinstance(wanted.map_indexes, int) else UNMAPPED
+        keys: list[str] = yield _Ask("xcom_keys", (run_id, task_id, index))
+        return (yield from self._pull_instances(run_id, task_id, wanted._replace(key=keys[0]))) if keys else _MISSING
 
     def _pull_any(self, run_id: RunId, task_id: str, wanted: _Wanted) -> _Asking[Any]:
         """The value of a task that is not mapped, or all values of one that is."""
         task = self.task.dag.task_dict.get(task_id) if self.task.dag is not None else None
         if task is None or not has_instances(task):
-            value = yield from self._fetch(run_id, task_id, wanted.key, UNMAPPED)
+            value = yield from self._fetch(run_id, task_id, wanted.key or RETURN_KEY, UNMAPPED)
             if task is not None or value is not _MISSING:
                 return value
-        indexes: list[int] = yield _Ask("xcom_indexes", (run_id, task_id, wanted.key))
+        key = wanted.key or RETURN_KEY
+        indexes: list[int] = yield _Ask("xcom_indexes", (run_id, task_id, key))
         indexes = [index for index in indexes if index != UNMAPPED]
         if not indexes:
             return _MISSING
@@ -238,8 +249,8 @@ class TaskInstance:
 
         if wanted.lazily:
             ask = self._current.blocking.xcom_many
-            return LazyXComs(indexes, lambda some: decoded(ask(run_id, task_id, wanted.key, some)))
-        loaded = decoded((yield _Ask("xcom_many", (run_id, task_id, wanted.key, indexes))))
+            return LazyXComs(indexes, lambda some: decoded(ask(run_id, task_id, key, some)))
+        loaded = decoded((yield _Ask("xcom_many", (run_id, task_id, key, indexes))))
         known = dict(zip(indexes, loaded, strict=True))
         return LazyXComs(indexes, lambda some: [known[index] for index in some]).load()
 
@@ -270,7 +281,7 @@ _MISSING: Final = _Missing()
 
 def _wanted(
     task_ids: str | Iterable[str] | None,
-    key: str,
+    key: str | None,
     dag_id: str | None,
     prior: bool,
     more: Mapping[str, Any],

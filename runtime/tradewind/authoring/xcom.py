@@ -55,6 +55,12 @@ def encode(value: object, *, where: str = "value", facts: Mapping[str, Any] | No
     return encoded
 
 
+def check_xcom_key(key: object) -> None:
+    """Raises XComError where the key is no text, or empty. Any other text is a key."""
+    if not isinstance(key, str) or not key:
+        raise XComError(f"the key of an XCom has to be a text that is not empty, not {key!r}")
+
+
 def decode(encoded: EncodedValue, facts: Mapping[str, Any] | None = None) -> Any:
     """The value that `encode` was given. Raises XComError where it cannot be read."""
     if encoded.codec == CODEC_JSON:

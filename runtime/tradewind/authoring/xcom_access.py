@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from tradewind.authoring.access import CurrentAttempt, current_attempt
-from tradewind.authoring.xcom import BaseXCom, decode, encode, purge
+from tradewind.authoring.xcom import BaseXCom, check_xcom_key, decode, encode, purge
 from tradewind.model.errors import XComError
 from tradewind.model.keys import UNMAPPED, RunId
 from tradewind.model.outcomes import RETURN_KEY, EncodedValue
@@ -107,6 +107,7 @@ class XCom(BaseXCom):
         """Stores a value of the running task. Raises XComError for any other's."""
         del session
         current = _own("set", task_id, dag_id, run_id, map_index)
+        check_xcom_key(key)
         where = f"XCom {key!r} of task {current.attempt.key.task_id!r}"
         current.blocking.xcom_put(current.attempt.key, key, encode(value, where=where, facts={"key": key}))
 
@@ -132,7 +133,9 @@ class XCom(BaseXCom):
         """Deletes all values of the running task. Raises XComError for any other's."""
         del session
         current = _own("clear", task_id, dag_id, run_id, map_index)
-        _purge(current, RETURN_KEY)
+        own = current.attempt.key
+        for key in current.blocking.xcom_keys(own.run_id, own.task_id, own.map_index):
+            _purge(current, key)
         current.blocking.xcom_put(current.attempt.key, "", _DELETED)
 
 

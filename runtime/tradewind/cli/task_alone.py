@@ -33,6 +33,7 @@ from tradewind.model.states import RunState, RunType
 from tradewind.ports import Control, TriggerRequest
 from tradewind.services.other_dags import OtherDagsOfSystem
 from tradewind.services.secrets import look_ups_of
+from tradewind.services.task_services import latest_keys
 from tradewind.worker import steps
 from tradewind.worker.attempt import run_attempt
 from tradewind.worker.blocking import BlockingOnLoop
@@ -143,6 +144,14 @@ class SystemOnDemand(OtherDagsOfSystem):
         """Those of the run of this date."""
         known = await self._known(run_id)
         return [] if known is None else await (await self.system()).reads.xcom_indexes(known, task_id, key)
+
+    async def xcom_keys(self, run_id: RunId, task_id: str, map_index: int = UNMAPPED) -> list[str]:
+        """What the task has pushed itself, else those of the run of this date."""
+        if task_id == self._attempt.key.task_id and self._pushed:
+            return list(reversed(self._pushed))
+        known = await self._known(run_id)
+        entries = [] if known is None else await (await self.system()).reads.xcom_list(known, task_id)
+        return latest_keys(entries, map_index)
 
     async def xcom_many(
         self, run_id: RunId, task_id: str, key: str, map_indexes: Sequence[int]

@@ -36,7 +36,9 @@ RETRY_AFTER: Final = 5.0
 MAIL_KINDS: Final = frozenset({"email", "sla_email"})
 """Outbox rows that are mail; all others are callbacks."""
 
-_ASKED: Final = frozenset({"xcom_get", "xcom_indexes", "xcom_many", "variable_get", "variable_set", "connection_get"})
+_ASKED: Final = frozenset(
+    {"xcom_get", "xcom_indexes", "xcom_keys", "xcom_many", "variable_get", "variable_set", "connection_get"}
+)
 
 Carry = Callable[[OutboxItem], Awaitable[bool]]
 

@@ -18,8 +18,8 @@ from tradewind.model.attempts import AttemptKey
 from tradewind.model.errors import Fenced
 from tradewind.model.events import XComStored
 from tradewind.model.keys import UNMAPPED, RunId
-from tradewind.model.outcomes import EncodedValue
-from tradewind.model.rows import Batch, InstanceRow, RunRow
+from tradewind.model.outcomes import RETURN_KEY, EncodedValue
+from tradewind.model.rows import Batch, InstanceRow, RunRow, XComEntry
 from tradewind.model.specs import Json
 from tradewind.model.states import RunState
 from tradewind.ports import Control, Store, TriggerRequest
@@ -31,6 +31,13 @@ CACHE_BYTES: Final = 16 * 1024 * 1024
 LARGEST_CACHED: Final = 256 * 1024
 
 _XComKey = tuple[RunId, str, int, str]
+
+
+def latest_keys(entries: Sequence[XComEntry], map_index: int) -> list[str]:
+    """The keys of one instance's values, the latest first; of those stored together `return_value`."""
+    own = [entry for entry in entries if entry.map_index == map_index]
+    own.sort(key=lambda entry: (entry.at is not None and entry.at.timestamp(), entry.key == RETURN_KEY), reverse=True)
+    return [entry.key for entry in own]
 
 
 class XComCache:
@@ -108,6 +115,10 @@ class RuntimeServices(OtherDagsOfSystem):
         """Map indexes of the task's instances that have a value under `key`, ascending."""
         return await self._store.xcom_indexes(run_id, task_id, key)
 
+    async def xcom_keys(self, run_id: RunId, task_id: str, map_index: int = UNMAPPED) -> list[str]:
+        """Keys of the values of a task instance, the latest first."""
+        return latest_keys(await self._store.xcom_list(run_id, task_id), map_index)
+
     async def xcom_many(
         self, run_id: RunId, task_id: str, key: str, map_indexes: Sequence[int]
     ) -> list[EncodedValue | None]:
@@ -181,7 +192,5 @@ class RuntimeServices(OtherDagsOfSystem):
         logical_date: datetime | None,
     ) -> RunRow:
         """Asks for a run of a DAG. While the DAG is paused, the run waits in its queue."""
-        request = TriggerRequest(
-            dag_id, conf, dag_run_id=dag_run_id, logical_date=logical_date, while_paused=True
-        )
+        request = TriggerRequest(dag_id, conf, dag_run_id=dag_run_id, logical_date=logical_date, while_paused=True)
         return await self._control.run_trigger(request)

@@ -43,6 +43,11 @@ class MemoryServices(Alone):
         """The map indexes that have a value."""
         return sorted(place[3] for place in self.xcoms if place[:3] == (run_id, task_id, key))
 
+    async def xcom_keys(self, run_id: RunId, task_id: str, map_index: int = UNMAPPED) -> list[str]:
+        """The keys that have a value, the latest first."""
+        own = (run_id, task_id, map_index)
+        return [key for run, task, key, index in reversed(self.xcoms) if (run, task, index) == own]
+
     async def xcom_many(
         self, run_id: RunId, task_id: str, key: str, map_indexes: Sequence[int]
     ) -> list[EncodedValue | None]:

@@ -58,6 +58,10 @@ class BlockingOnLoop(OtherDagsOnLoop):
         """See TaskServices."""
         return self.wait_for(self._services.xcom_indexes, run_id, task_id, key)
 
+    def xcom_keys(self, run_id: RunId, task_id: str, map_index: int = UNMAPPED) -> list[str]:
+        """See TaskServices."""
+        return self.wait_for(self._services.xcom_keys, run_id, task_id, map_index)
+
     def xcom_many(self, run_id: RunId, task_id: str, key: str, map_indexes: Sequence[int]) -> list[EncodedValue | None]:
         """See TaskServices."""
         return self.wait_for(self._services.xcom_many, run_id, task_id, key, map_indexes)
@@ -132,6 +136,10 @@ class AsyncInProcess(OtherDagsInProcess):
     async def xcom_indexes(self, run_id: RunId, task_id: str, key: str) -> list[int]:
         """See TaskServices."""
         return await asyncio.to_thread(self._blocking.xcom_indexes, run_id, task_id, key)
+
+    async def xcom_keys(self, run_id: RunId, task_id: str, map_index: int = UNMAPPED) -> list[str]:
+        """See TaskServices."""
+        return await asyncio.to_thread(self._blocking.xcom_keys, run_id, task_id, map_index)
 
     async def xcom_many(
         self, run_id: RunId, task_id: str, key: str, map_indexes: Sequence[int]

@@ -12,7 +12,9 @@ import orjson
 from tradewind.model.errors import TradewindError
 from tradewind.model.outcomes import EncodedValue
 
-CALLS: Final = frozenset({"xcom_get", "xcom_indexes", "xcom_many", "variable_get", "variable_set", "connection_get"})
+CALLS: Final = frozenset(
+    {"xcom_get", "xcom_indexes", "xcom_keys", "xcom_many", "variable_get", "variable_set", "connection_get"}
+)
 """What may be asked."""
 
 

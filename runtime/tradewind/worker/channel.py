@@ -104,6 +104,10 @@ class ChannelClient(OtherDagsByFrames):
         """See BlockingServices."""
         return cast("list[int]", self.ask("xcom_indexes", [run_id, task_id, key]))
 
+    def xcom_keys(self, run_id: RunId, task_id: str, map_index: int = UNMAPPED) -> list[str]:
+        """See BlockingServices."""
+        return cast("list[str]", self.ask("xcom_keys", [run_id, task_id, map_index]))
+
     def xcom_many(self, run_id: RunId, task_id: str, key: str, map_indexes: Sequence[int]) -> list[EncodedValue | None]:
         """See BlockingServices."""
         return [codec.value_of(value) for value in self.ask("xcom_many", [run_id, task_id, key, list(map_indexes)])]
@@ -144,7 +148,7 @@ class ChannelClient(OtherDagsByFrames):
 
     def asset_events(self, where: AssetEventFilter) -> list[AssetEvent]:
         """See BlockingServices."""
-        return [event_of(plain) for plain in self._call("asset_events", [plain_filter(where)])]
+        return [event_of(plain) for plain in self.ask("asset_events", [plain_filter(where)])]
 
     def instance_list(self, run_id: RunId) -> list[InstanceRow]:
         """See BlockingServices."""
@@ -245,6 +249,10 @@ async def _xcom_get(services: TaskServices, args: list[Any]) -> Any:
     return codec.plain_value(await services.xcom_get(*args))
 
 
+async def _xcom_keys(services: TaskServices, args: list[Any]) -> Any:
+    return await services.xcom_keys(*args)
+
+
 async def _xcom_indexes(services: TaskServices, args: list[Any]) -> Any:
     return await services.xcom_indexes(*args)
 
@@ -305,6 +313,7 @@ _CALLS: Final[dict[str, Callable[[TaskServices, list[Any]], Awaitable[Any]]]] = 
     **_OTHER_DAGS,
     "xcom_get": _xcom_get,
     "xcom_indexes": _xcom_indexes,
+    "xcom_keys": _xcom_keys,
     "xcom_many": _xcom_many,
     "xcom_put": _xcom_put,
     "variable_get": _variable_get,

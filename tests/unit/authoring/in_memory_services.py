@@ -35,6 +35,11 @@ class InMemoryServices(BlockingAlone):
         self.calls.append("xcom_indexes")
         return sorted(place[3] for place in self.xcoms if place[:3] == (run_id, task_id, key))
 
+    def xcom_keys(self, run_id: RunId, task_id: str, map_index: int = UNMAPPED) -> list[str]:
+        self.calls.append("xcom_keys")
+        stored = [(r, t, k, m) for (r, t, k, m), value in self.xcoms.items() if value.codec]
+        return [k for r, t, k, m in reversed(stored) if (r, t, m) == (run_id, task_id, map_index)]
+
     def xcom_many(self, run_id: RunId, task_id: str, key: str, map_indexes: Sequence[int]) -> list[EncodedValue | None]:
         self.calls.append("xcom_many")
         return [self.xcoms.get((run_id, task_id, key, index)) for index in map_indexes]
@@ -115,6 +120,9 @@ class OnALoop(Alone):
 
     async def xcom_indexes(self, run_id: RunId, task_id: str, key: str) -> list[int]:
         return self._blocking.xcom_indexes(run_id, task_id, key)
+
+    async def xcom_keys(self, run_id: RunId, task_id: str, map_index: int = UNMAPPED) -> list[str]:
+        return self._blocking.xcom_keys(run_id, task_id, map_index)
 
     async def xcom_many(
         self, run_id: RunId, task_id: str, key: str, map_indexes: Sequence[int]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -93,6 +93,20 @@ def test_earlier_runs_are_searched_when_asked(dag: DAG, monkeypatch: pytest.Monk
     assert asked == [ti.logical_date, 1]
     asked.clear()
     assert ti.xcom_pull("second", include_prior_dates=True, default=4) == 4
+
+
+@pytest.mark.spec("1:X2")
+def test_any_key(dag: DAG) -> None:
+    ti = instance(dag, InMemoryServices(), "second")
+    assert ti.xcom_pull("second", key=None, default="none") == "none"
+    ti.xcom_push("a", 1)
+    ti.xcom_push(" /\x00é", 2)
+    assert ti.xcom_pull("second", key=None) == 2
+    assert ti.xcom_pull(["second", "first"], key=None) == [2, None]
+    assert ti.xcom_pull("second", key="a") == 1
+    for key in ("", None, 3):
+        with pytest.raises(XComError, match="has to be a text that is not empty"):
+            ti.xcom_push(cast("str", key), 1)
 
 
 def test_what_cannot_be_pushed_is_named(dag: DAG) -> None:
