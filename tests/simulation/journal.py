@@ -21,6 +21,9 @@ from tradewind.testing.virtual_time import EPOCH
 TAKES_EFFECT_WITHIN = 3.0
 """Seconds until a new size of a pool is in force everywhere."""
 
+AGAIN_AND_AGAIN = 50
+"""Refused batches after which a process ends."""
+
 _USES_UP_A_TRY = frozenset(
     {
         OutcomeKind.SUCCESS,
@@ -90,6 +93,8 @@ class Journal:
     def on_conflict(self, conflict: BatchConflict) -> None:
         """Nobody but the owner writes, so rows are always as it expects."""
         self.faults.append(str(conflict))
+        if len(self.faults) > AGAIN_AND_AGAIN:  # the same moment for ever: nobody would come to look
+            raise AssertionError(f"batches are refused again and again: {conflict}")
 
     def on_run(self, run: RunRow) -> None:
         """A run of a schedule and the schedule's new place are one commit."""
