@@ -116,3 +116,21 @@ def test_uri_and_fields_exclude_each_other() -> None:
 
 def test_the_password_stays_out_of_texts() -> None:
     assert "secret" not in f"{Connection('c', 'http', password='secret')!r}{Connection('c', password='secret')}"
+
+
+@pytest.mark.spec("3:F08", "3:P09")
+def test_connections_of_the_environment_as_they_are_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_CITIBIKE", "http://citibike:cycling@citibike_api:5000")
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_S3",
+        "s3://@?host=http://minio:9000&aws_access_key_id=AKIAIOSFODNN7EXAMPLE&aws_secret_access_key=K7MDENG/bPxRfiCY",
+    )
+    bikes, store = Connection.get("citibike"), Connection.get("s3")
+    assert (bikes.conn_type, bikes.login, bikes.password) == ("http", "citibike", "cycling")
+    assert (bikes.host, bikes.port) == ("citibike_api", 5000)
+    assert (store.conn_type, store.host or None, store.login or None) == ("s3", None, None)
+    assert store.extra_dejson == {
+        "host": "http://minio:9000",
+        "aws_access_key_id": "AKIAIOSFODNN7EXAMPLE",
+        "aws_secret_access_key": "K7MDENG/bPxRfiCY",
+    }
