@@ -2,7 +2,8 @@
 
 A spec names a *kind* and its arguments; `timetable_of` makes the timetable that answers for it.
 Kinds of ours: cron_data_interval, cron_trigger, multiple_cron_trigger, delta_data_interval,
-delta_trigger, once, continuous, none, events, assets, assets_or_time, custom (which only a process of its own can answer for).
+delta_trigger, once, continuous, none, events, assets, assets_or_time, and custom, which only a process of
+its own can answer for.
 """
 
 from __future__ import annotations
@@ -64,5 +65,7 @@ def _made(kind: str, args: bytes) -> Timetable:
         raise AuthoringError(f"there is no timetable of the kind {kind!r}; known kinds: {', '.join(KINDS)}")
     try:
         return make(orjson.loads(args))
-    except (KeyError, TypeError, ValueError) as error:
+    except AuthoringError:
+        raise
+    except Exception as error:  # whatever a stored schedule holds, it is that schedule's error
         raise AuthoringError(f"timetable of the kind {kind!r}: its arguments cannot be read ({error!r})") from error
