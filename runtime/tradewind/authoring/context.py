@@ -6,13 +6,13 @@ need the system (`prev_…_success`, `var`, `conn`) ask it then, and block until
 
 from __future__ import annotations
 
+import pkgutil
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from datetime import datetime, timedelta
 from types import EllipsisType, MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from tradewind.authoring.access import CurrentAttempt
-from tradewind.authoring.configuration import ConfigurationView
 from tradewind.authoring.dag_run import DagRun, moment
 from tradewind.authoring.later import Later
 from tradewind.authoring.operator import BaseOperator
@@ -188,6 +188,11 @@ def build_context(
     return Context(current, dag, task, test_mode=test_mode, configuration=configuration)
 
 
+def _configuration() -> Any:
+    """The whole configuration, read when a template first asks for it. By name: compat stands beside the layers."""
+    return pkgutil.resolve_name("tradewind.compat.configuration:conf")
+
+
 def _dashless(text: str | None) -> str | None:
     return None if text is None else text.replace("-", "")
 
@@ -261,7 +266,7 @@ ASKS_THE_SYSTEM: Final = frozenset(
 
 _MAKERS: Final[Mapping[str, Callable[[Context], Any]]] = MappingProxyType(
     {
-        "conf": lambda c: c.configuration or ConfigurationView(),
+        "conf": lambda c: c.configuration or _configuration(),
         "conn": _connections,
         "dag": lambda c: c.source_dag,
         "dag_run": lambda c: DagRun(c.attempt.run),

@@ -7,12 +7,15 @@ import time
 import uuid
 import warnings
 from datetime import datetime, timedelta
+from importlib import import_module
 from random import random
 from typing import TYPE_CHECKING
 
 import dateutil
 import dateutil.parser
 import dateutil.relativedelta
+
+from tradewind.model.errors import AuthoringError
 
 if TYPE_CHECKING:
     from datetime import date
@@ -23,6 +26,7 @@ __all__ = [
     "dateutil",
     "ds_add",
     "ds_format",
+    "ds_format_locale",
     "json",
     "random",
     "time",
@@ -48,6 +52,20 @@ def ds_format(ds: str, input_format: str, output_format: str) -> str:
         warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.13 warns of days without a year
         moment = datetime.strptime(str(ds), input_format)  # noqa: DTZ007 - the format decides
     return moment.strftime(output_format)
+
+
+def ds_format_locale(ds: str, input_format: str, output_format: str, locale: str | None = None) -> str:
+    """As `ds_format`, with names of days and months in a language: `output_format` is a pattern of Babel's.
+
+    Raises AuthoringError where Babel is not installed.
+    """
+    try:
+        dates = import_module("babel.dates")
+    except ImportError as why:
+        raise AuthoringError("macros.ds_format_locale needs Babel: pip install babel") from why
+    moment = datetime.strptime(str(ds), input_format)  # noqa: DTZ007 - the format decides
+    chosen = {} if locale is None else {"locale": locale}
+    return str(dates.format_datetime(moment, format=output_format, **chosen))
 
 
 def datetime_diff_for_humans(dt: date | datetime, since: date | datetime | None = None) -> str:

@@ -133,7 +133,8 @@ class TaskInstance:
         A list of task ids gives a list of values. Without task ids the nearest task upstream that
         stored the key is taken, else this task itself. `key=None` means whatever was stored last.
         `dag_id` and `run_id` name another run, `include_prior_dates` looks back through earlier runs.
-        Of a mapped task all values that were stored are given, as a sequence in the order of map indexes, unless `map_indexes` picks some (a list) or one.
+        Of a mapped task all values that were stored are given, as a sequence in the order of map indexes,
+        unless `map_indexes` picks some (a list) or one.
         """
         asking = self._pull(_wanted(task_ids, key, dag_id, include_prior_dates, more, lazily=True))
         answer: Any = None

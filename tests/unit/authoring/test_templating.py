@@ -294,5 +294,5 @@ def test_configuration_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
         "{{ conf.get('core', 'dags_folder') }} {{ conf.getint('core', 'parallelism') }} {{ conf.get('a', 'b', 'c') }}"
     )
     assert rendered(text) == "/dags 8 c"
-    with pytest.raises(TemplateFailed, match="TRADEWIND__CORE__NOPE"):
+    with pytest.raises(TemplateFailed, match="CORE__NOPE"):
         rendered("{{ conf.get('core', 'nope') }}")
