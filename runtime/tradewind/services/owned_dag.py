@@ -71,6 +71,7 @@ class OwnedDag:
     def enqueue(self, machine: RunMachine) -> None:
         """The run waits for its turn: earlier logical dates first."""
         place = (machine.run.logical_date, machine.run.run_id)
+        self.running.discard(machine.run.run_id)  # cancelled and cleared within one turn
         if place not in self.queued:
             insort(self.queued, place)
 

@@ -473,6 +473,8 @@ class Scheduler:
         here = [machine for run_id in sorted(run_ids) if (machine := self.book.runs.get(run_id)) is not None]
         for machine in here:
             self.book.forget(machine)
+            dag = self.book.dags[machine.run.dag_id]
+            self.do(partial(self.plan, dag=dag))  # it may have had the place of a run that waits
         snapshots: list[RunSnapshot] = []
         for machine in here:
             load = partial(self._store.run_load_one, self.lease, machine.run.run_id)
