@@ -205,7 +205,7 @@ class Connection:
         return opening + urlencode({_EXTRA_KEY: self.extra})
 
     def _read_uri(self, uri: str) -> None:
-        schemes = uri.count("://")
+        schemes = uri.partition("?")[0].count("://")  # values of the query may hold addresses
         scheme = urlsplit(uri).scheme
         if not scheme:
             raise ValueError(
