@@ -64,6 +64,65 @@ with DAG("workdays", schedule=AfterWorkday(), start_date=datetime(2026, 1, 1), e
     EmptyOperator(task_id="a")
 '''
 
+PLUGIN = '''
+from datetime import timedelta
+from pendulum import UTC, Date, DateTime, Time
+from airflow.plugins_manager import AirflowPlugin
+from airflow.timetables.base import DagRunInfo, DataInterval, TimeRestriction, Timetable
+
+
+class EachDay(Timetable):
+    def __init__(self, hour: int = 0) -> None:
+        self.hour = hour
+
+    def serialize(self):
+        return {"hour": self.hour}
+
+    @classmethod
+    def deserialize(cls, value):
+        return cls(value["hour"])
+
+    @property
+    def summary(self):
+        return f"each day at {self.hour}"
+
+    def infer_manual_data_interval(self, run_after: DateTime) -> DataInterval:
+        start = DateTime.combine((run_after - timedelta(days=1)).date(), Time.min).replace(tzinfo=UTC)
+        return DataInterval(start=start, end=start + timedelta(days=1))
+
+    def next_dagrun_info(
+        self, *, last_automated_data_interval: DataInterval | None, restriction: TimeRestriction
+    ) -> DagRunInfo | None:
+        if last_automated_data_interval is not None:
+            next_start = DateTime.combine(last_automated_data_interval.end.date(), Time.min)
+        elif (earliest := restriction.earliest) is None:
+            return None
+        elif not restriction.catchup:
+            next_start = max(earliest, DateTime.combine(Date.today(), Time.min).replace(tzinfo=UTC))
+        else:
+            next_start = earliest
+        next_start = next_start.replace(tzinfo=UTC, hour=self.hour)
+        if restriction.latest is not None and next_start > restriction.latest:
+            return None
+        return DagRunInfo.interval(start=next_start, end=next_start + timedelta(days=1))
+
+
+class DayPlugin(AirflowPlugin):
+    name = "day_plugin"
+    timetables = [EachDay]
+'''
+
+USES_PLUGIN = '''
+import pendulum
+from airflow import DAG
+from airflow.operators.empty import EmptyOperator
+from each_day import EachDay
+
+with DAG("daily", schedule=EachDay(hour=6), start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
+         end_date=pendulum.datetime(2026, 1, 3, 12, tz="UTC"), catchup=True, is_paused_upon_creation=False):
+    EmptyOperator(task_id="a")
+'''
+
 FAULTY = """
 import time
 from datetime import datetime
@@ -91,9 +150,12 @@ async def with_files(tmp_path: Path) -> AsyncIterator[Any]:
     stop = asyncio.Event()
     lives: list[asyncio.Task[None]] = []
 
-    async def started(text: str) -> Runtime:
-        folder = tmp_path / "dags"
+    async def started(text: str, plugin: str = "") -> Runtime:
+        folder, plugins = tmp_path / "dags", tmp_path / "plugins"
         folder.mkdir()
+        if plugin:
+            plugins.mkdir()
+            (plugins / "each_day.py").write_text(plugin)
         (folder / "schedule.py").write_text(text)
         overrides = {"dags.folder": str(folder), "dags.load_examples": False, "scheduler.drain_timeout": 0.2}
         config = await asyncio.to_thread(load_config, tmp_path, overrides=overrides, environ={})
@@ -134,6 +196,21 @@ async def test_a_class_beside_the_dag_is_followed_to_its_end(with_files: Any) ->
     sunday = datetime(2026, 1, 11, 15, tzinfo=UTC)
     run = await runtime.control.run_trigger(TriggerRequest("workdays", logical_date=sunday))
     assert (run.logical_date, run.interval_start.day, run.interval_end.day) == (sunday, 9, 10)
+
+
+async def test_a_class_of_a_plug_in_is_followed_too(with_files: Any) -> None:
+    runtime = await with_files(USES_PLUGIN, PLUGIN)
+
+    async def all_made() -> bool:
+        return await count(runtime, "daily") == 3
+
+    await until(runtime, all_made, 60)
+    rows, _ = await runtime.control.reads.run_list(RunFilter("daily", order_by="logical_date"))
+    assert [(row.logical_date.day, row.logical_date.hour) for row in rows] == [(1, 6), (2, 6), (3, 6)]
+    dag = await runtime.control.reads.dag_version_get("daily")
+    assert dag is not None
+    assert dag.spec.timetable.args["data"] == {"hour": 6}
+    assert dag.spec.timetable.summary == "each day at 6"
 
 
 @pytest.mark.parametrize(
