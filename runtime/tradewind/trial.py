@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import shutil
+import sys
 import tempfile
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -34,6 +35,7 @@ from tradewind.model.specs import DagSpec, Json
 from tradewind.ports import LiveEvent, StoreReads, TriggerRequest
 from tradewind.services.control import RuntimeControl
 from tradewind.store.memory import MemoryStore
+from tradewind.trial_output import TaskOutput, logging_shown
 from tradewind.trial_time import SkippingClock, SkippingLoop, SkippingPace
 from tradewind.trial_watch import TrialWatch, run_ended
 from tradewind.worker.log_inline import record_tee
@@ -103,9 +105,21 @@ async def _run(control: RuntimeControl, request: TriggerRequest, watch: TrialWat
     return report
 
 
-def run_dag(dag: DAG, conf: Mapping[str, Json] | None = None, logical_date: datetime | None = None) -> TrialReport:
-    """`DAG.test()`: the same for code without a loop, such as the end of a DAG file."""
-    return asyncio.run(try_dag(dag, conf=conf, logical_date=logical_date, capture_output=False))
+def run_dag(
+    dag: DAG,
+    conf: Mapping[str, Json] | None = None,
+    logical_date: datetime | None = None,
+    *,
+    execution_date: datetime | None = None,
+    run_conf: Mapping[str, Json] | None = None,
+) -> TrialReport:
+    """`DAG.test()`: the same for code without a loop, such as the end of a DAG file. What operators say and why
+    tasks fail is printed, with the task's name. `execution_date` and `run_conf`: Airflow's names of the two.
+    """
+    date = _instant(logical_date or execution_date)
+    watch = TrialWatch(on_record=TaskOutput(sys.stdout).record)
+    with logging_shown():
+        return asyncio.run(try_dag(dag, conf=conf or run_conf, logical_date=date, watch=watch, capture_output=False))
 
 
 def run_task(

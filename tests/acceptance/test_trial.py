@@ -10,6 +10,7 @@ from tradewind import DAG, task
 from tradewind.trial import try_dag
 
 FILE = """
+import logging
 from tradewind import DAG, task
 
 with DAG("mine", schedule="@daily", start_date="2020-01-01", catchup=True) as dag:
@@ -22,6 +23,7 @@ with DAG("mine", schedule="@daily", start_date="2020-01-01", catchup=True) as da
     async def second(value, ti=None):
         if ti.try_number == 1:
             raise ValueError("not the first time")
+        logging.getLogger("my.own").info("second logs")
         print("second has", value + 1)
 
     second(first())
@@ -38,7 +40,10 @@ def test_a_dag_file_runs_itself(tmp_path: Path) -> None:
     file.write_text(FILE)
     done = subprocess.run([sys.executable, str(file)], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == ["first speaks", "second has 21", "success manual 3"]
+    said = done.stdout.splitlines()
+    assert [said[0], *said[-2:]] == ["first speaks", "second has 21", "success manual 3"]
+    assert "[second] ValueError: not the first time" in " ".join(said).replace("ERROR ", "")
+    assert any(line.endswith("INFO - second logs") for line in said)
 
 
 async def test_what_went_wrong_is_in_the_report() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import Any, Final, TextIO
 
 import orjson
@@ -14,6 +17,32 @@ _SAID_ANYWAY: Final = ("DEBUG", "INFO")
 """Levels of the runtime's own lines that are left out: states say the same."""
 
 _FAILURE: Final = "Task failed with exception"
+
+
+@contextmanager
+def logging_shown() -> Generator[None]:
+    """Shows on standard output what tasks log from INFO on, where the program has not said what becomes of logging."""
+    root = logging.getLogger()
+    if root.handlers:
+        yield
+        return
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(logging.Formatter("[%(asctime)s] {%(name)s} %(levelname)s - %(message)s"))
+    handler.addFilter(_is_of_tasks)
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(level)
+
+
+def _is_of_tasks(record: logging.LogRecord) -> bool:
+    """Whether somebody's task says it, or anything that needs attention."""
+    ours = record.name.startswith("tradewind") and not record.name.startswith(TASK_LOGGER)
+    return not ours or record.levelno >= logging.WARNING
 
 
 class TaskOutput:
