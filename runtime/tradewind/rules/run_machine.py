@@ -53,6 +53,7 @@ from tradewind.rules.trigger_rules import Verdict, verdict
 
 _S = TaskState
 _PAUSED_STATES: Final = frozenset({_S.UP_FOR_RETRY, _S.UP_FOR_RESCHEDULE})
+_LIVE: Final = frozenset({_S.QUEUED, _S.RUNNING, _S.RESTARTING})
 _TRY_AGAIN: Final = frozenset({OutcomeKind.FAILED, OutcomeKind.TIMED_OUT})
 _FINAL_OF: Final = {
     Verdict.SKIP: _S.SKIPPED,
@@ -71,6 +72,8 @@ class RunMachine(Expanding):
         super().__init__(run, graph, source)
         self.past: dict[int, bool] = {}
         self._held_by_past: set[int] = set()
+        self._stopped: set[int] = set()
+        """Live instances that are being ended because another task of a `fail_stop` DAG has failed."""
 
     def handle(self, event: RunEvent, decision: Decision) -> None:
         """Takes in one event. Events that no longer apply (a stale attempt, an outdated timer)
@@ -192,9 +195,10 @@ class RunMachine(Expanding):
     def _conclude(self, n: int, event: AttemptEnded, decision: Decision) -> None:
         """From the outcome of an attempt to the next state of its task instance."""
         outcome, stamp, task = event.outcome, event.stamp, self.tasks[n]
-        kind, running = outcome.kind, self.run.state is RunState.RUNNING
+        kind, running = outcome.kind, self.run.state is RunState.RUNNING and n not in self._stopped
+        self._stopped.discard(n)
         if kind is OutcomeKind.LOST:
-            self._on_lost(n, event, decision)
+            self._on_lost(n, event, decision, goes_on=running)
             return
         self.lost[n] = 0
         for put in outcome.xcoms:
@@ -233,9 +237,9 @@ class RunMachine(Expanding):
             self.segment.lengths.append(LengthRow(self.tasks[n].task_id, self.maps[n], key, length))
             mapping.learn(n, key, length)
 
-    def _on_lost(self, n: int, event: AttemptEnded, decision: Decision) -> None:
+    def _on_lost(self, n: int, event: AttemptEnded, decision: Decision, *, goes_on: bool) -> None:
         """The carrier died, not the task: the same try again, up to `max_lost` times in a row."""
-        if self.lost[n] < self.tasks[n].max_lost and self.run.state is RunState.RUNNING:
+        if self.lost[n] < self.tasks[n].max_lost and goes_on:
             self.lost[n] += 1
             self.active[n].first_started_at = None
             self._offer(n, event.stamp, decision)
@@ -244,7 +248,30 @@ class RunMachine(Expanding):
 
     def _fail(self, n: int, event: AttemptEnded, decision: Decision) -> None:
         self._tell(n, "on_failure", event.outcome)
-        self._settle(self._end(n, _S.FAILED, event.stamp, decision), event.stamp, decision)
+        followers = self._end(n, _S.FAILED, event.stamp, decision)
+        if self.graph.spec.fail_stop and not self.tasks[n].is_teardown and self.run.state is RunState.RUNNING:
+            followers = [*followers, *self._stop_the_others(n, event.stamp, decision)]
+        self._settle(followers, event.stamp, decision)
+
+    def _stop_the_others(self, failed: int, stamp: Stamp, decision: Decision) -> list[int]:
+        """The DAG is `fail_stop`: what runs is ended and fails, what waits is skipped; teardowns and the other
+        instances of the task that failed go on. Gives whom that concerns.
+        """
+        concerned: list[int] = []
+        own = self.tasks[failed]
+        for n, state in enumerate(self.state):
+            if state in FINISHED or self.tasks[n].is_teardown or self.tasks[n] is own:
+                continue
+            if state in _LIVE:
+                self._stopped.add(n)
+                if state is _S.RESTARTING:
+                    self.move(n, _S.RUNNING, stamp)
+                self.cancel_attempt(n, decision)
+                continue
+            if state is _S.SCHEDULED:
+                decision.freed.append(Freed(self.run.run_id, n))
+            concerned.extend(self._end(n, _S.SKIPPED, stamp, decision))
+        return concerned
 
     def _on_xcom(self, event: XComStored, decision: Decision) -> None:
         n = self.live.get(event.attempt)
