@@ -148,7 +148,7 @@ def test_templates_dict_is_an_argument() -> None:
 
 def test_kinds_that_do_not_exist_are_named() -> None:
     anything: Any = task
-    with pytest.raises(AttributeError, match=r"there is no @task\.bsh; there are @task, @task\.python, @task\.bash"):
+    with pytest.raises(AttributeError, match=r"there is no @task\.bsh; there are @task, @task\.bash.* @task\.python"):
         _ = anything.bsh
     with pytest.raises(AuthoringError, match="decorates functions"):
         anything(5)
