@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib.machinery import PathFinder
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path, PurePosixPath
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal, TypeGuard, cast
 
 import orjson
 
@@ -63,14 +63,18 @@ def bundle_list(text: str) -> list[BundleSource]:
         entries: Any = orjson.loads(text)
     except ValueError as error:
         raise ConfigError(f"dags.bundles is not JSON ({error}). It must be a list of objects.") from error
-    if not isinstance(entries, list) or not entries:
+    if not _is_list(entries) or not entries:
         raise ConfigError('dags.bundles must be a JSON list such as [{"name": "dags", "kind": "folder"}].')
-    found = [_source(entry) for entry in cast("list[Any]", entries)]
+    found = [_source(entry) for entry in entries]
     names = [source.name for source in found]
     for name in names:
         if names.count(name) > 1 or name in TAKEN:
             raise ConfigError(f"dags.bundles: the name {name!r} is taken; give each bundle a name of its own.")
     return found
+
+
+def _is_list(value: Any) -> TypeGuard[list[Any]]:
+    return isinstance(value, list)
 
 
 def _source(entry: Any) -> BundleSource:
@@ -92,7 +96,7 @@ def _source(entry: Any) -> BundleSource:
     if unknown:
         raise ConfigError(
             f"dags.bundles: {name!r}: {unknown[0]!r} is unknown for a {kind} bundle; "
-            f"possible: {', '.join(sorted(_ARGUMENTS[kind]))}. (A repository's login stands in its url, or use ssh keys.)"
+            f"possible: {', '.join(sorted(_ARGUMENTS[kind]))}. (A login stands in the url, or use ssh keys.)"
         )
     return _checked(name, kind, values)
 

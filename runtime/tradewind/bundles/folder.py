@@ -10,9 +10,12 @@ import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from tradewind.bundles.ignore import IGNORE_FILES, IgnoreRules, Syntax, is_ignored, read_rules
+
+DAG_FILES: Final = (".py", ".zip")
+"""Endings of the names of files that may define DAGs."""
 
 
 class Stamp(NamedTuple):
@@ -27,7 +30,7 @@ class Listing(NamedTuple):
     """The bundle's files by path relative to the root, with `/`."""
 
     python: dict[str, Stamp]
-    """Files that may define DAGs: `.py`, not ignored."""
+    """Files that may define DAGs: `.py` and `.zip`, not ignored."""
     data: dict[str, Stamp]
     """All other files: what DAG files may read, and ignored or helper `.py` files too."""
 
@@ -76,7 +79,7 @@ class FolderBundle:
                 if not is_skipped(entry.name) and not is_ignored(path + "/", rules):
                     self._walk(folder / entry.name, path + "/", rules, seen, listing)
             elif (stamp := stamp_of(Path(entry.path))) is not None:
-                wanted = entry.name.endswith(".py") and not is_ignored(path, rules)
+                wanted = entry.name.endswith(DAG_FILES) and not is_ignored(path, rules)
                 (listing.python if wanted else listing.data)[path] = stamp
 
     def relative(self, path: str) -> str | None:

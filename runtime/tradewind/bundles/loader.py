@@ -15,16 +15,18 @@ import re
 import sys
 import threading
 from collections.abc import Generator, Iterable, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Final
+from zipimport import ZipImportError, zipimporter
 
 from tradewind.authoring.dag import DAG
 from tradewind.authoring.defaults import current_defaults, use_defaults
 from tradewind.authoring.scope import collecting_dags
+from tradewind.bundles.packed import PackedError, is_packed, packed_modules
 from tradewind.bundles.plugins import load_plugins
 from tradewind.bundles.traces import user_trace
 from tradewind.model.errors import AuthoringError
@@ -95,9 +97,12 @@ def load_file(
         defaults = replace(defaults, catchup=True)
     module = ModuleType(module_name(path))
     module.__file__ = str(path)
+    problems: list[str] = []
     with _import_lock, _importing(module, folder, private=private_helpers) as helpers, use_defaults(defaults):
-        found = _execute(module, path, content)
-    dags, problems = _collect(module, found)
+        packed = is_packed(path)
+        found = _execute_packed(module, path, content, problems) if packed else _execute(module, path, content)
+    helpers = {helper for helper in helpers if not helper.startswith(f"{path}/")}
+    dags = _collect(module, found, problems)
     return LoadedFile(str(path), dags, module, content, tuple(sorted(helpers)), tuple(problems))
 
 
@@ -121,6 +126,46 @@ def mentions_dag(content: bytes) -> bool:
     if b"airflowplugin" in low:
         return True
     return b"dag" in low and (b"tradewind" in low or b"airflow" in low)
+
+
+def might_define_dags(path: Path | str, content: bytes) -> bool:
+    """Whether the file is to be loaded in safe mode, from its text; of an archive one of its modules decides."""
+    if not is_packed(path):
+        return mentions_dag(content)
+    try:
+        return any(mentions_dag(text) for text in packed_modules(content).values())
+    except PackedError:
+        return True  # what is wrong with it is to be told
+
+
+def _execute_packed(module: ModuleType, path: Path, content: bytes, problems: list[str]) -> list[DAG]:
+    """Each module of the archive that mentions a DAG; one that fails is a problem and leaves the others. Whatever
+    their names are bound to in the end can be found in `module`.
+    """
+    try:
+        modules = packed_modules(content)
+    except PackedError as error:
+        raise DagFileError(str(path), str(error)) from error
+    sys.path.insert(0, str(path))
+    for place in [place for place in sys.path_importer_cache if f"{place}/".startswith(f"{path}/")]:
+        del sys.path_importer_cache[place]
+    with suppress(ZipImportError):
+        zipimporter(str(path)).invalidate_caches()  # its directory of the last time
+    found: list[DAG] = []
+    try:
+        for name, text in modules.items():
+            if mentions_dag(text):
+                part = ModuleType(module_name(path / name))
+                part.__file__ = str(path / name)
+                sys.modules[part.__name__] = part
+                try:
+                    found += _execute(part, path / name, text)
+                except DagFileError as error:
+                    problems.append(error.trace)
+                vars(module).update({f"{name}:{key}": value for key, value in vars(part).items()})
+    finally:
+        sys.path.remove(str(path))
+    return found
 
 
 def _execute(module: ModuleType, path: Path, content: bytes) -> list[DAG]:
@@ -179,18 +224,17 @@ def _modules_below(folder: Path, among: Iterable[str]) -> list[str]:
     return names
 
 
-def _collect(module: ModuleType, found: Sequence[DAG]) -> tuple[dict[str, DAG], list[str]]:
+def _collect(module: ModuleType, found: Sequence[DAG], problems: list[str]) -> dict[str, DAG]:
     """DAGs from `with` blocks and `@dag` calls, then those that are only bound to a name."""
     candidates = list(found)
     for value in list(vars(module).values()):
         if isinstance(value, DAG) and not any(value is known for known in candidates):
             candidates.append(value)
     dags: dict[str, DAG] = {}
-    problems: list[str] = []
     for dag in candidates:
         if dag.is_subdag:
             continue
         if dag.dag_id in dags:
             problems.append(f"DAG id {dag.dag_id!r} is used by two DAGs of this file; the last one counts.")
         dags[dag.dag_id] = dag
-    return dags, problems
+    return dags

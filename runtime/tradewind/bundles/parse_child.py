@@ -14,6 +14,7 @@ from typing import Any, Final
 from tradewind.authoring.dag import DAG
 from tradewind.authoring.serialize import dag_to_spec
 from tradewind.bundles.loader import DagFileError, LoadedFile, load_file
+from tradewind.bundles.packed import PackedError, is_packed, joined, packed_modules
 from tradewind.bundles.parse_protocol import ParseAnswer, ParseJob
 from tradewind.bundles.traces import user_trace
 from tradewind.model.errors import TradewindError
@@ -92,12 +93,22 @@ def parse_file(job: ParseJob, *, catchup_by_file: bool = True) -> ParseAnswer:
         version=version_of(job.root, content, reads),
         specs=tuple(specs),
         error="\n\n".join(problems) or None,
-        code=content.decode("utf-8", "replace"),
+        code=text_of(job.fileloc, content),
         seconds=seconds,
         reads=tuple(reads),
         lists=tuple(sorted(tracker.folders)),
         external=tracker.external,
     )
+
+
+def text_of(fileloc: str, content: bytes) -> str:
+    """What people see as the code of the file."""
+    if is_packed(fileloc):
+        try:
+            content = joined(packed_modules(content))
+        except PackedError:
+            return ""
+    return content.decode("utf-8", "replace")
 
 
 def specs_of(dags: Iterable[DAG], problems: list[str]) -> list[bytes]:

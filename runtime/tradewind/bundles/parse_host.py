@@ -27,7 +27,7 @@ from typing import IO, Final, NoReturn
 
 from tradewind.authoring.defaults import use_defaults
 from tradewind.bundles import parse_child
-from tradewind.bundles.loader import load_file, mentions_dag, serve_airflow_names
+from tradewind.bundles.loader import load_file, might_define_dags, serve_airflow_names
 from tradewind.bundles.oom import oom_kills
 from tradewind.bundles.orphans import adopt_orphans, end_orphans
 from tradewind.bundles.parse_protocol import (
@@ -132,7 +132,7 @@ class ParseHost:
 
     def _begin(self, job: ParseJob) -> None:
         try:
-            if job.safe_mode and not mentions_dag(_read_file(job.fileloc)):
+            if job.safe_mode and not might_define_dags(job.fileloc, _read_file(job.fileloc)):
                 self._send(ParseAnswer(job.job_id, is_dag_file=False))
                 return
             self._fork(job)
@@ -205,7 +205,7 @@ class ParseHost:
         reason = _why_no_answer(fork, status if ended else None, timed_out=timed_out)
         code: str | None = None
         with contextlib.suppress(OSError):
-            code = _read_file(fork.job.fileloc).decode("utf-8", "replace")
+            code = parse_child.text_of(fork.job.fileloc, _read_file(fork.job.fileloc))
         self._send(ParseAnswer(fork.job.job_id, error=f"{reason}\n{printed}".rstrip(), code=code))
 
     def _reap(self, fork: _Fork) -> int:

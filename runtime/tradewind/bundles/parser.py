@@ -301,6 +301,8 @@ async def _exec_host(settings: ParseSettings, errors: IO[bytes]) -> tuple[asynci
     path = orjson.dumps([entry for entry in sys.path if entry]).decode()
     defaults = defaults_to_json(settings.defaults)
     ours, theirs = socket.socketpair()
+    streams: _Streams | None = None
+    process: asyncio.subprocess.Process | None = None
     try:
         with theirs, anyio.CancelScope(shield=True):  # half started, nobody would end it
             process = await asyncio.create_subprocess_exec(
@@ -313,9 +315,11 @@ async def _exec_host(settings: ParseSettings, errors: IO[bytes]) -> tuple[asynci
                 env={**os.environ, _MARK: mark},
             )
             streams = await asyncio.open_unix_connection(sock=ours)
-    except BaseException:
-        ours.close()
-        raise
+    finally:
+        if streams is None:
+            ours.close()
+    if process is None or streams is None:
+        raise ParseHostFailed("The process that parses DAG files was not started.")  # a shielded scope ends nothing
     return process, streams, mark
 
 

@@ -13,7 +13,7 @@ import click
 from tradewind.authoring.dag import DAG
 from tradewind.authoring.defaults import use_defaults
 from tradewind.bundles.folder import FolderBundle
-from tradewind.bundles.loader import DagFileError, load_file, mentions_dag
+from tradewind.bundles.loader import DagFileError, load_file, might_define_dags
 from tradewind.cli.stored_values import stored_values
 from tradewind.config import Config
 from tradewind.model.errors import NotFoundError
@@ -63,7 +63,7 @@ def load_dags(config: Config, subdir: Path | None = None, wanted: Sequence[str] 
     likely = [file for file in files if any(_has(file.path, dag_id) for dag_id in wanted)]
     found = FoundDags({}, {}, [], subdir or config.dags.folder)
     for file in [*likely, *(file for file in files if file not in likely)]:
-        if config.dags.safe_mode and subdir is None and not mentions_dag(file.path.read_bytes()):
+        if config.dags.safe_mode and subdir is None and not might_define_dags(file.path, file.path.read_bytes()):
             continue
         try:
             with _told_when_slow(file.path), use_defaults(config.authoring_defaults()), stored_values(config):

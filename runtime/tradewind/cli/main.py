@@ -20,6 +20,7 @@ COMMANDS: Final = {
     "run": ("tradewind.cli.daemon:run", "A runtime with the roles that you choose; start as many as you like."),
     "dags": ("tradewind.cli.dags:dags", "List, show, trigger, test and pause DAGs."),
     "tasks": ("tradewind.cli.tasks:tasks", "List, test, render and look into tasks."),
+    "bundles": ("tradewind.cli.bundles:bundles", "See where DAG files come from, and fetch them."),
     "assets": ("tradewind.cli.assets:assets", "Look at assets, and have them made."),
     "connections": ("tradewind.cli.connections:connections", "Keep addresses and credentials of other systems."),
     "variables": ("tradewind.cli.variables:variables", "Keep settings that DAGs share."),
