@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
@@ -81,11 +82,11 @@ async def test_every_operation_asks_who_is_there(site: Site) -> None:
 
 
 async def test_changing_routes_need_more_than_reading(site: Site) -> None:
-    assert all(route.permission == "edit" for route in ROUTES if route.method != "GET")
+    assert all(route.permission in ("edit", "operate", "admin") for route in ROUTES if route.method != "GET")
     vic = basic("vic", LOGINS["vic"][0])
     for route in ROUTES:
         if route.method != "GET":
-            path = route.path.replace("{dag_id}", "hourly").replace("{dag_run_id}", "r")
+            path = re.sub(r"\{[^}]*\}", "x", route.path)
             await site.ask(route.method, path, 403, auth=vic, json={})
 
 
