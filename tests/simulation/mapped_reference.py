@@ -52,7 +52,8 @@ class MappedReference:
         if place[1] < 0 or self.scope(task) is None or task.trigger_rule.value not in _FAST:
             return False
         ups = [up for up in task.upstream if up in self.tasks and self.scope(self.tasks[up]) == self.scope(task)]
-        return any(states.get((up, place[1]), TaskState.SKIPPED) not in FINISHED for up in ups)
+        own = [states.get((up, place[1]), states.get((up, -1), TaskState.SKIPPED)) for up in ups]
+        return any(state not in FINISHED for state in own)
 
     def source_states(self, states: States, task: TaskSpec) -> list[TaskState]:
         """The states of all instances of the tasks that a length asks for."""
