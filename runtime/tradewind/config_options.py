@@ -128,6 +128,9 @@ class CoreSection:
     max_map_length: int = _integer(
         1024, "Longest result of a task that another can be mapped over.", "core.max_map_length"
     )
+    xcom_spill_bytes: int = _integer(
+        64 * 1024, "A larger XCom lies outside its row, once however often the same value is stored.", minimum=0
+    )
     enable_xcom_pickling: bool = _flag(
         False,
         "Values that JSON cannot hold are stored as pickles, with a warning. Reading a pickle runs code that it names.",

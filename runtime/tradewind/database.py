@@ -49,7 +49,9 @@ async def open_store(config: Config, *, make_tables: bool = False) -> AsyncGener
     async with database_url(config) as url:
         if not config.database.url:
             await migrate_url(url)
-        options = StoreOptions(readers=config.database.readers, key_source=key_source(config))
+        options = StoreOptions(
+            readers=config.database.readers, key_source=key_source(config), spill_bytes=config.core.xcom_spill_bytes
+        )
         key = await asyncio.to_thread(secret_key, config)
         store = PostgresStore(url, secret_key=key, options=options)
         try:

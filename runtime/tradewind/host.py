@@ -37,6 +37,7 @@ from tradewind.model.specs import DEFAULT_POOL, DagSource, DagSpec, Json
 from tradewind.ports import Clock, Executor, Health, Store
 from tradewind.rules.admission import PARALLELISM, pool_limit
 from tradewind.services.asset_router import AssetRouter
+from tradewind.services.blob_sweeper import sweep_blobs
 from tradewind.services.bundle_watcher import BundleWatcher
 from tradewind.services.callbacks import Callbacks, OutboxCarrier
 from tradewind.services.clock import SystemClock
@@ -285,6 +286,7 @@ class Runtime:
             tasks.start_soon(services.callbacks.run, lease)
             tasks.start_soon(services.deadlines.run, lease)
             tasks.start_soon(services.listeners.run)
+            tasks.start_soon(sweep_blobs, store)
             tasks.start_soon(services.permits.run, lease)
             tasks.start_soon(services.router.run)
             tasks.start_soon(services.permits.follow_pools, lease)

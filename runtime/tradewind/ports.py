@@ -365,6 +365,17 @@ class Store(StoreReads, NamedWrites, AssetStore, Protocol):
         """
         ...
 
+    # -- large values
+    async def blob_sweep(self, age: float) -> int:
+        """Deletes large values that nothing names and that were stored more than `age` seconds ago; returns how
+        many. Any process may, at any time.
+        """
+        ...
+
+    async def blob_count(self) -> tuple[int, int]:
+        """How many large values lie outside the rows that name them, and their bytes in all."""
+        ...
+
     async def outbox_done(self, lease: Lease, outbox_ids: Sequence[int], *, failed: bool = False) -> None:
         """Carried out (rows go), or failed once more (tries + 1; gone after five)."""
         ...

@@ -12,7 +12,7 @@ from tradewind.failpoints import failpoint
 from tradewind.model.errors import BatchConflict, Fenced, StoreError
 from tradewind.model.rows import Batch, Lease
 from tradewind.store.bounds import require_one_segment_a_run
-from tradewind.store.columns import Columns, columns_of
+from tradewind.store.columns import INLINE_LIMIT, Columns, columns_of
 from tradewind.store.connection import Line, Session
 from tradewind.store.statements import Statement, bind, fragments, statement
 
@@ -45,8 +45,11 @@ def compose(head: str, sections: Sequence[str], result: str) -> Statement:
 class BatchWriter:
     """Applies batches over the writer's line."""
 
-    def __init__(self, line: Line, sender: str, on_reply: Callable[[int], None]) -> None:
-        """`sender` is this process's address for replies; `on_reply` hears of those it sent itself."""
+    def __init__(self, line: Line, sender: str, on_reply: Callable[[int], None], spill: int = INLINE_LIMIT) -> None:
+        """`sender` is this process's address for replies; `on_reply` hears of those it sent itself. Values of more
+        than `spill` bytes are blobs.
+        """
+        self._spill = spill
         self._line = line
         self._sender = sender
         self._on_reply = on_reply
@@ -54,7 +57,7 @@ class BatchWriter:
     async def apply(self, lease: Lease, batch: Batch) -> int:
         """As `Store.batch_apply`."""
         require_one_segment_a_run(batch)
-        columns = columns_of(batch)
+        columns = columns_of(batch, self._spill)
         query = composed(tuple(columns.sections))
         given = columns.given
         given["runtime_id"], given["epoch"], given["me"] = lease.runtime_id, lease.epoch, self._sender
@@ -100,7 +103,7 @@ class BatchWriter:
         """Each run's segment applied alone and undone: the runs that fail, with the reason."""
         found: list[tuple[int, str]] = []
         for segment in batch.segments:
-            columns = columns_of(Batch([segment]))
+            columns = columns_of(Batch([segment]), self._spill)
             query = composed(tuple(columns.sections))
             columns.given.update(runtime_id=lease.runtime_id, epoch=lease.epoch, me=self._sender)
             transaction = session.transaction()

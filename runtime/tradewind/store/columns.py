@@ -65,8 +65,8 @@ _RUNS: Final = ("r_run", "r_expected", "r_state", "r_started", "r_ended", "r_cou
 _OUTBOX: Final = ("u_run", "u_dag", "u_kind", "u_body")
 
 
-def columns_of(batch: Batch) -> Columns:
-    """All sections of the batch in the order in which they are composed."""
+def columns_of(batch: Batch, spill: int = INLINE_LIMIT) -> Columns:
+    """All sections of the batch, in the order of their composition; values of more than `spill` bytes are blobs."""
     out = Columns()
     segments = batch.segments
     if len(segments) > 1:
@@ -77,7 +77,7 @@ def columns_of(batch: Batch) -> Columns:
     _add_attempts(out, segments)
     _add(out, "history", _HISTORY, segments, _history_of, "h_run")
     if any(s.xcoms for s in segments):
-        _add_xcoms(out, segments)
+        _add_xcoms(out, segments, spill)
     out.add("runs", _RUNS, [(s.run_id, *s.run) for s in segments if s.run is not None])
     out.add("outbox", _OUTBOX, [(s.run_id, s.dag_id, *row) for s in segments if s.outbox for row in s.outbox])
     if any(s.asset_events for s in segments):
@@ -187,7 +187,7 @@ def _brief_row(run_id: RunId, begun: AttemptOpened, end: AttemptClosed) -> Seque
     return (run_id, *begun, end.kind, end.ended_at, host, end.pid, end.detail)
 
 
-def _add_xcoms(out: Columns, segments: Sequence[Segment]) -> None:
+def _add_xcoms(out: Columns, segments: Sequence[Segment], spill: int) -> None:
     """Changes of values, folded: per task instance whether all go first, then the last word on each key."""
     cleared: dict[tuple[object, ...], None] = {}
     last: dict[tuple[object, ...], EncodedValue] = {}
@@ -207,7 +207,7 @@ def _add_xcoms(out: Columns, segments: Sequence[Segment]) -> None:
     for key, value in last.items():
         if value.codec == 0:
             continue
-        if len(value.data) > INLINE_LIMIT:
+        if len(value.data) > spill:
             digest = hashlib.sha256(value.data).digest()
             blobs[digest] = value.data
             rows.append((*key, value.codec, None, digest))

@@ -21,6 +21,7 @@ from tradewind.model.keys import RuntimeId
 from tradewind.model.rows import Lease
 from tradewind.store import migrate
 from tradewind.store.batch import BatchWriter
+from tradewind.store.columns import INLINE_LIMIT
 from tradewind.store.connection import Line, LineSettings, Readers, Session
 from tradewind.store.crypto import KEY_OPTION, Vault
 from tradewind.store.doorbell import Doorbell
@@ -47,6 +48,8 @@ class StoreOptions:
     statement_timeout: float = 30.0
     """For views; beats and batches have less, bulk work goes in chunks."""
     connect_timeout: float = 5.0
+    spill_bytes: int = INLINE_LIMIT
+    """A value of more bytes lies outside its row, once however often it is stored."""
     key_source: str = KEY_OPTION
     """Where the encryption key comes from, for messages."""
 
@@ -68,7 +71,7 @@ class Lines:
         self._bulk = Line(self._settings("bulk"))
         self._readers = Readers(self._settings("reader"), self.options.readers)
         self._doorbell = Doorbell(self._announce_mail)
-        self._batches = BatchWriter(self._writer, self._sender, self._reply_arrived)
+        self._batches = BatchWriter(self._writer, self._sender, self._reply_arrived, self.options.spill_bytes)
 
     async def open(self) -> None:
         """As `Store.open`. Waits up to `options.patience` for a server that is just starting."""

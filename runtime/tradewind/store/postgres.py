@@ -2,13 +2,15 @@
 
 ``views`` what views read · ``loading`` what a new owner loads · ``ownership`` runtimes, claims, grants ·
 ``batch`` the group commit · ``creation`` new runs · ``publishing`` DAG files · ``mail`` inbox and outbox ·
-``deadlines`` missed ones · ``named`` pools, variables, connections, users. All SQL stands in `sql/`.
+``blobs`` large values · ``deadlines`` missed ones · ``named`` pools, variables, connections, users. All SQL
+stands in `sql/`.
 """
 
 from __future__ import annotations
 
 from tradewind.model.rows import Batch, Lease
 from tradewind.store.assets import Assets
+from tradewind.store.blobs import Blobs
 from tradewind.store.creation import Creation
 from tradewind.store.deadlines import Deadlines
 from tradewind.store.lines import StoreOptions
@@ -22,7 +24,7 @@ from tradewind.store.views import Views
 __all__ = ["PostgresStore", "StoreOptions"]
 
 
-class PostgresStore(Ownership, Creation, Assets, Deadlines, Publishing, Loading, Mail, Named, Views):
+class PostgresStore(Ownership, Creation, Assets, Blobs, Deadlines, Publishing, Loading, Mail, Named, Views):
     """`ports.Store` over asyncpg. One object a process; it joins as one runtime at a time."""
 
     async def batch_apply(self, lease: Lease, batch: Batch) -> int:

@@ -116,6 +116,7 @@ CREATE TABLE attempt (
 CREATE TABLE blob (
     blob_hash bytea NOT NULL,
     data bytea STORAGE EXTERNAL NOT NULL,
+    at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT blob_pkey PRIMARY KEY (blob_hash)
 );
 

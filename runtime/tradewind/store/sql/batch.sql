@@ -207,7 +207,7 @@ xcoms_deleted AS (
 blobs AS (
     INSERT INTO blob (blob_hash, data)
     SELECT u.* FROM fence, unnest(:l_hash::bytea[], :l_data::bytea[]) AS u
-    ON CONFLICT DO NOTHING
+    ON CONFLICT (blob_hash) DO UPDATE SET at = now()
 )
 
 -- name: batch_xcoms
