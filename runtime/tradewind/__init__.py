@@ -10,6 +10,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tradewind.authoring.assets import Asset as Asset
+    from tradewind.authoring.assets import AssetAlias as AssetAlias
+    from tradewind.authoring.assets import AssetAll as AssetAll
+    from tradewind.authoring.assets import AssetAny as AssetAny
+    from tradewind.authoring.assets import Dataset as Dataset
+    from tradewind.authoring.assets import DatasetAlias as DatasetAlias
+    from tradewind.authoring.assets import Metadata as Metadata
     from tradewind.authoring.connection import Connection as Connection
     from tradewind.authoring.context import Context as Context
     from tradewind.authoring.current_context import get_current_context as get_current_context
@@ -35,15 +42,18 @@ if TYPE_CHECKING:
     from tradewind.authoring.task_group import TaskGroup as TaskGroup
     from tradewind.authoring.task_instance import TaskInstance as TaskInstance
     from tradewind.authoring.templating import literal as literal
+    from tradewind.authoring.timetables import AssetOrTimeSchedule as AssetOrTimeSchedule
     from tradewind.authoring.timetables import ContinuousTimetable as ContinuousTimetable
     from tradewind.authoring.timetables import CronDataIntervalTimetable as CronDataIntervalTimetable
     from tradewind.authoring.timetables import CronTriggerTimetable as CronTriggerTimetable
+    from tradewind.authoring.timetables import DatasetOrTimeSchedule as DatasetOrTimeSchedule
     from tradewind.authoring.timetables import DeltaDataIntervalTimetable as DeltaDataIntervalTimetable
     from tradewind.authoring.timetables import DeltaTriggerTimetable as DeltaTriggerTimetable
     from tradewind.authoring.timetables import EventsTimetable as EventsTimetable
     from tradewind.authoring.timetables import MultipleCronTriggerTimetable as MultipleCronTriggerTimetable
     from tradewind.authoring.timetables import OnceTimetable as OnceTimetable
     from tradewind.authoring.timetables import Timetable as Timetable
+    from tradewind.authoring.timetables import register_timetable as register_timetable
     from tradewind.authoring.variable import Variable as Variable
     from tradewind.authoring.xcom import BaseXCom as BaseXCom
     from tradewind.authoring.xcom_arg import XComArg as XComArg
@@ -60,6 +70,7 @@ if TYPE_CHECKING:
     from tradewind.model.states import RunType as RunType
     from tradewind.model.states import TaskState as TaskState
     from tradewind.model.states import TriggerRule as TriggerRule
+    from tradewind.standard.asset_decorator import asset as asset
     from tradewind.standard.bash import BashOperator as BashOperator
     from tradewind.standard.branch import BaseBranchOperator as BaseBranchOperator
     from tradewind.standard.branch import LatestOnlyOperator as LatestOnlyOperator
@@ -80,6 +91,15 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES: dict[str, tuple[str, ...]] = {
+    "authoring.assets": (
+        "Asset",
+        "AssetAlias",
+        "AssetAll",
+        "AssetAny",
+        "Dataset",
+        "DatasetAlias",
+        "Metadata",
+    ),
     "authoring.connection": ("Connection",),
     "authoring.context": ("Context",),
     "authoring.current_context": ("get_current_context",),
@@ -98,15 +118,18 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "authoring.task_instance": ("TaskInstance",),
     "authoring.templating": ("literal",),
     "authoring.timetables": (
+        "AssetOrTimeSchedule",
         "ContinuousTimetable",
         "CronDataIntervalTimetable",
         "CronTriggerTimetable",
+        "DatasetOrTimeSchedule",
         "DeltaDataIntervalTimetable",
         "DeltaTriggerTimetable",
         "EventsTimetable",
         "MultipleCronTriggerTimetable",
         "OnceTimetable",
         "Timetable",
+        "register_timetable",
     ),
     "authoring.variable": ("Variable",),
     "authoring.xcom": ("BaseXCom",),
@@ -123,6 +146,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "XComError",
     ),
     "model.states": ("RunState", "RunType", "TaskState", "TriggerRule"),
+    "standard.asset_decorator": ("asset",),
     "standard.bash": ("BashOperator",),
     "standard.branch": ("BaseBranchOperator", "LatestOnlyOperator"),
     "standard.decorators": ("setup", "task", "teardown"),
@@ -188,6 +212,17 @@ __all__ = [  # noqa: RUF022 - by theme: how a DAG is written, what tasks are, wh
     "literal",
     "mask_secret",
     #
+    "Asset",
+    "AssetAlias",
+    "AssetAll",
+    "AssetAny",
+    "AssetOrTimeSchedule",
+    "Dataset",
+    "DatasetAlias",
+    "DatasetOrTimeSchedule",
+    "Metadata",
+    "asset",
+    #
     "ContinuousTimetable",
     "CronDataIntervalTimetable",
     "CronTriggerTimetable",
@@ -197,6 +232,7 @@ __all__ = [  # noqa: RUF022 - by theme: how a DAG is written, what tasks are, wh
     "MultipleCronTriggerTimetable",
     "OnceTimetable",
     "Timetable",
+    "register_timetable",
     #
     "AuthoringError",
     "FailWithoutRetry",
