@@ -99,7 +99,7 @@ def task_instance(facts: InstanceFacts) -> dict[str, Json]:
         "queue": task.queue if task else None,
         "queued_when": row.queued_at,
         "rendered_fields": {},
-        "rendered_map_index": None,
+        "rendered_map_index": rendered_map_index(row, attempt),
         "sla_miss": None,
         "start_date": row.started_at,
         "state": state_name(row.state),
@@ -113,6 +113,14 @@ def task_instance(facts: InstanceFacts) -> dict[str, Json]:
         "outcome": attempt.kind if attempt else None,
         "outcome_detail": attempt.detail if attempt else None,
     }
+
+
+def rendered_map_index(row: InstanceRow, attempt: AttemptRow | None) -> str | None:
+    """What `map_index_template` made of the index at the end of the last attempt; without one the index."""
+    label = attempt.detail.get("map_index_label") if attempt is not None and attempt.detail else None
+    if label is None and row.map_index >= 0:
+        return str(row.map_index)
+    return cast("str | None", label)
 
 
 def task_try(facts: InstanceFacts, attempt: AttemptRow) -> dict[str, Json]:
