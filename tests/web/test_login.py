@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import asyncio
+import re
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
