@@ -318,17 +318,6 @@ async def test_zygotes_go_when_idle(new_stage: NewStage) -> None:
     assert (await stage.run("t1")).kind is OutcomeKind.SUCCESS
 
 
-async def test_prewarmed_zygote_is_used(new_stage: NewStage) -> None:
-    stage = new_stage(DAG_OF_THREE)
-    executor = stage.executor
-    assert isinstance(executor, LocalExecutor)
-    stage.started = True
-    await executor.start(stage.host)
-    executor.prewarm(stage.maker.run.source, stage.maker.run.version_hash)
-    await stage.run("t0")
-    assert len(executor.zygote_pids) == 1
-
-
 @pytest.mark.parametrize("name", ["slots", "zygotes_max", "zygote_idle", "kill_grace", "start_method"])
 async def test_bad_settings(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigError, match=name):

@@ -77,11 +77,6 @@ class LocalExecutor:
             else:
                 self._zygotes.run(_source_of(attempt.run.source), flight)
 
-    def prewarm(self, source: DagSource, version_hash: str) -> None:
-        """Starts the zygote of a file whose tasks will soon run."""
-        if self._zygotes is not None and not self._stopping:
-            self._zygotes.prewarm(_source_of(source))
-
     async def cancel(self, key: AttemptKey, *, grace: timedelta) -> None:
         """SIGTERM to the attempt's process group, SIGKILL after `grace`; returns at once."""
         flight = self._flights.get(key.attempt)

@@ -41,12 +41,6 @@ class Zygotes:
         """Starts the attempt in its file's zygote, which is started where there is none."""
         self._take(source).run(attendant)
 
-    def prewarm(self, source: Source) -> None:
-        """Starts the zygote that will be needed soon."""
-        zygote = self._take(source)
-        if zygote.loaded and not zygote.busy:
-            self.zygote_idle(zygote)
-
     @property
     def pids(self) -> list[int]:
         """Process ids of those that are alive."""
