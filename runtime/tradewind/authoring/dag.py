@@ -151,8 +151,10 @@ class DAG(Scheduled):
 
     def _count(self, given: dict[str, Any], name: str, default: int) -> int:
         value = given.get(name, default)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-            raise AuthoringError(f"{self._where(name)}: a whole number from 0 (no limit) is needed, not {value!r}")
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise AuthoringError(
+                f"{self._where(name)}: a whole number from 1 is needed, not {value!r}; to stop a DAG, pause it"
+            )
         return value
 
     def _set_words(self, given: dict[str, Any]) -> None:
