@@ -266,3 +266,21 @@ async def test_assets_or_time_follow_both(start: StartRuntime) -> None:
     assert {run.run_type for run in by_time} == {RunType.SCHEDULED}
     assert runs[-1].run_type is RunType.ASSET_TRIGGERED
     assert seen[-1] == {"orders": [{}]}
+
+
+async def test_an_async_function_that_names_the_events_has_them_at_hand(start: StartRuntime) -> None:
+    seen: list[dict[str, int]] = []
+    with DAG("report", schedule=[ORDERS], catchup=False) as report:
+
+        @task
+        async def look(triggering_asset_events: Any = None, prev_start_date_success: object = None) -> None:
+            assert prev_start_date_success is None
+            seen.append({asset.name: len(events) for asset, events in triggering_asset_events.items()})
+
+        look()
+    runtime = await start(producer("load", ORDERS), report)
+    await runtime.control.dag_pause("report", paused=False)
+    await produce(runtime, "load")
+    (run,) = await ended_runs(runtime, "report", 1)
+    assert run.state.value == "success"
+    assert seen == [{"orders": 1}]

@@ -7,7 +7,7 @@ need the system (`prev_…_success`, `var`, `conn`) ask it then, and block until
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping, Sequence
 from datetime import datetime, timedelta
 from types import EllipsisType, MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
@@ -137,9 +137,15 @@ class Context(MutableMapping[str, Any]):
             self._row = self.current.blocking.run_before(run.dag_id, run.logical_date, RunState.SUCCESS)
         return self._row
 
-    async def prefetch(self) -> None:
-        """Asks the system, without blocking, for all that `ASKS_THE_SYSTEM` names: for code on an event loop."""
-        if self._row is ...:
+    async def prefetch(self, names: Collection[str] | None = None) -> None:
+        """Asks the system, without blocking, for these entries, or all that `ASKS_THE_SYSTEM` names: for code on an
+        event loop.
+        """
+        wanted = ASKS_THE_SYSTEM if names is None else names
+        for name in TRIGGERING:
+            if name in wanted:
+                await self[name].load()
+        if self._row is ... and ASKS_THE_SYSTEM.intersection(wanted):
             run = self.attempt.run
             self._row = await self.current.services.run_before(run.dag_id, run.logical_date, RunState.SUCCESS)
 
@@ -263,6 +269,9 @@ ASKS_THE_SYSTEM: Final = frozenset(
     }
 )
 """Entries whose value is asked for by a round trip to the system."""
+
+TRIGGERING: Final = frozenset({"triggering_asset_events", "triggering_dataset_events"})
+"""Entries whose content is asked for by a round trip when it is first looked at."""
 
 _MAKERS: Final[Mapping[str, Callable[[Context], Any]]] = MappingProxyType(
     {

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from tradewind.authoring.assets import Metadata
-from tradewind.authoring.context import Context
+from tradewind.authoring.context import ASKS_THE_SYSTEM, TRIGGERING, Context
 from tradewind.authoring.current_context import running_with
 from tradewind.model.errors import AuthoringError
 
@@ -102,6 +102,12 @@ def call_arguments(
     passed.update(kwargs)
     _reject_missing(function, parameters, taken, passed)
     return list(args), passed
+
+
+def asked_by(function: Callable[..., Any]) -> frozenset[str]:
+    """The entries of the context that the signature names and that cost a round trip to the system."""
+    names = {parameter.name for parameter in _parameters_of(function) or ()}
+    return frozenset(names & (ASKS_THE_SYSTEM | TRIGGERING))
 
 
 def _parameters_of(function: Callable[..., Any]) -> tuple[inspect.Parameter, ...] | None:

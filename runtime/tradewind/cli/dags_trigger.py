@@ -141,8 +141,7 @@ async def _await_end(control: Control, run: RunRow, timeout: float | None, outpu
     if ended.state is not RunState.SUCCESS:
         bad = [row for row in await control.reads.instance_list(ended.run_id) if row.state is TaskState.FAILED]
         for row in bad[:10]:
-            click.echo(
-                f"  failed: {row.task_id}   tradewind tasks logs {ended.dag_id} {row.task_id} {ended.dag_run_id}",
-                err=True,
-            )
+            which = f" --map-index {row.map_index}" if row.map_index >= 0 else ""
+            command = f"tradewind tasks logs {ended.dag_id} {row.task_id} {ended.dag_run_id}{which}"
+            click.echo(f"  failed: {row.task_id}   {command}", err=True)
         raise click.exceptions.Exit(EXIT_FAILED)

@@ -46,6 +46,8 @@ async def prepare_on_loop(
         if rest:
             values.update(await _arguments(work, rest, blocking, threads))
         work.operator.resolve_inputs(values)
+    if work.traits.asks:
+        await work.context.prefetch(work.traits.asks)
 
 
 async def _unmap(work: Work, services: TaskServices, blocking: BlockingServices, threads: Threads | None) -> None:

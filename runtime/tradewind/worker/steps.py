@@ -19,6 +19,7 @@ from tradewind.authoring.dag import DAG
 from tradewind.authoring.mapped import MappedOperator
 from tradewind.authoring.measuring import lengths_of
 from tradewind.authoring.operator import BaseOperator
+from tradewind.authoring.python_call import asked_by
 from tradewind.authoring.xcom import puts_of
 from tradewind.authoring.xcom_arg import Lookup
 from tradewind.model.attempts import Attempt
@@ -56,6 +57,8 @@ class Traits(NamedTuple):
     outcome_kind: str
     result_note: Callable[[BaseOperator, object], str] | None
     """What to say about the result, where the operator has something to say."""
+    asks: frozenset[str]
+    """Entries of the context that an async function names and that have to be fetched before it may look at them."""
 
 
 @dataclass(slots=True)
@@ -108,7 +111,13 @@ def _traits_found(operator: BaseOperator) -> Traits:
         _overrides(operator, kind, "post_execute"),
         operator.outcome_kind,
         getattr(kind, "result_note", None),
+        _asks(operator),
     )
+
+
+def _asks(operator: BaseOperator) -> frozenset[str]:
+    function = getattr(operator, "python_callable", None)
+    return asked_by(function) if operator.is_async and callable(function) else frozenset()
 
 
 def _renders(operator: BaseOperator) -> bool:
