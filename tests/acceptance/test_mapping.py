@@ -293,6 +293,34 @@ async def test_values_under_other_keys_are_mapped_over() -> None:
     assert results(report, "pushed") == ["x", "y"]
 
 
+async def test_setups_and_teardowns_are_mapped_too() -> None:
+    with a_dag() as dag:
+
+        @task
+        async def make(x: int) -> int:
+            return x
+
+        @task
+        async def work(x: int) -> int:
+            if x == 2:
+                raise ValueError("two")
+            return x
+
+        @task_group
+        def each(value: int) -> None:
+            made = make(value).as_setup()
+            with make.override(task_id="clean")(value).as_teardown(setups=made):
+                work(value)
+
+        each.expand(value=[1, 2])
+        whole = make.override(task_id="whole").expand(x=[1, 2]).as_setup()
+        work.override(task_id="part").expand(x=whole) >> make.override(task_id="end")(3).as_teardown(setups=whole)
+    report = await try_dag(dag)
+    assert (states(report, "each.work"), states(report, "part")) == (["success", "failed"], ["success", "failed"])
+    assert (states(report, "each.clean"), states(report, "end")) == (["success", "success"], ["success"])
+    assert report.run.state.value == "failed"
+
+
 async def test_errors_of_an_instance_name_it() -> None:
     with a_dag() as dag:
 

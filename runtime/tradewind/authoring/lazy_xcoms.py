@@ -47,8 +47,15 @@ class LazySequence(Sequence[Any]):
         pairs = zip_longest(self, values, fillvalue=nothing)
         return all(mine == theirs for mine, theirs in pairs)
 
+    def __reduce__(self) -> tuple[type[list[Any]], tuple[list[Any]]]:
+        """Where it is sent to another process, as a list."""
+        return list, (list(self),)
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self)} values)"
+
+    def __str__(self) -> str:
+        return str(list(self))
 
 
 class LazyXComs(LazySequence):

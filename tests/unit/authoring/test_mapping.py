@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Sequence
 from typing import Any
 
@@ -380,6 +381,8 @@ def test_a_lazy_sequence_fetches_what_is_looked_at_once() -> None:
     assert "v5" in values
     assert list(reversed(values)) == ["v5", "v2", "v0"]
     assert values.count("v2") == 1
+    assert (str(values), repr(values)) == ("['v0', 'v2', 'v5']", "LazyXComs(3 values)")
+    assert pickle.loads(pickle.dumps(values)) == ["v0", "v2", "v5"]
     with pytest.raises(IndexError, match="3 values"):
         values[3]
     with pytest.raises(TypeError):
