@@ -209,7 +209,7 @@ def apply_batch(db: MemoryDatabase, lease: Lease, batch: Batch) -> int:
     record = db.runtimes.get(lease.runtime_id)
     if record is None or not record.alive or record.epoch != lease.epoch:
         raise Fenced
-    segments = batch.segments
+    segments = batch.segments if len(batch.segments) == 1 else sorted(batch.segments, key=_run_of)
     refused = _Refusals()
     for segment in segments:
         _check_segment(db, segment, refused)
@@ -393,6 +393,10 @@ def write_rest(db: MemoryDatabase, batch: Batch) -> None:
         stored = db.inbox.pop(mail_id)
         db.replies[mail_id] = reply
         stored.sender(mail_id)
+
+
+def _run_of(segment: Segment) -> RunId:
+    return segment.run_id
 
 
 def _beginning(row: AttemptRow) -> tuple[datetime, str, int, int, bytes]:
