@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from tradewind.authoring.assets import Metadata
 from tradewind.authoring.context import ASKS_THE_SYSTEM, TRIGGERING, Context
@@ -40,9 +40,9 @@ def call_function(
     with running_with(context):
         result = function(*positional, **named)
         if inspect.isgenerator(result) and inspect.isgeneratorfunction(inspect.unwrap(function)):
-            return yielded(result, context)
+            return yielded(cast("Generator[Any, None, Any]", result), context)
     if inspect.isasyncgen(result):
-        return _yielded_async(result, context)
+        return _yielded_async(cast("AsyncGenerator[Any, None]", result), context)
     return _awaited(result, context) if inspect.isawaitable(result) else result
 
 
