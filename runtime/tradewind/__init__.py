@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from tradewind.authoring.current_context import get_current_context as get_current_context
     from tradewind.authoring.dag import DAG as DAG
     from tradewind.authoring.dag_run import DagRun as DagRun
+    from tradewind.authoring.deadlines import AsyncCallback as AsyncCallback
+    from tradewind.authoring.deadlines import DeadlineAlert as DeadlineAlert
+    from tradewind.authoring.deadlines import DeadlineReference as DeadlineReference
+    from tradewind.authoring.deadlines import SyncCallback as SyncCallback
     from tradewind.authoring.decorators import DagParam as DagParam
     from tradewind.authoring.decorators import dag as dag
     from tradewind.authoring.decorators import task_group as task_group
@@ -30,11 +34,20 @@ if TYPE_CHECKING:
     from tradewind.authoring.edges import chain_linear as chain_linear
     from tradewind.authoring.edges import cross_downstream as cross_downstream
     from tradewind.authoring.hook import BaseHook as BaseHook
+    from tradewind.authoring.listeners import hookimpl as hookimpl
     from tradewind.authoring.mapped import MappedOperator as MappedOperator
     from tradewind.authoring.masking import mask_secret as mask_secret
+    from tradewind.authoring.notifier import BaseNotifier as BaseNotifier
+    from tradewind.authoring.object_storage import ObjectStoragePath as ObjectStoragePath
     from tradewind.authoring.operator import BaseOperator as BaseOperator
     from tradewind.authoring.params import Param as Param
     from tradewind.authoring.params import ParamsDict as ParamsDict
+    from tradewind.authoring.retry_policy import ChainRetryPolicy as ChainRetryPolicy
+    from tradewind.authoring.retry_policy import ExceptionRetryPolicy as ExceptionRetryPolicy
+    from tradewind.authoring.retry_policy import RetryAction as RetryAction
+    from tradewind.authoring.retry_policy import RetryDecision as RetryDecision
+    from tradewind.authoring.retry_policy import RetryPolicy as RetryPolicy
+    from tradewind.authoring.retry_policy import RetryRule as RetryRule
     from tradewind.authoring.secrets_backend import BaseSecretsBackend as BaseSecretsBackend
     from tradewind.authoring.sensor import BaseSensorOperator as BaseSensorOperator
     from tradewind.authoring.sensor import PokeReturnValue as PokeReturnValue
@@ -56,6 +69,7 @@ if TYPE_CHECKING:
     from tradewind.authoring.timetables import register_timetable as register_timetable
     from tradewind.authoring.variable import Variable as Variable
     from tradewind.authoring.xcom import BaseXCom as BaseXCom
+    from tradewind.authoring.xcom_access import XCom as XCom
     from tradewind.authoring.xcom_arg import XComArg as XComArg
     from tradewind.host import Runtime as Runtime
     from tradewind.model.errors import AuthoringError as AuthoringError
@@ -105,13 +119,25 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "authoring.current_context": ("get_current_context",),
     "authoring.dag": ("DAG",),
     "authoring.dag_run": ("DagRun",),
+    "authoring.deadlines": ("AsyncCallback", "DeadlineAlert", "DeadlineReference", "SyncCallback"),
     "authoring.decorators": ("DagParam", "dag", "task_group"),
     "authoring.edges": ("Label", "chain", "chain_linear", "cross_downstream"),
     "authoring.hook": ("BaseHook",),
+    "authoring.listeners": ("hookimpl",),
     "authoring.mapped": ("MappedOperator",),
     "authoring.masking": ("mask_secret",),
+    "authoring.notifier": ("BaseNotifier",),
+    "authoring.object_storage": ("ObjectStoragePath",),
     "authoring.operator": ("BaseOperator",),
     "authoring.params": ("Param", "ParamsDict"),
+    "authoring.retry_policy": (
+        "ChainRetryPolicy",
+        "ExceptionRetryPolicy",
+        "RetryAction",
+        "RetryDecision",
+        "RetryPolicy",
+        "RetryRule",
+    ),
     "authoring.secrets_backend": ("BaseSecretsBackend",),
     "authoring.sensor": ("BaseSensorOperator", "PokeReturnValue", "SensorResult"),
     "authoring.task_group": ("TaskGroup",),
@@ -133,6 +159,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     ),
     "authoring.variable": ("Variable",),
     "authoring.xcom": ("BaseXCom",),
+    "authoring.xcom_access": ("XCom",),
     "authoring.xcom_arg": ("XComArg",),
     "host": ("Runtime",),
     "model.errors": (
@@ -207,10 +234,25 @@ __all__ = [  # noqa: RUF022 - by theme: how a DAG is written, what tasks are, wh
     "Connection",
     "Context",
     "DagRun",
+    "ObjectStoragePath",
     "Variable",
+    "XCom",
     "get_current_context",
     "literal",
     "mask_secret",
+    #
+    "AsyncCallback",
+    "BaseNotifier",
+    "ChainRetryPolicy",
+    "DeadlineAlert",
+    "DeadlineReference",
+    "ExceptionRetryPolicy",
+    "RetryAction",
+    "RetryDecision",
+    "RetryPolicy",
+    "RetryRule",
+    "SyncCallback",
+    "hookimpl",
     #
     "Asset",
     "AssetAlias",

@@ -56,9 +56,9 @@ def missed({parameters}):
     tell({facts})
 
 with DAG("late", schedule="@daily", start_date=datetime(2026, 1, 1, tzinfo=UTC), catchup=False,
-         is_paused_upon_creation=False, sla_miss_callback=missed):
+         is_paused_upon_creation=False, email="ops@example.com", sla_miss_callback=missed):
 
-    @task(sla=timedelta(seconds=1), email="ops@example.com")
+    @task(sla=timedelta(seconds=1))
     async def slow():
         while not (HERE / "go").exists():
             await asyncio.sleep(0.01)

@@ -55,6 +55,8 @@ class DagSettings(TypedDict, total=False):
     on_success_callback: Callbacks | None
     on_failure_callback: Callbacks | None
     sla_miss_callback: Callbacks | None
+    email: str | Sequence[str] | None
+    """As `email` in `default_args`: who gets mail about tasks that say nothing themselves."""
     deadline: DeadlineAlert | Sequence[DeadlineAlert] | None
     template_searchpath: str | Iterable[str] | None
     template_undefined: Any
@@ -94,6 +96,8 @@ class DAG(Scheduled):
         self.fileloc = _defining_file(self)
         defaults = dict(given.get("default_args") or {})
         shared_params: object = defaults.pop("params", None)
+        if given.get("email"):
+            defaults.setdefault("email", given["email"])
         self.default_args = defaults
         self._tasks: dict[str, BaseOperator] = {}
         self._edge_labels: dict[tuple[str, str], str] = {}

@@ -74,7 +74,7 @@ def shown(text: str, **settings: Any) -> Any:
     return render_template(text, context, dag)
 
 
-@pytest.mark.spec("1:J1", "1:J7", "1:E15")
+@pytest.mark.spec("1:J1", "1:J7")
 @pytest.mark.parametrize(
     ("text", "gives"),
     [
