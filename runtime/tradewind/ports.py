@@ -24,6 +24,7 @@ from tradewind.model.rows import (
     BeatReport,
     ConnectionRow,
     DagRow,
+    DagVersionLine,
     DagVersionRow,
     DeadlineMiss,
     HistoryEntry,
@@ -102,6 +103,10 @@ class StoreReads(AssetReads, Protocol):
 
     async def dag_version_get(self, dag_id: str, version_hash: str | None = None) -> DagVersionRow | None:
         """A version, by default the current one."""
+        ...
+
+    async def dag_version_list(self, dag_id: str, limit: int, offset: int = 0) -> tuple[list[DagVersionLine], int]:
+        """A page of the DAG's versions, the newest first, and how many there are in all."""
         ...
 
     async def dag_code_get(self, dag_id: str, version_hash: str | None = None) -> str | None:

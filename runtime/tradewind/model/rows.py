@@ -306,6 +306,16 @@ class DagVersionRow:
     created_at: datetime
 
 
+class DagVersionLine(NamedTuple):
+    """A version of a DAG in a list: all but its spec."""
+
+    dag_id: str
+    version_hash: str
+    number: int
+    source: DagSource
+    created_at: datetime
+
+
 @dataclass(frozen=True, slots=True)
 class ImportErrorRow:
     """Why a DAG file could not be loaded."""

@@ -12,6 +12,7 @@ from tradewind.model.outcomes import EncodedValue
 from tradewind.model.rows import (
     AttemptRow,
     DagRow,
+    DagVersionLine,
     DagVersionRow,
     HistoryEntry,
     ImportErrorRow,
@@ -133,6 +134,11 @@ async def version_of(row: Row) -> DagVersionRow:
         source=source_of(row),
         created_at=row["created_at"],
     )
+
+
+def version_line_of(row: Row) -> DagVersionLine:
+    """A row of `dag_version_list`."""
+    return DagVersionLine(row["dag_id"], row["version_hash"], row["number"], source_of(row), row["created_at"])
 
 
 def source_of(row: Row) -> DagSource:

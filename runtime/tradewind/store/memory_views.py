@@ -15,6 +15,7 @@ from tradewind.model.rows import (
     AttemptRow,
     ConnectionRow,
     DagRow,
+    DagVersionLine,
     DagVersionRow,
     HistoryEntry,
     ImportErrorRow,
@@ -52,6 +53,13 @@ class MemoryViews:
     async def dag_version_get(self, dag_id: str, version_hash: str | None = None) -> DagVersionRow | None:
         """As `StoreReads.dag_version_get`."""
         return self.database.versions.get((dag_id, self._version(dag_id, version_hash)))
+
+    async def dag_version_list(self, dag_id: str, limit: int, offset: int = 0) -> tuple[list[DagVersionLine], int]:
+        """As `StoreReads.dag_version_list`."""
+        rows = [row for row in self.database.versions.values() if row.dag_id == dag_id]
+        rows.sort(key=lambda row: -row.number)
+        lines = [DagVersionLine(row.dag_id, row.version_hash, row.number, row.source, row.created_at) for row in rows]
+        return lines[offset : offset + limit], len(lines)
 
     async def dag_code_get(self, dag_id: str, version_hash: str | None = None) -> str | None:
         """As `StoreReads.dag_code_get`."""

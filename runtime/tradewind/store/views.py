@@ -10,6 +10,7 @@ from tradewind.model.outcomes import EncodedValue
 from tradewind.model.rows import (
     AttemptRow,
     DagRow,
+    DagVersionLine,
     DagVersionRow,
     HistoryEntry,
     ImportErrorRow,
@@ -29,6 +30,7 @@ from tradewind.store.decode import (
     import_error_of,
     instance_of,
     run_of,
+    version_line_of,
     version_of,
     xcom_of,
 )
@@ -52,6 +54,12 @@ class Views(Lines):
         """As `StoreReads.dag_version_get`."""
         rows = await self._dag_rows("dag_version_get", dag_id=dag_id, version_hash=version_hash)
         return await version_of(rows[0]) if rows else None
+
+    async def dag_version_list(self, dag_id: str, limit: int, offset: int = 0) -> tuple[list[DagVersionLine], int]:
+        """As `StoreReads.dag_version_list`."""
+        rows = await self._dag_rows("dag_version_list", dag_id=dag_id, limit=limit, offset=offset)
+        [count] = await self._dag_rows("dag_version_count", dag_id=dag_id)
+        return [version_line_of(row) for row in rows], count["total"]
 
     async def dag_code_get(self, dag_id: str, version_hash: str | None = None) -> str | None:
         """As `StoreReads.dag_code_get`."""

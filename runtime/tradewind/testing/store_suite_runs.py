@@ -90,6 +90,11 @@ class PublishSuite:
         assert (current.number, current.spec, current.source) == (1, one, source_of("etl.py"))
         assert await store.dag_version_get("etl", "0" * 64) is None
         assert await store.dag_version_get("ghost") is None
+        lines, total = await store.dag_version_list("etl", 1)
+        assert ([line.number for line in lines], total) == ([2], 2)
+        [line], _ = await store.dag_version_list("etl", 1, 1)
+        assert (line.version_hash, line.source) == (one.content_hash(), source_of("etl.py"))
+        assert await store.dag_version_list("ghost", 5) == ([], 0)
 
     async def test_new_dags_are_paused_unless_they_say_otherwise(self, new_store: NewStore) -> None:
         """Later publications leave the switch alone."""

@@ -105,6 +105,14 @@ FROM dag d JOIN dag_version v USING (namespace, dag_id)
 WHERE d.namespace = 'default' AND d.dag_id = :dag_id::text
   AND v.version_hash = coalesce(:version_hash::text, d.version_hash)
 
+-- name: dag_version_list
+SELECT v.dag_id, v.version_hash, v.number, v.bundle, v.bundle_version, v.fileloc, v.relative_fileloc, v.created_at
+FROM dag_version v WHERE v.namespace = 'default' AND v.dag_id = :dag_id::text
+ORDER BY v.number DESC LIMIT :limit::bigint OFFSET :offset::bigint
+
+-- name: dag_version_count
+SELECT count(*) AS total FROM dag_version v WHERE v.namespace = 'default' AND v.dag_id = :dag_id::text
+
 -- name: dag_code_get
 SELECT c.code
 FROM dag d JOIN dag_version v USING (namespace, dag_id) JOIN dag_code c USING (code_hash)
