@@ -97,6 +97,12 @@ class TaskInstance:
         """How many tries came before this one."""
         return self.try_number - 1
 
+    def get_template_context(self) -> Any:
+        """The context of the running attempt. Raises TradewindError outside one."""
+        from tradewind.authoring.current_context import get_current_context
+
+        return get_current_context()
+
     @property
     def log_url(self) -> str:
         """Path of the instance's log in the web pages."""
