@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -180,3 +181,51 @@ async def test_a_log_goes_on_after_the_server_ended_its_stream(
         writer.write("between")
         await expect(log).to_contain_text("between")
         await expect(page.get_by_label("Log", exact=True)).to_contain_text("2 lines")
+
+
+@pytest.mark.spec("2:C-14")
+async def test_connections_variables_and_pools(page: Page, site: Site) -> None:
+    await _sign_in(page, site, "/admin")
+    await expect(page.get_by_role("tab", name="Connections")).to_have_attribute("aria-selected", "true")
+    await page.get_by_role("button", name="Add", exact=True).click()
+    form = page.get_by_role("dialog")
+    await form.get_by_label("Id", exact=True).fill("web")
+    await form.get_by_label("Type").fill("http")
+    await form.get_by_label("Login").fill("airflow")
+    await form.get_by_label("Schema").fill("http")
+    await form.get_by_label("Port").fill("8080")
+    await form.get_by_label("Password").fill("sesame")
+    await form.get_by_label("Extra (JSON)").fill('{"api_token": "abracadabra", "timeout": 3}')
+    await form.get_by_role("button", name="Save").click()
+    await expect(form).to_have_count(0)
+    await page.get_by_role("button", name="web", exact=True).click()
+    await expect(form.get_by_label("Password")).to_have_value("")
+    await expect(form.get_by_label("Extra (JSON)")).to_have_value('{"api_token": "***", "timeout": 3}')
+    await form.get_by_label("Host").fill("example.com")
+    await form.get_by_role("button", name="Save").click()
+    await expect(page.get_by_role("row", name="web")).to_contain_text("example.com")
+    stored = await site.store.connection_get("web")
+    assert stored is not None
+    assert "sesame" in stored
+    assert "abracadabra" in stored
+    assert '"schema": "http"' in stored
+    await page.get_by_role("tab", name="Variables").click()
+    await expect(page.get_by_role("row", name="what for")).to_be_visible()
+    page.on("dialog", lambda question: asyncio.ensure_future(question.accept()))
+    await page.get_by_role("button", name="Delete a", exact=True).click()
+    await expect(page.get_by_text("No variables yet")).to_be_visible()
+    await page.get_by_role("tab", name="Pools").click()
+    await page.get_by_role("button", name="small", exact=True).click()
+    await form.get_by_label("Slots").fill("-5")
+    await form.get_by_role("button", name="Save").click()
+    await expect(form.get_by_role("alert")).to_contain_text("slots must be at least -1")
+    await form.get_by_label("Slots").fill("5")
+    await form.get_by_role("button", name="Save").click()
+    await expect(form).to_have_count(0)
+    assert [pool.slots for pool in await site.store.pool_list()] == [128, 5]
+
+
+async def test_who_may_not_see_secrets_is_told_so(page: Page, site: Site) -> None:
+    await _sign_in(page, site, "/admin/connections", "vic")
+    await expect(page.get_by_role("alert")).to_contain_text("No connections to show")
+    await expect(page.get_by_role("link", name="Admin")).to_have_count(0)

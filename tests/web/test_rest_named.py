@@ -84,6 +84,10 @@ async def test_the_life_of_a_connection(site: Site) -> None:
     stored = json.loads(await site.store.connection_get("web") or "")
     assert (stored["host"], stored.get("port"), stored["login"]) == ("other.org", None, "me")
     assert (stored["password"], json.loads(stored["extra"])) == ("sesame", extra), "what is not named stays"
+    shown = json.loads((await (await site.get("/connections/web")).json())["extra"])
+    await site.ask("PATCH", "/connections/web", json={"extra": json.dumps({**shown, "timeout": 4})})
+    stored = json.loads(await site.store.connection_get("web") or "")
+    assert json.loads(stored["extra"]) == {**extra, "timeout": 4}, "what came masked is kept"
     await site.ask("PATCH", "/connections/web", 400, json={"connection_id": "w", "host": "x"})
     await site.ask("DELETE", "/connections/web", 204)
     for method, given in (("GET", None), ("PATCH", {"host": "h"}), ("DELETE", None)):

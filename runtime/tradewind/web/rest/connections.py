@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from aiohttp import web
 
 from tradewind.authoring.connection import Connection
-from tradewind.authoring.masking import redact
+from tradewind.authoring.masking import MASK, redact
 from tradewind.model.rows import ConnectionRow
 from tradewind.model.specs import Json
 from tradewind.services.try_connection import try_connection
@@ -55,6 +55,17 @@ def _shown_extra(extra: str | None) -> str | None:
         return json.dumps(redact(json.loads(extra)))
     except ValueError:
         return "***"
+
+
+def _with_kept_secrets(given: Any, stored: Any) -> Any:
+    """What a client sends back masked, as it was shown, stays as it is stored."""
+    if given == MASK and stored is not None:
+        return stored
+    if isinstance(given, dict) and isinstance(stored, dict):
+        before = cast("dict[str, Any]", stored)
+        values = cast("dict[str, Any]", given)
+        return {name: _with_kept_secrets(value, before.get(name)) for name, value in values.items()}
+    return given
 
 
 async def _find(call: Call, conn_id: str) -> Connection:
@@ -105,6 +116,9 @@ async def patch_connection(call: Call) -> web.Response:
         raise bad_request("The connection_id cannot be updated.")
     changes = fields_to_change(call, _FIELDS)
     given = _given(call, conn_id)
+    if "extra" in changes and given.extra:
+        kept = _with_kept_secrets(json.loads(given.extra), found.extra_dejson)
+        given.extra = json.dumps(kept)
     for name in changes:
         setattr(found, name, getattr(given, name))
     await call.control.named.connection_set(conn_id, found.stored_text())

@@ -6,19 +6,24 @@ import { Footer } from "./parts/footer";
 import { Header } from "./parts/header";
 import { Notices } from "./parts/notices";
 import { Loading, Problem } from "./parts/problem";
+import { SHAPES, type Kind } from "./logic/named";
 import { usePlace, type Place } from "./router";
 
 /** The larger pages come apart from the first, which is on the screen sooner without them. */
 const loadDagPage = () => import("./pages/dag");
 const DagPage = lazy(async () => ({ default: (await loadDagPage()).DagPage }));
+const AdminPage = lazy(async () => ({ default: (await import("./pages/admin")).AdminPage }));
 const LoginPage = lazy(async () => ({ default: (await import("./pages/login")).LoginPage }));
 
 function pageFor(place: Place): ReactNode {
   const [first, second] = place.parts;
   if (first === undefined || (first === "dags" && second === undefined)) return <DagsPage query={place.query} />;
   if (first === "dags" && second !== undefined) return <DagPage key={second} dagId={second} query={place.query} />;
+  if (first === "admin" && isKind(second ?? "connections")) return <AdminPage kind={(second ?? "connections") as Kind} />;
   return <NotFoundPage />;
 }
+
+const isKind = (text: string): boolean => text in SHAPES;
 
 /** The page of a DAG is what most people open next. */
 const FETCH_AHEAD_MS = 1_500;

@@ -5,6 +5,7 @@
 import type {
   Dag, DagDetails, DagRun, Health, ImportError, Me, Page, Task, TaskInstance, Version,
 } from "./types";
+import type { Kind, Row } from "../logic/named";
 
 const API = "api/v1/";
 
@@ -33,7 +34,7 @@ export function address(path: string, query: Query = {}): string {
 }
 
 interface Call {
-  method?: "GET" | "POST" | "PATCH";
+  method?: "GET" | "POST" | "PATCH" | "DELETE";
   body?: unknown;
   accept?: string;
   signal?: AbortSignal | undefined;
@@ -75,6 +76,8 @@ async function json<T>(path: string, call: Call = {}): Promise<T> {
 
 const dagPath = (dagId: string): string => `${API}dags/${encodeURIComponent(dagId)}`;
 const runPath = (dagId: string, runId: string): string => `${dagPath(dagId)}/dagRuns/${encodeURIComponent(runId)}`;
+
+const namedPath = (kind: Kind, name: string): string => `${API}${kind}/${encodeURIComponent(name)}`;
 
 /** Which attempt of which task instance a log belongs to. */
 export interface AttemptRef {
@@ -165,6 +168,17 @@ export const api = {
   logStream: (of: AttemptRef, token: string) => address(`${logPath(of)}/stream`, { map_index: of.mapIndex, token }),
   /** Where changes are streamed from; of one DAG, or of all. */
   eventStream: (dagId: string | null) => address(`${API}events`, { dag_id: dagId }),
+
+  async named(kind: Kind, signal?: AbortSignal): Promise<Page<Row>> {
+    const body = await json<Record<string, unknown>>(address(API + kind, { limit: 1000 }), { signal });
+    return { items: body[kind] as Row[], total: body["total_entries"] as number };
+  },
+  namedEntry: (kind: Kind, name: string) => json<Row>(namedPath(kind, name)),
+  makeNamed: (kind: Kind, body: Row) => json<Row>(API + kind, { method: "POST", body }),
+  changeNamed: (kind: Kind, name: string, body: Row) => json<Row>(namedPath(kind, name), { method: "PATCH", body }),
+  async removeNamed(kind: Kind, name: string): Promise<void> {
+    await send(namedPath(kind, name), { method: "DELETE" });
+  },
 
   async importErrors(signal?: AbortSignal): Promise<Page<ImportError>> {
     const path = address(`${API}importErrors`, { limit: 100 });

@@ -4,6 +4,7 @@ import { defaultConf, parseConf } from "./conf";
 import { inOrder, layout } from "./layers";
 import { CHUNK_LINES, LogLines, MOST_CHUNKS, plain } from "./log_lines";
 import { toInstances, withChanges, withLateChanges, withLateRuns, withRun } from "./merge";
+import { bodyOf, shown, SHAPES, startOf } from "./named";
 import { counted, foremost } from "./states";
 import { rowsOf, summaries } from "./summary";
 import { clockTime, duration, elapsedMs, fullTime, minuteTime, relative, scheduleText } from "./times";
@@ -152,4 +153,31 @@ describe("log lines", () => {
     expect([lines.total, lines.chunks]).toEqual([0, []]);
   });
   it("shows no terminal colours", () => expect(plain("\u001b[1;31mred\u001b[0m")).toBe("red"));
+});
+
+describe("forms of connections, variables and pools", () => {
+  const connections = SHAPES.connections;
+  const before = { connection_id: "db", conn_type: "postgres", host: "h", port: 5432, login: null, schema: null, extra: null, description: "d" };
+  const typed = (changes: Record<string, string | boolean>) => ({
+    ...Object.fromEntries(connections.fields.map((field) => [field.name, startOf(field, before)])), ...changes,
+  });
+
+  it("sends only what was changed", () => {
+    expect(bodyOf(connections, typed({}), before)).toEqual({});
+    expect(bodyOf(connections, typed({ port: "", host: "other", password: "p" }), before))
+      .toEqual({ port: null, host: "other", password: "p" });
+    expect(bodyOf(connections, typed({ description: "" }), before)).toEqual({ description: null });
+  });
+
+  it("leaves out what a new entry does not have", () => {
+    const fresh = Object.fromEntries(connections.fields.map((field) => [field.name, ""]));
+    expect(bodyOf(connections, { ...fresh, connection_id: "x", conn_type: "http", port: "80" }, null))
+      .toEqual({ connection_id: "x", conn_type: "http", port: 80 });
+    expect(bodyOf(SHAPES.variables, { key: "k", value: "", description: "" }, null)).toEqual({ key: "k", value: "" });
+  });
+
+  it("hides values of variables that have a secret's name", () => {
+    expect(shown(SHAPES.variables, { key: "api_token", value: "v" }, "value")).toBe("***");
+    expect(shown(SHAPES.variables, { key: "team", value: "v" }, "value")).toBe("v");
+  });
 });

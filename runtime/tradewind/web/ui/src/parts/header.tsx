@@ -11,12 +11,25 @@ export function Header() {
   return (
     <header className="top">
       <Link to="" className="brand"><Mark /><span>Tradewind</span></Link>
-      <nav aria-label="Main"><Link to="dags" className="nav-link">DAGs</Link></nav>
+      <Navigation />
       <span className="spacer" />
       <LiveSign />
       <ZoneSelect />
       <Person />
     </header>
+  );
+}
+
+/** Connections and variables are for those who run the system. */
+const OPERATORS = ["Op", "Admin"];
+
+function Navigation() {
+  const me = useShared(session);
+  return (
+    <nav aria-label="Main">
+      <Link to="dags" className="nav-link">DAGs</Link>
+      {me?.roles.some((role) => OPERATORS.includes(role)) && <Link to="admin" className="nav-link">Admin</Link>}
+    </nav>
   );
 }
 
