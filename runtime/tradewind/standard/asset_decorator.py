@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import inspect
 import weakref
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, cast
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import Any, Final, cast, overload
 
 from tradewind.authoring.assets import Asset, AssetAlias, AssetRef, AssetWatcher
 from tradewind.authoring.dag import DAG
@@ -49,7 +49,11 @@ class MultiAssetDefinition(Sequence[Outlet]):
         self.outlets = tuple(outlets)
         self.dag: DAG | None = None
 
-    def __getitem__(self, index: Any) -> Any:
+    @overload
+    def __getitem__(self, index: int) -> Outlet: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Outlet]: ...
+    def __getitem__(self, index: int | slice) -> Outlet | Sequence[Outlet]:
         return self.outlets[index]
 
     def __len__(self) -> int:
@@ -156,7 +160,8 @@ def _called(function: Callable[..., Any], wanted: Sequence[str], own: Outlet) ->
     def call(**context: Any) -> Any:
         return function(**values(context))
 
-    def call_yielding(**context: Any) -> Any:
-        return (yield from function(**values(context)))
+    def call_yielding(**context: Any) -> Generator[Any, Any, Any]:
+        result: Any = yield from function(**values(context))
+        return result
 
     return call_yielding if inspect.isgeneratorfunction(function) else call

@@ -82,6 +82,7 @@ class BashOperator(BaseOperator):
         """Exit code (negative: minus the signal) and last line of output."""
         bash = shutil.which("bash") or "/bin/bash"
         child = self._child = ChildProcess(f"BashOperator {self.task_id!r}", self.log)
+        self.log.info("Tmp dir root location: %s", tempfile.gettempdir())
         self.log.info("Running command: %s", [bash, "-c", self.bash_command])
         self.log.info("Output:")
         command = [bash, "-c", self.bash_command]

@@ -46,7 +46,7 @@ class SubDagOperator(TaskGroup):
             raise AuthoringError(
                 f"SubDagOperator {task_id!r}: Please pass in the `dag` param or call within a DAG context"
             )
-        inner: object = subdag
+        inner = cast("object", subdag)
         if not isinstance(inner, DAG):
             raise AuthoringError(f"SubDagOperator {task_id!r}: subdag has to be a DAG, not {inner!r}")
         expected = f"{dag.dag_id}.{task_id}"

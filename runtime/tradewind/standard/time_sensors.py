@@ -59,7 +59,7 @@ class DateTimeSensor(MomentSensor):
 
     def __init__(self, *, target_time: datetime | str, **arguments: Unpack[SensorSettings]) -> None:
         super().__init__(**arguments)
-        given: object = target_time
+        given = cast("object", target_time)
         if not isinstance(given, (str, datetime)):
             raise AuthoringError(
                 f"{type(self).__name__} {self.task_id!r}: Expected str or datetime.datetime type for target_time. "
@@ -81,7 +81,7 @@ class TimeSensor(MomentSensor):
 
     def __init__(self, *, target_time: time, **arguments: Unpack[SensorSettings]) -> None:
         super().__init__(**arguments)
-        given: object = target_time
+        given = cast("object", target_time)
         if not isinstance(given, time):
             raise AuthoringError(f"{type(self).__name__} {self.task_id!r}: target_time is a time, not {given!r}")
         self.target_time = target_time

@@ -32,7 +32,9 @@ def test_bash_returns_its_last_line_and_logs_all(caplog: pytest.LogCaptureFixtur
     with caplog.at_level("INFO"):
         assert bash("echo one; echo two >&2; printf three").execute({}) == "three"
     lines = [r.message for r in caplog.records]
-    assert lines[1:] == ["Output:", "one", "two", "three", "Command exited with return code 0"]
+    assert lines[0].startswith("Tmp dir root location: ")
+    assert lines[1].startswith("Running command: ")
+    assert lines[2:] == ["Output:", "one", "two", "three", "Command exited with return code 0"]
     assert bash("true").execute({}) == ""
     assert bash("echo '{\"a\": 1}'", output_processor=len).execute({}) == 8
     assert bash(r"printf '\xff\n'").execute({}) == "\\xff"
