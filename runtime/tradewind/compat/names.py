@@ -69,7 +69,11 @@ _RETRIES: Final = _from(
     "authoring.retry_policy",
     *("RetryPolicy", "RetryRule", "RetryAction", "RetryDecision", "ExceptionRetryPolicy", "ChainRetryPolicy"),
 )
-_XCOM: Final = {**_from("authoring.xcom", "BaseXCom"), **_from("authoring.xcom_access", "XCom")}
+_XCOM: Final = {
+    **_from("authoring.xcom", "BaseXCom"),
+    **_from("authoring.xcom_access", "XCom"),
+    "LazyXComSelectSequence": "tradewind.authoring.lazy_xcoms:LazyXComs",
+}
 _GROUP: Final = {**_from("authoring.task_group", "TaskGroup"), **_from("authoring.mapped_group", "MappedTaskGroup")}
 _MAPPED: Final = _from("authoring.mapped", "MappedOperator", "OperatorPartial")
 _LABEL: Final = _from("authoring.edges", "Label")
@@ -81,7 +85,7 @@ _CORE: Final[Mapping[str, Mapping[str, str]]] = {
     "airflow.exceptions": _EXCEPTIONS,
     "airflow.listeners": _from("authoring.listeners", "hookimpl"),
     "airflow.io.path": _from("authoring.object_storage", "ObjectStoragePath"),
-    "airflow.macros": _from("authoring.macros", "ds_add", "ds_format", "datetime_diff_for_humans"),
+    "airflow.macros": _from("authoring.macros", "ds_add", "ds_format", "ds_format_locale", "datetime_diff_for_humans"),
     "airflow.models": _MODELS,
     "airflow.models.baseoperator": {**_from("authoring.operator", "BaseOperator"), **_CHAINS},
     "airflow.models.connection": _from("authoring.connection", "Connection"),
