@@ -77,7 +77,7 @@ async def settled(runtime: Runtime) -> None:
     """Every event has been routed and every mail read."""
     store, lease = runtime.services.store, runtime.services.scheduler.lease
     async with asyncio.timeout(20):
-        while await store.asset_route() or await store.mail_read(lease):
+        while await store.asset_route() or await store.mail_read(lease):  # noqa: ASYNC110 - nothing tells of quiet
             await asyncio.sleep(0)
 
 
@@ -118,7 +118,8 @@ async def test_all_parts_of_a_condition_have_to_change_before_the_next_run(start
 
 
 async def test_events_go_into_one_run_while_no_more_may_be_active(start: StartRuntime) -> None:
-    gate, began, seen = asyncio.Event(), asyncio.Event(), []
+    gate, began = asyncio.Event(), asyncio.Event()
+    seen: list[int] = []
     with DAG("report", schedule=[ORDERS], max_active_runs=1, is_paused_upon_creation=False) as report:
 
         @task

@@ -92,11 +92,8 @@ class Asset(BaseAsset):
         self.uri = normalised(uri if uri is not None else cast("str", name), f"{kind}: uri")
         self.name = checked(name, f"{kind}: name") if name is not None else self.uri
         self.group = checked(group, f"{kind}: group") if group else self.default_group
-        given: object = extra if extra is not None else {}
-        if not isinstance(given, Mapping):
-            raise AuthoringError(f"{kind} {self.name!r}: extra has to be a mapping, not {given!r}")
-        self.extra: dict[str, Json] = dict(cast("Mapping[str, Json]", given))
-        extra_bytes(self.extra, f"{kind} {self.name!r}: extra")
+        extra_bytes({} if extra is None else extra, f"{kind} {self.name!r}: extra")
+        self.extra: dict[str, Json] = dict(extra or {})
         self.watchers = tuple(watchers)
 
     @staticmethod

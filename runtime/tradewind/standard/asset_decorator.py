@@ -161,7 +161,6 @@ def _called(function: Callable[..., Any], wanted: Sequence[str], own: Outlet) ->
         return function(**values(context))
 
     def call_yielding(**context: Any) -> Generator[Any, Any, Any]:
-        result: Any = yield from function(**values(context))
-        return result
+        return (yield from cast("Generator[Any, Any, Any]", function(**values(context))))
 
     return call_yielding if inspect.isgeneratorfunction(function) else call

@@ -19,14 +19,17 @@ def register_timetable(cls: type[Timetable]) -> type[Timetable]:
     Raises:
         AuthoringError: `cls` is no subclass of `Timetable`.
     """
-    given: object = cls
-    if not isinstance(given, type) or not issubclass(given, Timetable):
+    if not _is_timetable_class(cls):
         raise AuthoringError(
-            f"{given!r} is no timetable class: subclass tradewind.authoring.timetables.Timetable "
+            f"{cls!r} is no timetable class: subclass tradewind.authoring.timetables.Timetable "
             "(airflow.timetables.base.Timetable) and hand over the class itself, not an object of it"
         )
-    _registered[class_name(given)] = given
-    return given
+    _registered[class_name(cls)] = cls
+    return cls
+
+
+def _is_timetable_class(given: object) -> bool:
+    return isinstance(given, type) and issubclass(given, Timetable)
 
 
 def registered_timetables() -> dict[str, type[Timetable]]:
