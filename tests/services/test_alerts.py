@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import textwrap
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,11 @@ from tests.services.mail_server import MailServer, mail_server
 from tradewind import DAG
 from tradewind.bundles.loader import load_file
 from tradewind.host import Runtime
+from tradewind.model.states import RunType
 from tradewind.ports import TriggerRequest
+from tradewind.rules.alerts import sla_moments
+from tradewind.standard.empty import EmptyOperator
+from tradewind.testing.store_world import run_row
 
 pytestmark = pytest.mark.blocks_the_loop
 
@@ -219,3 +225,50 @@ async def check(server: MailServer, state: str, number: int) -> None:
     text = message.get_content()
     for part in (f"Try {number} out of 2", "Exception:<br>&lt;gone&gt;", "Log: <a href", "Host: ", "Mark success"):
         assert part in text
+
+
+UC2 = """
+from tradewind import BashOperator
+
+def send_error():
+    tell("the DAG")
+
+def send_task_error():
+    with (HERE / "of_the_task").open("a") as file:
+        file.write("the task;")
+
+with DAG("chapter12_task_failure_callback", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC),
+         default_args={"on_failure_callback": send_task_error}, on_failure_callback=send_error):
+    BashOperator(task_id="failing_task", bash_command="exit 1")
+"""
+
+
+@pytest.mark.spec("3:N01", "3:N02", "3:UC2")
+async def test_a_failing_task_is_told_twice(start: StartRuntime, tmp_path: Path) -> None:
+    runtime = await start(written(tmp_path, UC2))
+    assert await ended(runtime, "chapter12_task_failure_callback") == "failed"
+    assert await told(tmp_path) == ["the DAG"]
+    assert (tmp_path / "of_the_task").read_text() == "the task;"
+
+
+@pytest.mark.spec("2:B-33", "3:N08")
+def test_slas_are_counted_from_the_scheduled_start() -> None:
+    with DAG(
+        "chapter12_task_sla",
+        schedule=timedelta(minutes=30),
+        start_date=datetime(2020, 1, 1, 12, tzinfo=UTC),
+        end_date=datetime(2020, 1, 1, 15, tzinfo=UTC),
+        default_args={"sla": timedelta(hours=2)},
+    ) as dag:
+        EmptyOperator(task_id="first")
+        EmptyOperator(task_id="sleeptask", sla=timedelta(minutes=2))
+        EmptyOperator(task_id="last")
+    spec = dag.to_spec()
+    half_past = datetime(2020, 1, 1, 12, 30, tzinfo=UTC)
+    run = replace(run_row(1, spec), run_type=RunType.SCHEDULED, run_after=half_past)
+    due = {at: [task.task_id for task in tasks] for at, tasks in sla_moments(run, spec)}
+    assert due == {
+        half_past + timedelta(minutes=2): ["sleeptask"],
+        half_past + timedelta(hours=2): ["first", "last"],
+    }
+    assert list(sla_moments(replace(run, run_type=RunType.MANUAL), spec)) == []
