@@ -12,6 +12,7 @@ from tradewind.model.specs import Json
 from tradewind.web.answers import json_answer, text_answer
 from tradewind.web.problems import Problem, bad_request, not_found
 from tradewind.web.rest import dag_views
+from tradewind.web.rest.dag_versions import VERSION, spec_asked_for
 from tradewind.web.rest.listing import FIELDS, PAGE, chosen, like, order_by, ordered, page_of
 from tradewind.web.rest.params import Kind, Param
 from tradewind.web.rest.route import Call, Route
@@ -117,8 +118,7 @@ async def _matching_dags(call: Call) -> list[DagRow]:
 
 async def list_tasks(call: Call) -> web.Response:
     """GET /dags/{dag_id}/tasks: all of them, in order of definition unless told otherwise."""
-    row = await call.catalog.dag(call.text("dag_id"))
-    spec = await call.catalog.spec(row.dag_id, row.version_hash)
+    spec = await spec_asked_for(call)
     below = dag_views.downstream_of(spec)
     entries = [dag_views.task(task, below[task.task_id], spec) for task in spec.tasks]
     order = call.maybe_text("order_by")
@@ -130,13 +130,12 @@ async def list_tasks(call: Call) -> web.Response:
 
 async def get_task(call: Call) -> web.Response:
     """GET /dags/{dag_id}/tasks/{task_id}."""
-    row = await call.catalog.dag(call.text("dag_id"))
-    spec = await call.catalog.spec(row.dag_id, row.version_hash)
+    spec = await spec_asked_for(call)
     task_id = call.text("task_id")
     for task in spec.tasks:
         if task.task_id == task_id:
             return json_answer(dag_views.task(task, dag_views.downstream_of(spec)[task_id], spec))
-    raise not_found("Task not found", f"The DAG {row.dag_id} has no task {task_id!r}")
+    raise not_found("Task not found", f"The DAG {spec.dag_id} has no task {task_id!r}")
 
 
 async def get_source(call: Call) -> web.Response:
@@ -202,8 +201,9 @@ ROUTES: Final = (
         "get_tasks",
         list_tasks,
         "DAG",
-        "The tasks of a DAG's current version.",
+        "The tasks of a DAG.",
         query=(
+            VERSION,
             Param(
                 "order_by",
                 Kind.TEXT,
@@ -213,7 +213,16 @@ ROUTES: Final = (
         ),
         answers={200: "TaskCollection"},
     ),
-    Route("GET", "/dags/{dag_id}/tasks/{task_id}", "get_task", get_task, "DAG", "A task.", answers={200: "Task"}),
+    Route(
+        "GET",
+        "/dags/{dag_id}/tasks/{task_id}",
+        "get_task",
+        get_task,
+        "DAG",
+        "A task.",
+        query=(VERSION,),
+        answers={200: "Task"},
+    ),
     Route(
         "GET",
         "/dagSources/{file_token}",

@@ -141,6 +141,7 @@ PATH_DOCS: Final = {
     "map_index": "Which instance of a mapped task; -1 for a task that is not mapped.",
     "connection_id": "The connection's id.",
     "variable_key": "The variable's key.",
+    "version_number": "Which version: 1 is the first.",
     "pool_name": "The pool's name.",
     "uri": "The URI of the asset; its slashes may be written as they are.",
     "xcom_key": "The XCom's key, such as `return_value`.",

@@ -20,7 +20,7 @@ from tradewind.web.keys import CLOSING
 from tradewind.web.problems import Problem, bad_request, not_found
 from tradewind.web.rest import run_views
 from tradewind.web.rest.listing import FIELDS, LARGEST_PAGE, PAGE, between, chosen, is_between, order_by, page_of
-from tradewind.web.rest.params import Kind, Param
+from tradewind.web.rest.params import Kind, Param, Value
 from tradewind.web.rest.route import Call, Route
 from tradewind.web.roles import Permission
 
@@ -78,14 +78,35 @@ async def list_runs(call: Call) -> web.Response:
     return json_answer({"dag_runs": chosen(call, entries), "total_entries": total})
 
 
+async def list_runs_of_many(call: Call) -> web.Response:
+    """POST /dags/~/dagRuns/list: the same with the filters in the body."""
+    names = {name: call.instant(name) for name in _BETWEEN}
+    values: dict[str, Value] = {
+        **names,
+        "dag_id": ALL_DAGS,
+        "dag_ids": call.texts("dag_ids"),
+        "state": call.texts("states"),
+        "order_by": call.maybe_text("order_by") or "id",
+        "limit": call.integer("page_limit"),
+        "offset": call.integer("page_offset"),
+        "run_type": [],
+        "fields": [],
+    }
+    return await list_runs(Call(call.request, call.identity, values))
+
+
 def _filters_by_hand(call: Call) -> bool:
     ends = [call.instant(f"{name}_{end}") for name in _TIMES for end in ("gte", "lte")]
-    return any(ends) or bool(call.texts("run_type"))
+    return any(ends) or bool(call.texts("run_type")) or bool(_dag_ids(call))
+
+
+def _dag_ids(call: Call) -> frozenset[str]:
+    return frozenset(call.texts("dag_ids")) if "dag_ids" in call.values else frozenset()
 
 
 async def _scan(call: Call, where: RunFilter) -> tuple[list[RunRow], int]:
     """Filters that the store does not know are applied to all runs that its own ones leave."""
-    names = set(call.texts("run_type"))
+    names, dag_ids = set(call.texts("run_type")), _dag_ids(call)
     kept: list[RunRow] = []
     offset, total = 0, 1
     while offset < total:
@@ -96,7 +117,8 @@ async def _scan(call: Call, where: RunFilter) -> tuple[list[RunRow], int]:
         kept += [
             run
             for run in rows
-            if (not names or run_views.run_type_name(run.run_type) in names)
+            if (not dag_ids or run.dag_id in dag_ids)
+            and (not names or run_views.run_type_name(run.run_type) in names)
             and all(is_between(call, name, moment(run)) for name, moment in _TIMES.items())
         ]
     return list(page_of(call, kept)), len(kept)
@@ -192,6 +214,8 @@ _TRIGGER: Final = (
     Param("unpause", Kind.FLAG, "Switch the DAG on if it is paused; without it a paused DAG gives 409.", default=False),
 )
 
+_BETWEEN: Final = tuple(param.name for param in between("execution_date", "logical_date", "start_date", "end_date"))
+
 _RUN: Final = "/dags/{dag_id}/dagRuns/{dag_run_id}"
 
 ROUTES: Final = (
@@ -222,6 +246,23 @@ ROUTES: Final = (
         permission=Permission.EDIT,
         body=_TRIGGER,
         answers={200: "DAGRun", 409: "Error"},
+    ),
+    Route(
+        "POST",
+        "/dags/~/dagRuns/list",
+        "get_dag_runs_batch",
+        list_runs_of_many,
+        "DAGRun",
+        "Runs of many DAGs, with the filters in the body.",
+        body=(
+            Param("page_limit", Kind.INTEGER, "How many at most.", default=100, minimum=1, maximum=LARGEST_PAGE),
+            Param("page_offset", Kind.INTEGER, "How many to leave out.", default=0, minimum=0, maximum=2**31 - 1),
+            order_by(*_ORDER, default="id"),
+            Param("dag_ids", Kind.TEXTS, "Only runs of these DAGs.", maximum=250),
+            Param("states", Kind.TEXTS, "Only runs in one of these states.", choices=tuple(RunState)),
+            *between("execution_date", "logical_date", "start_date", "end_date"),
+        ),
+        answers={200: "DAGRunCollection"},
     ),
     Route("GET", _RUN, "get_dag_run", get_run, "DAGRun", "A run.", query=(FIELDS,), answers={200: "DAGRun"}),
     Route(

@@ -16,6 +16,7 @@ from tradewind.web.rest import (
     assets,
     clearing,
     connections,
+    dag_versions,
     dags,
     events,
     logs,
@@ -113,6 +114,7 @@ _DESCRIPTION: Final = (
 ROUTES: Final[tuple[Route, ...]] = (
     *system.ROUTES,
     *dags.ROUTES,
+    *dag_versions.ROUTES,
     *runs.ROUTES,
     *task_instances.ROUTES,
     *clearing.ROUTES,
