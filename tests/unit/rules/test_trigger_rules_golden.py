@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.unit.rules.machine_driver import Driver, outcome_of, spec_of
+from tradewind.model.states import FINISHED, TaskState
 from tradewind.rules.run_machine import RunMachine
 
 GOLDEN = Path(__file__).parents[2] / "data" / "golden"
@@ -67,3 +68,26 @@ def test_setup_teardown(case: dict[str, Any]) -> None:
         return
     right = [(o["states"], o["run_state"]) for o in case["outcomes"]]
     assert finals(case, 0) in right
+
+
+@pytest.mark.parametrize(
+    "case",
+    [c for c in cases("trigger_rules.jsonl") if any(o.get("finished_then_skipped") for o in c["outcomes"])],
+    ids=lambda c: c["id"],
+)
+def test_a_branch_never_takes_back_a_result(case: dict[str, Any]) -> None:
+    """Where Airflow puts `skipped` over tasks that have ended, they keep what they have come to."""
+    driver = Driver(spec_of(case))
+    machine = driver.machines[0]
+    tasks = case["tasks"]
+    ended: dict[str, str] = {}
+
+    def keep() -> list[None]:
+        states = driver.states(machine)
+        assert all(states[task_id] == state for task_id, state in ended.items())
+        ended.update({task_id: state for task_id, state in states.items() if TaskState(state) in FINISHED})
+        return []
+
+    driver.activate(machine)
+    driver.run_all(lambda _, n: outcome_of(tasks[n], tasks[n]["outcome"]), lambda live: len(live) - 1, keep)
+    assert len(ended) == len(tasks)
