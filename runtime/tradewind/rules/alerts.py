@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -17,11 +17,17 @@ ENDED_WELL: Final = frozenset({TaskState.SUCCESS, TaskState.SKIPPED})
 _SWITCH: Final = {"on_failure": "email_on_failure", "on_retry": "email_on_retry"}
 
 
-def mail_of(task: TaskSpec, which: str, try_number: int, max_tries: int, outcome: Outcome) -> bytes | None:
-    """The body of the outbox row for a mail about a try that has failed; None where nobody wants one.
+class FailedTry(NamedTuple):
+    """A try, as mail tells of it. `max_tries` is the number of the last try that may be followed by another."""
 
-    `max_tries` is the number of the last try that may be followed by another.
-    """
+    map_index: int
+    try_number: int
+    max_tries: int
+    hostname: str | None
+
+
+def mail_of(task: TaskSpec, which: str, failed: FailedTry, outcome: Outcome) -> bytes | None:
+    """The body of the outbox row for a mail about a try that has failed; None where nobody wants one."""
     to = task.extra.get("email")
     if not to or not task.extra.get(_SWITCH[which], True):
         return None
@@ -30,8 +36,10 @@ def mail_of(task: TaskSpec, which: str, try_number: int, max_tries: int, outcome
         "which": which,
         "to": to,
         "task_id": task.task_id,
-        "try_number": try_number,
-        "max_tries": max_tries + 1,
+        "map_index": failed.map_index,
+        "try_number": failed.try_number,
+        "max_tries": failed.max_tries + 1,
+        "hostname": failed.hostname,
         "reason": reason or outcome.reason,
     }
     return orjson.dumps(body)

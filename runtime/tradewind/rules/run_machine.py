@@ -43,8 +43,8 @@ from tradewind.model.rows import (
 )
 from tradewind.model.specs import DagSource
 from tradewind.model.states import FINISHED, RUN_FINISHED, OutcomeKind, RunState, TaskState
+from tradewind.rules.alerts import FailedTry, mail_of
 from tradewind.rules.expanding import DELETE_ALL, Expanding
-from tradewind.rules.alerts import mail_of
 from tradewind.rules.graph import Graph
 from tradewind.rules.judging import BAD
 from tradewind.rules.retries import retry_delay
@@ -462,7 +462,8 @@ class RunMachine(Expanding):
         an error that it reported itself means that it has.
         """
         task = self.tasks[n]
-        mail = mail_of(task, which, self.tries[n], self.max_tries[n], outcome)
+        failed = FailedTry(self.maps[n], self.tries[n], self.max_tries[n], self.active[n].hostname)
+        mail = mail_of(task, which, failed, outcome)
         if mail is not None:
             self.segment.outbox.append(OutboxRow("email", mail))
         if which not in task.callbacks or outcome.error is not None:

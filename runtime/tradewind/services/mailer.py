@@ -63,7 +63,10 @@ class Mailer:
         state = "failed" if body["which"] == "on_failure" else "up_for_retry"
         at = run.logical_date.isoformat()
         place = f"/dags/{quote(run.dag_id)}/runs/{quote(run.dag_run_id)}/tasks/{quote(task_id)}"
-        file = Path(self._log_folder, run.dag_id, run.dag_run_id, task_id)
+        parts = [f"dag_id={run.dag_id}", f"run_id={run.dag_run_id}", f"task_id={task_id}"]
+        if body["map_index"] >= 0:
+            parts.append(f"map_index={body['map_index']}")
+        file = Path(self._log_folder, *parts, f"attempt={number}.jsonl")
         message = EmailMessage()
         message["Subject"] = f"Airflow alert: <TaskInstance: {run.dag_id}.{task_id} {at} [{state}]>"
         lines = [
