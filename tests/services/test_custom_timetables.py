@@ -180,6 +180,7 @@ async def count(runtime: Runtime, dag_id: str) -> int:
     return (await runtime.control.reads.run_list(RunFilter(dag_id)))[1]
 
 
+@pytest.mark.spec("1:S16")
 async def test_a_class_beside_the_dag_is_followed_to_its_end(with_files: Any) -> None:
     runtime = await with_files(WORKDAYS)
 
