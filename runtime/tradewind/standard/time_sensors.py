@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, time, timedelta
-from typing import Any, Unpack, cast
+from typing import Any, ClassVar, TypedDict, Unpack, cast
 
 from tradewind.authoring.access import current_attempt
 from tradewind.authoring.instants import duration, instant
@@ -12,8 +12,29 @@ from tradewind.authoring.sensor import BaseSensorOperator, SensorSettings
 from tradewind.model.errors import AuthoringError
 
 
+class DeferralSettings(TypedDict, total=False):
+    """Settings of deferral. They change nothing: waiting costs no slot here anyway."""
+
+    deferrable: bool
+    start_from_trigger: bool
+    end_from_trigger: bool
+    trigger_kwargs: Any
+
+
+class MomentSettings(DeferralSettings, SensorSettings, total=False):
+    """Arguments of all sensors for moments."""
+
+
 class MomentSensor(BaseSensorOperator):
     """Waits until `moment(context)` has passed."""
+
+    own_arguments: ClassVar[frozenset[str]] = frozenset(DeferralSettings.__annotations__)
+
+    def __init__(self, **arguments: Unpack[MomentSettings]) -> None:
+        given = cast("dict[str, Any]", arguments)
+        for name in DeferralSettings.__annotations__:
+            given.pop(name, None)
+        super().__init__(**given)
 
     @property
     def is_async(self) -> bool:
@@ -36,12 +57,6 @@ class SleepingSensor(MomentSensor):
 
     _left: float = 0.0
 
-    def __init__(self, **arguments: Unpack[SensorSettings]) -> None:
-        given = cast("dict[str, Any]", arguments)
-        for name in ("start_from_trigger", "trigger_kwargs", "end_from_trigger", "deferrable"):
-            given.pop(name, None)  # settings of deferral: waiting costs no slot here anyway
-        super().__init__(**given)
-
     def poke(self, context: Any) -> bool:
         """Whether the moment has come."""
         self._left = (self.moment(context) - now()).total_seconds()
@@ -57,7 +72,7 @@ class DateTimeSensor(MomentSensor):
 
     template_fields = ("target_time",)
 
-    def __init__(self, *, target_time: datetime | str, **arguments: Unpack[SensorSettings]) -> None:
+    def __init__(self, *, target_time: datetime | str, **arguments: Unpack[MomentSettings]) -> None:
         super().__init__(**arguments)
         given = cast("object", target_time)
         if not isinstance(given, (str, datetime)):
@@ -72,14 +87,14 @@ class DateTimeSensor(MomentSensor):
         return instant(self.target_time, f"{type(self).__name__} {self.task_id!r}: target_time")
 
 
-class DateTimeSensorAsync(SleepingSensor, DateTimeSensor):
+class DateTimeSensorAsync(DateTimeSensor, SleepingSensor):
     """`DateTimeSensor` that sleeps exactly until then."""
 
 
 class TimeSensor(MomentSensor):
     """Waits until the clock in the DAG's zone shows `target_time` today."""
 
-    def __init__(self, *, target_time: time, **arguments: Unpack[SensorSettings]) -> None:
+    def __init__(self, *, target_time: time, **arguments: Unpack[MomentSettings]) -> None:
         super().__init__(**arguments)
         given = cast("object", target_time)
         if not isinstance(given, time):
@@ -94,14 +109,14 @@ class TimeSensor(MomentSensor):
         return datetime.combine(began, self.target_time.replace(tzinfo=None), zone)
 
 
-class TimeSensorAsync(SleepingSensor, TimeSensor):
+class TimeSensorAsync(TimeSensor, SleepingSensor):
     """`TimeSensor` that sleeps exactly until then."""
 
 
 class TimeDeltaSensor(MomentSensor):
     """Waits until `delta` after the end of the run's data interval."""
 
-    def __init__(self, *, delta: timedelta | float, **arguments: Unpack[SensorSettings]) -> None:
+    def __init__(self, *, delta: timedelta | float, **arguments: Unpack[MomentSettings]) -> None:
         super().__init__(**arguments)
         self.delta = duration(delta, f"{type(self).__name__} {self.task_id!r}: delta")
 
@@ -112,14 +127,14 @@ class TimeDeltaSensor(MomentSensor):
         return end + self.delta
 
 
-class TimeDeltaSensorAsync(SleepingSensor, TimeDeltaSensor):
+class TimeDeltaSensorAsync(TimeDeltaSensor, SleepingSensor):
     """`TimeDeltaSensor` that sleeps exactly until then."""
 
 
 class WaitSensor(SleepingSensor):
     """Waits `time_to_wait` from the moment the try began."""
 
-    def __init__(self, *, time_to_wait: timedelta | float, **arguments: Unpack[SensorSettings]) -> None:
+    def __init__(self, *, time_to_wait: timedelta | float, **arguments: Unpack[MomentSettings]) -> None:
         super().__init__(**arguments)
         where = f"WaitSensor {self.task_id!r}: time_to_wait"
         if isinstance(time_to_wait, timedelta):
