@@ -79,3 +79,11 @@ async def test_what_no_key_opens_is_named_and_left(store_url: str) -> None:
 def test_a_bad_key_names_where_it_stands() -> None:
     with pytest.raises(ConfigError, match=r"TRADEWIND__CORE__FERNET_KEY.*generate-fernet-key"):
         Vault("abc", "TRADEWIND__CORE__FERNET_KEY")
+
+
+async def test_many_are_listed(store_url: str) -> None:
+    store = await opened(store_url, KEY)
+    for n in range(101):
+        await store.variable_set(f"{n:03}", str(n))
+    assert [row.value for row in await store.variable_list()] == [str(n) for n in range(101)]
+    await store.close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from typing import Final
 
 from cryptography.fernet import InvalidToken
@@ -11,6 +13,9 @@ from tradewind.store.columns import text_bytes, text_of
 from tradewind.store.connection import Session
 from tradewind.store.lines import Lines
 from tradewind.store.statements import statement
+
+AT_ONCE: Final = 100
+"""So many are decrypted on the loop."""
 
 _KINDS: Final = ("variable", "connection")
 
@@ -46,7 +51,9 @@ class Named(Lines):
     async def variable_list(self) -> list[VariableRow]:
         """As `Store.variable_list`."""
         rows = await self._readers.fetch(statement("named", "variable_list"))
-        return [VariableRow(text_of(key), self._vault.opens(value), text_of(about)) for key, value, about in rows]
+        values = await self._opened([row["value"] for row in rows])
+        found = zip(rows, values, strict=True)
+        return [VariableRow(text_of(row["key"]), value, text_of(row["description"])) for row, value in found]
 
     async def variable_set(self, key: str, value: str | None, description: str | None = None) -> None:
         """As `Store.variable_set`."""
@@ -65,7 +72,8 @@ class Named(Lines):
     async def connection_list(self) -> list[ConnectionRow]:
         """As `Store.connection_list`."""
         rows = await self._readers.fetch(statement("named", "connection_list"))
-        return [ConnectionRow(text_of(conn_id), self._vault.opens(value)) for conn_id, value in rows]
+        values = await self._opened([row["value"] for row in rows])
+        return [ConnectionRow(text_of(row["conn_id"]), value) for row, value in zip(rows, values, strict=True)]
 
     async def connection_set(self, conn_id: str, value: str | None) -> None:
         """As `Store.connection_set`."""
@@ -119,6 +127,12 @@ class Named(Lines):
         await self._readers.fetch(
             statement("named", "user_set"), text_bytes(user.username), user.password_hash, user.role, user.is_active
         )
+
+    async def _opened(self, tokens: Sequence[bytes]) -> list[str | None]:
+        """The texts; None where no key opens them. Many are opened in a thread: that takes its time."""
+        if len(tokens) <= AT_ONCE:
+            return [self._vault.opens(token) for token in tokens]
+        return await asyncio.to_thread(lambda: [self._vault.opens(token) for token in tokens])
 
     async def _secret(self, kind: str, key: str) -> str | None:
         row = await self._readers.fetchrow(statement("named", f"{kind}_get"), text_bytes(key))
