@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import tradewind
+from tests.served_airflow import served_airflow
 from tradewind.compat import NotServed, install, uninstall
 from tradewind.compat.moved_names import MOVED
 from tradewind.compat.names import MODULES
@@ -20,9 +21,8 @@ from tradewind.model.errors import ConfigError
 
 @pytest.fixture(autouse=True)
 def served() -> Generator[None, None, None]:
-    assert install()
-    yield
-    uninstall()
+    with served_airflow():
+        yield
 
 
 def run(text: str) -> dict[str, Any]:
@@ -38,6 +38,7 @@ def test_every_name_of_the_table_is_there(module: str) -> None:
         assert getattr(served, name) is not None, name
 
 
+@pytest.mark.spec("1:P9", "1:D4", "2:0:Decorator")
 def test_a_file_of_the_book() -> None:
     names = run("""
 import airflow
@@ -116,6 +117,7 @@ def test_what_is_not_served_is_named() -> None:
         run("import airflow.nothing.at_all")
 
 
+@pytest.mark.spec("1:C9")
 @pytest.mark.parametrize(("module", "names"), MOVED.items())
 def test_what_provider_packages_hold_names_the_package(module: str, names: dict[str, str]) -> None:
     for name in names:
@@ -125,7 +127,7 @@ def test_what_provider_packages_hold_names_the_package(module: str, names: dict[
         run("from airflow.providers.common.sql.operators.sql import SQLCheckOperator")
 
 
-@pytest.mark.spec("3:12c")
+@pytest.mark.spec("3:12c", "1:D4", "1:E16", "2:0:Dates", "2:0:Base classes")
 @pytest.mark.parametrize(
     "text",
     [
@@ -149,6 +151,24 @@ def test_what_provider_packages_hold_names_the_package(module: str, names: dict[
 )
 def test_every_spelling_of_the_book(text: str) -> None:
     assert run(text)
+
+
+@pytest.mark.spec("2:0:Models", "2:0:Task groups")
+def test_models_and_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_VAR_CITY", "Delft")
+    names = run("""
+from airflow.models import Connection, Variable
+from airflow.utils.task_group import TaskGroup
+from airflow import DAG
+made = Connection(conn_id="api", conn_type="http", host="host", login="me", password="pw", port=5000)
+city = Variable.get("CITY")
+with DAG("d", schedule=None) as dag:
+    with TaskGroup("shelf", tooltip="Books") as group:
+        pass
+""")
+    assert names["made"].get_uri() == "http://me:pw@host:5000"
+    assert names["city"] == "Delft"
+    assert (names["group"].group_id, names["group"].tooltip) == ("shelf", "Books")
 
 
 def test_configuration_by_airflows_names(monkeypatch: pytest.MonkeyPatch) -> None:

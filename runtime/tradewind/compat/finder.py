@@ -14,6 +14,7 @@ from tradewind.compat.moved_names import advice
 from tradewind.compat.names import ALL_MODULES
 
 _ROOT: Final = "airflow"
+_PROVIDERS: Final = f"{_ROOT}.providers."
 
 
 class NotServed(ImportError):
@@ -35,6 +36,8 @@ class AirflowFinder(MetaPathFinder, Loader):
         if fullname != _ROOT and not fullname.startswith(f"{_ROOT}."):
             return None
         found = PathFinder.find_spec(fullname, path)
+        if found is not None and found.origin is not None and fullname.startswith(_PROVIDERS):
+            return found  # an installed provider package knows its own names best
         if fullname in self._modules or fullname in self._packages:
             spec = ModuleSpec(fullname, self, is_package=fullname in self._packages)
             if spec.submodule_search_locations is not None and found is not None:

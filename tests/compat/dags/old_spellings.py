@@ -53,9 +53,11 @@ say = BashOperator(
     bash_command="""
     {% for i in range(2) %}
         echo "{{ ds }} {{ macros.ds_add(ds, 7) }} {{ params.text }}"
+        echo "{{ prev_ds }} {{ execution_date.year }} {{ macros.datetime.now().year > 2000 }}"
     {% endfor %}
     """,
     params={"text": "hello"},
+    xcom_push=True,
     dag=dag,
 )
 choose = BranchPythonOperator(task_id="choose", python_callable=lambda: "left", dag=dag)
