@@ -13,7 +13,7 @@ import pytest
 from tests.services.conftest import StartRuntime, until
 from tradewind import DAG, TaskGroup, task
 from tradewind.host import Runtime
-from tradewind.model.errors import AuthoringError
+from tradewind.model.errors import AuthoringError, ConflictError
 from tradewind.model.rows import RunRow
 from tradewind.ports import RunFilter, TriggerRequest
 from tradewind.standard.external_task import ExternalTaskMarker, ExternalTaskSensor
@@ -332,13 +332,62 @@ def test_sensor_arguments_that_cannot_be(what: dict[str, Any], message: str) -> 
         waiting(**what)
 
 
+def marked(dag_id: str, target: str, ran: list[str], **arguments: Any) -> DAG:
+    """work >> marker of `work` in the DAG `target`."""
+    with DAG(dag_id, schedule=None) as dag:
+
+        @task
+        async def work() -> None:
+            ran.append(dag_id)
+
+        work() >> ExternalTaskMarker(task_id="marker", external_dag_id=target, external_task_id="work", **arguments)
+    return dag
+
+
+async def test_a_clear_goes_on_in_the_dags_that_markers_name(start: StartRuntime) -> None:
+    ran: list[str] = []
+    fixed = (DAY - timedelta(days=1)).isoformat()
+    first = marked("first", "second", ran)
+    runtime = await start(first, marked("second", "third", ran, logical_date=fixed), marked("third", "first", ran))
+    dates = {"first": DAY, "second": DAY, "third": DAY - timedelta(days=1)}
+    runs = {dag_id: await ended(runtime, dag_id, logical_date=at) for dag_id, at in dates.items()}
+    other_day = await ended(runtime, "second", logical_date=DAY + timedelta(days=1))
+    ran.clear()
+    await runtime.control.instances_clear("first", runs["first"].dag_run_id, ["work"])
+    for run in runs.values():
+        assert (await runtime.control.run_wait(run.run_id, 20)).state == "success"
+    assert sorted(ran) == ["first", "second", "third"]
+    assert len(await runtime.control.reads.attempt_list(other_day.run_id, "work")) == 1
+    ran.clear()
+    await runtime.control.instances_clear("first", runs["first"].dag_run_id, ["work"], downstream=False)
+    await runtime.control.run_wait(runs["first"].run_id, 20)
+    assert ran == ["first"]
+
+
+async def test_a_clear_goes_only_so_deep_and_then_changes_nothing(start: StartRuntime) -> None:
+    ran: list[str] = []
+    chain = [marked(f"d{n}", f"d{n + 1}", ran, recursion_depth=2) for n in range(4)]
+    runtime = await start(*chain)
+    runs = [await ended(runtime, f"d{n}", logical_date=DAY) for n in range(4)]
+    ran.clear()
+    with pytest.raises(ConflictError, match="Maximum recursion depth reached for ExternalTaskMarker marker of DAG d2"):
+        await runtime.control.instances_clear("d0", runs[0].dag_run_id, [])
+    assert ran == []
+    await runtime.control.instances_clear("d2", runs[2].dag_run_id, [])
+    for run in runs:
+        await runtime.control.run_wait(run.run_id, 20)
+    assert sorted(ran) == ["d2", "d3"]
+
+
 def test_markers_name_what_depends_on_them() -> None:
     with DAG("d") as dag:
         marker = ExternalTaskMarker(task_id="m", external_dag_id="report", external_task_id="wait")
         with pytest.raises(AuthoringError, match="positive integer"):
             ExternalTaskMarker(task_id="n", external_dag_id="r", external_task_id="w", recursion_depth=0)
     assert marker.logical_date == "{{ logical_date.isoformat() }}"
-    assert dag.to_spec().tasks[0].is_empty
+    (spec, *_) = dag.to_spec().tasks
+    assert spec.is_empty
+    assert spec.extra["clears"] == {"dag_id": "report", "task_id": "wait", "depth": 10}
 
 
 async def test_waiting_holds_no_process(start: StartRuntime) -> None:

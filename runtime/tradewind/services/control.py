@@ -12,6 +12,7 @@ from tradewind.model.rows import DagRow, InstanceRow, RunRow
 from tradewind.model.states import RUN_FINISHED
 from tradewind.ports import Health, LiveEvent, NamedWrites, Store, StoreReads, TriggerRequest
 from tradewind.rules.run_machine import RunMachine
+from tradewind.services.dependent_dags import dependents
 from tradewind.services.inbox import MailedWishes
 from tradewind.services.instances_chosen import Cleared
 from tradewind.services.live import LiveHub
@@ -97,7 +98,13 @@ class RuntimeControl:
         map_indexes: Mapping[str, Sequence[int]] | None = None,
     ) -> list[InstanceRow]:
         """See `Control`."""
-        which = Cleared(tuple(task_ids), downstream, map_indexes or {})
+        further = await dependents(self.reads, dag_id, dag_run_id, task_ids, downstream=downstream)
+        rows = await self._clear(dag_id, dag_run_id, Cleared(tuple(task_ids), downstream, map_indexes or {}))
+        for other in further:
+            await self._clear(other.dag_id, other.dag_run_id, Cleared((other.task_id,), True, {}))
+        return rows
+
+    async def _clear(self, dag_id: str, dag_run_id: str, which: Cleared) -> list[InstanceRow]:
         own = self._owner(dag_id)
         if own is not None:
             return await own.clear(dag_id, dag_run_id, which)

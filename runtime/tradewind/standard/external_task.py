@@ -19,6 +19,7 @@ from tradewind.standard.empty import EmptyOperator
 
 _TASK_STATES: Final = frozenset(state.value for state in TaskState if state is not TaskState.NONE)
 _RUN_STATES: Final = frozenset(state.value for state in RunState)
+_SAME_DATE: Final = ("{{ logical_date.isoformat() }}", "{{ execution_date.isoformat() }}", "{{ ts }}")
 _ONE_OF: Final = "use external_task_id or external_task_ids or external_task_group_id"
 
 
@@ -254,7 +255,7 @@ class ExternalTaskMarker(EmptyOperator):
     """Says that `external_task_id` of another DAG (usually an ExternalTaskSensor) depends on this task.
 
     `logical_date` (a template) is the date of the other run. `recursion_depth` bounds how far a
-    clear may go from DAG to DAG.
+    clear may go from DAG to DAG: clearing this task clears the other one too, with all that follows it.
     """
 
     template_fields: Sequence[str] = ("external_dag_id", "external_task_id", "logical_date")
@@ -285,6 +286,10 @@ class ExternalTaskMarker(EmptyOperator):
         self.external_task_id = external_task_id
         self.logical_date = date.isoformat() if isinstance(date, datetime) else date or "{{ logical_date.isoformat() }}"
         self.recursion_depth = recursion_depth
+        self.clears: dict[str, Any] = {"dag_id": external_dag_id, "task_id": external_task_id, "depth": recursion_depth}
+        """For the spec: what is cleared along with this task."""
+        if date is not None and self.logical_date not in _SAME_DATE:
+            self.clears["logical_date"] = self.logical_date
 
 
 def _names(states: Collection[Any] | None) -> list[str]:
