@@ -14,6 +14,7 @@ from typing import Protocol
 
 from tradewind.asset_ports import AssetReads, AssetStore, AssetWrites
 from tradewind.authoring.access import TaskServices
+from tradewind.instance_ports import InstanceReads
 from tradewind.model.attempts import Attempt, AttemptKey
 from tradewind.model.keys import UNMAPPED, AttemptId, RunId, RuntimeId
 from tradewind.model.outcomes import EncodedValue, Finished
@@ -90,7 +91,7 @@ class RunFilter:
     """One of run_id, logical_date, started_at, ended_at, state, dag_run_id."""
 
 
-class StoreReads(AssetReads, Protocol):
+class StoreReads(AssetReads, InstanceReads, Protocol):
     """What views read. Never on the scheduler's path; may be slightly behind a running commit."""
 
     async def dag_list(self) -> list[DagRow]:

@@ -26,6 +26,20 @@ def run_order(order_by: str) -> tuple[str, bool]:
     return column, order_by.startswith("-")
 
 
+INSTANCE_ORDERS: Final = frozenset(
+    {"task_id", "map_index", "state", "started_at", "ended_at", "try_number", "duration"}
+)
+
+
+def instance_order(order_by: str) -> tuple[str, bool]:
+    """Field and whether it descends. Raises StoreError for an unknown one."""
+    name = order_by.removeprefix("-")
+    if name not in INSTANCE_ORDERS:
+        known = ", ".join(sorted(INSTANCE_ORDERS))
+        raise StoreError(f"task instances cannot be ordered by {order_by!r}: use one of {known}")
+    return name, order_by.startswith("-")
+
+
 def visible(rows: Iterable[InstanceRow]) -> list[InstanceRow]:
     """Task instances in order, without those of a mapped task that is just being expanded: while the task's
     own row is there, it alone counts.

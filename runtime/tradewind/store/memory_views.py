@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from tradewind.instance_ports import InstanceFilter
 from tradewind.model.keys import UNMAPPED, RunId
 from tradewind.model.outcomes import EncodedValue
 from tradewind.model.rows import (
@@ -28,7 +29,7 @@ from tradewind.model.rows import (
 )
 from tradewind.model.states import RunState, TaskState
 from tradewind.ports import RunFilter
-from tradewind.store.bounds import run_order, visible
+from tradewind.store.bounds import instance_order, run_order, visible
 from tradewind.store.memory_tables import MemoryDatabase, RunTables
 
 _RUN_STATES = list(RunState)
@@ -107,6 +108,16 @@ class MemoryViews:
         """As `StoreReads.instance_list`."""
         tables = self.database.runs.get(run_id)
         return [] if tables is None else visible(tables.instance_rows())
+
+    async def instance_page(self, where: InstanceFilter) -> tuple[list[InstanceRow], int]:
+        """As `StoreReads.instance_page`."""
+        name, descends = instance_order(where.order_by)
+        rows = [row for row in await self.instance_list(where.run_id) if _is_wanted(row, where)]
+        values = {(row.task_id, row.map_index): _order_value(row, name) for row in rows}
+        known = [row for row in rows if values[row.task_id, row.map_index] is not None]
+        known.sort(key=lambda row: values[row.task_id, row.map_index], reverse=descends)  # equal ones keep their order
+        ordered = [*known, *(row for row in rows if values[row.task_id, row.map_index] is None)]
+        return ordered[where.offset : where.offset + where.limit], len(ordered)
 
     async def instance_get(self, run_id: RunId, task_id: str, map_index: int = UNMAPPED) -> InstanceRow | None:
         """As `StoreReads.instance_get`."""
@@ -211,6 +222,39 @@ class MemoryViews:
 def as_bytes(text: str) -> bytes:
     """What texts of users are ordered by."""
     return text.encode("utf-8", "surrogatepass")
+
+
+def _order_value(row: InstanceRow, name: str) -> Any:
+    if name == "duration":
+        return _duration(row)
+    if name == "state":
+        return None if row.state is TaskState.NONE else row.state.value
+    return getattr(row, name)
+
+
+def _duration(row: InstanceRow) -> float | None:
+    if row.started_at is None or row.ended_at is None:
+        return None
+    return (row.ended_at - row.started_at).total_seconds()
+
+
+def _is_wanted(row: InstanceRow, where: InstanceFilter) -> bool:
+    return (
+        (where.task_ids is None or row.task_id in where.task_ids)
+        and (where.states is None or row.state in where.states)
+        and where.map_index in (None, row.map_index)
+        and not (where.mapped_only and row.map_index < 0)
+        and _is_within(row.started_at, where.started)
+        and _is_within(row.ended_at, where.ended)
+        and _is_within(_duration(row), where.lasted)
+    )
+
+
+def _is_within(value: Any, bounds: tuple[Any, Any]) -> bool:
+    low, high = bounds
+    if low is None and high is None:
+        return True
+    return value is not None and (low is None or value >= low) and (high is None or value <= high)
 
 
 def _fits(run: RunRow, where: RunFilter) -> bool:

@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import overload
+from typing import Any, overload
 
 import pytest
 
+from tradewind.instance_ports import InstanceFilter
 from tradewind.model.errors import BatchConflict, StoreError
 from tradewind.model.keys import RunId
 from tradewind.model.rows import ConnectionRow, InstanceRow, PoolRow, RunRow, ScheduleCursor, UserRow, VariableRow
@@ -265,6 +266,55 @@ class RunSuite:
         assert await ids(RunFilter(logical_from=hours[0], logical_to=hours[1])) == ([3, 2], 2)
         with pytest.raises(StoreError, match="cannot be ordered by 'note'"):
             await ids(RunFilter(order_by="note"))
+
+    async def test_pages_of_task_instances(self, new_store: NewStore) -> None:
+        """Every condition, every order; without a value last, equal ones by task id and map index."""
+        world = await new_world(new_store)
+        run = run_row(1, world.spec)
+
+        def row(name: str, index: int, state: TaskState, began: int | None, took: int | None) -> InstanceRow:
+            start = None if began is None else NOON + timedelta(minutes=began)
+            end = None if start is None or took is None else start + timedelta(minutes=took)
+            return InstanceRow(run.run_id, name, index, state, started_at=start, ended_at=end, try_number=began or 0)
+
+        rows = {
+            "a": row("a", -1, TaskState.SUCCESS, 3, 1),
+            "b": row("b", -1, TaskState.FAILED, 1, 5),
+            "c": row("c", -1, TaskState.RUNNING, 2, None),
+            "d": row("d", -1, TaskState.NONE, None, None),
+            "m0": row("m", 0, TaskState.SUCCESS, 1, 2),
+            "m1": row("m", 1, TaskState.SUCCESS, 4, 2),
+            "x": row("x", -1, TaskState.SCHEDULED, None, None),
+            "hidden": row("x", 0, TaskState.NONE, None, None),
+        }
+        await world.store.run_create(world.lease, run, list(rows.values()))
+        names = {(row.task_id, row.map_index): name for name, row in rows.items()}
+
+        async def page(**conditions: Any) -> str:
+            found, total = await world.store.instance_page(InstanceFilter(run.run_id, **conditions))
+            assert total >= len(found)
+            return " ".join(names[row.task_id, row.map_index] for row in found)
+
+        assert await page() == "a b c d m0 m1 x"
+        assert await page(task_ids=("m", "a")) == "a m0 m1"
+        assert await page(states=(TaskState.NONE, TaskState.FAILED)) == "b d"
+        assert await page(mapped_only=True) == "m0 m1"
+        assert await page(map_index=1) == "m1"
+        at = [NOON + timedelta(minutes=minute) for minute in range(5)]
+        assert await page(started=(at[2], at[3])) == "a c"
+        assert await page(ended=(at[4], None)) == "a b m1"
+        assert await page(lasted=(None, 120.0)) == "a m0 m1"
+        assert await page(lasted=(121.0, None)) == "b"
+        assert await page(order_by="started_at") == "b m0 c a m1 d x"
+        assert await page(order_by="-started_at") == "m1 a c b m0 d x"
+        assert await page(order_by="duration") == "a m0 m1 b c d x"
+        assert await page(order_by="state") == "b c x a m0 m1 d"
+        assert await page(order_by="-task_id") == "x m0 m1 d c b a"
+        assert await page(order_by="-map_index") == "m1 m0 a b c d x"
+        found, total = await world.store.instance_page(InstanceFilter(run.run_id, limit=2, offset=5))
+        assert ([names[row.task_id, row.map_index] for row in found], total) == (["m1", "x"], 7)
+        with pytest.raises(StoreError, match="cannot be ordered by 'pool'"):
+            await page(order_by="pool")
 
     async def test_the_past_of_tasks(self, new_store: NewStore) -> None:
         """Latest earlier runs, by logical date, not by creation."""

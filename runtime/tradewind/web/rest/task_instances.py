@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from aiohttp import web
 
+from tradewind.instance_ports import InstanceFilter
 from tradewind.model.keys import UNMAPPED
 from tradewind.model.rows import AttemptRow, InstanceRow, RunRow
-from tradewind.model.specs import Json, TaskSpec
+from tradewind.model.specs import TaskSpec
 from tradewind.model.states import TaskState
 from tradewind.web.answers import json_answer
 from tradewind.web.problems import not_found
 from tradewind.web.rest import run_views
-from tradewind.web.rest.listing import PAGE, asks_between, between, is_between, order_by, ordered, page_of
+from tradewind.web.rest.listing import PAGE, between, order_by
 from tradewind.web.rest.params import Kind, Param
 from tradewind.web.rest.route import Call, Route
 from tradewind.web.rest.run_views import InstanceFacts
@@ -26,21 +27,16 @@ FEW: Final = 50
 """Below one in so many of a run's instances, attempts are read one instance at a time."""
 
 Tasks = Mapping[str, TaskSpec]
-Test = Callable[[InstanceRow], bool]
 
-_ORDER: Final[Mapping[str, Callable[[InstanceRow], Json]]] = {
-    "task_id": lambda row: (row.task_id, row.map_index),
-    "map_index": lambda row: row.map_index,
-    "state": lambda row: run_views.state_name(row.state),
-    "start_date": lambda row: row.started_at,
-    "end_date": lambda row: row.ended_at,
-    "try_number": lambda row: row.try_number,
-    "duration": lambda row: _duration(row),
+_ORDER: Final[Mapping[str, str]] = {
+    "task_id": "task_id",
+    "map_index": "map_index",
+    "state": "state",
+    "start_date": "started_at",
+    "end_date": "ended_at",
+    "try_number": "try_number",
+    "duration": "duration",
 }
-
-
-def _duration(row: InstanceRow) -> float | None:
-    return run_views.seconds_between(row.started_at, row.ended_at)
 
 
 async def tasks_of(call: Call, run: RunRow) -> Tasks:
@@ -75,7 +71,7 @@ async def facts_of(call: Call, run: RunRow, instances: Sequence[InstanceRow], to
 async def list_instances(call: Call) -> web.Response:
     """GET …/taskInstances."""
     run = await run_of(call)
-    return await _answer(call, run, await call.reads.instance_list(run.run_id))
+    return await _answer(call, run, InstanceFilter(run.run_id, await _task_ids(call, run, call.texts("task_id"))))
 
 
 async def list_mapped(call: Call) -> web.Response:
@@ -84,58 +80,42 @@ async def list_mapped(call: Call) -> web.Response:
     task_id = call.text("task_id")
     if task_id not in await tasks_of(call, run):
         raise not_found("Task not found", f"The run {run.dag_run_id} of {run.dag_id} has no task {task_id!r}")
-    rows = await call.reads.instance_list(run.run_id)
-    return await _answer(call, run, [row for row in rows if row.task_id == task_id and row.map_index != UNMAPPED])
+    task_ids = await _task_ids(call, run, [task_id])
+    return await _answer(call, run, InstanceFilter(run.run_id, task_ids, mapped_only=True))
 
 
-async def _answer(call: Call, run: RunRow, rows: list[InstanceRow]) -> web.Response:
-    total = len(rows)
-    tests = _tests(call, await tasks_of(call, run))
-    if tests:
-        rows = [row for row in rows if all(test(row) for test in tests)]
-    order = call.maybe_text("order_by")
-    if order is not None:
-        rows = ordered(rows, order, _ORDER)
-    page = await facts_of(call, run, page_of(call, rows), total)
-    entries = [run_views.task_instance(facts) for facts in page]
-    return json_answer({"task_instances": entries, "total_entries": len(rows)})
-
-
-def _tests(call: Call, tasks: Tasks) -> list[Test]:
-    """What the caller's filters ask of a row; none of them is called for what was not asked."""
-    by_text: dict[str, Callable[[InstanceRow], str]] = {
-        "state": lambda row: row.state.value,
-        "task_id": lambda row: row.task_id,
-        "pool": lambda row: tasks[row.task_id].pool if row.task_id in tasks else "",
-        "queue": lambda row: tasks[row.task_id].queue if row.task_id in tasks else "",
-        "executor": lambda row: tasks[row.task_id].executor if row.task_id in tasks else "",
-    }
-    tests = [_is_one_of(read, frozenset(wanted)) for name, read in by_text.items() if (wanted := call.texts(name))]
-    map_index = call.maybe_integer("map_index")
-    if map_index is not None:
-        tests.append(lambda row: row.map_index == map_index)
-    low, high = call.maybe_number("duration_gte"), call.maybe_number("duration_lte")
-    if low is not None or high is not None:
-        tests.append(lambda row: _lasted(row, low, high))
-    moments: tuple[tuple[str, Callable[[InstanceRow], datetime | None]], ...] = (
-        ("start_date", lambda row: row.started_at),
-        ("end_date", lambda row: row.ended_at),
+async def _answer(call: Call, run: RunRow, where: InstanceFilter) -> web.Response:
+    order = call.maybe_text("order_by") or "task_id"
+    sign = "-" if order.startswith("-") else ""
+    where = replace(
+        where,
+        states=tuple(TaskState(name) for name in call.texts("state")) or None,
+        map_index=call.maybe_integer("map_index"),
+        started=(call.instant("start_date_gte"), call.instant("start_date_lte")),
+        ended=(call.instant("end_date_gte"), call.instant("end_date_lte")),
+        lasted=(call.maybe_number("duration_gte"), call.maybe_number("duration_lte")),
+        limit=call.integer("limit"),
+        offset=call.integer("offset"),
+        order_by=sign + _ORDER[order.removeprefix("-")],
     )
-    tests += [_is_between(call, name, read) for name, read in moments if asks_between(call, name)]
-    return tests
+    rows, total = await call.reads.instance_page(where)
+    page = await facts_of(call, run, rows, max(total, sum((run.counts or {}).values())))
+    return json_answer({"task_instances": [run_views.task_instance(facts) for facts in page], "total_entries": total})
 
 
-def _is_one_of(read: Callable[[InstanceRow], str], wanted: frozenset[str]) -> Test:
-    return lambda row: read(row) in wanted
-
-
-def _is_between(call: Call, name: str, read: Callable[[InstanceRow], datetime | None]) -> Test:
-    return lambda row: is_between(call, name, read(row))
-
-
-def _lasted(row: InstanceRow, low: float | None, high: float | None) -> bool:
-    length = _duration(row)
-    return length is not None and (low is None or length >= low) and (high is None or length <= high)
+async def _task_ids(call: Call, run: RunRow, named: Sequence[str]) -> tuple[str, ...] | None:
+    """The tasks that the caller's filters leave; None: all."""
+    pools, queues, executors = call.texts("pool"), call.texts("queue"), call.texts("executor")
+    if not (pools or queues or executors):
+        return tuple(named) or None
+    return tuple(
+        task.task_id
+        for task in (await tasks_of(call, run)).values()
+        if (not named or task.task_id in named)
+        and (not pools or task.pool in pools)
+        and (not queues or task.queue in queues)
+        and (not executors or task.executor in executors)
+    )
 
 
 async def instance_of(call: Call, run: RunRow) -> InstanceRow:

@@ -1,0 +1,40 @@
+"""The store's lists of task instances, a part of `ports.StoreReads`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from tradewind.model.keys import RunId
+from tradewind.model.rows import InstanceRow
+from tradewind.model.states import TaskState
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceFilter:
+    """Which task instances of a run a list shows. None: no condition. Times are inclusive, durations in seconds."""
+
+    run_id: RunId
+    task_ids: tuple[str, ...] | None = None
+    states: tuple[TaskState, ...] | None = None
+    map_index: int | None = None
+    mapped_only: bool = False
+    """Leave out instances that are not mapped, or not yet."""
+    started: tuple[datetime | None, datetime | None] = (None, None)
+    """Not before, not after."""
+    ended: tuple[datetime | None, datetime | None] = (None, None)
+    lasted: tuple[float | None, float | None] = (None, None)
+    limit: int = 100
+    offset: int = 0
+    order_by: str = "task_id"
+    """One of task_id, map_index, state, started_at, ended_at, try_number, duration ('-' in front: descending). Those
+    without a value come last, equal ones by task id and map index."""
+
+
+class InstanceReads(Protocol):
+    """What views read of runs that may be large."""
+
+    async def instance_page(self, where: InstanceFilter) -> tuple[list[InstanceRow], int]:
+        """A page of a run's task instances and how many there are in all."""
+        ...
