@@ -10,9 +10,9 @@ from typing import Any
 import orjson
 import pytest
 
+from tests.served_airflow import served_airflow
 from tradewind.authoring.current_context import get_current_context
 from tradewind.authoring.dag import DAG
-from tradewind.compat import install, uninstall
 from tradewind.trial import TrialReport, try_dag
 
 CASES = Path(__file__).parents[1] / "data" / "golden" / "mapping.jsonl"
@@ -58,11 +58,8 @@ def dag_of(case: dict[str, Any], calls: list[Any]) -> DAG:
         "seen": seen,
         "get_current_context": get_current_context,
     }
-    assert install()
-    try:
+    with served_airflow():
         exec(compile(HEAD + case["body"] + "\n", "golden_case.py", "exec"), names)
-    finally:
-        uninstall()
     found: DAG = names["dag"]
     return found
 

@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from tests.served_airflow import served_airflow
 from tradewind.authoring.dag import DAG
 from tradewind.authoring.decorators import task_group
 from tradewind.authoring.edges import chain
 from tradewind.authoring.params import Param
 from tradewind.authoring.task_group import TaskGroup
-from tradewind.compat import install, uninstall
 from tradewind.standard.bash import BashOperator
 from tradewind.standard.decorators import task
 from tradewind.standard.empty import EmptyOperator
@@ -70,9 +70,6 @@ def names() -> dict[str, Any]:
 def run_text(text: str) -> dict[str, Any]:
     """The names that a DAG text defines."""
     found = names()
-    assert install()
-    try:
+    with served_airflow():
         exec(compile(text, "golden_case.py", "exec"), found)
-    finally:
-        uninstall()
     return found
