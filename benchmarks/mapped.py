@@ -39,6 +39,7 @@ class Moments:
     def __init__(self, st: Stage) -> None:
         self.pushed = self.expanded = 0.0
         self.stalled = 0.0
+        self.is_expanded = asyncio.Event()
         st.runtime.services.scheduler.on_committed.append(self._learn)
 
     def _learn(self, batch: Batch) -> None:
@@ -47,6 +48,7 @@ class Moments:
                 self.pushed = time.perf_counter()
             if any(row.expected is not None for row in segment.dropped):
                 self.expanded = time.perf_counter()
+                self.is_expanded.set()
 
     async def watch_loop(self) -> None:
         """Notes for ever how late the loop comes back."""
@@ -92,8 +94,7 @@ async def _measure(large: int) -> dict[str, object]:
         moments = Moments(st)
         watching = asyncio.ensure_future(moments.watch_loop())
         made = await st.runtime.control.run_trigger(TriggerRequest("large", {}))
-        while not moments.expanded:
-            await asyncio.sleep(0.01)
+        await moments.is_expanded.wait()
         at_expansion = moments.stalled
         finished = await st.runtime.control.run_wait(made.run_id, 1200)
         watching.cancel()

@@ -164,10 +164,7 @@ class Journal:
         return self.stories.setdefault((segment.run_id, task_id, map_index), Story())
 
     def _attempts(self, segment: Segment) -> None:
-        for gone in segment.dropped:
-            for place in [p for p in self.stories if p[:2] == (segment.run_id, gone.task_id)]:
-                if gone.low <= place[2] <= gone.high:
-                    self._dropped(segment, place)
+        self._dropped_rows(segment)
         for change in segment.tasks:
             if change.expected is TaskState.SUCCESS and segment.run_id in self.cleared:
                 self._story(segment, change.task_id, change.map_index).succeeded = False
@@ -185,6 +182,12 @@ class Journal:
         for change in [*segment.tasks, *segment.made]:
             if change.state is TaskState.SUCCESS:
                 self._story(segment, change.task_id, change.map_index).succeeded = True
+
+    def _dropped_rows(self, segment: Segment) -> None:
+        for gone in segment.dropped:
+            for place in [p for p in self.stories if p[:2] == (segment.run_id, gone.task_id)]:
+                if gone.low <= place[2] <= gone.high:
+                    self._dropped(segment, place)
 
     def _dropped(self, segment: Segment, place: tuple[RunId, str, int]) -> None:
         """An instance is no more: nothing of it may run, and nobody but who clears takes its success away."""

@@ -83,4 +83,6 @@ class MappedReference:
 def _asked(expression: Mapping[str, Json]) -> set[str]:
     if "of" in expression:
         return {expression["of"]}
-    return {t for parts in expression.values() if isinstance(parts, list) for part in parts for t in _asked(part)}
+    if "n" in expression:
+        return set()
+    return {t for parts in expression.values() for part in parts for t in _asked(part)}

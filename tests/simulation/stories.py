@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Generator
 from contextlib import contextmanager
 
 from tests.simulation.world import World
-from tradewind.model.outcomes import Outcome
+from tradewind.model.outcomes import RETURN_KEY, Outcome
 from tradewind.model.specs import DagSpec, TaskSpec
 from tradewind.model.states import OutcomeKind, TaskState
 from tradewind.ports import TriggerRequest
@@ -106,9 +107,47 @@ def lost_again_and_again() -> None:
         world.complain([] if state(world) is TaskState.FAILED else [f"it is {state(world)}"])
 
 
+def cleared_and_fewer_instances_than_before() -> None:
+    """A mapped task is cleared with the task that it is mapped over, which then gives less, and the runtime dies
+    in between: what is too much is removed, and does not run.
+    """
+    plain = {"kind": "plain", "down": []}
+    tasks = (
+        TaskSpec("t0", measured=(RETURN_KEY,), extra=plain),
+        TaskSpec("t1", upstream=("t0",), expands={"of": "t0", "key": RETURN_KEY}, extra=plain),
+    )
+    world = World(1, given=DagSpec("d0", tasks=tasks, is_paused_upon_creation=False))
+    try:
+        control = world.processes[0].runtime.control
+        world.ask(world.processes[0], "trigger", lambda: control.run_trigger(TriggerRequest("d0")))
+        for length in (3, 1):
+            world.pass_by(0.1)
+            world.end(running(world), Outcome(OutcomeKind.SUCCESS, lengths=((RETURN_KEY, length),)))
+            world.pass_by(0.1)
+            world.processes[-1].kill()
+            world.start_process()
+            world.pass_by(10)
+            for flight in world.cluster.running():
+                world.end(flight, SUCCESS)
+            world.pass_by(0.1)
+            if length == 3:
+                clear(world)
+        world.complain(_not_as_wanted(world, {"success": 1, "removed": 2}))
+    finally:
+        world.close()
+
+
+def _not_as_wanted(world: World, wanted: dict[str, int]) -> list[str]:
+    (tables,) = world.database.runs.values()
+    rows = [(row.state.value, row.map_index) for row in tables.instance_rows() if row.task_id == "t1"]
+    found = dict(Counter(state for state, _ in rows))
+    return [] if found == wanted else [f"the instances are {rows}"]
+
+
 ALL = (
     cleared_while_it_waits_to_be_tried_again,
     killed_while_an_attempt_is_being_ended,
     the_only_run_is_ended_while_nobody_is_there,
     lost_again_and_again,
+    cleared_and_fewer_instances_than_before,
 )

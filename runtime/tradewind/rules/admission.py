@@ -102,6 +102,11 @@ class Admission:
             limit.size = size
             self._roomier.add(limit)
 
+    def lose(self, name: str) -> None:
+        """The limit is gone: what needs it waits until there is one of this name again."""
+        self.resize(name, 0)
+        self._limits[name].is_known = False
+
     def used(self, name: str) -> int:
         """Permits in use; 0 for a limit that nobody has named."""
         limit = self._limits.get(name)

@@ -46,7 +46,8 @@ def measure(expression: Mapping[str, Json], known: Callable[[Source], int | None
         return known(Source(expression["of"], expression.get("key", RETURN_KEY)))
     how, parts = _parts(expression)
     if how is None:
-        raise AuthoringError(f"{dict(expression)!r} is no length expression: it has none of n, of, {', '.join(_COMBINE)}")
+        known_ones = ", ".join(("n", "of", *_COMBINE))
+        raise AuthoringError(f"{dict(expression)!r} is no length expression: it has none of {known_ones}")
     lengths: list[int] = []
     for part in parts:
         length = measure(part, known)

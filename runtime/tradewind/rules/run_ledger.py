@@ -358,7 +358,6 @@ class RunLedger:
         """Takes over the rows of the store, as their new owner. Rows of tasks that this version
         does not have are left alone, and those of an expansion that was not completed.
         """
-        down = self.graph.down
         if self.mapping is not None:
             self._restore_expansions(rows)
         for row in rows:
@@ -373,19 +372,10 @@ class RunLedger:
             self.counts[_S.NONE] -= 1
             self.counts[row.state] = self.counts.get(row.state, 0) + 1
             if row.state in FINISHED:
-                self.unfinished -= 1
-                ended = self.ended_upstream.get(row.state)
-                if self.mapping is not None:
-                    self.mapping.count(n, row.state, 1)
-                elif ended is not None:
-                    for d in down[n]:
-                        ended[d] += 1
+                self._restore_ended(n, row.state)
                 continue
             self._restore_active(n, row)
-        for length in lengths:
-            n = self.node_of(length.task_id, length.map_index)
-            if n is not None and self.mapping is not None and self.state[n] is _S.SUCCESS:
-                self.mapping.learn(n, length.key, length.length)
+        self._restore_lengths(lengths)
         for attempt in live:
             n = self.node_of(attempt.task_id, attempt.map_index)
             if n is not None and n in self.active:
@@ -408,6 +398,21 @@ class RunLedger:
             if n is not None and count < LAST_INDEX and mapping.is_waiting_to_expand(n):
                 self.grow(n, count)
                 mapping.stale.add(n)
+
+    def _restore_ended(self, n: int, state: TaskState) -> None:
+        self.unfinished -= 1
+        ended = self.ended_upstream.get(state)
+        if self.mapping is not None:
+            self.mapping.count(n, state, 1)
+        elif ended is not None:
+            for d in self.graph.down[n]:
+                ended[d] += 1
+
+    def _restore_lengths(self, lengths: Iterable[LengthRow]) -> None:
+        for row in lengths:
+            n = self.node_of(row.task_id, row.map_index)
+            if n is not None and self.mapping is not None and self.state[n] is _S.SUCCESS:
+                self.mapping.learn(n, row.key, row.length)
 
     def _restore_active(self, n: int, row: InstanceRow) -> None:
         active = self.active[n] = Active()
@@ -437,6 +442,7 @@ def facts_of(run: RunRow, source: DagSource) -> RunFacts:
         conf=run.conf,
         external_trigger=run.external_trigger,
         source=source,
+        run_key=run.run_key,
     )
 
 

@@ -205,6 +205,8 @@ class RunMachine(Expanding):
             self.segment.xcoms.append(XComRow(task.task_id, self.maps[n], put.key, put.value))
         if kind is OutcomeKind.SUCCESS:
             for sent in outcome.asset_events:
+                if sent.partition_key is None and self.run.run_key is not None:
+                    sent = sent._replace(partition_key=self.run.run_key)
                 self.segment.asset_events.append(AssetEventRow(task.task_id, self.maps[n], event.ended_at, sent))
             if self.mapping is not None:
                 self._note_lengths(n, outcome)

@@ -65,6 +65,7 @@ class MappingSuite:
         assert await shown(world, run) == [("a", -1, _NONE), ("b", 0, _SUCCESS), ("b", 1, _NONE)]
 
     async def test_a_row_in_another_state_is_not_dropped(self, new_store: NewStore) -> None:
+        """The batch is refused and the row stays."""
         world = await new_world(new_store)
         run = await world.run()
         await world.start(run, "b")
@@ -135,6 +136,7 @@ class MappingSuite:
         assert await _lengths(world, two) == {LengthRow("a", UNMAPPED, "return_value", 7)}
 
     async def test_the_past_of_a_mapped_task_is_that_of_its_worst_instance(self, new_store: NewStore) -> None:
+        """One that has not ended well, where there is one; what was removed does not count."""
         world = await new_world(new_store)
         run = await world.run()
         segment = world.segment(run)

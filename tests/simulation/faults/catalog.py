@@ -63,7 +63,7 @@ def fault(
     return register
 
 
-def _giving(result: object) -> Callable[..., Any_]:
+def giving(result: object) -> Callable[..., Any_]:
     """A function or method that does nothing but give this."""
 
     def give(*_args: object, **_named: object) -> object:
@@ -215,7 +215,7 @@ def same_mail_taken_twice(patch: Patch) -> None:
 
 @fault(disturbed=False)
 def mail_overlooked(patch: Patch) -> None:
-    patch.setattr(InboxReader, "wake", _giving(None))
+    patch.setattr(InboxReader, "wake", giving(None))
 
 
 # ------------------------------------------------------------------ dispatch, events, timers
@@ -243,7 +243,7 @@ def cancel_swallowed(patch: Patch) -> None:
 
 @fault(story=stories.killed_while_an_attempt_is_being_ended)
 def cancel_forgotten_at_takeover(patch: Patch) -> None:
-    patch.setattr(Scheduler, "adopted", _giving(None))
+    patch.setattr(Scheduler, "adopted", giving(None))
 
 
 @fault(disturbed=False)
@@ -337,7 +337,7 @@ def live_attempts_of_ended_runs_forgotten(patch: Patch) -> None:
 
 @fault(disturbed=False)
 def limits_forgotten(patch: Patch) -> None:
-    patch.setattr(Lane, "blocked_by", _giving(None))
+    patch.setattr(Lane, "blocked_by", giving(None))
 
 
 @fault(disturbed=False)
@@ -379,7 +379,7 @@ def parked_lane_forgotten(patch: Patch) -> None:
 
 @fault()
 def adopted_attempts_not_counted(patch: Patch) -> None:
-    patch.setattr(Admission, "adopt", _giving(None))
+    patch.setattr(Admission, "adopt", giving(None))
 
 
 @fault(2)
@@ -435,7 +435,7 @@ def branch_ignored(patch: Patch) -> None:
     def all_of_them(self: Any_, n: int, outcome: Any_) -> Any_:
         return self.graph.down[n]
 
-    patch.setattr(RunMachine, "_skips_of", all_of_them)
+    patch.setattr(RunMachine, "skips_of", all_of_them)
 
 
 @fault(disturbed=False)
@@ -466,9 +466,9 @@ def lost_counted_as_a_retry(patch: Patch) -> None:
 @fault(story=stories.lost_again_and_again)
 def lost_for_ever(patch: Patch) -> None:
     def make(lost: Any_) -> Any_:
-        def patient(self: Any_, n: int, event: Any_, decision: Any_) -> None:
+        def patient(self: Any_, n: int, event: Any_, decision: Any_, **named: Any_) -> None:
             self.lost[n] = 0
-            lost(self, n, event, decision)
+            lost(self, n, event, decision, **named)
 
         return patient
 
@@ -477,12 +477,12 @@ def lost_for_ever(patch: Patch) -> None:
 
 @fault(disturbed=False)
 def past_ignored(patch: Patch) -> None:
-    patch.setattr(run_book, "past_of", _giving({}))
+    patch.setattr(run_book, "past_of", giving({}))
 
 
 @fault(disturbed=False)
 def past_never_settled(patch: Patch) -> None:
-    _handler(patch, "PastSettled", _giving(None))
+    _handler(patch, "PastSettled", giving(None))
 
 
 @fault(disturbed=False)
@@ -519,7 +519,7 @@ def cleared_while_running_does_not_restart(patch: Patch) -> None:
             busy = tuple(n for n in event.nodes if n not in idle)
             cleared(self, event._replace(nodes=idle), decision)
             for n in busy:
-                self._cancel(n, decision)
+                self.cancel_attempt(n, decision)
 
         return only_finished
 

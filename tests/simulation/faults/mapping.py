@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.simulation.faults.catalog import FAULTS, Fault, fault
+from tests.simulation import stories
+from tests.simulation.faults.catalog import FAULTS, Fault, fault, giving
 from tradewind.rules.expanding import Expanding
 from tradewind.rules.mapping_plan import MappingPlan
 from tradewind.rules.run_ledger import RunLedger
@@ -20,18 +21,22 @@ _FIRST = len(FAULTS)
 
 @fault(mapped=True)
 def expanded_again_after_a_restart(patch: Patch) -> None:
-    patch.setattr(RunLedger, "_restore_expansions", lambda self, rows: None)
+    patch.setattr(RunLedger, "_restore_expansions", giving(None))
 
 
 @fault(mapped=True)
 def length_forgotten_at_a_restart(patch: Patch) -> None:
     restore: Any = RunLedger.restore
-    patch.setattr(RunLedger, "restore", lambda self, rows, live, lengths=(): restore(self, rows, live))
+
+    def forgetful(self: Any, rows: Any, live: Any, _lengths: Any = ()) -> None:
+        restore(self, rows, live)
+
+    patch.setattr(RunLedger, "restore", forgetful)
 
 
 @fault(mapped=True)
 def length_not_committed(patch: Patch) -> None:
-    note: Any = RunMachine._note_lengths
+    note: Any = getattr(RunMachine, "_note_lengths")  # noqa: B009  # what stands for a slip of the pen
 
     def forgetful(self: Any, n: int, outcome: Any) -> None:
         note(self, n, outcome)
@@ -40,9 +45,9 @@ def length_not_committed(patch: Patch) -> None:
     patch.setattr(RunMachine, "_note_lengths", forgetful)
 
 
-@fault(mapped=True)
+@fault(story=stories.cleared_and_fewer_instances_than_before)
 def instances_beyond_the_new_length_stay(patch: Patch) -> None:
-    patch.setattr(Expanding, "_remove", lambda self, n, stamp, decision, then: True)
+    patch.setattr(Expanding, "_remove", giving(True))
 
 
 @fault(mapped=True, disturbed=False)
@@ -61,27 +66,27 @@ def own_row_counted_among_the_instances(patch: Patch) -> None:
 
 @fault(mapped=True, disturbed=False)
 def own_row_stays(patch: Patch) -> None:
-    patch.setattr(RunLedger, "drop_own_row", lambda self, task, expected: None)
+    patch.setattr(RunLedger, "drop_own_row", giving(None))
 
 
 @fault(mapped=True, disturbed=False)
 def instances_of_a_group_look_at_all(patch: Patch) -> None:
-    patch.setattr(MappingPlan, "same_scope", lambda self, a, b: False)
+    patch.setattr(MappingPlan, "same_scope", giving(False))
 
 
 @fault(mapped=True, disturbed=False)
 def ends_of_instances_taken_for_no_news(patch: Patch) -> None:
-    patch.setattr(RunMapping, "_is_news", lambda self, task, state: False)
+    patch.setattr(RunMapping, "_is_news", giving(False))
 
 
 @fault(mapped=True, disturbed=False)
 def next_part_never_made(patch: Patch) -> None:
-    patch.setattr(Expanding, "_next_part", lambda self, task, mapping, decision: [])
+    patch.setattr(Expanding, "_next_part", giving([]))
 
 
 @fault(mapped=True, disturbed=False)
 def literal_instances_not_created(patch: Patch) -> None:
-    patch.setattr(planner, "literal_lengths", lambda spec: {})
+    patch.setattr(planner, "literal_lengths", giving({}))
 
 
 MAPPING_FAULTS: list[Fault] = FAULTS[_FIRST:]

@@ -44,6 +44,8 @@ KINDS: Mapping[str, Callable[[Mapping[str, Json]], Timetable]] = MappingProxyTyp
         "assets": Assets,
         "assets_or_time": _assets_or_time,
         "custom": Custom,
+        "cron_partition": CronTrigger,
+        "partitioned_assets": Assets,
     }
 )
 """What the scheduler can evaluate by itself."""
