@@ -12,7 +12,13 @@ import pytest
 from tests.services.conftest import StartRuntime, until
 from tradewind import DAG, task
 from tradewind.authoring.assets import Asset, AssetAlias, Dataset, Metadata
-from tradewind.authoring.timetables import AssetOrTimeSchedule, CronTriggerTimetable
+from tradewind.authoring.timetables import (
+    AssetOrTimeSchedule,
+    CronPartitionTimetable,
+    CronTriggerTimetable,
+    PartitionedAssetTimetable,
+)
+from tradewind.authoring.timetables.partitions import IdentityMapper, StartOfHourMapper
 from tradewind.host import Runtime
 from tradewind.model.assets import AssetEventFilter, ExternalEvent
 from tradewind.model.rows import RunRow
@@ -285,3 +291,57 @@ async def test_an_async_function_that_names_the_events_has_them_at_hand(start: S
     (run,) = await ended_runs(runtime, "report", 1)
     assert run.state.value == "success"
     assert seen == [{"orders": 1}]
+
+
+async def test_a_run_for_each_partition_once_all_its_parts_have_come(start: StartRuntime) -> None:
+    seen: list[Any] = []
+    hourly = PartitionedAssetTimetable(
+        assets=ORDERS & CLIENTS,
+        partition_mapper_config={CLIENTS: IdentityMapper()},
+        default_partition_mapper=StartOfHourMapper(),
+    )
+    with DAG("combine", schedule=hourly, is_paused_upon_creation=False) as combine:
+
+        @task(outlets=[Asset("combined")])
+        def note(dag_run: Any = None, triggering_asset_events: Any = None) -> None:
+            seen.append((dag_run.partition_key, {asset.name: len(e) for asset, e in triggering_asset_events.items()}))
+
+        note()
+    plain: list[Any] = []
+    runtime = await start(combine, consumer("plain", [ORDERS], plain))
+    add = runtime.services.store.asset_event_add
+    await add(ExternalEvent(ORDERS.uri, partition_key="2026-01-01T07:10:00"))
+    await add(ExternalEvent(CLIENTS.uri, partition_key="2026-01-01T08"))
+    await add(ExternalEvent(ORDERS.uri))
+    await add(ExternalEvent(ORDERS.uri, partition_key="no time"))
+    await ended_runs(runtime, "plain", 1)
+    await settled(runtime)
+    assert (await runtime.control.reads.run_list(RunFilter("combine")))[1] == 0
+    await add(ExternalEvent(ORDERS.uri, partition_key="2026-01-01T07:50:00"))
+    await add(ExternalEvent(CLIENTS.uri, partition_key="2026-01-01T07"))
+    await ended_runs(runtime, "combine", 1)
+    await add(ExternalEvent(ORDERS.uri, partition_key="2026-01-01T08:00:00"))
+    await ended_runs(runtime, "combine", 2)
+    assert seen == [
+        ("2026-01-01T07", {"orders": 2, "clients": 1}),
+        ("2026-01-01T08", {"orders": 1, "clients": 1}),
+    ]
+    sent, _ = await runtime.services.store.asset_event_list(AssetEventFilter(uri="combined"))
+    assert [event.partition_key for event in sent] == ["2026-01-01T07", "2026-01-01T08"]
+    assert plain == [{"orders": [{}]}]
+
+
+async def test_a_cron_expression_makes_partitions(start: StartRuntime) -> None:
+    begin = datetime(2026, 1, 1, 6, tzinfo=UTC)
+    schedule = CronPartitionTimetable("15 * * * *", timezone="UTC", run_offset=-1)
+    settings: dict[str, Any] = {"start_date": begin, "end_date": begin + timedelta(hours=2), "catchup": True}
+    with DAG("hourly", schedule=schedule, is_paused_upon_creation=False, **settings) as dag:
+
+        @task(outlets=[ORDERS])
+        def produce_hour() -> None: ...
+
+        produce_hour()
+    runtime = await start(dag)
+    await ended_runs(runtime, "hourly", 2)
+    events, _ = await runtime.services.store.asset_event_list(AssetEventFilter())
+    assert sorted(str(event.partition_key) for event in events) == ["2026-01-01T05:15:00", "2026-01-01T06:15:00"]

@@ -59,6 +59,11 @@ class DagRun:
         return self.facts.dag_run_id
 
     @property
+    def partition_key(self) -> str | None:
+        """The key of the partition that the run is about; None: it is about no partition."""
+        return self.facts.run_key
+
+    @property
     def run_type(self) -> RunType:
         """What caused the run."""
         return self.facts.run_type

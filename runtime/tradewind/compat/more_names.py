@@ -57,6 +57,25 @@ _TRIGGERS: Final = names_of(
 )
 _EVENTS: Final = names_of("authoring.timetables", "EventsTimetable")
 _ASSET_TIMES: Final = names_of("authoring.timetables", "AssetOrTimeSchedule", "AssetTriggeredTimetable")
+_PARTITION_TIMES: Final = names_of("authoring.timetables", "CronPartitionTimetable", "PartitionedAssetTimetable")
+_UNITS: Final = {
+    "Hour": "Hourly",
+    "Day": "Daily",
+    "Week": "Weekly",
+    "Month": "Monthly",
+    "Quarter": "Quarterly",
+    "Year": "Yearly",
+}
+_MAPPERS: Final = {
+    **names_of(
+        "authoring.timetables.partitions", "PartitionMapper", "IdentityMapper", "AllowedKeyMapper", "ProductMapper"
+    ),
+    **names_of("authoring.timetables.partitions", *(f"StartOf{unit}Mapper" for unit in _UNITS)),
+    **{
+        f"{older}Mapper": f"tradewind.authoring.timetables.partitions:StartOf{unit}Mapper"
+        for unit, older in _UNITS.items()
+    },
+}
 
 _BRANCH_TIME: Final = names_of("standard.branch_datetime", "BranchDateTimeOperator")
 _WEEKDAY: Final = names_of("standard.weekday", "WeekDay")
@@ -77,6 +96,11 @@ _DELTA_SENSORS: Final = names_of("standard.time_sensors", "TimeDeltaSensor", "Ti
 _SMOOTH: Final = names_of("standard.smooth", "SmoothOperator")
 _SUBDAG: Final = names_of("standard.subdag", "SubDagOperator")
 
+_LOADING: Final = names_of("compat.words", "import_string", "iter_namespace", "qualname", "is_valid_dotpath")
+_SKIP: Final = names_of("compat.helping", "SkipMixin")
+_TRIGGER_BASE: Final = names_of("compat.helping", "BaseTrigger", "TriggerEvent")
+_KEY: Final = names_of("compat.helping", "XCOM_RETURN_KEY")
+
 SDK: Final[Mapping[str, Mapping[str, str]]] = {
     "airflow.sdk": {
         **_ASSETS,
@@ -94,12 +118,19 @@ SDK: Final[Mapping[str, Mapping[str, str]]] = {
         **_TRIGGERS,
         **_EVENTS,
         **_ASSET_TIMES,
+        **_PARTITION_TIMES,
+        **_MAPPERS,
         **names_of("standard.asset_decorator", "asset"),
         **names_of("standard.branch", "BaseBranchOperator"),
         **names_of("authoring.xcom", "BaseXCom"),
         "macros": "tradewind.authoring.macros",
     },
     "airflow.sdk.definitions.asset.decorators": names_of("standard.asset_decorator", "asset"),
+    "airflow.sdk.bases.skipmixin": _SKIP,
+    "airflow.sdk.bases.trigger": _TRIGGER_BASE,
+    "airflow.sdk.bases.xcom": _KEY,
+    "airflow.sdk.plugins_manager": names_of("authoring.plugin", "AirflowPlugin"),
+    "airflow.sdk.module_loading": _LOADING,
     "airflow.sdk.bases.branch": names_of("standard.branch", "BaseBranchOperator"),
     "airflow.sdk.bases.decorator": names_of("authoring.taskflow", "TaskDecorator"),
     "airflow.sdk.bases.hook": _HOOK,
@@ -124,7 +155,7 @@ SDK: Final[Mapping[str, Mapping[str, str]]] = {
     "airflow.sdk.definitions.param": _PARAM,
     "airflow.sdk.definitions.taskgroup": {**_GROUP, **names_of("authoring.mapped_group", "MappedTaskGroup")},
     "airflow.sdk.definitions.template": names_of("authoring.templating", "literal"),
-    "airflow.sdk.definitions.timetables.assets": _ASSET_TIMES,
+    "airflow.sdk.definitions.timetables.assets": {**_ASSET_TIMES, **_PARTITION_TIMES},
     "airflow.sdk.definitions.timetables.events": _EVENTS,
     "airflow.sdk.definitions.timetables.interval": _INTERVAL,
     "airflow.sdk.definitions.timetables.trigger": _TRIGGERS,
@@ -163,6 +194,7 @@ OTHERS: Final[Mapping[str, Mapping[str, str]]] = {
             *("AirflowOptionalProviderFeatureException", "AirflowProviderDeprecationWarning"),
             *("RemovedInAirflow3Warning", "RemovedInAirflow4Warning"),
         ),
+        **names_of("compat.helping", "TaskDeferred"),
         "AirflowWebServerException": "tradewind.model.errors:TradewindError",
         "AirflowClusterPolicyViolation": "tradewind.model.errors:AuthoringError",
         "AirflowClusterPolicySkipDag": "tradewind.model.errors:AuthoringError",
@@ -206,6 +238,17 @@ OTHERS: Final[Mapping[str, Mapping[str, str]]] = {
     "airflow.notifications.basenotifier": _NOTIFIER,
     "airflow.operators.dagrun_operator": _TRIGGER,
     "airflow.operators.trigger_dagrun": _TRIGGER,
+    "airflow.models.skipmixin": _SKIP,
+    "airflow.models.xcom": _KEY,
+    "airflow.triggers.base": {**_TRIGGER_BASE, "BaseEventTrigger": "tradewind.compat.helping:BaseTrigger"},
+    "airflow.utils.helpers": names_of(
+        "compat.helping",
+        *("exactly_one", "at_most_one", "prune_dict", "merge_dicts", "chunks", "is_container", "as_tuple"),
+        *("convert_camel_to_snake",),
+    ),
+    "airflow.utils.operator_helpers": names_of("compat.helping", "determine_kwargs"),
+    "airflow.utils.platform": names_of("compat.helping", "getuser"),
+    "airflow.utils.strings": names_of("compat.helping", "to_boolean"),
     "airflow.operators.datetime": _BRANCH_TIME,
     "airflow.operators.python": _VENV,
     "airflow.operators.python_operator": _VENV,
@@ -228,6 +271,7 @@ OTHERS: Final[Mapping[str, Mapping[str, str]]] = {
     "airflow.sensors.weekday": _DAY_SENSOR,
     "airflow.utils.weekday": _WEEKDAY,
     "airflow.listeners": names_of("authoring.listeners", "hookimpl"),
+    "airflow.providers_manager": names_of("authoring.provider_packages", "ProvidersManager", "DialectInfo"),
     "airflow.plugins_manager": names_of("authoring.plugin", "AirflowPlugin"),
     "airflow.providers.common.compat.sdk": {
         **_BASE,
@@ -293,7 +337,7 @@ OTHERS: Final[Mapping[str, Mapping[str, str]]] = {
     "airflow.secrets": names_of("authoring.secrets_backend", "BaseSecretsBackend"),
     "airflow.secrets.base_secrets": names_of("authoring.secrets_backend", "BaseSecretsBackend"),
     "airflow.secrets.local_filesystem": names_of("services.secrets_local_files", "LocalFilesystemBackend"),
-    "airflow.utils.module_loading": names_of("compat.words", "import_string"),
+    "airflow.utils.module_loading": _LOADING,
     "airflow.utils.state": _STATES,
     "airflow.utils.types": names_of("compat.words", "NOTSET", "ArgNotSet", "DagRunType"),
     "airflow.utils.weight_rule": _WEIGHT,

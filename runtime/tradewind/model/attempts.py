@@ -30,6 +30,8 @@ class RunFacts:
     conf: EncodedValue | None
     external_trigger: bool
     source: DagSource
+    run_key: str | None = None
+    """The key of the partition that the run is about."""
 
 
 class AttemptKey(NamedTuple):

@@ -1,7 +1,8 @@
 """Partitions: keys that say which part of an asset has changed, and how keys of one kind become keys of another.
 
-A mapper is JSON: ``{"kind": "identity"}``, ``{"kind": "hour", "timezone": "UTC", "input": format, "output": format}`` (also
-day, week, month, quarter, year), ``{"kind": "allowed", "keys": […]}`` or ``{"kind": "product", "parts": [mapper, …], "by": "|"}``.
+A mapper is JSON: ``{"kind": "identity"}``, ``{"kind": "allowed", "keys": […]}``, ``{"kind": "hour", "timezone": "UTC",
+"input": format, "output": format}`` (and day, week, month, quarter, year), or ``{"kind": "product", "parts":
+[mapper, …], "by": "|"}``.
 """
 
 from __future__ import annotations

@@ -10,9 +10,10 @@ from tradewind.model.specs import DagSpec, Json
 from tradewind.model.states import RunType
 from tradewind.ports import Clock, Store
 from tradewind.rules.assets import interval_of, is_met
+from tradewind.rules.partitions import ready_partition
 from tradewind.rules.timetables import RunInfo
 
-ASSET_KINDS = frozenset({"assets", "assets_or_time"})
+ASSET_KINDS = frozenset({"assets", "assets_or_time", "partitioned_assets"})
 
 
 class AssetRun(NamedTuple):
@@ -21,6 +22,7 @@ class AssetRun(NamedTuple):
     info: RunInfo
     event_ids: tuple[int, ...]
     dag_run_id: str
+    partition_key: str | None = None
 
 
 def is_on_assets(spec: DagSpec) -> bool:
@@ -32,13 +34,22 @@ async def asset_run(store: Store, clock: Clock, spec: DagSpec) -> AssetRun | Non
     """The run that the events in the DAG's queue cause; None while its condition is not met.
 
     Its logical date is that of its last event that counts; its data interval spans those of the runs that sent
-    the events. All events of the queue go with it, those that came during a pause as well.
+    the events. All events of the queue go with it, those that came during a pause as well. Events with a
+    partition key are for schedules by partition alone: there a run takes those of one key.
     """
     queued = [one for _, one in await store.asset_queue_list(spec.dag_id)]
     args = spec.timetable.args
-    condition: Mapping[str, Json] = args["condition"]
-    if not is_met(condition, queued):
-        return None
+    partition_key = None
+    if spec.timetable.kind == "partitioned_assets":
+        ready = ready_partition(args, queued)
+        if ready is None:
+            return None
+        partition_key, queued = ready
+    else:
+        queued = [one for one in queued if one.event.partition_key is None]
+        condition: Mapping[str, Json] = args["condition"]
+        if not is_met(condition, queued):
+            return None
     events = [one.event for one in queued]
     at = max(one.event.at for one in queued if one.wakes).astimezone(UTC)
     while True:
@@ -47,7 +58,7 @@ async def asset_run(store: Store, clock: Clock, spec: DagSpec) -> AssetRun | Non
             break
         at = max(clock.now(), at + timedelta.resolution)  # two events of one moment, routed apart
     info = RunInfo(at, at, interval_of(events, at))
-    return AssetRun(info, tuple(event.event_id for event in events), dag_run_id)
+    return AssetRun(info, tuple(event.event_id for event in events), dag_run_id, partition_key)
 
 
 def asset_run_id(spec: DagSpec, at: datetime) -> str:

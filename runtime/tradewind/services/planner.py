@@ -40,6 +40,7 @@ from tradewind.model.states import RunState, RunType
 from tradewind.ports import Clock, Store, TriggerRequest
 from tradewind.rules.due import DueRuns, dag_run_id_of, due_runs, manual_run
 from tradewind.rules.mapping_plan import literal_lengths
+from tradewind.rules.partitions import partition_of
 from tradewind.rules.run_machine import RunMachine
 from tradewind.rules.timetables import DataInterval, RunInfo
 from tradewind.rules.timetables.custom import is_custom
@@ -190,7 +191,8 @@ class RunPlanner:
             found = await asset_run(self._store, self._clock, dag.spec)
             if found is None:
                 return
-            run = dataclasses.replace(self._row(dag, found.info, RunType.ASSET_TRIGGERED), dag_run_id=found.dag_run_id)
+            run = self._row(dag, found.info, RunType.ASSET_TRIGGERED)
+            run = dataclasses.replace(run, dag_run_id=found.dag_run_id, run_key=found.partition_key)
             await self._create(dag, run, consumed=found.event_ids)
 
     async def _create_due(self, dag: OwnedDag) -> None:
@@ -206,6 +208,8 @@ class RunPlanner:
                 return
             info = due.runs[0]
             run = self._row(dag, info, RunType.SCHEDULED)
+            if dag.spec.timetable.kind == "cron_partition":
+                run = dataclasses.replace(run, run_key=partition_of(dag.spec.timetable.args, info))
             await self._create(dag, run, due.cursor)
 
     async def _due_of(self, dag: OwnedDag, room: int) -> DueRuns:

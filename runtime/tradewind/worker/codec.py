@@ -55,6 +55,8 @@ def plain_attempt(attempt: Attempt) -> Any:
     """An attempt with all facts of its run."""
     run = _fields(attempt.run)
     run["conf"] = plain_value(attempt.run.conf)
+    if attempt.run.run_key is None:
+        del run["run_key"]
     run["source"] = _fields(attempt.run.source)
     task: dict[str, Any] = {}
     for field in dataclasses.fields(attempt.task):

@@ -20,6 +20,7 @@ from tradewind.authoring.timetables.kinds import (
     NullTimetable,
     OnceTimetable,
 )
+from tradewind.authoring.timetables.partitions import CronPartitionTimetable, PartitionedAssetTimetable
 from tradewind.authoring.timetables.registry import register_timetable, registered_timetables
 from tradewind.model.errors import AuthoringError
 from tradewind.model.specs import DagSpec
@@ -32,6 +33,7 @@ __all__ = [
     "AssetTriggeredTimetable",
     "ContinuousTimetable",
     "CronDataIntervalTimetable",
+    "CronPartitionTimetable",
     "CronTriggerTimetable",
     "DagRunInfo",
     "DataInterval",
@@ -42,6 +44,7 @@ __all__ = [
     "MultipleCronTriggerTimetable",
     "NullTimetable",
     "OnceTimetable",
+    "PartitionedAssetTimetable",
     "TimeRestriction",
     "Timetable",
     "next_dagrun_info",
