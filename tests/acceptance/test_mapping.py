@@ -213,9 +213,14 @@ async def test_values_are_pulled_by_index() -> None:
 
 
 async def test_instances_have_labels_of_their_own() -> None:
+    called: list[str] = []
+
+    def told(context: dict[str, Any]) -> None:
+        called.append(context["ti"].rendered_map_index)
+
     with a_dag() as dag:
 
-        @task(map_index_template="{{ word }} {{ task.op_kwargs['x'] }}")
+        @task(map_index_template="{{ word }} {{ task.op_kwargs['x'] }}", on_failure_callback=told)
         def say(x: str) -> None:
             get_current_context()["word"] = "hello"  # type: ignore[index]  # the context of a task can be added to
             if x == "bad":
@@ -235,6 +240,7 @@ async def test_instances_have_labels_of_their_own() -> None:
     }
     assert labels[("say", 0)] == "hello a"
     assert labels[("say", 1)] == "hello bad"
+    assert called == ["hello bad"]
     assert "'nowhere' is undefined" in report.errors["wrong[0]"]
 
 

@@ -60,6 +60,8 @@ class Unmapped(NamedTuple):
 class MappedOperator(BaseOperator):
     """A task that is expanded at run time: an instance for each value, made of `mapped_call`."""
 
+    is_mapped = True
+
     def __init__(self, *, mapped_call: MappedCall, **arguments: Any) -> None:
         self.mapped_call = mapped_call
         kind = mapped_call.operator_class

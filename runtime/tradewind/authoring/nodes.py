@@ -217,6 +217,8 @@ class TaskNode(DagNode):
     task_id: str
     is_setup: bool = False
     is_teardown: bool = False
+    is_mapped: bool = False
+    """Whether the task is expanded into instances by itself (not by a group around it)."""
 
     @property
     def node_id(self) -> str:

@@ -63,6 +63,7 @@ class TaskInstance:
         self.task_id: str = attempt.key.task_id
         self.run_id: str = attempt.run.dag_run_id
         self.map_index: int = attempt.key.map_index
+        self.rendered_map_index: str | None = None
         self.try_number: int = attempt.key.try_number
         self.max_tries: int = attempt.max_tries - 1
         self.start_date: datetime = attempt.first_started_at

@@ -208,6 +208,7 @@ def labelled(work: Work, outcome: Outcome) -> Outcome:
         if outcome.kind is OutcomeKind.SUCCESS:
             raise
         return outcome
+    work.context["ti"].rendered_map_index = label
     return outcome._replace(map_index_label=label)
 
 

@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import itertools
 import pickle
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tradewind.authoring.dag import DAG
 from tradewind.authoring.decorators import task_group
@@ -26,6 +29,7 @@ from tradewind.model.errors import (
     XComForMappingNotPushed,
 )
 from tradewind.model.specs import DagSpec, GroupSpec, TaskSpec
+from tradewind.rules.lengths import measure
 from tradewind.standard.bash import BashOperator
 from tradewind.standard.decorators import setup, task, teardown
 from tradewind.standard.empty import EmptyOperator
@@ -302,6 +306,43 @@ def test_the_last_argument_varies_fastest_and_dicts_give_pairs() -> None:
     assert found == [{"x": x, "y": y} for x in (1, 2) for y in (("a", 5), ("b", 6))]
     with pytest.raises(IndexError, match="have become fewer; now there are 4"):
         values.element(4, lambda ref: None)
+
+
+part = st.lists(st.integers(0, 9), min_size=1, max_size=4)
+
+
+@given(st.dictionaries(st.sampled_from(["a", "b", "c", "d"]), part, min_size=1), st.lists(st.booleans(), max_size=4))
+def test_instances_are_all_combinations_in_order(lists: dict[str, list[int]], remote: list[bool]) -> None:
+    """As many as the length expression says, whether the values are literal or come from tasks."""
+    values: dict[XComArg, list[int]] = {}
+    given_values: dict[str, Any] = {}
+    for (name, items), is_remote in zip(lists.items(), [*remote, *[False] * 4], strict=False):
+        if is_remote:
+            values[XComArg(EmptyOperator(task_id=name))] = items
+        given_values[name] = list(values)[-1] if is_remote else items
+    source = ListsInput(given_values)
+    known = {ref.operator.task_id: len(items) for ref, items in values.items()}
+    count = measure(source.length(), lambda wanted: known[wanted.task_id])
+    assert count is not None
+    found = [tuple(source.element(index, values.__getitem__).arguments.values()) for index in range(count)]
+    assert found == list(itertools.product(*lists.values()))
+
+
+@given(st.lists(part, min_size=1, max_size=3), st.booleans())
+def test_zips_and_concatenations_are_as_long_as_they_say(parts: list[list[int]], fill: bool) -> None:
+    refs = [XComArg(EmptyOperator(task_id=f"t{number}")) for number in range(len(parts))]
+    values = dict(zip(refs, parts, strict=True))
+    first, *others = refs
+    zipped = first.zip(*others, fillvalue=None) if fill else first.zip(*others)
+    for arg, expected in (
+        (zipped.map(str), list(itertools.zip_longest(*parts) if fill else zip(*parts, strict=False))),
+        (first.concat(*others), list(itertools.chain(*parts))),
+    ):
+        resolved: Any = arg.resolved(values.__getitem__)
+        length = measure(arg.length(), lambda wanted: len(parts[int(wanted.task_id[1:])]))
+        assert length == len(resolved) == len(expected)
+        if others and arg is not zipped:
+            assert [str(value) for value in resolved] == [str(value) for value in expected]
 
 
 def test_values_of_other_tasks_are_marked_as_data() -> None:
