@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, ClassVar, Final, Self
 
 from tradewind.authoring.connection import Connection
+from tradewind.authoring.provider_packages import hook_class
 from tradewind.model.errors import NotFoundError
 
 HOOKS_GROUP: Final = "tradewind.hooks"
@@ -79,11 +80,11 @@ class BaseHook:
 def hook_of(connection: Connection, hook_params: dict[str, Any] | None = None) -> BaseHook:
     """A hook for the connection. Raises NotFoundError where no installed package has one for its type."""
     found = importlib.metadata.entry_points(group=HOOKS_GROUP, name=connection.conn_type or "")
-    if not found:
+    cls: Any = next(iter(found)).load() if found else hook_class(connection.conn_type or "")
+    if cls is None:
         raise NotFoundError(
             f"no installed package has a hook for connections of type {connection.conn_type!r} (connection "
             f"{connection.conn_id!r}): install the provider, or make the hook from its own class"
         )
-    cls: Any = next(iter(found)).load()
     hook: BaseHook = cls(**{cls.conn_name_attr: connection.conn_id}, **(hook_params or {}))
     return hook

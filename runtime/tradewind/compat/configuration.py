@@ -18,6 +18,8 @@ _FIXED: Final = {
     "core.executor": "LocalExecutor",
     "core.unit_test_mode": "False",
     "core.load_examples": "False",
+    "kubernetes_executor.worker_container_repository": "",
+    "kubernetes_executor.worker_container_tag": "",
     "webserver.base_url": "http://localhost:8080",
     "api.base_url": "http://localhost:8080",
 }

@@ -100,6 +100,10 @@ _LOADING: Final = names_of("compat.words", "import_string", "iter_namespace", "q
 _SKIP: Final = names_of("compat.helping", "SkipMixin")
 _TRIGGER_BASE: Final = names_of("compat.helping", "BaseTrigger", "TriggerEvent")
 _KEY: Final = names_of("compat.helping", "XCOM_RETURN_KEY")
+_LINEAGE: Final = {
+    **names_of("compat.helping", "get_hook_lineage_collector"),
+    **dict.fromkeys(("HookLineageCollector", "NoOpCollector"), "tradewind.compat.helping:NoCollector"),
+}
 
 SDK: Final[Mapping[str, Mapping[str, str]]] = {
     "airflow.sdk": {
@@ -130,6 +134,7 @@ SDK: Final[Mapping[str, Mapping[str, str]]] = {
     "airflow.sdk.bases.trigger": _TRIGGER_BASE,
     "airflow.sdk.bases.xcom": _KEY,
     "airflow.sdk.plugins_manager": names_of("authoring.plugin", "AirflowPlugin"),
+    "airflow.sdk.lineage": _LINEAGE,
     "airflow.sdk.module_loading": _LOADING,
     "airflow.sdk.bases.branch": names_of("standard.branch", "BaseBranchOperator"),
     "airflow.sdk.bases.decorator": names_of("authoring.taskflow", "TaskDecorator"),
@@ -249,6 +254,7 @@ OTHERS: Final[Mapping[str, Mapping[str, str]]] = {
     "airflow.utils.operator_helpers": names_of("compat.helping", "determine_kwargs"),
     "airflow.utils.platform": names_of("compat.helping", "getuser"),
     "airflow.utils.strings": names_of("compat.helping", "to_boolean"),
+    "airflow.lineage.hook": _LINEAGE,
     "airflow.operators.datetime": _BRANCH_TIME,
     "airflow.operators.python": _VENV,
     "airflow.operators.python_operator": _VENV,

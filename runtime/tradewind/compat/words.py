@@ -5,7 +5,10 @@ from __future__ import annotations
 import enum
 import importlib
 import logging
+import pkgutil
+from collections.abc import Iterator
 from functools import cached_property
+from types import ModuleType
 from typing import Any, ClassVar, Final
 
 from tradewind.authoring.dag import DAG
@@ -97,6 +100,23 @@ def import_string(dotted_path: str) -> Any:
         return getattr(importlib.import_module(module), name)
     except AttributeError as error:
         raise ImportError(f"module {module!r} has no {name!r}") from error
+
+
+def iter_namespace(ns: ModuleType) -> Iterator[pkgutil.ModuleInfo]:
+    """The modules of a package."""
+    return pkgutil.iter_modules(ns.__path__, f"{ns.__name__}.")
+
+
+def qualname(of: Any, use_qualname: bool = False, exclude_module: bool = False) -> str:
+    """Module and name of a class or function; of an object, those of its class."""
+    thing = of if hasattr(of, "__name__") else type(of)
+    name: str = thing.__qualname__ if use_qualname else thing.__name__
+    return name if exclude_module else f"{thing.__module__}.{name}"
+
+
+def is_valid_dotpath(path: object) -> bool:
+    """Whether it is a text of names with dots between."""
+    return isinstance(path, str) and all(part.isidentifier() for part in path.split("."))
 
 
 def is_venv_installed() -> bool:

@@ -1,0 +1,61 @@
+"""What installed provider packages for Airflow say of themselves: hooks by the type of connection, dialects."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any, Final, NamedTuple
+
+PROVIDERS_GROUP: Final = "apache_airflow_provider"
+"""Entry points of such packages: functions that give their description."""
+
+
+class DialectInfo(NamedTuple):
+    """A dialect of SQL and the class for it."""
+
+    name: str
+    dialect_class_name: str
+    provider_name: str
+
+
+@cache
+def descriptions() -> Mapping[str, Mapping[str, Any]]:
+    """Package name to its description."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for point in importlib.metadata.entry_points(group=PROVIDERS_GROUP):
+        info: Mapping[str, Any] = point.load()()
+        found[str(info.get("package-name", point.value))] = info
+    return found
+
+
+def hook_class(conn_type: str) -> Any:
+    """The hook class that a package has for connections of this type; None where none has."""
+    for info in descriptions().values():
+        kinds: Sequence[Mapping[str, Any]] = info.get("connection-types", ())
+        for kind in kinds:
+            if kind.get("connection-type") == conn_type:
+                module, _, name = str(kind["hook-class-name"]).rpartition(".")
+                return getattr(importlib.import_module(module), name)
+    return None
+
+
+class ProvidersManager:
+    """`airflow.providers_manager.ProvidersManager`, as far as hooks of SQL databases ask it."""
+
+    @property
+    def providers(self) -> Mapping[str, Mapping[str, Any]]:
+        """Package name to its description."""
+        return descriptions()
+
+    @property
+    def dialects(self) -> Mapping[str, DialectInfo]:
+        """Dialects of SQL by name."""
+        found: dict[str, DialectInfo] = {}
+        for package, info in descriptions().items():
+            listed: Sequence[Mapping[str, Any]] = info.get("dialects", ())
+            for item in listed:
+                name = str(item["dialect-type"])
+                found[name] = DialectInfo(name, str(item["dialect-class-name"]), package)
+        return found

@@ -1,0 +1,171 @@
+"""Functions that provider packages and DAG files take from `airflow.utils`, and bases of what has no place here."""
+
+from __future__ import annotations
+
+import getpass
+import inspect
+import re
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, TypeVar, cast
+
+from tradewind.model.errors import TradewindError
+
+T = TypeVar("T")
+
+XCOM_RETURN_KEY: Final = "return_value"
+_TRUE: Final = frozenset({"on", "t", "true", "y", "yes", "1"})
+
+
+def to_boolean(text: str | None) -> bool:
+    """Whether the text says yes."""
+    return text is not None and text.strip().lower() in _TRUE
+
+
+def getuser() -> str:
+    """The name of the user that this process runs as."""
+    return getpass.getuser()
+
+
+def exactly_one(*given: object) -> bool:
+    """Whether one of the values is true, and no other."""
+    return sum(map(bool, given)) == 1
+
+
+def at_most_one(*given: object) -> bool:
+    """Whether not more than one of the values is given (neither None nor not set)."""
+    from tradewind.compat.words import ArgNotSet
+
+    return sum(value is not None and not isinstance(value, ArgNotSet) for value in given) <= 1
+
+
+def is_container(value: object) -> bool:
+    """Whether it can be iterated over and is no text."""
+    return hasattr(value, "__iter__") and not isinstance(value, str)
+
+
+def as_tuple(value: object) -> tuple[Any, ...]:
+    """A container as a tuple, anything else as a tuple of it."""
+    return tuple(cast("Iterable[Any]", value)) if is_container(value) else (value,)
+
+
+def chunks(items: Sequence[T], chunk_size: int) -> Iterator[Sequence[T]]:
+    """The items in pieces of this size. Raises ValueError below 1."""
+    if chunk_size <= 0:
+        raise ValueError("Chunk size must be a positive integer")
+    for start in range(0, len(items), chunk_size):
+        yield items[start : start + chunk_size]
+
+
+def convert_camel_to_snake(name: str) -> str:
+    """`SomeName` as `some_name`."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+
+
+def merge_dicts(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+    """Both, the second's values over the first's, dicts in them merged in the same way."""
+    merged = dict(first)
+    for key, value in second.items():
+        mine: object = merged.get(key)
+        if isinstance(mine, Mapping) and isinstance(value, Mapping):
+            value = merge_dicts(cast("Mapping[str, Any]", mine), cast("Mapping[str, Any]", value))
+        merged[key] = value
+    return merged
+
+
+def prune_dict(value: Any, mode: str = "strict") -> Any:
+    """Without what is None (`strict`) or empty (`truthy`), in all dicts and lists inside."""
+
+    def is_kept(item: object) -> bool:
+        return item is not None if mode == "strict" else bool(item)
+
+    if isinstance(value, Mapping):
+        pairs = value.items()
+        return {key: pruned for key, item in pairs if is_kept(pruned := prune_dict(item, mode))}
+    if isinstance(value, list):
+        items = value
+        return [pruned for item in items if is_kept(pruned := prune_dict(item, mode))]
+    return value
+
+
+def determine_kwargs(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the keyword arguments that the function takes beside its positional ones."""
+    parameters = inspect.signature(function).parameters.values()
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return dict(kwargs)
+    names = [p.name for p in parameters if p.kind is not p.VAR_POSITIONAL][len(args) :]
+    return {name: kwargs[name] for name in names if name in kwargs}
+
+
+class SkipMixin:
+    """Base of operators that skip others themselves; here a branch operator's return value says what is followed."""
+
+    def skip(self, *args: Any, **kwargs: Any) -> None:
+        """Raises TradewindError."""
+        raise TradewindError(_SKIPPING)
+
+    def skip_all_except(self, *args: Any, **kwargs: Any) -> None:
+        """Raises TradewindError."""
+        raise TradewindError(_SKIPPING)
+
+
+_SKIPPING: Final = (
+    "tasks cannot be skipped by a call: derive the operator from BaseBranchOperator and return the ids of the tasks "
+    "to follow from choose_branch(), or raise AirflowSkipException in the task itself"
+)
+
+
+class NoCollector:
+    """Takes what hooks say about the data they touch, and keeps none of it."""
+
+    has_collected = False
+
+    def add_input_asset(self, *args: Any, **kwargs: Any) -> None:
+        """Does nothing."""
+
+    def add_output_asset(self, *args: Any, **kwargs: Any) -> None:
+        """Does nothing."""
+
+    def add_extra(self, *args: Any, **kwargs: Any) -> None:
+        """Does nothing."""
+
+
+def get_hook_lineage_collector() -> NoCollector:
+    """The collector of this process."""
+    return NoCollector()
+
+
+class TriggerEvent:
+    """What a trigger gives back."""
+
+    def __init__(self, payload: Any) -> None:
+        self.payload = payload
+
+    def __repr__(self) -> str:
+        return f"TriggerEvent<{self.payload!r}>"
+
+
+class BaseTrigger:
+    """A wait outside of tasks. Importable, so that packages which define triggers load; nothing here runs them."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        self.task_instance: Any = None
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """The path of the class and the arguments of an equal trigger."""
+        raise NotImplementedError(f"{type(self).__name__} defines no serialize()")
+
+    def run(self) -> AsyncIterator[TriggerEvent]:
+        """Waits, and yields what has happened."""
+        raise NotImplementedError(f"{type(self).__name__} defines no run()")
+
+    async def cleanup(self) -> None:
+        """Called at the end."""
+
+
+class TaskDeferred(BaseException):
+    """Raised by `defer()`."""
+
+    def __init__(self, *, trigger: Any, method_name: str, kwargs: Any = None, timeout: Any = None) -> None:
+        said = f"deferring to {method_name}() is not possible: there are no triggers; use deferrable=False"
+        super().__init__(said)
+        self.trigger = trigger
