@@ -79,7 +79,7 @@ class Active:
         self.first_started_at: datetime | None = None
         self.hostname: str | None = None
         self.pid: int | None = None
-        self.story: list[tuple[str, float, int]] = []
+        self.story: list[tuple[TaskState, float, int]] = []
 
 
 _NOTHING: Final = Active()
@@ -229,7 +229,7 @@ class RunLedger:
         self._counts_stale = True
         if active is None:
             active = self.active[n] = Active()
-        active.story.append((finish.value, stamp.at.timestamp(), stamp.cause))
+        active.story.append((finish, stamp.at.timestamp(), stamp.cause))
 
     def name_of(self, n: int) -> str:
         """The node's task and map index for people."""
