@@ -38,9 +38,13 @@ with DAG("billing", schedule=None, is_paused_upon_creation=False):
 with DAG("shop", schedule=None, is_paused_upon_creation=False) as dag:
     (
         Own(task_id="own", trigger_dag_id="billing", conf={"customer": 7, "day": "{{ ds }}"}, wait_for_completion=True)
-        >> TriggerDagRunOperator(task_id="same_day", trigger_dag_id="billing", logical_date="{{ ts }}", conf={"customer": 8})
+        >> TriggerDagRunOperator(
+            task_id="same_day", trigger_dag_id="billing", logical_date="{{ ts }}", conf={"customer": 8}
+        )
         >> [
-            ExternalTaskSensor(task_id="loop", external_dag_id="billing", external_task_id="bill", poke_interval=0.2),
+            ExternalTaskSensor(
+                task_id="loop", external_dag_id="billing", external_task_id="bill", poke_interval=0.2
+            ),
             ExternalTaskSensor(
                 task_id="process", external_dag_id="billing", external_task_id="bill", poke_interval=0.2,
                 executor="local", check_existence=True,
