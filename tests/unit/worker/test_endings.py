@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tradewind.authoring.operator import BaseOperator
+from tradewind.authoring.pace import Pace
 from tradewind.authoring.sensor import BaseSensorOperator
 from tradewind.bundles.oom import oom_kills
 from tradewind.model.errors import FailWithoutRetry, RescheduleTask, SkipTask, TaskFailed, TaskTimeout
@@ -95,10 +96,10 @@ class Sensor(BaseSensorOperator):
 
 class TestSensing:
     def test_the_first_poke_is_always_made(self) -> None:
-        Sensing(Sensor(task_id="s", timeout=0, poke_interval=10), 0.0, began=0.0).check()
+        Sensing(Sensor(task_id="s", timeout=0, poke_interval=10), 0.0, 0.0, Pace()).check()
 
     def test_a_later_slice_is_out_of_time(self) -> None:
-        late = Sensing(Sensor(task_id="s", timeout=100, poke_interval=10, mode="reschedule"), 101.0, began=0.0)
+        late = Sensing(Sensor(task_id="s", timeout=100, poke_interval=10, mode="reschedule"), 101.0, 0.0, Pace())
         with pytest.raises(FailWithoutRetry, match=r"Snap\. Time is OUT\."):
             late.check()
 
@@ -106,17 +107,17 @@ class TestSensing:
     def test_softly(self, flag: str) -> None:
         sensor = Sensor(task_id="s", timeout=100, poke_interval=10, mode="reschedule", **{flag: True})  # type: ignore[arg-type]  # by name
         with pytest.raises(SkipTask):
-            Sensing(sensor, 101.0, began=0.0).check()
+            Sensing(sensor, 101.0, 0.0, Pace()).check()
 
     def test_reschedule_mode_gives_the_slot_back(self) -> None:
         now = datetime.now(UTC)
         with pytest.raises(RescheduleTask) as caught:
-            Sensing(Sensor(task_id="s", poke_interval=10, mode="reschedule"), 0.0, 0.0, 1).pause()
+            Sensing(Sensor(task_id="s", poke_interval=10, mode="reschedule"), 0.0, 0.0, Pace(), 1).pause()
         assert timedelta(seconds=9) < caught.value.at - now < timedelta(seconds=12)
 
     def test_errors_of_pokes(self) -> None:
         def failed(error: Exception, **flags: bool) -> None:
-            Sensing(Sensor(task_id="s", **flags), 0.0, 0.0).failed(error)  # type: ignore[arg-type]  # by name
+            Sensing(Sensor(task_id="s", **flags), 0.0, 0.0, Pace()).failed(error)  # type: ignore[arg-type]  # by name
 
         with pytest.raises(ValueError, match="v"):
             failed(ValueError("v"))
