@@ -8,12 +8,14 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from tradewind.model.outcomes import Outcome
-from tradewind.model.states import TaskState
+from tradewind.model.states import TaskState, TriggerRule
 from tradewind.rules.run_ledger import RunLedger
 from tradewind.rules.run_mapping import RunMapping
 from tradewind.rules.trigger_rules import Tally, Verdict, verdict
 
 _S = TaskState
+_ALL_SUCCESS: Final = TriggerRule.ALL_SUCCESS
+_SUCCESS, _FAILED, _SKIPPED, _UPSTREAM_FAILED = _S.SUCCESS, _S.FAILED, _S.SKIPPED, _S.UPSTREAM_FAILED
 BAD: Final = frozenset({_S.FAILED, _S.UPSTREAM_FAILED})
 
 
@@ -35,6 +37,15 @@ class Judge(RunLedger):
             if judged is not Verdict.RUN:
                 return judged
         return verdict(graph.rules[task], self.tally(n))
+
+    def judge_plain(self, n: int) -> Verdict:
+        """The same in a graph without mapped tasks and far set-ups. Most judgements are of one kind and need no
+        tally: `all_success` while nothing has gone wrong.
+        """
+        by, rule = self.ended_upstream, self.graph.rules[n]
+        if rule is _ALL_SUCCESS and not (by[_FAILED][n] or by[_SKIPPED][n] or by[_UPSTREAM_FAILED][n]):
+            return Verdict.RUN if by[_SUCCESS][n] >= len(self.graph.up[n]) else Verdict.WAIT
+        return verdict(rule, self.tally(n))
 
     def tally(self, n: int) -> Tally:
         """How the direct upstream instances of `n` stand."""

@@ -49,7 +49,7 @@ from tradewind.rules.graph import Graph
 from tradewind.rules.judging import BAD
 from tradewind.rules.retries import retry_delay
 from tradewind.rules.run_ledger import detail_of
-from tradewind.rules.trigger_rules import Verdict, verdict
+from tradewind.rules.trigger_rules import Verdict
 
 _S = TaskState
 _PAUSED_STATES: Final = frozenset({_S.UP_FOR_RETRY, _S.UP_FOR_RESCHEDULE})
@@ -211,7 +211,9 @@ class RunMachine(Expanding):
             if self.mapping is not None:
                 self._note_lengths(n, outcome)
             followers = self._end(n, _S.SUCCESS, stamp, decision)
-            self._skip(self.skips_of(n, outcome), stamp, decision)
+            skipped = self.skips_of(n, outcome)
+            if skipped:
+                self._skip(skipped, stamp, decision)
             self._settle(followers, stamp, decision)
         elif kind is OutcomeKind.SKIPPED:
             self._settle(self._end(n, _S.SKIPPED, stamp, decision), stamp, decision)
@@ -366,13 +368,13 @@ class RunMachine(Expanding):
             return
         stack = list(nodes)
         stack.reverse()
-        state, rules, tasks, mapping = self.state, self.graph.rules, self.tasks, self.mapping
+        state, tasks, mapping = self.state, self.tasks, self.mapping
         is_plain = mapping is None and not self.graph.far_setups
         while stack:
             n = stack.pop()
             if state[n] is not _S.NONE:
                 continue
-            judged = verdict(rules[n], self.tally(n)) if is_plain else self.judge(n)
+            judged = self.judge_plain(n) if is_plain else self.judge(n)
             if judged is Verdict.WAIT:
                 continue
             if judged is Verdict.RUN:
