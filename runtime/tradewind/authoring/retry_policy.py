@@ -72,7 +72,7 @@ class RetryRule:
             if isinstance(kind, str):
                 if "." not in kind.strip("."):
                     raise AuthoringError(f"RetryRule: {kind!r} is no import path such as 'builtins.ValueError'")
-            elif not (isinstance(cast("object", kind), type) and issubclass(kind, BaseException)):
+            elif not _is_exception(kind):
                 raise AuthoringError(f"RetryRule: {kind!r} is no exception class")
 
     def matches(self, exception: BaseException) -> bool:
@@ -94,6 +94,10 @@ class RetryRule:
         except (ImportError, AttributeError, ValueError):
             return False
         return found in candidates
+
+
+def _is_exception(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseException)
 
 
 class ExceptionRetryPolicy(RetryPolicy):

@@ -107,7 +107,7 @@ def _sla_calls(wanted: Request, dag: DAG, context: Context) -> Sequence[Callable
 
 def _deadline_call(wanted: Request, dag: DAG, context: Context) -> Callable[[], object]:
     alerts = dag.deadlines
-    number = wanted["number"]
+    number: int = wanted["number"]
     if number >= len(alerts):
         raise NotFoundError(f"DAG {dag.dag_id!r} has no deadline number {number + 1} any more")
     alert = alerts[number]

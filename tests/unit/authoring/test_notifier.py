@@ -118,8 +118,11 @@ async def test_an_async_callback_that_hangs_is_ended(
     async def works() -> int:
         return 1
 
+    def states(context: Any) -> None:
+        said.append(context["ti"].state)
+
     with DAG("d", schedule=None) as dag:
-        task(task_id="t", on_success_callback=[hangs, lambda context: said.append(context["ti"].state)])(works)()
+        task(task_id="t", on_success_callback=[hangs, states])(works)()
     current = running(dag, "t")
     ended = await run_attempt(current.attempt, dag, current.services, blocking=current.blocking)
     assert ended.kind is OutcomeKind.SUCCESS
