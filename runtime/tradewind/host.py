@@ -35,7 +35,7 @@ from tradewind.model.errors import ConfigError, Fenced, StoreUnavailable
 from tradewind.model.rows import DagRow, Lease, ParsedFile, PoolRow
 from tradewind.model.specs import DEFAULT_POOL, DagSource, DagSpec, Json
 from tradewind.ports import Clock, Executor, Health, Store
-from tradewind.rules.admission import PARALLELISM, pool_limit
+from tradewind.rules.admission import PARALLELISM
 from tradewind.services.asset_router import AssetRouter
 from tradewind.services.blob_sweeper import sweep_blobs
 from tradewind.services.bundle_watcher import BundleWatcher
@@ -311,7 +311,7 @@ class Runtime:
     async def pool_set(self, pool: PoolRow) -> None:
         """Makes or changes a pool; it counts from now on."""
         await self.services.store.pool_set(pool)
-        await self.services.permits.hold(self.services.scheduler.lease, pool_limit(pool.name), pool.slots)
+        await self.services.permits.hold_pools(self.services.scheduler.lease)
 
     async def _take_over(self) -> None:
         """Claims every DAG that nobody owns and goes on with its runs."""

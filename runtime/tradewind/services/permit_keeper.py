@@ -40,7 +40,9 @@ class PermitKeeper:
         self._peers = 0
         self._wake = asyncio.Event()
         self._pools_changed = asyncio.Event()
-        self._pools: frozenset[str] = frozenset()
+        self._pools: set[str] = set()
+        self._busy = asyncio.Lock()
+        """Held while limits change hands: a pool may be gone after any wait."""
 
     def peers_changed(self, living: int) -> None:
         """How many other runtimes live now."""
@@ -80,11 +82,21 @@ class PermitKeeper:
     async def hold_pools(self, lease: Lease) -> None:
         """Takes the pools as the store has them now. One that is gone has no slots left: what needs it waits."""
         pools = {pool.name: pool.slots for pool in await self._store.pool_list()}
-        sizes = dict.fromkeys(self._pools, 0) | pools
-        for name, slots in sizes.items():
-            if self._sizes.get(pool_limit(name)) != slots or pool_limit(name) not in self._granted:
-                await self.hold(lease, pool_limit(name), slots)
-        self._pools = frozenset(pools)
+        async with self._busy:
+            for name, slots in pools.items():
+                limit = pool_limit(name)
+                if self._sizes.get(limit) != slots or limit not in self._granted:
+                    await self.hold(lease, limit, slots)
+                self._pools.add(name)
+            for name in self._pools - pools.keys():
+                await self._lose(lease, pool_limit(name))
+                self._pools.remove(name)
+
+    async def _lose(self, lease: Lease, limit: str) -> None:
+        await self.hold(lease, limit, 0)
+        for kept in (self._sizes, self._granted, self._idle, self._too_few):
+            kept.pop(limit, None)
+        self._scheduler.book.admission.lose(limit)
 
     async def follow_pools(self, lease: Lease) -> None:
         """Takes in every change of a pool, as soon as it is told."""
@@ -106,9 +118,10 @@ class PermitKeeper:
         while True:
             await self._pause()
             try:
-                for name, size in self._sizes.items():
-                    if size >= 0:
-                        await self._follow(lease, name, size)
+                async with self._busy:
+                    for name, size in list(self._sizes.items()):
+                        if size >= 0:
+                            await self._follow(lease, name, size)
             except StoreUnavailable as lost:
                 log.info("shared limits stay as they are: %s", lost)
                 self._look_again()
