@@ -15,6 +15,7 @@ from tradewind.authoring.operator import BaseOperator
 from tradewind.authoring.task_group import TaskGroup
 from tradewind.model.errors import UnmappableXComLengthPushed, UnmappableXComTypePushed, XComForMappingNotPushed
 from tradewind.model.outcomes import RETURN_KEY
+from tradewind.rules.lengths import sources
 
 
 def measured_keys(tasks: Sequence[BaseOperator], root: TaskGroup) -> dict[str, tuple[str, ...]]:
@@ -23,11 +24,11 @@ def measured_keys(tasks: Sequence[BaseOperator], root: TaskGroup) -> dict[str, t
     Of mapped tasks, and of those in mapped groups, nothing is measured: their instances are counted.
     """
     found: dict[str, set[str]] = {}
-    for source in _inputs(tasks, root):
-        for arg in source.args():
-            for ref in arg.references():
-                if not has_instances(ref.operator):
-                    found.setdefault(ref.operator.task_id, set()).add(ref.key)
+    inputs = list(_inputs(tasks, root))
+    known = {task.task_id: task for task in tasks} if inputs else {}
+    for value in (value for source in inputs for value in sources(source.length())):
+        if not has_instances(known[value.task_id]):
+            found.setdefault(value.task_id, set()).add(value.key)
     return {task_id: tuple(sorted(keys)) for task_id, keys in found.items()}
 
 

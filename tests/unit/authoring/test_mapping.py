@@ -98,6 +98,14 @@ def test_results_of_tasks_give_expressions_edges_and_measures() -> None:
     assert spec_of(dag, "mapped").measured == ()  # its instances are counted
 
 
+def test_a_dict_of_another_task_in_a_list_is_not_measured() -> None:
+    with a_dag() as dag:
+        use.expand_kwargs([{"x": 1}, numbers()])
+    assert spec_of(dag, "use").expands == {"n": 2}
+    assert spec_of(dag, "use").upstream == ("numbers",)
+    assert spec_of(dag, "numbers").measured == ()
+
+
 def test_common_arguments_and_operators_draw_edges_too() -> None:
     with a_dag(default_args={"retries": 4}) as dag:
         first, second = numbers(), numbers.override(task_id="second")()
