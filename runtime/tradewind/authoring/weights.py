@@ -70,7 +70,9 @@ def _add_by_blocks(
     """Adds to `sums` what the counted tasks reach, one block of targets after another."""
     for start in range(0, len(order), _BLOCK):
         block = order[start : start + _BLOCK]
-        planes = _planes([own[n] for n in block])
+        weights = [own[n] for n in block]
+        planes = _planes(weights)
+        alike = weights[0] if len(set(weights)) == 1 else 0
         reach: list[int] = [0] * len(own)  # the task itself and what it reaches, within the block
         bit = {n: 1 << place for place, n in enumerate(block)}
         # Tasks before the block in this order cannot reach it.
@@ -79,7 +81,10 @@ def _add_by_blocks(
             for other in ahead[n]:
                 reached |= reach[other]
             if reached and n in counted:
-                sums[n] += sum(factor * (reached & plane).bit_count() for factor, plane in planes)
+                if alike:  # all tasks of the block weigh the same, as they mostly do
+                    sums[n] += alike * reached.bit_count()
+                else:
+                    sums[n] += sum(factor * (reached & plane).bit_count() for factor, plane in planes)
             own_bit = bit.get(n)
             reach[n] = reached if own_bit is None else reached | own_bit
 
