@@ -53,6 +53,8 @@ class CustomSchedules:
     async def due(self, dag: OwnedDag, room: int) -> DueRuns:
         """As `due_runs`, of a timetable that has to be asked. Raises AuthoringError with what its code raised."""
         last = interval_in(dag.row.cursor)
+        if not dag.spec.timetable.can_be_scheduled:
+            return DueRuns((), cursor_of(last, None), None)
         info = await self._next(dag, last)
         now = self._clock.now()
         if info is None or info.run_after > now or room < 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -19,7 +20,13 @@ from tradewind.authoring.assets import (
     Model,
     asset_schedule,
 )
-from tradewind.authoring.timetables import AssetOrTimeSchedule, CronTriggerTimetable, DatasetOrTimeSchedule
+from tradewind.authoring.timetables import (
+    AssetOrTimeSchedule,
+    CronTriggerTimetable,
+    DagRunInfo,
+    DatasetOrTimeSchedule,
+    Timetable,
+)
 from tradewind.bundles.loader import load_file
 from tradewind.model.errors import AuthoringError
 from tradewind.model.specs import DagSpec
@@ -121,6 +128,26 @@ def test_assets_or_time() -> None:
         AssetOrTimeSchedule(timetable="@daily", assets=A)  # type: ignore[arg-type]
     with pytest.raises(AuthoringError, match="assets="):
         AssetOrTimeSchedule(timetable=time, assets="a")
+
+
+class EachDay(Timetable):
+    """Of an author's own."""
+
+    def next_dagrun_info(self, *, last_automated_data_interval: Any, restriction: Any, **_: Any) -> DagRunInfo | None:
+        start = restriction.earliest if last_automated_data_interval is None else last_automated_data_interval.end
+        return DagRunInfo.interval(start, start + timedelta(days=1))
+
+
+def test_assets_or_a_timetable_of_ones_own() -> None:
+    dag = DAG("d", schedule=AssetOrTimeSchedule(timetable=EachDay(), assets=A), start_date="2026-01-01")
+    spec = dag.to_spec().timetable
+    assert (spec.kind, spec.summary, spec.args["timetable"]["kind"]) == ("assets_or_time", "Asset or EachDay", "custom")
+    assert dag.timetable.summary == spec.summary
+    assert dag.start_date is not None
+    days = [
+        info.logical_date.day for info in dag.iter_dagrun_infos_between(dag.start_date, dag.start_date + timedelta(2))
+    ]
+    assert days == [1, 2, 3]
 
 
 def test_a_function_as_an_asset() -> None:

@@ -8,6 +8,9 @@ from tradewind.authoring.assets import BaseAsset, asset_schedule, same_kind
 from tradewind.authoring.timetables.base import Timetable
 from tradewind.model.errors import AuthoringError
 from tradewind.model.specs import Json
+from tradewind.rules.timetables import Timetable as Arithmetic
+from tradewind.rules.timetables import timetable_of
+from tradewind.rules.timetables.custom import is_custom
 
 
 class AssetTriggeredTimetable(Timetable):
@@ -40,6 +43,21 @@ class AssetOrTimeSchedule(AssetTriggeredTimetable):
         """See Timetable."""
         inner = self.timetable.to_spec()
         return {**super().arguments(), "timetable": {"kind": inner.kind, "args": dict(inner.args)}}
+
+    @property
+    def arithmetic(self) -> Arithmetic:
+        """What computes the runs by the clock: where the timetable is a class of one's own, that class."""
+        return self.timetable.arithmetic if is_custom(self.to_spec()) else timetable_of(self.to_spec())
+
+    @property
+    def summary(self) -> str:
+        """The short text of lists."""
+        return self.to_spec().summary
+
+    @property
+    def description(self) -> str:
+        """A sentence."""
+        return self.to_spec().description
 
 
 class DatasetOrTimeSchedule(AssetOrTimeSchedule):
