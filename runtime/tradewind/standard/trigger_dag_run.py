@@ -36,6 +36,7 @@ class TriggerSettings(TypedDict, total=False):
     skip_when_already_exists: bool
     fail_when_dag_is_paused: bool
     deferrable: bool
+    openlineage_inject_parent_info: bool
 
 
 class TriggerArguments(TriggerSettings, OperatorArguments, total=False):
