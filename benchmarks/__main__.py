@@ -15,7 +15,7 @@ NAMES = (
     "process_chain",
     "process_fanout",
     "bigrun",
-    "mapped",
+    "mapping",
     "startup",
     "idle",
     "dagfile",
