@@ -132,8 +132,12 @@ class RuntimeControl:
             machine = self._scheduler.book.runs.get(run_id) if self._scheduler is not None else None
             if machine is not None and machine.run.state not in RUN_FINISHED:
                 ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-                self._waiting.setdefault(run_id, []).append(ended)
-                await ended
+                waiting = self._waiting.setdefault(run_id, [])
+                waiting.append(ended)
+                try:
+                    await ended
+                finally:  # whoever gives up and asks again must not pile up
+                    waiting.remove(ended)
             pause = 0.02
             while True:
                 run = await self.store.run_by_id(run_id)
