@@ -183,7 +183,7 @@ async def test_a_log_goes_on_after_the_server_ended_its_stream(
         await expect(page.get_by_label("Log", exact=True)).to_contain_text("2 lines")
 
 
-@pytest.mark.spec("2:C-14")
+@pytest.mark.spec("2:C-14", "1:U12")
 async def test_connections_variables_and_pools(page: Page, site: Site) -> None:
     await _sign_in(page, site, "/admin")
     await expect(page.get_by_role("tab", name="Connections")).to_have_attribute("aria-selected", "true")
