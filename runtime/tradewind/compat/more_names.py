@@ -105,6 +105,20 @@ _LINEAGE: Final = {
     **dict.fromkeys(("HookLineageCollector", "NoOpCollector"), "tradewind.compat.helping:NoCollector"),
 }
 
+_PARTITIONS: Final = names_of(
+    "authoring.timetables.partitions",
+    *(
+        "PartitionMapper",
+        "IdentityMapper",
+        "AllowedKeyMapper",
+        "ProductMapper",
+        "StartOfHourMapper",
+        "StartOfDayMapper",
+    ),
+    *("StartOfWeekMapper", "StartOfMonthMapper", "StartOfQuarterMapper", "StartOfYearMapper"),
+    *("CronPartitionTimetable", "PartitionedAssetTimetable"),
+)
+
 SDK: Final[Mapping[str, Mapping[str, str]]] = {
     "airflow.sdk": {
         **_ASSETS,
@@ -124,6 +138,7 @@ SDK: Final[Mapping[str, Mapping[str, str]]] = {
         **_ASSET_TIMES,
         **_PARTITION_TIMES,
         **_MAPPERS,
+        **_PARTITIONS,
         **names_of("standard.asset_decorator", "asset"),
         **names_of("standard.branch", "BaseBranchOperator"),
         **names_of("authoring.xcom", "BaseXCom"),
