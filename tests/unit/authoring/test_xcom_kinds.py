@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from tests.unit.authoring.stored_objects import Cargo, Crew, Mission, Money, Opaque, Rights
 from tradewind.authoring import xcom
 from tradewind.authoring.defaults import AuthoringDefaults, use_defaults
+from tradewind.bundles.parse_protocol import defaults_from_json, defaults_to_json
 from tradewind.model.errors import XComError
 from tradewind.model.outcomes import CODEC_PICKLE, CODEC_TYPED_JSON, EncodedValue
 
@@ -179,6 +180,11 @@ def test_classes_that_may_be_read() -> None:
         pytest.raises(XComError, match="cannot be found"),
     ):
         xcom.decode(EncodedValue(CODEC_TYPED_JSON, in_dag_file))
+
+
+def test_settings_reach_workers() -> None:
+    defaults = AuthoringDefaults(xcom_allowed_classes=("a.*", "b.C"), xcom_pickling=True)
+    assert defaults_from_json(defaults_to_json(defaults)) == defaults
 
 
 def test_a_class_that_has_changed_is_named() -> None:
