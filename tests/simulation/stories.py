@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from tests.simulation.world import World
 from tradewind.model.outcomes import RETURN_KEY, Outcome
-from tradewind.model.specs import DagSpec, TaskSpec
+from tradewind.model.specs import DagSpec, Json, TaskSpec
 from tradewind.model.states import OutcomeKind, TaskState
 from tradewind.ports import TriggerRequest
 from tradewind.testing.simulated_executor import Flight
@@ -111,7 +111,7 @@ def cleared_and_fewer_instances_than_before() -> None:
     """A mapped task is cleared with the task that it is mapped over, which then gives less, and the runtime dies
     in between: what is too much is removed, and does not run.
     """
-    plain = {"kind": "plain", "down": []}
+    plain: dict[str, Json] = {"kind": "plain", "down": []}
     tasks = (
         TaskSpec("t0", measured=(RETURN_KEY,), extra=plain),
         TaskSpec("t1", upstream=("t0",), expands={"of": "t0", "key": RETURN_KEY}, extra=plain),

@@ -14,7 +14,7 @@ from pathlib import Path
 import orjson
 
 from tradewind.model.errors import ConflictError, DagPausedError, NotFoundError
-from tradewind.model.keys import AttemptId, RunId, run_id_of
+from tradewind.model.keys import UNMAPPED, AttemptId, RunId, run_id_of
 from tradewind.model.outcomes import CODEC_JSON, EncodedValue
 from tradewind.model.rows import (
     AttemptClosed,
@@ -22,6 +22,7 @@ from tradewind.model.rows import (
     Batch,
     DagChange,
     DagRow,
+    DroppedRow,
     InstanceRow,
     Lease,
     RunChange,
@@ -215,6 +216,20 @@ class LocalControl:
         assert after is not None
         await self._tell(LiveEvent("task", run.dag_id, run.dag_run_id, items=(after,)))
         return after
+
+    async def expand(self, run: RunRow, task_id: str, labels: Sequence[str | None]) -> None:
+        """A task that waits gets instances, each of which has run; their ends say how their indexes are shown."""
+        segment = Segment(run.run_id, run.dag_id)
+        segment.dropped.append(DroppedRow(task_id, UNMAPPED, UNMAPPED, TaskState.NONE))
+        for index, label in enumerate(labels):
+            success = TaskState.SUCCESS
+            values = (task_id, index, success, success, 1, 0, 0, self.now, self.now, self.now, None, None)
+            segment.made.append(TaskChange(*values))
+            key = AttemptId(index.to_bytes(16, "big"))
+            segment.opened.append(AttemptOpened(key, task_id, index, 1, "local", "default_pool", 1, self.now))
+            detail = None if label is None else orjson.dumps({"reason": None, "map_index_label": label})
+            segment.closed.append(AttemptClosed(key, OutcomeKind.SUCCESS, self.now, detail=detail))
+        await self._store.batch_apply(self._lease, Batch([segment]))
 
     async def move_run(self, run: RunRow, state: RunState) -> RunRow:
         """A run goes into another state."""
