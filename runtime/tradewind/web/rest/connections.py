@@ -57,15 +57,18 @@ def _shown_extra(extra: str | None) -> str | None:
         return "***"
 
 
-def _with_kept_secrets(given: Any, stored: Any) -> Any:
+def _with_kept_secrets(given: object, stored: object) -> object:
     """What a client sends back masked, as it was shown, stays as it is stored."""
     if given == MASK and stored is not None:
         return stored
-    if isinstance(given, dict) and isinstance(stored, dict):
-        before = cast("dict[str, Any]", stored)
-        values = cast("dict[str, Any]", given)
-        return {name: _with_kept_secrets(value, before.get(name)) for name, value in values.items()}
-    return given
+    values, before = _fields_of(given), _fields_of(stored)
+    if values is None or before is None:
+        return given
+    return {name: _with_kept_secrets(value, before.get(name)) for name, value in values.items()}
+
+
+def _fields_of(value: object) -> dict[str, object] | None:
+    return cast("dict[str, object]", value) if isinstance(value, dict) else None
 
 
 async def _find(call: Call, conn_id: str) -> Connection:
