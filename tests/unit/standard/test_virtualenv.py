@@ -240,7 +240,6 @@ def nothing() -> None: ...
         (nothing, {"python": "/nowhere/python"}, "Python Path '/nowhere/python' must exists"),
         (nothing, {"python": __file__}, "must be an executable file"),
         (nothing, {"python": "/bin/false"}, "/bin/false does not work"),
-        (nothing, {"serializer": "dill"}, "'dill' "),
     ],
 )
 def test_what_cannot_be_handed_over(function: Any, arguments: dict[str, Any], message: str) -> None:
@@ -358,17 +357,27 @@ def test_the_decorators() -> None:
     assert [spec.operator for spec in dag.to_spec().tasks][:2] == ["@task.virtualenv", "@task.external_python"]
 
 
-def test_dill_and_cloudpickle_take_what_pickle_does_not(tmp_path: Path) -> None:
-    pytest.importorskip("cloudpickle")
+@pytest.mark.parametrize("serializer", ["cloudpickle", "dill"])
+def test_dill_and_cloudpickle_take_what_pickle_does_not(serializer: str) -> None:
+    pytest.importorskip(serializer)
 
     def call(function: Any) -> Any:
         return function(2)
 
-    def times(n: int) -> int:
-        return n * 21
+    names: dict[str, Any] = {"__name__": "__main__"}  # a function that no module has
+    exec("def times(n):\n    return n * 21", names)
+    times = names["times"]
+    assert run(ExternalPythonOperator, call, **EXTERNAL, op_args=[times], serializer=serializer) == 42
+    with pytest.raises(TaskFailed, match="the arguments cannot be handed to another interpreter"):
+        run(ExternalPythonOperator, call, **EXTERNAL, op_args=[times])
 
-    arguments: dict[str, Any] = {"op_args": [times], "serializer": "cloudpickle"}
-    assert run(ExternalPythonOperator, call, **EXTERNAL, **arguments) == 42
+
+def test_a_serializer_has_to_be_there(tmp_path: Path) -> None:
+    bare = tmp_path / "python"
+    bare.write_text("#!/bin/sh\necho '[[3, 11], []]'\n", encoding="utf-8")  # an interpreter with no packages
+    bare.chmod(0o755)
+    with pytest.raises(TaskFailed, match="serializer 'dill' is not installed in"):
+        run(ExternalPythonOperator, nothing, python=str(bare), serializer="dill")
 
 
 def test_the_script_runs_alone(tmp_path: Path) -> None:
