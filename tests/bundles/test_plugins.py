@@ -58,7 +58,8 @@ def folder(tmp_path: Path) -> Generator[Path, None, None]:
     yield place
     sys.path[:] = [path for path in sys.path if path != str(place)]
     sys.modules.pop("mine_of_a_test", None)
-    vars(macros).pop("mine", None)
+    if hasattr(macros, "mine"):
+        delattr(macros, "mine")
     vars(plugins)["_loaded"].pop(str(place), None)
 
 

@@ -40,7 +40,7 @@ def ran(name: str, dag_id: str) -> tuple[TrialReport, dict[str, str]]:
     return report, {task: state for task, state in instances if state != "success"}
 
 
-EXPECTED = {
+EXPECTED: dict[tuple[str, str], tuple[str, dict[str, str]]] = {
     ("old_spellings", "old_spellings"): ("success", {"right": "skipped", "never": "skipped"}),
     ("taskflow", "orders_taskflow"): ("success", {}),
     ("taskflow", "branches_and_groups"): (

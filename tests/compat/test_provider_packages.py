@@ -12,6 +12,7 @@ import pytest
 from tradewind.authoring import provider_packages
 from tradewind.authoring.connection import Connection
 from tradewind.authoring.hook import hook_of
+from tradewind.bundles.loader import serve_airflow_names
 from tradewind.compat import install, uninstall
 from tradewind.compat.helping import determine_kwargs, exactly_one, merge_dicts, prune_dict
 from tradewind.model.errors import NotFoundError
@@ -60,6 +61,7 @@ def acme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[None, Non
     for name in [name for name in sys.modules if name.startswith("airflow.providers.acme")]:
         del sys.modules[name]
     uninstall()
+    serve_airflow_names.cache_clear()
 
 
 @pytest.mark.usefixtures("acme")
@@ -78,5 +80,10 @@ def test_functions_that_packages_use() -> None:
     assert prune_dict({"a": 0, "b": "x"}, mode="truthy") == {"b": "x"}
     assert merge_dicts({"a": {"x": 1}, "b": 1}, {"a": {"y": 2}}) == {"a": {"x": 1, "y": 2}, "b": 1}
     assert [exactly_one(1, 0), exactly_one(1, 1)] == [True, False]
-    assert determine_kwargs(lambda first, second: None, [1], {"second": 2, "third": 3}) == {"second": 2}
-    assert determine_kwargs(lambda **all_of_it: None, [], {"a": 1}) == {"a": 1}
+
+    def two(first: int, second: int) -> None: ...
+
+    def all_of_them(**given: int) -> None: ...
+
+    assert determine_kwargs(two, [1], {"second": 2, "third": 3}) == {"second": 2}
+    assert determine_kwargs(all_of_them, [], {"a": 1}) == {"a": 1}

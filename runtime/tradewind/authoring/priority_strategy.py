@@ -55,7 +55,8 @@ class StrategyRule(str):
 
     def weight(self, task: Any) -> int:
         """The weight of the task. Raises AuthoringError where the strategy gives none."""
-        found: object = self.strategy.get_weight(AskedFor(task, task.task_id, task.priority_weight))
+        strategy: Any = self.strategy  # what it returns is the author's word alone
+        found: object = strategy.get_weight(AskedFor(task, task.task_id, task.priority_weight))
         if isinstance(found, bool) or not isinstance(found, int):
             raise AuthoringError(
                 f"task {task.task_id!r}: {type(self.strategy).__name__}.get_weight returned {found!r}, no whole number"

@@ -78,12 +78,11 @@ def prune_dict(value: Any, mode: str = "strict") -> Any:
     def is_kept(item: object) -> bool:
         return item is not None if mode == "strict" else bool(item)
 
+    inner: Any = value
     if isinstance(value, Mapping):
-        pairs = value.items()
-        return {key: pruned for key, item in pairs if is_kept(pruned := prune_dict(item, mode))}
+        return {key: pruned for key, item in inner.items() if is_kept(pruned := prune_dict(item, mode))}
     if isinstance(value, list):
-        items = value
-        return [pruned for item in items if is_kept(pruned := prune_dict(item, mode))]
+        return [pruned for item in inner if is_kept(pruned := prune_dict(item, mode))]
     return value
 
 

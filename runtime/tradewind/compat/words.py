@@ -109,7 +109,8 @@ def iter_namespace(ns: ModuleType) -> Iterator[pkgutil.ModuleInfo]:
 
 def qualname(of: Any, use_qualname: bool = False, exclude_module: bool = False) -> str:
     """Module and name of a class or function; of an object, those of its class."""
-    thing = of if hasattr(of, "__name__") else type(of)
+    owner: Any = type(of)
+    thing: Any = of if hasattr(of, "__name__") else owner
     name: str = thing.__qualname__ if use_qualname else thing.__name__
     return name if exclude_module else f"{thing.__module__}.{name}"
 
