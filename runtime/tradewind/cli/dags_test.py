@@ -71,9 +71,9 @@ def test(ctx: click.Context, /, dag_id: str, logical_date: datetime | None, **gi
     """
     from tradewind.cli.dag_files import find_dag
     from tradewind.cli.dags_test_answer import answer_of, to_line
-    from tradewind.trial_output import TaskOutput
     from tradewind.model.states import RunState
     from tradewind.trial import try_dag
+    from tradewind.trial_output import TaskOutput
     from tradewind.trial_time import SkippingLoop
     from tradewind.trial_watch import TrialWatch
 
