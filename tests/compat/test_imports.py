@@ -127,7 +127,7 @@ def test_what_provider_packages_hold_names_the_package(module: str, names: dict[
         run("from airflow.providers.common.sql.operators.sql import SQLCheckOperator")
 
 
-@pytest.mark.spec("3:12c", "1:D4", "1:E16", "2:0:Dates", "2:0:Base classes")
+@pytest.mark.spec("1:D4", "1:E16", "2:0:Dates", "2:0:Base classes")
 @pytest.mark.parametrize(
     "text",
     [
