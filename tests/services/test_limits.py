@@ -85,6 +85,7 @@ async def test_the_default_pool_has_128_slots_and_counts_everything(start: Start
 @pytest.mark.spec("3:S05")
 async def test_a_task_may_be_capped_over_all_runs(start: StartRuntime) -> None:
     running = most = 0
+    two = asyncio.Event()
     with DAG("d", schedule=None) as dag:
 
         @task(max_active_tis_per_dag=2)
@@ -92,8 +93,9 @@ async def test_a_task_may_be_capped_over_all_runs(start: StartRuntime) -> None:
             nonlocal running, most
             running += 1
             most = max(most, running)
-            for _ in range(5):
-                await asyncio.sleep(0)
+            if running == 2:
+                two.set()
+            await asyncio.wait_for(two.wait(), 20)
             running -= 1
 
         body()

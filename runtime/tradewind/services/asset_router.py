@@ -7,7 +7,6 @@ queues of their DAGs, with mail to the owners. Two runtimes may do so at once; e
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from typing import Final
 
@@ -15,6 +14,7 @@ from tradewind.failpoints import failpoint
 from tradewind.model.errors import StoreError, StoreUnavailable
 from tradewind.model.rows import Batch
 from tradewind.ports import Store
+from tradewind.services.on_demand import OnDemand
 
 log = logging.getLogger(__name__)
 
@@ -24,32 +24,27 @@ AT_A_TIME: Final = 500
 RETRY_AFTER: Final = 1.0
 
 
-class AssetRouter:
+class AssetRouter(OnDemand):
     """Routes when told that there is something to route."""
 
     def __init__(self, store: Store) -> None:
+        super().__init__()
         self._store = store
-        self._wake = asyncio.Event()
-        self._wake.set()
-
-    def wake(self) -> None:
-        """There may be events that nobody has routed."""
-        self._wake.set()
 
     def learn(self, batch: Batch) -> None:
         """Looks at what has just been committed."""
         if any(segment.asset_events for segment in batch.segments):
-            self._wake.set()
+            self.wake()
 
     async def run(self) -> None:
         """Routes as events come."""
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            try:
-                failpoint("assets.before_route")
-                if await self._store.asset_route(AT_A_TIME) == AT_A_TIME:
-                    self._wake.set()
-            except (StoreUnavailable, StoreError) as error:
-                log.warning("asset events are routed in %s s: %s", RETRY_AFTER, error)
-                asyncio.get_running_loop().call_later(RETRY_AFTER, self.wake)
+        await self.work_when_woken()
+
+    async def work(self) -> float | None:
+        """Routes what is not routed, so many events at a time."""
+        try:
+            failpoint("assets.before_route")
+            return 0 if await self._store.asset_route(AT_A_TIME) == AT_A_TIME else None
+        except (StoreUnavailable, StoreError) as error:
+            log.warning("asset events are routed in %s s: %s", RETRY_AFTER, error)
+            return RETRY_AFTER

@@ -25,6 +25,7 @@ from tradewind.model.outcomes import EncodedValue
 from tradewind.model.rows import DagVersionRow, Lease, OutboxItem, RunRow
 from tradewind.ports import Store
 from tradewind.services.mailer import Mailer
+from tradewind.services.on_demand import OnDemand
 
 log = logging.getLogger(__name__)
 
@@ -43,31 +44,31 @@ _ASKED: Final = frozenset(
 Carry = Callable[[OutboxItem], Awaitable[bool]]
 
 
-class Callbacks:
+class Callbacks(OnDemand):
     """Reads the outbox when told that there is something in it."""
 
     def __init__(self, store: Store, carry: Carry) -> None:
+        super().__init__()
         self._store = store
         self._carry = carry
-        self._wake = asyncio.Event()
-        self._wake.set()
-
-    def wake(self) -> None:
-        """There is something in the outbox."""
-        self._wake.set()
+        self._lease: Lease | None = None
 
     async def run(self, lease: Lease) -> None:
         """Carries out rows as they come, oldest first."""
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            try:
-                while items := await self._store.outbox_read(lease):
-                    if not await self._carry_all(lease, items):
-                        asyncio.get_running_loop().call_later(RETRY_AFTER, self.wake)
-                        break
-            except StoreUnavailable:
-                asyncio.get_running_loop().call_later(RETRY_AFTER, self.wake)
+        self._lease = lease
+        await self.work_when_woken()
+
+    async def work(self) -> float | None:
+        """Carries out what is in the outbox."""
+        lease = self._lease
+        assert lease is not None, "run() gives the lease"
+        try:
+            while items := await self._store.outbox_read(lease):
+                if not await self._carry_all(lease, items):
+                    return RETRY_AFTER
+        except StoreUnavailable:
+            return RETRY_AFTER
+        return None
 
     async def _carry_all(self, lease: Lease, items: list[OutboxItem]) -> bool:
         """Whether all of them were carried out."""

@@ -23,6 +23,7 @@ from tradewind.model.states import RunType
 from tradewind.ports import Clock, Store, TriggerRequest
 from tradewind.rules.due import dag_run_id_of
 from tradewind.services.instances_chosen import Cleared
+from tradewind.services.on_demand import OnDemand
 from tradewind.services.wishes import OwnerWishes
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 ANSWER_WITHIN: Final = 10.0
 """Seconds a sender waits for the owner's answer."""
 
+RETRY_AFTER: Final = 1.0
 NOT_YET_HERE: Final = 0.1
 """Seconds until mail is looked at again that is for DAGs which are about to be taken in."""
 
@@ -38,7 +40,7 @@ class MailPending(TradewindError):
     """No runtime has answered yet; the wish is kept and carried out when one does."""
 
 
-class InboxReader:
+class InboxReader(OnDemand):
     """Carries out the mail to the DAGs that this runtime owns."""
 
     def __init__(
@@ -47,31 +49,31 @@ class InboxReader:
         wishes: OwnerWishes,
         refresh: Callable[[Sequence[str]], Awaitable[None]],
     ) -> None:
+        super().__init__()
         self._store = store
         self._wishes = wishes
         self._refresh = refresh
-        self._wake = asyncio.Event()
-        self._wake.set()
-
-    def wake(self) -> None:
-        """There is mail."""
-        self._wake.set()
+        self._lease: Lease | None = None
 
     async def run(self, lease: Lease) -> None:
         """Reads mail as it comes, oldest first."""
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            try:
-                while mail := await self._store.mail_read(lease):
-                    here = [row for row in mail if self._is_here(row)]
-                    for row in here:
-                        await self._carry_out(row)
-                    if not here:
-                        asyncio.get_running_loop().call_later(NOT_YET_HERE, self.wake)
-                        break
-            except (StoreUnavailable, TryAgain):
-                asyncio.get_running_loop().call_later(1.0, self.wake)
+        self._lease = lease
+        await self.work_when_woken()
+
+    async def work(self) -> float | None:
+        """Carries out the mail that there is."""
+        lease = self._lease
+        assert lease is not None, "run() gives the lease"
+        try:
+            while mail := await self._store.mail_read(lease):
+                here = [row for row in mail if self._is_here(row)]
+                for row in here:
+                    await self._carry_out(row)
+                if not here:
+                    return NOT_YET_HERE
+        except (StoreUnavailable, TryAgain):
+            return RETRY_AFTER
+        return None
 
     def _is_here(self, mail: MailRow) -> bool:
         """Whether the DAG has been taken in. The store may say that it is ours before we have: it was just
