@@ -28,7 +28,9 @@ class AssetReads(Protocol):
         """(event, run) for the runs that these events caused."""
         ...
 
-    async def asset_queue_list(self, dag_id: str | None = None, uri: str | None = None) -> list[tuple[str, QueuedEvent]]:
+    async def asset_queue_list(
+        self, dag_id: str | None = None, uri: str | None = None
+    ) -> list[tuple[str, QueuedEvent]]:
         """(DAG id, event) of the events that wait to cause runs, oldest first."""
         ...
 

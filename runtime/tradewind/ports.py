@@ -333,9 +333,9 @@ class Store(StoreReads, NamedWrites, AssetStore, Protocol):
         mail_done: tuple[int, bytes] | None = None,
         consumed: Sequence[int] = (),
     ) -> bool:
-        """A run with all its instances, the schedule's cursor, the mail that asked for it, and the asset events
-        that it takes off the DAG's queue (`consumed`), in one transaction (bulk by COPY). False, and nothing changed, if the DAG already has a run
-        of this dag_run_id (the cursor and the mail are applied all the same).
+        """A run with all its instances, the schedule's cursor, the mail that asked for it, and the asset events that
+        it takes off the DAG's queue (`consumed`), in one transaction (bulk by COPY). False, and nothing changed, if
+        the DAG already has a run of this dag_run_id (the cursor and the mail are applied all the same).
         """
         ...
 

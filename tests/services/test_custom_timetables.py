@@ -64,7 +64,7 @@ with DAG("workdays", schedule=AfterWorkday(), start_date=datetime(2026, 1, 1), e
     EmptyOperator(task_id="a")
 '''
 
-PLUGIN = '''
+PLUGIN = """
 from datetime import timedelta
 from pendulum import UTC, Date, DateTime, Time
 from airflow.plugins_manager import AirflowPlugin
@@ -110,9 +110,9 @@ class EachDay(Timetable):
 class DayPlugin(AirflowPlugin):
     name = "day_plugin"
     timetables = [EachDay]
-'''
+"""
 
-USES_PLUGIN = '''
+USES_PLUGIN = """
 import pendulum
 from airflow import DAG
 from airflow.operators.empty import EmptyOperator
@@ -121,7 +121,7 @@ from each_day import EachDay
 with DAG("daily", schedule=EachDay(hour=6), start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
          end_date=pendulum.datetime(2026, 1, 3, 12, tz="UTC"), catchup=True, is_paused_upon_creation=False):
     EmptyOperator(task_id="a")
-'''
+"""
 
 FAULTY = """
 import time

@@ -222,7 +222,5 @@ class SystemOnDemand(OtherDagsOfSystem):
         logical_date: datetime | None,
     ) -> RunRow:
         """Asks the system: a task that triggers another DAG does so in a test too."""
-        request = TriggerRequest(
-            dag_id, conf=conf, dag_run_id=dag_run_id, logical_date=logical_date, while_paused=True
-        )
+        request = TriggerRequest(dag_id, conf=conf, dag_run_id=dag_run_id, logical_date=logical_date, while_paused=True)
         return await (await self.system()).run_trigger(request)

@@ -100,9 +100,7 @@ class FreshInstances(Sequence[InstanceRow]):
 class RunPlanner:
     """Creates runs of the DAGs that the scheduler owns."""
 
-    def __init__(
-        self, store: Store, clock: Clock, scheduler: Scheduler, custom: CustomSchedules | None = None
-    ) -> None:
+    def __init__(self, store: Store, clock: Clock, scheduler: Scheduler, custom: CustomSchedules | None = None) -> None:
         self._custom = custom or CustomSchedules(clock, {})
         self._store = store
         self._clock = clock
