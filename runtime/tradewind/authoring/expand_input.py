@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias, cast
 
 from tradewind.authoring.lazy_xcoms import is_mappable, mappable
@@ -77,6 +78,7 @@ class ListsInput:
                 raise IndexError(f"expand({name}=…): there is nothing to map over any more")
             found[name] = column[index % count]
             if is_pulled:
+                found[name] = deepcopy(found[name])  # other instances may hold the same value
                 pulled.append(found[name])
             index //= count
             total *= count
@@ -118,7 +120,7 @@ class DictsInput:
         for key in arguments:
             if not isinstance(key, str):
                 raise TypeError(f"expand_kwargs(): the keys name arguments, so they have to be texts, not {key!r}")
-        found = cast("dict[str, Any]", dict(arguments))
+        found = cast("dict[str, Any]", deepcopy(dict(arguments)) if is_pulled else dict(arguments))
         return Element(found, tuple(found.values()) if is_pulled else (), len(listed))
 
 

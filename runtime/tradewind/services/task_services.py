@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from tradewind.model.assets import AssetEvent, AssetEventFilter
@@ -28,7 +29,7 @@ from tradewind.services.other_dags import OtherDagsOfSystem
 from tradewind.services.secrets import SecretLookups
 
 CACHE_BYTES: Final = 16 * 1024 * 1024
-LARGEST_CACHED: Final = 256 * 1024
+LARGEST_CACHED: Final = 4 * 1024 * 1024
 
 _XComKey = tuple[RunId, str, int, str]
 
@@ -46,6 +47,8 @@ class XComCache:
     def __init__(self) -> None:
         self._values: OrderedDict[_XComKey, EncodedValue] = OrderedDict()
         self._bytes = 0
+        self._asked: dict[_XComKey, object] = {}
+        """What is being fetched from the store and has not been changed since; by whom."""
 
     def get(self, key: _XComKey) -> EncodedValue | None:
         """The value, if it is here."""
@@ -53,6 +56,22 @@ class XComCache:
         if value is not None:
             self._values.move_to_end(key)
         return value
+
+    async def fetch(self, key: _XComKey, ask: Callable[[], Awaitable[EncodedValue | None]]) -> EncodedValue | None:
+        """The value from here, else as `ask` finds it, kept unless it has been changed meanwhile."""
+        known = self.get(key)
+        if known is not None:
+            return known
+        mine = self._asked[key] = object()
+        try:
+            found = await ask()
+        finally:
+            unchanged = self._asked.get(key) is mine
+            if unchanged:
+                del self._asked[key]
+        if unchanged and found is not None:
+            self._set(key, found)
+        return found
 
     def learn(self, batch: Batch) -> None:
         """Takes in what a batch has just committed."""
@@ -64,6 +83,7 @@ class XComCache:
                     self._clear(segment.run_id, row.task_id, row.map_index)
 
     def _set(self, key: _XComKey, value: EncodedValue) -> None:
+        self._asked.pop(key, None)
         old = self._values.pop(key, None)
         if old is not None:
             self._bytes -= len(old.data)
@@ -76,6 +96,7 @@ class XComCache:
             self._bytes -= len(dropped.data)
 
     def _clear(self, run_id: RunId, task_id: str, map_index: int) -> None:
+        self._asked = {k: who for k, who in self._asked.items() if k[:3] != (run_id, task_id, map_index)}
         for key in [k for k in self._values if k[:3] == (run_id, task_id, map_index)]:
             self._bytes -= len(self._values.pop(key).data)
 
@@ -106,10 +127,8 @@ class RuntimeServices(OtherDagsOfSystem):
 
     async def xcom_get(self, run_id: RunId, task_id: str, key: str, map_index: int = UNMAPPED) -> EncodedValue | None:
         """A committed value, or None."""
-        known = self.cache.get((run_id, task_id, map_index, key))
-        if known is not None:
-            return known
-        return await self._store.xcom_get(run_id, task_id, key, map_index)
+        ask = partial(self._store.xcom_get, run_id, task_id, key, map_index)
+        return await self.cache.fetch((run_id, task_id, map_index, key), ask)
 
     async def xcom_indexes(self, run_id: RunId, task_id: str, key: str) -> list[int]:
         """Map indexes of the task's instances that have a value under `key`, ascending."""

@@ -6,6 +6,7 @@ other mapped task it gets all values, as a sequence that fetches them when they 
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any, Final, cast
 
@@ -24,6 +25,12 @@ from tradewind.model.outcomes import EncodedValue
 
 ALL: Final = -2
 """In the place of a map index: the values of all instances."""
+
+SHARED_FROM: Final = 4096
+"""Bytes from which on a value is worth decoding once for all instances."""
+
+SHARED_AT_MOST: Final = 4
+"""Values that are kept decoded."""
 
 
 class Inputs:
@@ -83,13 +90,43 @@ def decoded(ref: XComArg, indexes: Sequence[int], values: Sequence[EncodedValue 
     return found
 
 
-async def fetch_on_loop(services: TaskServices, attempt: Attempt, task: BaseOperator, ref: XComArg) -> object:
-    """The value of a plain reference, awaited; of a mapped task all values, loaded."""
+class SharedValues:
+    """Large values that many instances take one element of, decoded once. Whoever takes an element copies it.
+
+    A value is known again by its bytes being the very same object, which the services keep until it changes.
+    """
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[int, tuple[EncodedValue, object]] = OrderedDict()
+
+    def decode(self, value: EncodedValue) -> object:
+        """The value; not to be changed by anyone."""
+        if len(value.data) < SHARED_FROM:
+            return decode(value)
+        known = self._known.get(id(value.data))
+        if known is None:
+            known = self._known[id(value.data)] = (value, decode(value))
+            if len(self._known) > SHARED_AT_MOST:
+                self._known.popitem(last=False)
+        return known[1]
+
+
+_shared: Final = SharedValues()
+
+
+async def fetch_on_loop(
+    services: TaskServices, attempt: Attempt, task: BaseOperator, ref: XComArg, *, shared: bool = False
+) -> object:
+    """The value of a plain reference, awaited; of a mapped task all values, loaded. `shared`: others may hold the
+    same object, so nobody may change it.
+    """
     run_id, task_id = attempt.run.run_id, ref.operator.task_id
     index = index_for(task, ref, attempt.key.map_index)
     if index != ALL:
         value = await services.xcom_get(run_id, task_id, ref.key, index)
-        return None if value is None else decode(value)
+        if value is None:
+            return None
+        return _shared.decode(value) if shared else decode(value)
     indexes = await services.xcom_indexes(run_id, task_id, ref.key)
     if not indexes:
         return None

@@ -59,12 +59,15 @@ async def _unmap(work: Work, services: TaskServices, blocking: BlockingServices,
     if refs is None:
         await off_loop(threads, steps.unmap, work, Inputs(work.attempt, operator, blocking).lookup)
     else:
-        values = await _fetched(work, services, refs)
+        values = await _fetched(work, services, refs, shared=True)
         steps.unmap(work, values.__getitem__)
 
 
-async def _fetched(work: Work, services: TaskServices, refs: list[XComArg]) -> dict[XComArg, object]:
-    found = await asyncio.gather(*(fetch_on_loop(services, work.attempt, work.operator, ref) for ref in refs))
+async def _fetched(
+    work: Work, services: TaskServices, refs: list[XComArg], *, shared: bool = False
+) -> dict[XComArg, object]:
+    fetched = (fetch_on_loop(services, work.attempt, work.operator, ref, shared=shared) for ref in refs)
+    found = await asyncio.gather(*fetched)
     return dict(zip(refs, found, strict=True))
 
 
