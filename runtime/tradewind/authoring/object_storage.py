@@ -14,9 +14,8 @@ from __future__ import annotations
 import importlib
 import shutil
 from collections.abc import Iterator, Mapping
-from functools import cache
+from functools import cache, cached_property
 from typing import IO, Any, Final
-from urllib.parse import urlsplit
 
 from tradewind.authoring.connection import Connection
 from tradewind.model.errors import AuthoringError
@@ -28,7 +27,8 @@ class ObjectStoragePath:
     """A path in a store, such as ``s3://bucket/key``, ``file:///data/x`` or ``memory://x``.
 
     `conn_id` (or a login in the address: ``s3://conn_id@bucket/key``) names the connection whose login, password
-    and extra the store's library is given. Raises AuthoringError where a library is missing.
+    and extra the store's library is given, when the path is first used. Raises AuthoringError for a kind of store
+    that is unknown, and on use where a library is missing.
     """
 
     __version__ = 1
@@ -40,17 +40,25 @@ class ObjectStoragePath:
         text, found = _without_login(str(path))
         self.conn_id: str | None = conn_id or found
         self.storage_options: dict[str, Any] = storage_options
-        made = _upath(text, self._options(text))
+        made = _upath(text)
         self._path: Any = made.joinpath(*map(str, more)) if more else made
 
-    def _options(self, text: str) -> Mapping[str, Any]:
+    @cached_property
+    def _stored(self) -> Any:
+        """The path with what its store wants: asked for on first use, so that DAG files load without the store."""
+        return _with_store(str(self._path), self._options)
+
+    @cached_property
+    def _options(self) -> Mapping[str, Any]:
         if self.conn_id is None:
             return self.storage_options
-        return {**_options_of(Connection.get(self.conn_id), urlsplit(text).scheme), **self.storage_options}
+        return {**_options_of(Connection.get(self.conn_id), self.protocol), **self.storage_options}
 
     def _like(self, made: Any) -> ObjectStoragePath:
+        """Another path of the same store; what is known about the store is kept."""
         other = object.__new__(ObjectStoragePath)
-        other.conn_id, other.storage_options, other._path = self.conn_id, self.storage_options, made
+        other.__dict__.update(self.__dict__, _path=made)
+        other.__dict__.pop("_stored", None)
         return other
 
     # ------------------------------------------------------------------ the path itself
@@ -105,7 +113,7 @@ class ObjectStoragePath:
     @property
     def fs(self) -> Any:
         """The file system of fsspec."""
-        return self._path.fs
+        return self._stored.fs
 
     def as_uri(self) -> str:
         """The address with its kind."""
@@ -136,27 +144,27 @@ class ObjectStoragePath:
 
     def exists(self) -> bool:
         """Whether there is anything."""
-        return bool(self._path.exists())
+        return bool(self._stored.exists())
 
     def is_file(self) -> bool:
         """Whether it is a file or an object."""
-        return bool(self._path.is_file())
+        return bool(self._stored.is_file())
 
     def is_dir(self) -> bool:
         """Whether it is a folder, or a prefix of objects."""
-        return bool(self._path.is_dir())
+        return bool(self._stored.is_dir())
 
     def iterdir(self) -> Iterator[ObjectStoragePath]:
         """What lies in the folder."""
-        return (self._like(item) for item in self._path.iterdir())
+        return (self._like(item) for item in self._stored.iterdir())
 
     def glob(self, pattern: str) -> Iterator[ObjectStoragePath]:
         """What lies below it and matches the pattern."""
-        return (self._like(item) for item in self._path.glob(pattern))
+        return (self._like(item) for item in self._stored.glob(pattern))
 
     def stat(self) -> Any:
         """Size and times, as the store gives them."""
-        return self._path.stat()
+        return self._stored.stat()
 
     def checksum(self) -> str:
         """A value that changes with the content."""
@@ -166,34 +174,34 @@ class ObjectStoragePath:
 
     def open(self, mode: str = "r", **options: Any) -> IO[Any]:
         """Opens it like a file."""
-        file: IO[Any] = self._path.open(mode, **options)
+        file: IO[Any] = self._stored.open(mode, **options)
         return file
 
     def read_text(self, encoding: str = "utf-8") -> str:
         """Its text."""
-        return str(self._path.read_text(encoding=encoding))
+        return str(self._stored.read_text(encoding=encoding))
 
     def read_bytes(self) -> bytes:
         """Its bytes."""
-        return bytes(self._path.read_bytes())
+        return bytes(self._stored.read_bytes())
 
     def write_text(self, text: str, encoding: str = "utf-8") -> int:
         """Puts the text in its place."""
-        self._path.write_text(text, encoding=encoding)
+        self._stored.write_text(text, encoding=encoding)
         return len(text)
 
     def write_bytes(self, data: bytes) -> int:
         """Puts the bytes in its place."""
-        self._path.write_bytes(data)
+        self._stored.write_bytes(data)
         return len(data)
 
     def mkdir(self, *, parents: bool = False, exist_ok: bool = False) -> None:
         """Makes the folder."""
-        self._path.mkdir(parents=parents, exist_ok=exist_ok)
+        self._stored.mkdir(parents=parents, exist_ok=exist_ok)
 
     def unlink(self, *, missing_ok: bool = False) -> None:
         """Deletes the file."""
-        self._path.unlink(missing_ok=missing_ok)
+        self._stored.unlink(missing_ok=missing_ok)
 
     def rmdir(self, *, recursive: bool = True) -> None:
         """Deletes the folder with all in it."""
@@ -275,7 +283,14 @@ def _library() -> Any:
         ) from why
 
 
-def _upath(text: str, options: Mapping[str, Any]) -> Any:
+def _upath(text: str) -> Any:
+    try:
+        return _library().UPath(text)
+    except (ImportError, ValueError) as why:
+        raise AuthoringError(f"ObjectStoragePath({text!r}): {why}") from why
+
+
+def _with_store(text: str, options: Mapping[str, Any]) -> Any:
     try:
         made = _library().UPath(text, **options)
         _ = made.fs

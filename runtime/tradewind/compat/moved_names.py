@@ -61,6 +61,8 @@ MOVED: Final[Mapping[str, Mapping[str, str]]] = {
     "airflow.operators.docker_operator": {
         "DockerOperator": "airflow.providers.docker.operators.docker:DockerOperator",
     },
+    "airflow.operators.email": {"EmailOperator": "airflow.providers.smtp.operators.smtp:EmailOperator"},
+    "airflow.operators.email_operator": {"EmailOperator": "airflow.providers.smtp.operators.smtp:EmailOperator"},
     "airflow.operators.http_operator": {"SimpleHttpOperator": "airflow.providers.http.operators.http:HttpOperator"},
     "airflow.operators.mysql_operator": {"MySqlOperator": "airflow.providers.mysql.operators.mysql:MySqlOperator"},
     "airflow.operators.postgres_operator": {

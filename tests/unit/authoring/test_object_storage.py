@@ -9,7 +9,7 @@ import pytest
 
 from tradewind.authoring import object_storage, xcom
 from tradewind.authoring.object_storage import ObjectStoragePath, attach
-from tradewind.model.errors import AuthoringError
+from tradewind.model.errors import AuthoringError, NotFoundError
 
 pytest.importorskip("upath")
 
@@ -73,20 +73,25 @@ def test_addresses() -> None:
         Path(path)
 
 
-def test_logins_name_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_logins_name_connections(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_STORE", '{"conn_type": "aws", "login": "k", "password": "s"}')
     seen: dict[str, Any] = {}
 
-    def made(text: str, options: dict[str, Any]) -> str:
+    def made(text: str, options: dict[str, Any]) -> Path:
         seen.update(text=text, **options)
-        return text
+        return tmp_path
 
-    monkeypatch.setattr(object_storage, "_upath", made)
-    path = ObjectStoragePath("s3://store@bucket/key", anon=False)
+    monkeypatch.setattr(object_storage, "_with_store", made)
+    path = ObjectStoragePath("s3://store@bucket/", anon=False) / "key"
     assert path.conn_id == "store"
+    assert not seen, "the connection is asked for on use"
+    assert path.exists()
     assert seen == {"text": "s3://bucket/key", "key": "k", "secret": "s", "client_kwargs": {}, "anon": False}
 
 
 def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(AuthoringError, match=r"ObjectStoragePath\('nothing://x'\)"):
         ObjectStoragePath("nothing://x")
+    unknown = ObjectStoragePath("s3://no_such_store@bucket/key")
+    with pytest.raises(NotFoundError, match="no_such_store"):
+        unknown.exists()
