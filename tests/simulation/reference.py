@@ -29,6 +29,8 @@ def says(rule: TriggerRule, ended: Sequence[TaskState], total: int) -> TaskState
             return K if seen - {K} else RUN if all_in else WAIT
         case "all_done" | "all_done_setup_success":
             return RUN if all_in else WAIT
+        case "all_done_min_one_success":
+            return K if K in seen else WAIT if not all_in else RUN if S in seen else U
         case "one_success":
             return RUN if S in seen else WAIT if not all_in else K if seen == {K} else U
         case "one_failed":

@@ -78,6 +78,14 @@ def _all_done(t: Tally) -> Verdict:
     return _RUN if t.all_done else _WAIT
 
 
+def _all_done_min_one_success(t: Tally) -> Verdict:
+    if t.skipped:
+        return _SKIP
+    if not t.all_done:
+        return _WAIT
+    return _RUN if t.success else _UPSTREAM
+
+
 def _all_done_setup_success(t: Tally) -> Verdict:
     if not t.all_done:
         return _WAIT
@@ -142,6 +150,7 @@ RULES: Final[dict[TriggerRule, Callable[[Tally], Verdict]]] = {
     TriggerRule.ALL_SUCCESS: _all_success,
     TriggerRule.ALL_FAILED: _all_failed,
     TriggerRule.ALL_DONE: _all_done,
+    TriggerRule.ALL_DONE_MIN_ONE_SUCCESS: _all_done_min_one_success,
     TriggerRule.ALL_DONE_SETUP_SUCCESS: _all_done_setup_success,
     TriggerRule.ALL_SKIPPED: _all_skipped,
     TriggerRule.ONE_SUCCESS: _one_success,
