@@ -82,12 +82,12 @@ async def test_every_operation_asks_who_is_there(site: Site) -> None:
 
 
 async def test_changing_routes_need_more_than_reading(site: Site) -> None:
-    assert all(route.permission in ("edit", "operate", "admin") for route in ROUTES if route.method != "GET")
+    changing = [route for route in ROUTES if route.method != "GET" and not route.path.endswith("/list")]
+    assert all(route.permission in ("edit", "operate", "admin") for route in changing)
     vic = basic("vic", LOGINS["vic"][0])
-    for route in ROUTES:
-        if route.method != "GET":
-            path = re.sub(r"\{[^}]*\}", "x", route.path)
-            await site.ask(route.method, path, 403, auth=vic, json={})
+    for route in changing:
+        path = re.sub(r"\{[^}]*\}", "x", route.path)
+        await site.ask(route.method, path, 403, auth=vic, json={})
 
 
 async def test_public_may_be_allowed_to_read(web_config: WebConfig, tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def test_the_hook_of_a_type(monkeypatch: pytest.MonkeyPatch) -> None:
         def load(self) -> type[BaseHook]:
             return ShellHook
 
-    def points(*, group: str, name: str) -> list[Any]:
+    def points(*, group: str, name: str | None = None) -> list[Any]:
         return [Point()] if (group, name) == ("tradewind.hooks", "shell") else []
 
     monkeypatch.setattr("importlib.metadata.entry_points", points)

@@ -26,6 +26,9 @@ from tradewind.web.streams import close_iterator, frame, put_away, send_stream
 from tradewind.worker.log import LogRef
 from tradewind.worker.log_reader import LogPage, LogRecord, follow, read_log
 
+ON_ITS_WAY_S: Final = 0.5
+"""How long the last lines of a try that is over may be on their way; a killed process wrote no last line."""
+
 RECORDS_AT_ONCE: Final = 500
 """Records that are written together, before others of the loop get their turn."""
 GOES_ON: Final = frozenset({OutcomeKind.RESCHEDULED, OutcomeKind.DEFERRED})
@@ -193,6 +196,8 @@ async def _followed(call: Call, run: RunRow, ref: LogRef, token: str) -> AsyncGe
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if not upcoming.done():
                 over.result()
+                await asyncio.wait({upcoming}, timeout=ON_ITS_WAY_S)
+            if not upcoming.done():
                 return
             page = upcoming.result()
             if page is None:
