@@ -209,9 +209,10 @@ async def test_a_series_of_beats_outlives_its_session(
     await world.store.close()
     with pytest.raises(asyncio.CancelledError):
         await series
-    async with asyncio.timeout(DEADLINE_S):
-        while THREAD in {thread.name for thread in threading.enumerate()}:
-            await asyncio.sleep(0.01)  # threads tell nobody that they have ended
+    for thread in threading.enumerate():
+        if thread.name == THREAD:
+            await asyncio.to_thread(thread.join, DEADLINE_S)
+    assert THREAD not in {thread.name for thread in threading.enumerate()}
 
 
 class Way:
