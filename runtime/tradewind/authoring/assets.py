@@ -67,6 +67,7 @@ class Asset(BaseAsset):
         group: a word that views put it under.
         extra: more to say about it, as JSON.
         watchers: kept, but nothing watches: there are no triggers yet (see docs/limits.md).
+        access_control: kept without effect: there are no teams here.
 
     Raises:
         AuthoringError: neither name nor URI, or one that cannot be stored.
@@ -83,6 +84,7 @@ class Asset(BaseAsset):
         group: str | None = None,
         extra: Mapping[str, Json] | None = None,
         watchers: Sequence[AssetWatcher] = (),
+        access_control: AssetAccessControl | None = None,
     ) -> None:
         kind = type(self).__name__
         if name is None and uri is None:
@@ -95,6 +97,7 @@ class Asset(BaseAsset):
         extra_bytes({} if extra is None else extra, f"{kind} {self.name!r}: extra")
         self.extra: dict[str, Json] = dict(extra or {})
         self.watchers = tuple(watchers)
+        self.access_control = access_control
 
     @staticmethod
     def ref(*, name: str | None = None, uri: str | None = None) -> AssetRef:
@@ -247,6 +250,15 @@ class AssetAny(_Several):
 
     def __or__(self, other: object) -> AssetAny:
         return AssetAny(*self.objects, _part(other, "|"))
+
+
+@dataclass(frozen=True, slots=True)
+class AssetAccessControl:
+    """Whose events an asset takes where runtimes are shared by teams. Kept as data: there are no teams here."""
+
+    producer_teams: Sequence[str] = ()
+    consumer_teams: Sequence[str] | None = None
+    allow_global: bool = True
 
 
 @dataclass(frozen=True)

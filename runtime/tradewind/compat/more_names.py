@@ -14,7 +14,10 @@ def names_of(module: str, *names: str) -> dict[str, str]:
 _BASE: Final = names_of("authoring.operator", "BaseOperator")
 _DAG: Final = {**names_of("authoring.dag", "DAG"), **names_of("authoring.decorators", "dag")}
 _CHAINS: Final = names_of("authoring.edges", "chain", "chain_linear", "cross_downstream")
-_ASSETS: Final = names_of("authoring.assets", "Asset", "AssetAlias", "AssetAll", "AssetAny", "AssetWatcher", "Model")
+_ASSETS: Final = names_of(
+    "authoring.assets",
+    *("Asset", "AssetAccessControl", "AssetAlias", "AssetAll", "AssetAny", "AssetWatcher", "Model"),
+)
 _DATASETS: Final = {
     **names_of("authoring.assets", "Dataset", "DatasetAlias"),
     "DatasetAll": "tradewind.authoring.assets:AssetAll",
@@ -285,6 +288,9 @@ OTHERS: Final[Mapping[str, Mapping[str, str]]] = {
     "airflow.providers.standard.sensors.time": _TIME_SENSORS,
     "airflow.providers.standard.sensors.time_delta": _DELTA_SENSORS,
     "airflow.providers.standard.sensors.weekday": _DAY_SENSOR,
+    "airflow.providers.standard.triggers.file": names_of(
+        "compat.file_triggers", "FileTrigger", "FileDeleteTrigger", "DirectoryFileDeleteTrigger"
+    ),
     "airflow.providers.standard.utils.weekday": _WEEKDAY,
     "airflow.sensors.date_time": _DATE_SENSORS,
     "airflow.sensors.time_delta": _DELTA_SENSORS,
