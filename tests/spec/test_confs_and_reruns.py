@@ -34,12 +34,12 @@ def test_conf_in_every_task_and_reruns(tmp_path: Path) -> None:
             BashOperator(task_id="query", bash_command="echo \\"d={{{{ ds }}}} d='{{{{ ds }}}}'\\"")
         """,
     )
-    for _ in range(2):
-        report = ran(dag, "2019-01-03", conf={"supermarket_id": 1})
+    reports = [ran(dag, "2019-01-03", conf={"supermarket_id": 1}) for _ in range(2)]
+    for report in reports:
         assert [report.results[name, -1] for name in ("copy_to_raw", "process")] == [{"supermarket_id": 1}] * 2
     assert (tmp_path / "2019-01-03.txt").read_text() == "2019-01-03\n"
     assert (tmp_path / "all.txt").read_text() == "2019-01-03\n" * 2
-    assert report.results["query", -1] == "d=2019-01-03 d='2019-01-03'"
+    assert reports[0].results["query", -1] == "d=2019-01-03 d='2019-01-03'"
     assert ran(dag, "2019-01-04", until="2019-01-05").results["process", -1] == {}
 
 
