@@ -14,7 +14,7 @@ LIFE: Final = "TRADEWIND_BENCH_LIFE"
 
 SOURCE: Final = """
 import asyncio, os, time
-from tradewind import DAG, task
+from tradewind import DAG, Asset, task
 from tradewind.authoring.access import current_attempt
 
 NOTES = os.path.join(os.path.dirname(os.path.dirname(__file__)), "notes")
@@ -43,7 +43,7 @@ with DAG("{dag_id}", schedule=None, is_paused_upon_creation=False, default_args=
                     time.sleep(0.005)
                     return note("end")
             else:
-                @task(task_id=name)
+                @task(task_id=name, outlets=[Asset("bench")])
                 async def work():
                     await asyncio.to_thread(note, "begin")
                     await asyncio.sleep(0.005)
@@ -55,7 +55,8 @@ with DAG("{dag_id}", schedule=None, is_paused_upon_creation=False, default_args=
         above = here
 """
 """Layers of 20 tasks with three upstreams each; every other one in a process of its own. Each task
-appends a line when it begins and when it ends, with fsync, and returns its attempt. Here many deaths in a
+appends a line when it begins and when it ends, with fsync, and returns its attempt; the coroutines change an asset.
+Here many deaths in a
 row may meet the same attempt, so it may be lost more often than usual.
 """
 
