@@ -29,8 +29,6 @@ def says(rule: TriggerRule, ended: Sequence[TaskState], total: int) -> TaskState
             return K if seen - {K} else RUN if all_in else WAIT
         case "all_done" | "all_done_setup_success":
             return RUN if all_in else WAIT
-        case "all_done_min_one_success":
-            return K if K in seen else WAIT if not all_in else RUN if S in seen else U
         case "one_success":
             return RUN if S in seen else WAIT if not all_in else K if seen == {K} else U
         case "one_failed":
@@ -39,8 +37,10 @@ def says(rule: TriggerRule, ended: Sequence[TaskState], total: int) -> TaskState
             return RUN if seen & {S, F} else K if all_in else WAIT
         case "none_failed":
             return U if bad else RUN if all_in else WAIT
-        case "none_failed_min_one_success":
-            return U if bad else WAIT if not all_in else RUN if S in seen else K
+        case "none_failed_min_one_success" | "all_done_min_one_success" as name:
+            at_once, without = (U, K) if name.startswith("none_failed") else (K, U)
+            hit = bad if at_once is U else K in seen
+            return at_once if hit else WAIT if not all_in else RUN if S in seen else without
         case _:  # none_skipped
             return K if K in seen else RUN if all_in else WAIT
 
