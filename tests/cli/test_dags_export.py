@@ -137,5 +137,5 @@ def test_a_file_that_cannot_be_loaded(run: Run, home: Path) -> None:
     (home / "broken.py").write_text("from airflow import DAG\nbroken = 1 / 0\n")
     result = run("dags", "export", "--file", str(home / "broken.py"))
     assert result.exit_code == 1
-    expected = {"error": {"class": "ZeroDivisionError", "message": "division by zero"}, "dags": []}
+    expected: dict[str, object] = {"error": {"class": "ZeroDivisionError", "message": "division by zero"}, "dags": []}
     assert json.loads(result.output) == expected

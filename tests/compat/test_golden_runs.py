@@ -47,7 +47,7 @@ def dag_of(case: Mapping[str, Any]) -> Any:
         if task["kind"] == "setup":
             made[task["id"]].as_setup()
     for above, below in case["edges"]:
-        made[above] >> made[below]
+        made[above].set_downstream(made[below])
     for task in case["tasks"]:
         if task["kind"] == "teardown":
             given = {"setups": [made[setup] for setup in task["setups"]]} if task.get("setups") else {}

@@ -9,7 +9,7 @@ import pkgutil
 from collections.abc import Iterator
 from functools import cached_property
 from types import ModuleType
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, cast
 
 from tradewind.authoring.dag import DAG
 from tradewind.model.states import FINISHED, RunState, TaskState
@@ -109,8 +109,7 @@ def iter_namespace(ns: ModuleType) -> Iterator[pkgutil.ModuleInfo]:
 
 def qualname(of: Any, use_qualname: bool = False, exclude_module: bool = False) -> str:
     """Module and name of a class or function; of an object, those of its class."""
-    owner: Any = type(of)
-    thing: Any = of if hasattr(of, "__name__") else owner
+    thing: Any = of if hasattr(of, "__name__") else cast("object", of).__class__
     name: str = thing.__qualname__ if use_qualname else thing.__name__
     return name if exclude_module else f"{thing.__module__}.{name}"
 

@@ -157,7 +157,9 @@ class MemoryViews:
     async def xcom_indexes(self, run_id: RunId, task_id: str, key: str) -> list[int]:
         """As `StoreReads.xcom_indexes`."""
         tables = self.database.runs.get(run_id)
-        places = [] if tables is None else tables.xcoms.items()
+        if tables is None:
+            return []
+        places = tables.xcoms.items()
         return sorted(map_index for (task, map_index), values in places if task == task_id and key in values)
 
     async def xcom_many(

@@ -120,8 +120,9 @@ def plain_outcome(outcome: Outcome) -> dict[str, Any]:
 
 
 def _event_put(plain: dict[str, Any]) -> AssetEventPut:
-    data = {name: value for name, value in plain.items() if name in AssetEventPut._fields}
-    return AssetEventPut(**{**data, "aliases": tuple(data.get("aliases", ()))})
+    data: dict[str, Any] = {name: value for name, value in plain.items() if name in AssetEventPut._fields}
+    data["aliases"] = tuple(data.get("aliases", ()))
+    return AssetEventPut(**data)
 
 
 def outcome_of(plain: dict[str, Any]) -> Outcome:

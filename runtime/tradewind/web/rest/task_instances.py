@@ -99,7 +99,8 @@ async def _answer(call: Call, run: RunRow, where: InstanceFilter) -> web.Respons
         order_by=sign + _ORDER[order.removeprefix("-")],
     )
     rows, total = await call.reads.instance_page(where)
-    page = await facts_of(call, run, rows, max(total, sum((run.counts or {}).values())))
+    counts: dict[str, int] = run.counts or {}
+    page = await facts_of(call, run, rows, max(total, sum(counts.values())))
     return json_answer({"task_instances": [run_views.task_instance(facts) for facts in page], "total_entries": total})
 
 
