@@ -196,6 +196,7 @@ async def test_a_series_of_beats_outlives_its_session(
     new_store: NewStore, sql: asyncpg.Connection[asyncpg.Record]
 ) -> None:
     """The loss is told as a beat without answer, and the next one comes at once, over a session with the lock."""
+    before = set(threading.enumerate())
     world = await new_world(new_store)
     heard: asyncio.Queue[Beat] = asyncio.Queue()
     series = asyncio.create_task(world.store.runtime_beats(world.lease, lambda _: 3600.0, heard.put_nowait))
@@ -209,10 +210,9 @@ async def test_a_series_of_beats_outlives_its_session(
     await world.store.close()
     with pytest.raises(asyncio.CancelledError):
         await series
-    for thread in threading.enumerate():
-        if thread.name == THREAD:
-            await asyncio.to_thread(thread.join, DEADLINE_S)
-    assert THREAD not in {thread.name for thread in threading.enumerate()}
+    for thread in {t for t in threading.enumerate() if t.name == THREAD} - before:
+        await asyncio.to_thread(thread.join, DEADLINE_S)
+        assert not thread.is_alive()
 
 
 class Way:

@@ -464,9 +464,12 @@ class Scheduler:
     # --------------------------------------------------------------------------- repair
 
     def _built_on(self, refused: set[RunId], turn: Turn) -> set[RunId]:
-        """Runs of which something may wait no longer because of what was refused: those that look at their past."""
-        dags = {machine.run.dag_id for run_id, machine in turn.touched.items() if run_id in refused}
-        return {n for n, m in turn.touched.items() if m.graph.past_nodes and m.run.dag_id in dags}
+        """Runs of which something may wait, or wait no longer, because of what was refused: those that look at their
+        past. A run that is held up by what is cleared before it changes nothing of its own, and so is not touched.
+        """
+        ids = {machine.run.dag_id for run_id, machine in turn.touched.items() if run_id in refused}
+        dags = [self.book.dags[dag_id] for dag_id in ids if dag_id in self.book.dags]
+        return {run_id for dag in dags for run_id, machine in dag.machines.items() if machine.graph.past_nodes}
 
     async def _reload(self, run_ids: set[RunId]) -> None:
         """The database holds something else for these runs: believe it."""
