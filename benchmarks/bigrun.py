@@ -13,8 +13,8 @@ from pathlib import Path
 from benchmarks import floors
 from benchmarks.samples import CommitTimes, bodies_in_this_process, check_logs, check_rows, write_samples
 from benchmarks.stage import Stage, run, stage
+from tradewind.control_ports import TriggerRequest
 from tradewind.model.rows import PoolRow
-from tradewind.ports import TriggerRequest
 
 SOURCE = """
 from time import perf_counter_ns

@@ -12,10 +12,10 @@ from pathlib import Path
 import asyncpg
 
 from benchmarks.stage import Stage, run, stage
+from tradewind.control_ports import TriggerRequest
 from tradewind.model.keys import RunId
 from tradewind.model.rows import Batch, PoolRow, RunRow
 from tradewind.model.states import RunState
-from tradewind.ports import TriggerRequest
 
 SOURCE = """
 from tradewind import DAG, task

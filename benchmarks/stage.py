@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 import asyncpg
 
 from tradewind.config import load_config
+from tradewind.control_ports import TriggerRequest
 from tradewind.host import Runtime
 from tradewind.model.rows import RunRow
-from tradewind.ports import TriggerRequest
 from tradewind.store.postgres import PostgresStore
 
 T = TypeVar("T")

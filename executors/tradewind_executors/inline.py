@@ -23,13 +23,13 @@ from tradewind.authoring.access import current_attempt
 from tradewind.authoring.dag import DAG
 from tradewind.authoring.defaults import use_defaults
 from tradewind.bundles.parse_protocol import defaults_from_json
+from tradewind.executor_ports import ExecutorHost
 from tradewind.failpoints import failpoint
 from tradewind.model.attempts import Attempt, AttemptKey
 from tradewind.model.errors import ConfigError, ExecutorError
 from tradewind.model.outcomes import Finished, Outcome
 from tradewind.model.specs import Json
 from tradewind.model.states import OutcomeKind
-from tradewind.ports import ExecutorHost
 from tradewind.worker.attempt import is_torn_down, run_attempt
 from tradewind.worker.blocking import BlockingOnLoop
 from tradewind.worker.dag_cache import DagCache

@@ -28,7 +28,7 @@ from tradewind.home import ADMIN_PASSWORD, WEB_SECRET, keep_secret, kept_secret
 from tradewind.model.errors import StoreUnavailable
 
 if TYPE_CHECKING:
-    from tradewind.ports import Executor
+    from tradewind.executor_ports import Executor
     from tradewind.services.control import RuntimeControl
     from tradewind.web.server import WebServer
     from tradewind.web.settings import WebConfig

@@ -73,7 +73,7 @@ async def open_control(config: Config) -> AsyncGenerator[RuntimeControl]:
     """What a command asks of the system without being a runtime itself: wishes go by mail to the
     runtimes that own the DAGs.
     """
-    from tradewind.ports import Health
+    from tradewind.control_ports import Health
     from tradewind.services.clock import SystemClock
     from tradewind.services.control import RuntimeControl
     from tradewind.services.inbox import MailedWishes

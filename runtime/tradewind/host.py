@@ -30,11 +30,13 @@ from tradewind.authoring.dag import DAG
 from tradewind.authoring.listeners import tell
 from tradewind.bundles.parse_protocol import defaults_to_json
 from tradewind.config import Config, load_config
+from tradewind.control_ports import Health
 from tradewind.database import open_store
+from tradewind.executor_ports import Executor
 from tradewind.model.errors import ConfigError, Fenced, StoreUnavailable
 from tradewind.model.rows import DagRow, Lease, ParsedFile, PoolRow
 from tradewind.model.specs import DEFAULT_POOL, DagSource, DagSpec, Json
-from tradewind.ports import Clock, Executor, Health, Store
+from tradewind.ports import Clock, Store
 from tradewind.rules.admission import PARALLELISM
 from tradewind.services.asset_router import AssetRouter
 from tradewind.services.blob_sweeper import sweep_blobs

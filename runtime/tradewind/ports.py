@@ -1,23 +1,20 @@
-"""The seams of the runtime. Each method says its contract; implementations say how.
+"""The store's seam, and the clock's. Each method says its contract; implementations say how.
 
-Who calls what: the scheduler, dispatcher, rescuer and bundle watcher call `Store`; executors are
-called by the dispatcher and answer through `ExecutorHost`; user code inside an attempt reaches
-the system through `TaskServices` and nothing else.
+The scheduler, dispatcher, rescuer and bundle watcher call `Store`; views and tasks only its `StoreReads`.
+The other seams: `executor_ports` for what carries attempts out, `control_ports` for what people ask for.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Protocol
 
 from tradewind.asset_ports import AssetReads, AssetStore, AssetWrites
-from tradewind.authoring.access import TaskServices
 from tradewind.instance_ports import InstanceReads
-from tradewind.model.attempts import Attempt, AttemptKey
 from tradewind.model.keys import UNMAPPED, AttemptId, RunId, RuntimeId
-from tradewind.model.outcomes import EncodedValue, Finished
+from tradewind.model.outcomes import EncodedValue
 from tradewind.model.rows import (
     AttemptRow,
     Batch,
@@ -46,8 +43,7 @@ from tradewind.model.rows import (
     VariableRow,
     XComEntry,
 )
-from tradewind.model.specs import Json
-from tradewind.model.states import RunState, RunType
+from tradewind.model.states import RunState
 
 
 class Clock(Protocol):
@@ -72,9 +68,6 @@ class Clock(Protocol):
     def run_id(self) -> RunId:
         """A new run id, greater than every one this clock gave before."""
         ...
-
-
-# ------------------------------------------------------------------------------------- store
 
 
 @dataclass(frozen=True, slots=True)
@@ -399,200 +392,4 @@ class Store(StoreReads, NamedWrites, AssetStore, Protocol):
 
     async def grant_return(self, lease: Lease, limit: str, count: int) -> None:
         """Gives permits back to the others."""
-        ...
-
-
-# --------------------------------------------------------------------------------- executors
-
-
-class ExecutorHost(Protocol):
-    """The runtime as executors see it."""
-
-    @property
-    def services(self) -> TaskServices:
-        """What user code may ask for."""
-        ...
-
-    @property
-    def log_root(self) -> str:
-        """Folder under which attempt logs are written."""
-        ...
-
-    @property
-    def settings(self) -> Mapping[str, Json]:
-        """The executor's own section of the configuration."""
-        ...
-
-    def began(self, key: AttemptKey, *, hostname: str, pid: int | None) -> None:
-        """The attempt's body is about to run (for executors whose `starts_at_once` is False),
-        or where and as which process it runs (for the others).
-        """
-        ...
-
-    def finished(self, key: AttemptKey, end: Finished, on_committed: Callable[[bool], None] | None = None) -> None:
-        """The attempt has ended. Kept until it is committed; then `on_committed(accepted)`.
-        Reporting the same end again is harmless.
-        """
-        ...
-
-    def slots_changed(self) -> None:
-        """`free_slots` has grown."""
-        ...
-
-
-class Executor(Protocol):
-    """Carries attempts out. Reports through its host; never touches the store."""
-
-    kind: str
-
-    starts_at_once: bool
-    """Accepting is starting: attempts are committed as `running` when they are submitted."""
-
-    async def start(self, host: ExecutorHost) -> None:
-        """Begins to take attempts; from now on it may report to `host`."""
-        ...
-
-    async def submit(self, attempts: Sequence[Attempt]) -> None:
-        """Returns when they are accepted, not when they are done. Never raises for one attempt:
-        what cannot be started is reported as finished (lost, with the reason).
-        """
-        ...
-
-    async def cancel(self, key: AttemptKey, *, grace: timedelta) -> None:
-        """Ends the attempt: first politely, after `grace` by force. Its end is reported as
-        CANCELLED. Unknown keys are ignored.
-        """
-        ...
-
-    async def adopt(self, keys: Sequence[AttemptKey]) -> set[AttemptKey]:
-        """After a restart: which of these still run here and will report their end."""
-        ...
-
-    async def stop(self, *, drain: timedelta | None) -> None:
-        """No new work; running attempts get `drain` to end (None: none), then they are cancelled
-        and reported as LOST.
-        """
-        ...
-
-    @property
-    def free_slots(self) -> int | None:
-        """How many attempts it would accept now; None: unbounded."""
-        ...
-
-
-# ------------------------------------------------------------------------- what people ask for
-
-
-@dataclass(frozen=True, slots=True)
-class TriggerRequest:
-    """A wish for a run. Missing parts are made up: the logical date is now, the id
-    ``manual__<logical date>``. `unpause` also switches a paused DAG on; with `while_paused` the
-    run waits in the queue of a paused one. `external=False`: the run takes the place of a scheduled one, so
-    templates see the schedule's dates before and after it.
-    """
-
-    dag_id: str
-    conf: Mapping[str, Json] | None = None
-    dag_run_id: str | None = None
-    logical_date: datetime | None = None
-    unpause: bool = False
-    note: str | None = None
-    run_type: RunType = RunType.MANUAL
-    while_paused: bool = False
-    external: bool = True
-    data_interval: tuple[datetime, datetime] | None = None
-    """Start and end; by default what the timetable gives a run by hand."""
-
-
-@dataclass(frozen=True, slots=True)
-class LiveEvent:
-    """Something that has just been committed. `kind`: dag, run, task or import_errors."""
-
-    kind: str
-    dag_id: str = ""
-    dag_run_id: str = ""
-    dag: DagRow | None = None
-    run: RunRow | None = None
-    items: tuple[InstanceRow, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Health:
-    """Whether the parts work. `scheduler_beat` is the wall clock of the last beat."""
-
-    database: bool
-    scheduler: bool
-    scheduler_beat: datetime | None
-    version: str
-
-
-class Control(Protocol):
-    """What CLI, web and embedding services ask of a runtime (implemented by `host.Runtime`).
-
-    Wishes go to the owner of the DAG, wherever it is, and return when it has committed them.
-    """
-
-    @property
-    def reads(self) -> StoreReads:
-        """What views read."""
-        ...
-
-    @property
-    def named(self) -> NamedWrites:
-        """Changes pools, variables and connections."""
-        ...
-
-    @property
-    def log_root(self) -> str:
-        """Folder of the attempt logs."""
-        ...
-
-    async def run_trigger(self, request: TriggerRequest) -> RunRow:
-        """Raises NotFoundError, DagPausedError, ConflictError (the run exists),
-        ParamValidationError (conf does not fit the DAG's params).
-        """
-        ...
-
-    async def dag_pause(self, dag_id: str, *, paused: bool) -> DagRow:
-        """Raises NotFoundError."""
-        ...
-
-    async def instances_clear(
-        self,
-        dag_id: str,
-        dag_run_id: str,
-        task_ids: Sequence[str],
-        *,
-        downstream: bool = True,
-        map_indexes: Mapping[str, Sequence[int]] | None = None,
-    ) -> list[InstanceRow]:
-        """Makes finished task instances (and what follows them) run again; of the mapped tasks in `map_indexes`
-        only those instances. Returns the instances of the tasks that were cleared. Raises NotFoundError.
-        """
-        ...
-
-    async def run_cancel(self, dag_id: str, dag_run_id: str) -> RunRow:
-        """Marks the run failed and ends its attempts."""
-        ...
-
-    async def why_waiting(
-        self, dag_id: str, dag_run_id: str, task_id: str, map_index: int = UNMAPPED
-    ) -> tuple[str, ...]:
-        """The reasons why a task of a run is not running; empty if it is. Of a mapped task: one instance, by
-        default the first that has not ended. Raises NotFoundError.
-        """
-        ...
-
-    async def run_wait(self, run_id: RunId, timeout: float | None = None) -> RunRow:
-        """The run once it has finished. Raises TimeoutError after `timeout` seconds."""
-        ...
-
-    def live_events(self, dag_id: str | None = None) -> AsyncIterator[LiveEvent]:
-        """Everything committed from now on. A slow reader loses the oldest and gets a `dag`
-        event with an empty id, which means: fetch again.
-        """
-        ...
-
-    def health(self) -> Health:
-        """Whether the parts work, as far as this runtime knows."""
         ...

@@ -25,6 +25,7 @@ from tradewind.authoring.operator import BaseOperator
 from tradewind.authoring.pace import current_pace
 from tradewind.authoring.xcom import decode
 from tradewind.config import Config, load_config
+from tradewind.control_ports import LiveEvent, TriggerRequest
 from tradewind.database import StoredOnDemand
 from tradewind.host import Parts, Runtime, load_executors
 from tradewind.model.errors import AuthoringError, TaskFailed
@@ -32,7 +33,7 @@ from tradewind.model.keys import UNMAPPED
 from tradewind.model.outcomes import RETURN_KEY
 from tradewind.model.rows import AttemptRow, InstanceRow, PoolRow, RunRow, XComEntry
 from tradewind.model.specs import DagSpec, Json
-from tradewind.ports import LiveEvent, StoreReads, TriggerRequest
+from tradewind.ports import StoreReads
 from tradewind.services.control import RuntimeControl
 from tradewind.store.memory import MemoryStore
 from tradewind.trial_output import TaskOutput, logging_shown

@@ -7,9 +7,9 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tradewind.control_ports import LiveEvent
 from tradewind.model.rows import RunRow
 from tradewind.model.states import FINISHED, RUN_FINISHED
-from tradewind.ports import LiveEvent
 from tradewind.services.control import RuntimeControl
 
 

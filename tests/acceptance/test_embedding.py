@@ -16,10 +16,10 @@ from tests.conftest import NewDatabase
 from tests.web.conftest import ADMIN, HASHES, SECRET
 from tradewind import DAG, task
 from tradewind.config import load_config
+from tradewind.control_ports import TriggerRequest
 from tradewind.host import Parts, Runtime
 from tradewind.model.errors import StoreError
 from tradewind.model.rows import UserRow
-from tradewind.ports import TriggerRequest
 from tradewind.store.migrate import migrate_url
 from tradewind.web.app import make_app
 from tradewind.web.embedding import RUNTIME, tradewind_ctx

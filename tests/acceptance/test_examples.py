@@ -16,11 +16,11 @@ from tests.acceptance.standalone import standalone
 from tradewind.authoring.xcom import decode
 from tradewind.bundles.loader import load_file
 from tradewind.config import Config, load_config
+from tradewind.control_ports import TriggerRequest
 from tradewind.host import Runtime
 from tradewind.model.rows import RunRow
 from tradewind.model.specs import Json
 from tradewind.model.states import RunState
-from tradewind.ports import TriggerRequest
 from tradewind.services.bundle_sources import EXAMPLES_FOLDER
 from tradewind.store.migrate import migrate_url
 from tradewind.trial import try_dag

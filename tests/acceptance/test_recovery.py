@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from tradewind.config import load_config
+from tradewind.control_ports import TriggerRequest
 from tradewind.host import Runtime
-from tradewind.ports import TriggerRequest
 
 CHAIN = """
 import asyncio

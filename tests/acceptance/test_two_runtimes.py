@@ -18,9 +18,9 @@ from tests.acceptance.standalone import Standalone, daemon
 from tests.conftest import NewDatabase
 from tests.web.conftest import basic
 from tradewind.config import load_config
+from tradewind.control_ports import TriggerRequest
 from tradewind.database import open_control
 from tradewind.model.rows import AttemptRow, RunRow
-from tradewind.ports import TriggerRequest
 from tradewind.services.control import RuntimeControl
 from tradewind.store.migrate import migrate_url
 from tradewind.version import VERSION

@@ -13,8 +13,8 @@ from tests.bundles.test_git import Repository
 from tradewind.authoring.xcom import decode
 from tradewind.cli.main import cli
 from tradewind.config import load_config
+from tradewind.control_ports import TriggerRequest
 from tradewind.host import Runtime
-from tradewind.ports import TriggerRequest
 from tradewind.services.bundle_sources import repository_of, sources_of
 
 FLOW = """

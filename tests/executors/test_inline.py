@@ -15,10 +15,10 @@ import pytest
 from tradewind.authoring.defaults import AuthoringDefaults
 from tradewind.authoring.xcom import decode
 from tradewind.bundles.parse_protocol import defaults_to_json
+from tradewind.executor_ports import Executor
 from tradewind.model.errors import ConfigError
 from tradewind.model.specs import DagSource
 from tradewind.model.states import OutcomeKind
-from tradewind.ports import Executor
 from tradewind.testing import executor_dags
 from tradewind.testing.executor_host import AttemptMaker, MemoryHost
 from tradewind.testing.executor_suite import ExecutorSuite, Stage, suite_dag

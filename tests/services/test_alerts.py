@@ -15,9 +15,9 @@ from tests.services.conftest import StartRuntime
 from tests.services.mail_server import MailServer, mail_server
 from tradewind import DAG
 from tradewind.bundles.loader import load_file
+from tradewind.control_ports import TriggerRequest
 from tradewind.host import Runtime
 from tradewind.model.states import RunType
-from tradewind.ports import TriggerRequest
 from tradewind.rules.alerts import sla_moments
 from tradewind.standard.empty import EmptyOperator
 from tradewind.testing.store_world import run_row

@@ -19,11 +19,12 @@ from tradewind.authoring.timetables import (
     PartitionedAssetTimetable,
 )
 from tradewind.authoring.timetables.partitions import IdentityMapper, StartOfHourMapper
+from tradewind.control_ports import TriggerRequest
 from tradewind.host import Runtime
 from tradewind.model.assets import AssetEventFilter, ExternalEvent
 from tradewind.model.rows import RunRow
 from tradewind.model.states import RunState, RunType
-from tradewind.ports import RunFilter, TriggerRequest
+from tradewind.ports import RunFilter
 
 ORDERS = Asset("orders", uri="s3://lake/orders")
 CLIENTS = Asset("clients", uri="s3://lake/clients")

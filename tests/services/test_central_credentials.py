@@ -8,7 +8,7 @@ import pytest
 
 from tests.services.conftest import StartRuntime
 from tradewind.bundles.loader import load_file
-from tradewind.ports import TriggerRequest
+from tradewind.control_ports import TriggerRequest
 
 pytestmark = pytest.mark.blocks_the_loop
 

@@ -15,9 +15,10 @@ from tests.services.conftest import StartRuntime, pass_on, until
 from tradewind import DAG
 from tradewind.authoring.timetables import DagRunInfo, DataInterval, Timetable
 from tradewind.config import load_config
+from tradewind.control_ports import TriggerRequest
 from tradewind.host import Parts, Runtime
 from tradewind.model.errors import AuthoringError
-from tradewind.ports import RunFilter, TriggerRequest
+from tradewind.ports import RunFilter
 from tradewind.services import custom_schedules
 from tradewind.standard.empty import EmptyOperator
 from tradewind.store.memory import MemoryStore

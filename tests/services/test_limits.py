@@ -9,9 +9,9 @@ import pytest
 
 from tests.services.conftest import StartRuntime
 from tradewind import DAG, task
+from tradewind.control_ports import TriggerRequest
 from tradewind.host import Runtime
 from tradewind.model.rows import PoolRow
-from tradewind.ports import TriggerRequest
 
 
 class Gauge:

@@ -12,8 +12,8 @@ from tests.services.conftest import StartRuntime
 from tradewind import DAG, task
 from tradewind.authoring.assets import Asset
 from tradewind.authoring.listeners import forget_listeners, hookimpl, register_listener, tell
+from tradewind.control_ports import TriggerRequest
 from tradewind.model.errors import AuthoringError
-from tradewind.ports import TriggerRequest
 
 pytestmark = pytest.mark.blocks_the_loop
 

@@ -14,8 +14,8 @@ import pytest
 from tests.conftest import NewDatabase
 from tradewind import DAG, task
 from tradewind.config import load_config
+from tradewind.control_ports import TriggerRequest
 from tradewind.host import Parts, Runtime
-from tradewind.ports import TriggerRequest
 from tradewind.rules.expanding import Expanding
 from tradewind.store.migrate import migrate_url
 from tradewind.store.postgres import PostgresStore

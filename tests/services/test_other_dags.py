@@ -12,10 +12,11 @@ import pytest
 
 from tests.services.conftest import StartRuntime, until
 from tradewind import DAG, TaskGroup, task
+from tradewind.control_ports import TriggerRequest
 from tradewind.host import Runtime
 from tradewind.model.errors import AuthoringError, ConflictError
 from tradewind.model.rows import RunRow
-from tradewind.ports import RunFilter, TriggerRequest
+from tradewind.ports import RunFilter
 from tradewind.standard.external_task import ExternalTaskMarker, ExternalTaskSensor
 from tradewind.standard.trigger_dag_run import TriggerDagRunOperator
 

@@ -9,11 +9,11 @@ import pytest
 from tests.services.conftest import StartRuntime, until
 from tests.store.conftest import until as until_true
 from tradewind import DAG, task
+from tradewind.control_ports import TriggerRequest
 from tradewind.host import Runtime
 from tradewind.model.errors import ConflictError
 from tradewind.model.rows import PoolRow
 from tradewind.model.states import TaskState
-from tradewind.ports import TriggerRequest
 from tradewind.rules.admission import pool_limit
 from tradewind.services.pool_usage import delete_pool, pool_usage
 

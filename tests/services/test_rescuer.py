@@ -18,11 +18,11 @@ from tests.conftest import NewDatabase
 from tests.services.conftest import StartRuntime, pass_on
 from tradewind import DAG, task
 from tradewind.config import Config, load_config
+from tradewind.control_ports import TriggerRequest
 from tradewind.database import open_control
 from tradewind.host import Parts, Runtime
 from tradewind.model.keys import RuntimeId
 from tradewind.model.rows import Beat, BeatReport, Lease, PeerRow
-from tradewind.ports import TriggerRequest
 from tradewind.services.rescuer import BeatTimes, Rescuer
 from tradewind.services.runtime_names import is_provably_gone, open_process, runtime_name
 from tradewind.store.memory import MemoryStore

@@ -11,10 +11,11 @@ import pytest
 
 from tests.services.conftest import StartRuntime, until
 from tradewind import DAG, task
+from tradewind.control_ports import TriggerRequest
 from tradewind.host import Runtime
 from tradewind.model.errors import ConflictError, DagPausedError, NotFoundError, ParamValidationError
 from tradewind.model.rows import PoolRow
-from tradewind.ports import RunFilter, TriggerRequest
+from tradewind.ports import RunFilter
 
 
 async def finished(runtime: Runtime, dag_id: str, **wish: Any) -> str:

@@ -11,11 +11,12 @@ from tests.services.conftest import StartRuntime, until
 from tradewind import DAG, task
 from tradewind.authoring.defaults import AuthoringDefaults, use_defaults
 from tradewind.bundles.loader import load_file
+from tradewind.control_ports import TriggerRequest
 from tradewind.host import Runtime
 from tradewind.model.errors import AuthoringError
 from tradewind.model.rows import RunRow
 from tradewind.model.states import RunState
-from tradewind.ports import RunFilter, TriggerRequest
+from tradewind.ports import RunFilter
 
 JAN = datetime(2019, 1, 1, tzinfo=UTC)
 

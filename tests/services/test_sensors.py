@@ -13,9 +13,10 @@ import pytest
 from tests.services.conftest import StartRuntime, until
 from tradewind import DAG, FileSensor, PokeReturnValue, PythonSensor, task
 from tradewind.authoring.sensor import BaseSensorOperator
+from tradewind.control_ports import TriggerRequest
 from tradewind.host import Runtime
 from tradewind.model.rows import InstanceRow, RunRow
-from tradewind.ports import RunFilter, TriggerRequest
+from tradewind.ports import RunFilter
 from tradewind.standard.time_sensors import DateTimeSensorAsync, TimeDeltaSensor, WaitSensor
 
 

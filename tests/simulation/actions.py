@@ -9,9 +9,9 @@ from typing import Final
 from tests.simulation.dags import POOLS
 from tests.simulation.process import Process
 from tests.simulation.world import World, ending
+from tradewind.control_ports import TriggerRequest
 from tradewind.model.outcomes import Outcome
 from tradewind.model.states import RUN_FINISHED, OutcomeKind
-from tradewind.ports import TriggerRequest
 from tradewind.rules.expanding import Expanding
 
 Action = Callable[[World, random.Random], None]

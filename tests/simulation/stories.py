@@ -7,10 +7,10 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from tests.simulation.world import World
+from tradewind.control_ports import TriggerRequest
 from tradewind.model.outcomes import RETURN_KEY, Outcome
 from tradewind.model.specs import DagSpec, Json, TaskSpec
 from tradewind.model.states import OutcomeKind, TaskState
-from tradewind.ports import TriggerRequest
 from tradewind.testing.simulated_executor import Flight
 
 FAILED = Outcome(OutcomeKind.FAILED)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import orjson
 
+from tradewind.control_ports import Health, LiveEvent, TriggerRequest
 from tradewind.model.errors import ConflictError, DagPausedError, NotFoundError
 from tradewind.model.keys import UNMAPPED, AttemptId, RunId, run_id_of
 from tradewind.model.outcomes import CODEC_JSON, EncodedValue
@@ -32,7 +33,7 @@ from tradewind.model.rows import (
     XComRow,
 )
 from tradewind.model.states import FINISHED, RUN_FINISHED, OutcomeKind, RunState, RunType, TaskState
-from tradewind.ports import Health, LiveEvent, NamedWrites, Store, StoreReads, TriggerRequest
+from tradewind.ports import NamedWrites, Store, StoreReads
 
 QUEUE_SIZE = 100
 

@@ -14,7 +14,7 @@ from aiohttp import ClientResponse
 
 from tests.web.conftest import ADMIN, Site, serving
 from tests.web.test_rest_runs import RUNS, triggered
-from tradewind.ports import LiveEvent
+from tradewind.control_ports import LiveEvent
 from tradewind.web.keys import CONFIG
 
 

@@ -8,12 +8,12 @@ from collections.abc import Coroutine, Sequence
 from datetime import timedelta
 from typing import Any, cast
 
+from tradewind.executor_ports import ExecutorHost
 from tradewind.model.attempts import Attempt, AttemptKey
 from tradewind.model.errors import ConfigError
 from tradewind.model.outcomes import ErrorInfo, Outcome
 from tradewind.model.specs import DagSource
 from tradewind.model.states import OutcomeKind
-from tradewind.ports import ExecutorHost
 from tradewind.worker.dag_missing import bundle_root
 from tradewind.worker.endings import lost
 from tradewind_executors.local.flight import Flight, Flying

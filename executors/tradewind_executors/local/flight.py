@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from tradewind.executor_ports import ExecutorHost
 from tradewind.model.attempts import Attempt
 from tradewind.model.errors import TradewindError
 from tradewind.model.outcomes import ExitInfo, Finished, Outcome
 from tradewind.model.specs import Json
 from tradewind.model.states import OutcomeKind
-from tradewind.ports import ExecutorHost
 from tradewind.worker.channel import ack_frame, answer, attempt_frame, finished_of
 from tradewind.worker.endings import lost, outcome_of_exit
 from tradewind.worker.frames import Frame, FrameReader

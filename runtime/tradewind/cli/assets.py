@@ -54,9 +54,9 @@ def details(ctx: click.Context, name: str | None, uri: str | None, output: str, 
 @click.pass_context
 def materialize(ctx: click.Context, name: str | None, uri: str | None, output: str, database: str | None) -> None:
     """Run the DAG that makes an asset."""
+    from tradewind.control_ports import TriggerRequest
     from tradewind.database import open_control
     from tradewind.model.assets import OUTLET
-    from tradewind.ports import TriggerRequest
 
     config = config_of(ctx, database__url=database)
     row = _one(_known(config), name, uri)

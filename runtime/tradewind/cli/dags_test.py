@@ -18,9 +18,9 @@ from tradewind.model.keys import UNMAPPED
 if TYPE_CHECKING:
     from rich.text import Text
 
+    from tradewind.control_ports import LiveEvent
     from tradewind.model.rows import InstanceRow
     from tradewind.model.specs import DagSpec
-    from tradewind.ports import LiveEvent
     from tradewind.trial import TrialReport
 
 TREE_LINES: Final = 60

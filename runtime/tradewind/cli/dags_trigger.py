@@ -15,8 +15,8 @@ from tradewind.cli.failures import EXIT_FAILED, Failure, run_async
 from tradewind.cli.options import config_of, database_option, json_object, moment, output_option
 
 if TYPE_CHECKING:
+    from tradewind.control_ports import Control, TriggerRequest
     from tradewind.model.rows import DagRow, RunRow
-    from tradewind.ports import Control, TriggerRequest
 
 T = TypeVar("T")
 
@@ -40,7 +40,7 @@ UNOWNED_SECONDS: Final = 1.5
 @click.pass_context
 def trigger(ctx: click.Context, /, dag_id: str, **given: Any) -> None:
     """Start a run of a DAG."""
-    from tradewind.ports import TriggerRequest
+    from tradewind.control_ports import TriggerRequest
 
     request = TriggerRequest(
         dag_id,

@@ -21,6 +21,7 @@ from tradewind.authoring.masking import redact
 from tradewind.authoring.xcom import encode
 from tradewind.cli.dag_files import DagFile
 from tradewind.config import Config
+from tradewind.control_ports import Control, TriggerRequest
 from tradewind.database import open_control
 from tradewind.model.assets import AssetEvent, AssetEventFilter
 from tradewind.model.attempts import Attempt, AttemptKey, RunFacts
@@ -30,7 +31,6 @@ from tradewind.model.outcomes import EncodedValue, Outcome
 from tradewind.model.rows import InstanceRow, RunRow
 from tradewind.model.specs import DagSource, Json
 from tradewind.model.states import RunState, RunType
-from tradewind.ports import Control, TriggerRequest
 from tradewind.services.other_dags import OtherDagsOfSystem
 from tradewind.services.secrets import look_ups_of
 from tradewind.services.task_services import latest_keys

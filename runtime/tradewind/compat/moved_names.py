@@ -99,7 +99,7 @@ INSTEAD: Final[Mapping[str, str]] = {
     "airflow.www": "the pages of Tradewind have no plug-ins; use the REST API",
     "airflow.api_fastapi": "the REST API of Tradewind is asked over HTTP",
     "airflow.jobs": "Tradewind has one runtime; `tradewind run` starts it",
-    "airflow.executors": "executors are written for `tradewind.ports.Executor`",
+    "airflow.executors": "executors are written for `tradewind.executor_ports.Executor`",
     "airflow.partition_mappers": "airflow.sdk has the mappers that are there; those of one's own are not there yet",
     "airflow.providers.standard.operators.hitl": "tasks that wait for a person are not there yet",
     "airflow.sdk.execution_time.context.NEVER_EXPIRE": "state stores are not there; use XComs or variables",

@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Final
 
+from tradewind.control_ports import Health, LiveEvent, TriggerRequest
 from tradewind.model.errors import NotFoundError
 from tradewind.model.keys import UNMAPPED, RunId
 from tradewind.model.rows import DagRow, InstanceRow, RunRow
 from tradewind.model.states import RUN_FINISHED
-from tradewind.ports import Health, LiveEvent, NamedWrites, Store, StoreReads, TriggerRequest
+from tradewind.ports import NamedWrites, Store, StoreReads
 from tradewind.rules.run_machine import RunMachine
 from tradewind.services.dependent_dags import dependents
 from tradewind.services.inbox import MailedWishes
@@ -24,7 +25,7 @@ LOOK_AGAIN: Final = 1.0
 
 
 class RuntimeControl:
-    """`ports.Control`: our own DAGs directly, those of other runtimes by mail.
+    """`control_ports.Control`: our own DAGs directly, those of other runtimes by mail.
 
     It can be handed out before there is a database; what is asked of it then raises RuntimeError.
     """

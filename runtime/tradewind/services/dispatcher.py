@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Final, Protocol
 
 from tradewind.authoring.access import TaskServices
+from tradewind.executor_ports import Executor
 from tradewind.failpoints import failpoint
 from tradewind.model.attempts import Attempt, AttemptKey
 from tradewind.model.events import AttemptBegan, AttemptEnded, RunEvent, Stamp
@@ -19,7 +20,7 @@ from tradewind.model.keys import RunId
 from tradewind.model.outcomes import Finished, Outcome
 from tradewind.model.specs import Json
 from tradewind.model.states import OutcomeKind
-from tradewind.ports import Clock, Executor
+from tradewind.ports import Clock
 
 log = logging.getLogger(__name__)
 

@@ -15,12 +15,13 @@ from typing import Any, Final
 
 import orjson
 
+from tradewind.control_ports import TriggerRequest
 from tradewind.model import errors
 from tradewind.model.errors import Fenced, NotFoundError, StoreUnavailable, TradewindError, TryAgain
 from tradewind.model.keys import UNMAPPED
 from tradewind.model.rows import DagRow, InstanceRow, Lease, MailRow, RunRow
 from tradewind.model.states import RunType
-from tradewind.ports import Clock, Store, TriggerRequest
+from tradewind.ports import Clock, Store
 from tradewind.rules.due import dag_run_id_of
 from tradewind.services.instances_chosen import Cleared
 from tradewind.services.on_demand import OnDemand

@@ -11,9 +11,9 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterable
 from typing import Final
 
+from tradewind.control_ports import LiveEvent
 from tradewind.model.keys import RunId
 from tradewind.model.rows import InstanceRow, RunRow, TaskChange
-from tradewind.ports import LiveEvent
 
 BACKLOG: Final = 1_000
 """Events that a subscriber may be behind."""

@@ -6,11 +6,12 @@ from abc import ABC, abstractmethod
 from datetime import datetime
 
 from tradewind.authoring.other_dags import LONGEST_WAIT, DagFacts
+from tradewind.control_ports import Control
 from tradewind.model.errors import NotFoundError
 from tradewind.model.keys import RunId
 from tradewind.model.rows import RunRow
 from tradewind.model.specs import DagSpec
-from tradewind.ports import Control, RunFilter
+from tradewind.ports import RunFilter
 
 
 class OtherDagsOfSystem(ABC):

@@ -22,6 +22,7 @@ import anyio
 import orjson
 
 from tradewind.authoring.params import values_for_run
+from tradewind.control_ports import TriggerRequest
 from tradewind.model.errors import (
     AuthoringError,
     ConflictError,
@@ -37,7 +38,7 @@ from tradewind.model.outcomes import CODEC_JSON, EncodedValue
 from tradewind.model.rows import DagChange, InstanceRow, Lease, ParsedFile, RunRow, RunSnapshot, ScheduleCursor
 from tradewind.model.specs import DagSpec
 from tradewind.model.states import RunState, RunType
-from tradewind.ports import Clock, Store, TriggerRequest
+from tradewind.ports import Clock, Store
 from tradewind.rules.due import DueRuns, dag_run_id_of, due_runs, manual_run
 from tradewind.rules.mapping_plan import literal_lengths
 from tradewind.rules.partitions import partition_of

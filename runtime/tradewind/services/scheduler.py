@@ -18,6 +18,7 @@ from functools import partial
 from itertools import count
 from typing import Final
 
+from tradewind.control_ports import LiveEvent
 from tradewind.model.attempts import AttemptKey
 from tradewind.model.errors import Fenced, TradewindError, TryAgain
 from tradewind.model.events import (
@@ -35,7 +36,7 @@ from tradewind.model.outcomes import Outcome
 from tradewind.model.rows import Batch, DagRow, Lease, RunSnapshot, Segment
 from tradewind.model.specs import DagSpec
 from tradewind.model.states import RUN_FINISHED, OutcomeKind, RunState, TaskState
-from tradewind.ports import Clock, LiveEvent, Store
+from tradewind.ports import Clock, Store
 from tradewind.rules.admission import Place
 from tradewind.rules.run_machine import RunMachine
 from tradewind.services.committer import Committer

@@ -14,6 +14,7 @@ from datetime import datetime
 from functools import partial
 from typing import Final
 
+from tradewind.control_ports import Control, TriggerRequest
 from tradewind.model.assets import AssetEvent, AssetEventFilter
 from tradewind.model.attempts import AttemptKey
 from tradewind.model.errors import Fenced
@@ -23,7 +24,7 @@ from tradewind.model.outcomes import RETURN_KEY, EncodedValue
 from tradewind.model.rows import Batch, InstanceRow, RunRow, XComEntry
 from tradewind.model.specs import Json
 from tradewind.model.states import RunState
-from tradewind.ports import Control, Store, TriggerRequest
+from tradewind.ports import Store
 from tradewind.services.dispatcher import EventSink
 from tradewind.services.other_dags import OtherDagsOfSystem
 from tradewind.services.secrets import SecretLookups

@@ -10,12 +10,13 @@ import dataclasses
 
 import orjson
 
+from tradewind.control_ports import LiveEvent, TriggerRequest
 from tradewind.model.errors import NotFoundError, TryAgain
 from tradewind.model.events import RunCancelled, TasksCleared
 from tradewind.model.keys import RunId
 from tradewind.model.rows import DagChange, DagRow, InstanceRow, MailDone, RunRow
 from tradewind.model.states import RUN_FINISHED, RunState
-from tradewind.ports import LiveEvent, Store, TriggerRequest
+from tradewind.ports import Store
 from tradewind.rules.explain import reasons_not_running
 from tradewind.rules.run_machine import RunMachine
 from tradewind.services.instances_chosen import Cleared, node_of, nodes_to_clear

@@ -25,11 +25,11 @@ from tradewind.authoring.dag import DAG
 from tradewind.authoring.serialize import dag_to_spec
 from tradewind.authoring.xcom import decode, encode
 from tradewind.bundles.loader import load_file
+from tradewind.executor_ports import Executor
 from tradewind.model.attempts import Attempt
 from tradewind.model.keys import AttemptId
 from tradewind.model.outcomes import RETURN_KEY, Finished, Outcome
 from tradewind.model.states import OutcomeKind
-from tradewind.ports import Executor
 from tradewind.testing import executor_dags
 from tradewind.testing.executor_host import AttemptMaker, MemoryHost
 from tradewind.worker.log import ref_of

@@ -13,12 +13,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from tradewind.executor_ports import ExecutorHost
 from tradewind.model.attempts import Attempt, AttemptKey
 from tradewind.model.errors import ExecutorError
 from tradewind.model.keys import AttemptId
 from tradewind.model.outcomes import Finished, Outcome
 from tradewind.model.states import OutcomeKind
-from tradewind.ports import ExecutorHost
 
 
 @dataclass(slots=True)
@@ -74,7 +74,7 @@ class Cluster:
 
 
 class SimulatedExecutor:
-    """`ports.Executor` for simulations."""
+    """`executor_ports.Executor` for simulations."""
 
     def __init__(
         self,

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from tradewind.ports import Control
+from tradewind.control_ports import Control
 from tradewind.web import login, pages
 from tradewind.web.auth.identity import Authenticator
 from tradewind.web.auth.sessions import TokenSigner

@@ -7,7 +7,7 @@ from typing import Final
 
 from aiohttp import web
 
-from tradewind.ports import Control
+from tradewind.control_ports import Control
 from tradewind.web.auth.identity import Authenticator
 from tradewind.web.auth.sessions import TokenSigner
 from tradewind.web.settings import WebConfig

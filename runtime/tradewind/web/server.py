@@ -10,8 +10,8 @@ from typing import Final, Self
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
 
+from tradewind.control_ports import Control
 from tradewind.model.errors import ConfigError
-from tradewind.ports import Control
 from tradewind.web.app import make_app
 from tradewind.web.settings import WebConfig
 

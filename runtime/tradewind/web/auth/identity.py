@@ -9,8 +9,8 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
+from tradewind.control_ports import Control
 from tradewind.model.rows import UserRow
-from tradewind.ports import Control
 from tradewind.web.auth.guesses import GuessBrake
 from tradewind.web.auth.passwords import PasswordCheck
 from tradewind.web.auth.sessions import Session, SessionSigner

@@ -10,9 +10,9 @@ from typing import Final, NamedTuple
 
 from aiohttp import web
 
+from tradewind.control_ports import Control
 from tradewind.model.rows import DagRow
 from tradewind.model.specs import DagSpec, Json, TaskSpec
-from tradewind.ports import Control
 from tradewind.web.auth.sessions import TokenSigner
 from tradewind.web.problems import Problem, not_found
 from tradewind.web.rest.dag_views import static_part

@@ -7,8 +7,8 @@ from typing import Final
 
 from aiohttp import web
 
+from tradewind.control_ports import LiveEvent
 from tradewind.model.specs import Json
-from tradewind.ports import LiveEvent
 from tradewind.web.rest import dag_views, run_views
 from tradewind.web.rest.catalog import Catalog
 from tradewind.web.rest.params import Kind, Param

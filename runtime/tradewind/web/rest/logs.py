@@ -10,10 +10,10 @@ from typing import Final
 
 from aiohttp import web
 
+from tradewind.control_ports import LiveEvent
 from tradewind.model.rows import AttemptRow, RunRow
 from tradewind.model.specs import Json
 from tradewind.model.states import OutcomeKind
-from tradewind.ports import LiveEvent
 from tradewind.web.answers import harden, json_answer
 from tradewind.web.keys import LOG_TOKENS
 from tradewind.web.problems import Problem, bad_request, not_found

@@ -10,8 +10,9 @@ from typing import Final, cast
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from tradewind.control_ports import Control
 from tradewind.model.specs import Json
-from tradewind.ports import Control, StoreReads
+from tradewind.ports import StoreReads
 from tradewind.web.auth.identity import Identity
 from tradewind.web.body import read_json
 from tradewind.web.keys import AUTHENTICATOR, CONTROL

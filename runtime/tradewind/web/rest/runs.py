@@ -10,11 +10,12 @@ from typing import Final
 
 from aiohttp import web
 
+from tradewind.control_ports import TriggerRequest
 from tradewind.model.outcomes import RETURN_KEY
 from tradewind.model.rows import RunRow
 from tradewind.model.specs import Json
 from tradewind.model.states import RUN_FINISHED, RunState
-from tradewind.ports import RunFilter, TriggerRequest
+from tradewind.ports import RunFilter
 from tradewind.web.answers import json_answer
 from tradewind.web.keys import CLOSING
 from tradewind.web.problems import Problem, bad_request, not_found

@@ -1,0 +1,129 @@
+"""What command line, web and embedding services ask of a runtime. Each method says its contract."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from tradewind.model.keys import UNMAPPED, RunId
+from tradewind.model.rows import DagRow, InstanceRow, RunRow
+from tradewind.model.specs import Json
+from tradewind.model.states import RunType
+from tradewind.ports import NamedWrites, StoreReads
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerRequest:
+    """A wish for a run. Missing parts are made up: the logical date is now, the id
+    ``manual__<logical date>``. `unpause` also switches a paused DAG on; with `while_paused` the
+    run waits in the queue of a paused one. `external=False`: the run takes the place of a scheduled one, so
+    templates see the schedule's dates before and after it.
+    """
+
+    dag_id: str
+    conf: Mapping[str, Json] | None = None
+    dag_run_id: str | None = None
+    logical_date: datetime | None = None
+    unpause: bool = False
+    note: str | None = None
+    run_type: RunType = RunType.MANUAL
+    while_paused: bool = False
+    external: bool = True
+    data_interval: tuple[datetime, datetime] | None = None
+    """Start and end; by default what the timetable gives a run by hand."""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveEvent:
+    """Something that has just been committed. `kind`: dag, run, task or import_errors."""
+
+    kind: str
+    dag_id: str = ""
+    dag_run_id: str = ""
+    dag: DagRow | None = None
+    run: RunRow | None = None
+    items: tuple[InstanceRow, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Whether the parts work. `scheduler_beat` is the wall clock of the last beat."""
+
+    database: bool
+    scheduler: bool
+    scheduler_beat: datetime | None
+    version: str
+
+
+class Control(Protocol):
+    """What CLI, web and embedding services ask of a runtime (implemented by `host.Runtime`).
+
+    Wishes go to the owner of the DAG, wherever it is, and return when it has committed them.
+    """
+
+    @property
+    def reads(self) -> StoreReads:
+        """What views read."""
+        ...
+
+    @property
+    def named(self) -> NamedWrites:
+        """Changes pools, variables and connections."""
+        ...
+
+    @property
+    def log_root(self) -> str:
+        """Folder of the attempt logs."""
+        ...
+
+    async def run_trigger(self, request: TriggerRequest) -> RunRow:
+        """Raises NotFoundError, DagPausedError, ConflictError (the run exists),
+        ParamValidationError (conf does not fit the DAG's params).
+        """
+        ...
+
+    async def dag_pause(self, dag_id: str, *, paused: bool) -> DagRow:
+        """Raises NotFoundError."""
+        ...
+
+    async def instances_clear(
+        self,
+        dag_id: str,
+        dag_run_id: str,
+        task_ids: Sequence[str],
+        *,
+        downstream: bool = True,
+        map_indexes: Mapping[str, Sequence[int]] | None = None,
+    ) -> list[InstanceRow]:
+        """Makes finished task instances (and what follows them) run again; of the mapped tasks in `map_indexes`
+        only those instances. Returns the instances of the tasks that were cleared. Raises NotFoundError.
+        """
+        ...
+
+    async def run_cancel(self, dag_id: str, dag_run_id: str) -> RunRow:
+        """Marks the run failed and ends its attempts."""
+        ...
+
+    async def why_waiting(
+        self, dag_id: str, dag_run_id: str, task_id: str, map_index: int = UNMAPPED
+    ) -> tuple[str, ...]:
+        """The reasons why a task of a run is not running; empty if it is. Of a mapped task: one instance, by
+        default the first that has not ended. Raises NotFoundError.
+        """
+        ...
+
+    async def run_wait(self, run_id: RunId, timeout: float | None = None) -> RunRow:
+        """The run once it has finished. Raises TimeoutError after `timeout` seconds."""
+        ...
+
+    def live_events(self, dag_id: str | None = None) -> AsyncIterator[LiveEvent]:
+        """Everything committed from now on. A slow reader loses the oldest and gets a `dag`
+        event with an empty id, which means: fetch again.
+        """
+        ...
+
+    def health(self) -> Health:
+        """Whether the parts work, as far as this runtime knows."""
+        ...

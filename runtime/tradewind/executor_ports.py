@@ -1,0 +1,91 @@
+"""The seam between the runtime and what carries attempts out. Each method says its contract.
+
+The dispatcher calls `Executor`, which answers through `ExecutorHost`; user code inside an attempt reaches the system
+through `TaskServices` and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import Protocol
+
+from tradewind.authoring.access import TaskServices
+from tradewind.model.attempts import Attempt, AttemptKey
+from tradewind.model.outcomes import Finished
+from tradewind.model.specs import Json
+
+
+class ExecutorHost(Protocol):
+    """The runtime as executors see it."""
+
+    @property
+    def services(self) -> TaskServices:
+        """What user code may ask for."""
+        ...
+
+    @property
+    def log_root(self) -> str:
+        """Folder under which attempt logs are written."""
+        ...
+
+    @property
+    def settings(self) -> Mapping[str, Json]:
+        """The executor's own section of the configuration."""
+        ...
+
+    def began(self, key: AttemptKey, *, hostname: str, pid: int | None) -> None:
+        """The attempt's body is about to run (for executors whose `starts_at_once` is False),
+        or where and as which process it runs (for the others).
+        """
+        ...
+
+    def finished(self, key: AttemptKey, end: Finished, on_committed: Callable[[bool], None] | None = None) -> None:
+        """The attempt has ended. Kept until it is committed; then `on_committed(accepted)`.
+        Reporting the same end again is harmless.
+        """
+        ...
+
+    def slots_changed(self) -> None:
+        """`free_slots` has grown."""
+        ...
+
+
+class Executor(Protocol):
+    """Carries attempts out. Reports through its host; never touches the store."""
+
+    kind: str
+
+    starts_at_once: bool
+    """Accepting is starting: attempts are committed as `running` when they are submitted."""
+
+    async def start(self, host: ExecutorHost) -> None:
+        """Begins to take attempts; from now on it may report to `host`."""
+        ...
+
+    async def submit(self, attempts: Sequence[Attempt]) -> None:
+        """Returns when they are accepted, not when they are done. Never raises for one attempt:
+        what cannot be started is reported as finished (lost, with the reason).
+        """
+        ...
+
+    async def cancel(self, key: AttemptKey, *, grace: timedelta) -> None:
+        """Ends the attempt: first politely, after `grace` by force. Its end is reported as
+        CANCELLED. Unknown keys are ignored.
+        """
+        ...
+
+    async def adopt(self, keys: Sequence[AttemptKey]) -> set[AttemptKey]:
+        """After a restart: which of these still run here and will report their end."""
+        ...
+
+    async def stop(self, *, drain: timedelta | None) -> None:
+        """No new work; running attempts get `drain` to end (None: none), then they are cancelled
+        and reported as LOST.
+        """
+        ...
+
+    @property
+    def free_slots(self) -> int | None:
+        """How many attempts it would accept now; None: unbounded."""
+        ...
