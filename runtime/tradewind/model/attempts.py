@@ -10,6 +10,7 @@ from tradewind.model.keys import UNMAPPED, AttemptId, RunId
 from tradewind.model.outcomes import EncodedValue
 from tradewind.model.specs import DagSource, TaskSpec
 from tradewind.model.states import RunType
+from tradewind.model.waits import Resume, Wait, WaitKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,3 +55,18 @@ class Attempt(NamedTuple):
     """How many tries the instance may use in all, this one included."""
     first_started_at: datetime
     """When the first slice of this try began (a rescheduled sensor keeps it)."""
+    resume: Resume | None = None
+    """How a deferred try goes on. None: it begins."""
+
+
+class WaitStart(NamedTuple):
+    """A wait to be carried out. `attempt` is the attempt that began it, which has ended."""
+
+    attempt: Attempt
+    wait: Wait
+
+    @property
+    def key(self) -> WaitKey:
+        """Its name."""
+        own = self.attempt.key
+        return WaitKey(own.attempt, own.run_id, own.task_id, own.map_index, self.wait.key)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
-from tradewind.model.attempts import Attempt, AttemptKey
+from tradewind.model.attempts import Attempt, AttemptKey, WaitStart
 from tradewind.model.keys import RunId
 from tradewind.model.states import RunState, TaskState
 
@@ -60,6 +60,9 @@ class Decision:
     freed: list[Freed] = field(default_factory=list[Freed])
     start: list[Attempt] = field(default_factory=list[Attempt])
     cancel: list[AttemptKey] = field(default_factory=list[AttemptKey])
+    wait: list[WaitStart] = field(default_factory=list[WaitStart])
+    unwait: list[WaitStart] = field(default_factory=list[WaitStart])
+    """Waits to be ended: each is answered with `WaitEnded` once its trigger's clean-up is over."""
     timers: list[Timer] = field(default_factory=list[Timer])
     go_on: list[GoOn] = field(default_factory=list[GoOn])
     settled: list[Settled] = field(default_factory=list[Settled])

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from tradewind.model.keys import AttemptId
 from tradewind.model.outcomes import EncodedValue, Outcome
+from tradewind.model.waits import WaitAnswer, WaitKey
 
 
 class Stamp(NamedTuple):
@@ -68,6 +69,22 @@ class XComStored(NamedTuple):
     value: EncodedValue
 
 
+class WaitAnswered(NamedTuple):
+    """A trigger has fired or failed. With an `outcome` it ends the task instance as well."""
+
+    stamp: Stamp
+    wait: WaitKey
+    answer: WaitAnswer
+    outcome: Outcome | None = None
+
+
+class WaitEnded(NamedTuple):
+    """A trigger that was to be ended is gone, its clean-up included."""
+
+    stamp: Stamp
+    wait: WaitKey
+
+
 class TimerDue(NamedTuple):
     """The moment that a waiting instance named has come. Outdated if its `due_at` differs."""
 
@@ -110,6 +127,8 @@ RunEvent = (
     | AttemptBegan
     | AttemptEnded
     | XComStored
+    | WaitAnswered
+    | WaitEnded
     | TimerDue
     | PastSettled
     | TasksCleared

@@ -7,11 +7,14 @@ would make PostgreSQL refuse everything that is committed with it.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tradewind.model.assets import AssetEventPut
 from tradewind.model.keys import AttemptId
 from tradewind.model.states import OutcomeKind
+
+if TYPE_CHECKING:
+    from tradewind.model.waits import Wait
 
 CODEC_JSON: Final = 1
 """UTF-8 JSON as orjson writes it."""
@@ -82,6 +85,8 @@ class Outcome(NamedTuple):
     """Seconds before another try, where a retry policy has decided them. None: as the task says."""
     asset_events: tuple[AssetEventPut, ...] = ()
     """Assets that have changed, where the attempt succeeded."""
+    waits: tuple[Wait, ...] = ()
+    """What a deferred instance waits for: any of these, answered, resumes it."""
 
 
 SUCCEEDED: Final = Outcome(OutcomeKind.SUCCESS)

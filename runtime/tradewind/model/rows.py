@@ -16,6 +16,7 @@ from tradewind.model.keys import UNMAPPED, AttemptId, RunId, RuntimeId
 from tradewind.model.outcomes import EncodedValue
 from tradewind.model.specs import DagSource, DagSpec, Json
 from tradewind.model.states import OutcomeKind, RunState, RunType, TaskState
+from tradewind.model.waits import WaitGone, WaitRow
 
 
 class Lease(NamedTuple):
@@ -175,6 +176,8 @@ class Segment:
     dropped: list[DroppedRow] = field(default_factory=list[DroppedRow])
     """Applied before `made` and `spread`."""
     lengths: list[LengthRow] = field(default_factory=list[LengthRow])
+    waits: list[WaitRow | WaitGone] = field(default_factory=list[WaitRow | WaitGone])
+    """Waits that begin, are answered or go. Of several of one key the last one counts."""
 
 
 @dataclass(slots=True)
@@ -460,6 +463,7 @@ class RunSnapshot:
     instances: tuple[InstanceRow, ...]
     live: tuple[AttemptRow, ...]
     lengths: tuple[LengthRow, ...] = ()
+    waits: tuple[WaitRow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,6 +91,10 @@ class TaskSpec:
     """The length expression of the task's own `expand`; None: it has none. See `rules.mapping`."""
     measured: tuple[str, ...] = ()
     """XCom keys over which some task is mapped: an attempt that succeeds reports their lengths."""
+    starts_deferred: Mapping[str, Json] | None = None
+    """The wait with which each try begins, in place of an attempt: {kind, args, method, kwargs, timeout}; `args` and
+    `kwargs` are [codec, base64] or null, `timeout` seconds or null.
+    """
     extra: Mapping[str, Json] = field(default_factory=dict[str, Json])
     """What only views need (mapped, email, links …); not read by the rules."""
 

@@ -134,14 +134,14 @@ TASK_TRANSITIONS: Final[dict[TaskState, frozenset[TaskState]]] = {
     ),
     _S.UP_FOR_RETRY: frozenset(
         {_S.NONE, _S.SCHEDULED, _S.QUEUED, _S.RUNNING, _S.SUCCESS, _S.FAILED, _S.SKIPPED}
-        | {_S.UPSTREAM_FAILED, _S.REMOVED}
+        | {_S.UPSTREAM_FAILED, _S.REMOVED, _S.DEFERRED}
     ),
     _S.UP_FOR_RESCHEDULE: frozenset(
         {_S.NONE, _S.SCHEDULED, _S.QUEUED, _S.RUNNING, _S.SUCCESS, _S.FAILED, _S.SKIPPED} | {_S.REMOVED}
     ),
     _S.DEFERRED: frozenset(
         {_S.NONE, _S.SCHEDULED, _S.QUEUED, _S.RUNNING, _S.SUCCESS, _S.FAILED, _S.SKIPPED}
-        | {_S.UP_FOR_RETRY, _S.REMOVED}
+        | {_S.UP_FOR_RETRY, _S.RESTARTING, _S.REMOVED, _S.DEFERRED}
     ),
     _S.RESTARTING: frozenset({_S.NONE, _S.SCHEDULED, _S.QUEUED, _S.RUNNING, _S.FAILED, _S.REMOVED}),
     _S.SHUTDOWN: frozenset({_S.FAILED, _S.UP_FOR_RETRY, _S.NONE}),

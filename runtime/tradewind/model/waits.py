@@ -1,0 +1,77 @@
+"""What a deferred task instance waits for, and how its attempt goes on afterwards.
+
+A wait belongs to one try of one task instance. It has a key within it: ``""`` for the one wait of
+`defer()`; a durable task has one for each place at which it waits. Once a wait has been answered it
+stays, answered, until the try is over: an attempt that is lost and repeated finds it again.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import NamedTuple
+
+from tradewind.model.keys import UNMAPPED, AttemptId, RunId
+from tradewind.model.outcomes import EncodedValue
+
+
+class Wait(NamedTuple):
+    """One wait: a trigger by its registered kind with its arguments, or a moment alone (`due`)."""
+
+    kind: str
+    args: EncodedValue | None = None
+    """The trigger's keyword arguments, one dict."""
+    method: str = ""
+    """The operator's method that goes on. Empty: the attempt begins from its top."""
+    kwargs: EncodedValue | None = None
+    """Keyword arguments of that method, one dict."""
+    due: datetime | None = None
+    """A wait for a moment: no trigger runs, and the moment itself is the answer."""
+    deadline: datetime | None = None
+    """When the wait has taken too long. Absolute: a restart does not prolong it."""
+    key: str = ""
+
+
+class WaitAnswer(NamedTuple):
+    """How a wait ended: with an event's payload, or an error for which the task is resumed to fail."""
+
+    event: EncodedValue | None = None
+    error: str | None = None
+    timed_out: bool = False
+
+
+class WaitKey(NamedTuple):
+    """One wait. `origin` is the attempt that began it: a later wait under the same key is another one."""
+
+    origin: AttemptId
+    run_id: RunId
+    task_id: str
+    map_index: int = UNMAPPED
+    key: str = ""
+
+
+class WaitRow(NamedTuple):
+    """A wait as stored with its task instance."""
+
+    task_id: str
+    map_index: int
+    origin: AttemptId
+    wait: Wait
+    answer: WaitAnswer | None = None
+
+
+class WaitGone(NamedTuple):
+    """The wait under this key is no longer there."""
+
+    task_id: str
+    map_index: int
+    key: str
+
+
+class Resume(NamedTuple):
+    """What a resumed attempt is told: what to call, with what, and how its waits ended."""
+
+    method: str
+    kwargs: EncodedValue | None
+    answer: WaitAnswer
+    answers: tuple[tuple[str, WaitAnswer], ...] = ()
+    """The answered waits of a durable task, by key."""
