@@ -48,6 +48,7 @@ from tradewind.model.errors import ConfigError
 from tradewind.model.specs import Json
 
 HOME_VARIABLE: Final = "TRADEWIND_HOME"
+AIRFLOW_HOME_VARIABLE: Final = "AIRFLOW_HOME"
 CONFIG_FILE: Final = "tradewind.toml"
 
 
@@ -204,7 +205,7 @@ def load_config(
     """Reads every source and returns the one configuration of this process.
 
     Args:
-        home: the home folder; by default ``$TRADEWIND_HOME``, else ``~/.tradewind``. It need not exist.
+        home: the home folder; by default ``$TRADEWIND_HOME``, ``$AIRFLOW_HOME``, ``~/.tradewind``. It need not exist.
         overrides: ``{"section.key": value}`` from the command line; None values are left out.
         environ: the environment; by default the process's own.
 
@@ -239,7 +240,8 @@ def load_config(
 
 
 def _home(home: Path | str | None, environ: Mapping[str, str]) -> Path:
-    chosen = str(home) if home is not None else environ.get(HOME_VARIABLE) or "~/.tradewind"
+    named = environ.get(HOME_VARIABLE) or environ.get(AIRFLOW_HOME_VARIABLE)
+    chosen = str(home) if home is not None else named or "~/.tradewind"
     if chosen.startswith("~") and "HOME" in environ:
         chosen = environ["HOME"] + chosen[1:] if chosen[1:2] in ("", "/") else chosen
     return Path(os.path.abspath(Path(chosen).expanduser()))  # noqa: PTH100 - resolve() would follow links

@@ -244,6 +244,16 @@ class WebSection:
         secret=True,
     )
     session_lifetime: float = _seconds(30 * 86400.0, "Seconds after which a login ends.", minimum=60.0)
+    access_logfile: str | None = _text(
+        None,
+        "File with one line a request, from the home folder on; -: standard error; not set: none.",
+        "webserver.access_logfile",
+    )
+    error_logfile: str | None = _text(
+        None,
+        "File with what the web server says of itself and its errors; not set or -: standard error.",
+        "webserver.error_logfile",
+    )
 
 
 @dataclass(frozen=True, slots=True)

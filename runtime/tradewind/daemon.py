@@ -137,6 +137,9 @@ async def _serve(
         if "web" in roles:
             await asyncio.to_thread(_import_web)
             password = await _first_login(config, control)
+            from tradewind.web.log_files import web_log_files
+
+            exits.enter_context(web_log_files(config.home, config.web.access_logfile, config.web.error_logfile))
             server = await exits.enter_async_context(await _web_server(config, control))
             file = config.home / ADMIN_PASSWORD
             info = ReadyInfo(0.0, server.url, ADMIN, password, file if file.exists() else None)
@@ -203,6 +206,7 @@ def web_config(config: Config) -> WebConfig:
         port=config.web.port,
         session_lifetime=timedelta(seconds=config.web.session_lifetime),
         test_connection=config.core.test_connection,
+        access_log=config.web.access_logfile is not None,
     )
 
 

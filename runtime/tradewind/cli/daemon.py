@@ -1,4 +1,4 @@
-"""`tradewind standalone` and `tradewind run`: the long-running processes."""
+"""`tradewind standalone`, `run`, `scheduler` and `webserver`: the long-running processes."""
 
 from __future__ import annotations
 
@@ -18,18 +18,46 @@ if TYPE_CHECKING:
 ROLES: Final = ("scheduler", "web")
 
 
-def _daemon_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    for option in (
-        click.option("-p", "--port", type=click.IntRange(0, 65535), help="Port of the pages; 0 takes a free one."),
-        click.option("--host", help="Address to listen on; 0.0.0.0 for every interface."),
-        click.option(
-            "--dags", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Folder of the DAG files."
-        ),
-        click.option("--examples/--no-examples", default=None, help="Whether the example DAGs are loaded."),
-        database_option,
-    ):
-        command = option(command)
-    return command
+_PAGES: Final = (
+    click.option("-p", "--port", type=click.IntRange(0, 65535), help="Port of the pages; 0 takes a free one."),
+    click.option("-H", "--host", "--hostname", "host", help="Address to listen on; 0.0.0.0 for every interface."),
+)
+_FILES: Final = (
+    click.option(
+        "--dags", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Folder of the DAG files."
+    ),
+    click.option("--examples/--no-examples", default=None, help="Whether the example DAGs are loaded."),
+)
+_LOGS: Final = (
+    click.option(
+        "-A",
+        "--access-logfile",
+        "--access_logfile",
+        "access_logfile",
+        metavar="FILE",
+        help="One line a request, from the home folder on; -: standard error.",
+    ),
+    click.option(
+        "-E",
+        "--error-logfile",
+        "--error_logfile",
+        "error_logfile",
+        metavar="FILE",
+        help="What the web server says of itself and its errors; -: standard error.",
+    ),
+)
+
+
+def _with(*options: Callable[..., Any]) -> Callable[..., Any]:
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in options:
+            command = option(command)
+        return command
+
+    return decorate
+
+
+_daemon_options: Final = _with(*_PAGES, *_FILES, database_option)
 
 
 @click.command()
@@ -60,13 +88,39 @@ def run(ctx: click.Context, /, roles: str, **given: Any) -> None:
     _serve(ctx, wanted, given)
 
 
+@click.command()
+@_with(*_FILES, database_option)
+@click.pass_context
+def scheduler(ctx: click.Context, /, **given: Any) -> None:
+    """A runtime without the pages: it reads the DAG files, plans runs and carries out their tasks.
+
+    The same as `run --roles scheduler`. `db init` makes the tables first.
+    """
+    _serve(ctx, frozenset({"scheduler"}), given)
+
+
+@click.command()
+@_with(*_PAGES, *_LOGS, database_option)
+@click.pass_context
+def webserver(ctx: click.Context, /, **given: Any) -> None:
+    """The pages and the REST API alone, beside a `scheduler`.
+
+    The same as `run --roles web`, with a line a request on standard error or in a file.
+    """
+    if given["access_logfile"] is None and config_of(ctx).web.access_logfile is None:
+        given["access_logfile"] = "-"
+    _serve(ctx, frozenset({"web"}), given)
+
+
 def _serve(ctx: click.Context, roles: frozenset[str], given: dict[str, Any], *, make_tables: bool = False) -> None:
     config = config_of(
         ctx,
-        web__port=given["port"],
-        web__host=given["host"],
-        dags__folder=given["dags"],
-        dags__load_examples=given["examples"],
+        web__port=given.get("port"),
+        web__host=given.get("host"),
+        web__access_logfile=given.get("access_logfile"),
+        web__error_logfile=given.get("error_logfile"),
+        dags__folder=given.get("dags"),
+        dags__load_examples=given.get("examples"),
         database__url=given["database"],
     )
     from tradewind.daemon import serve

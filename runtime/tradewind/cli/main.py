@@ -18,6 +18,8 @@ from tradewind.cli.failures import failing_clearly
 COMMANDS: Final = {
     "standalone": ("tradewind.cli.daemon:standalone", "Everything in one process: database, scheduler, pages."),
     "run": ("tradewind.cli.daemon:run", "A runtime with the roles that you choose; start as many as you like."),
+    "scheduler": ("tradewind.cli.daemon:scheduler", "A runtime without the pages."),
+    "webserver": ("tradewind.cli.daemon:webserver", "The pages and the REST API alone."),
     "dags": ("tradewind.cli.dags:dags", "List, show, trigger, test and pause DAGs."),
     "tasks": ("tradewind.cli.tasks:tasks", "List, test, render and look into tasks."),
     "bundles": ("tradewind.cli.bundles:bundles", "See where DAG files come from, and fetch them."),
@@ -78,7 +80,7 @@ class LazyGroup(click.Group):
 @click.option(
     "--home",
     type=click.Path(path_type=Path),
-    help="The home folder; by default $TRADEWIND_HOME, else ~/.tradewind.",
+    help="The home folder; by default $TRADEWIND_HOME, $AIRFLOW_HOME or ~/.tradewind.",
 )
 @click.pass_context
 def cli(ctx: click.Context, home: Path | None) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import errno
+import json
 import logging
+import os
+from datetime import datetime
 from types import TracebackType
 from typing import Final, Self
 
@@ -13,10 +16,11 @@ from aiohttp.abc import AbstractAccessLogger
 from tradewind.control_ports import Control
 from tradewind.model.errors import ConfigError
 from tradewind.web.app import make_app
+from tradewind.web.log_files import ACCESS
 from tradewind.web.settings import WebConfig
 
 log = logging.getLogger(__name__)
-access_log = logging.getLogger("tradewind.web.access")
+access_log = logging.getLogger(ACCESS)
 
 STOP_SECONDS: Final = 5.0
 """How long answers in progress may take when the server stops."""
@@ -62,12 +66,14 @@ class WebServer:
             raise ConfigError(self._why(error)) from error
         self._runner = runner
         self._port = runner.addresses[0][1]
+        log.info("listening on http://%s:%s, process %s", self._config.host, self._port, os.getpid())
 
     async def stop(self) -> None:
         """Ends streams, lets answers in progress finish, stops listening. Twice is allowed."""
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()
+            log.info("stopped listening on port %s", self._port)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -88,7 +94,24 @@ class WebServer:
 
 
 class _AccessLine(AbstractAccessLogger):
-    """Method, path without its query (which may hold what is nobody's business), status, time."""
+    """Who, when, what, status, bytes, from where and with what; paths without queries, which may hold secrets."""
 
     def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
-        self.logger.info("%s %s %s %.1f ms", request.method, request.path, response.status, time * 1000)
+        version = request.version
+        line = f"{request.method} {request.path} HTTP/{version.major}.{version.minor}"
+        self.logger.info(
+            '%s - - [%s] "%s" %s %s "%s" "%s" %.1f ms',
+            request.remote or "-",
+            datetime.now().astimezone().strftime("%d/%b/%Y:%H:%M:%S %z"),
+            _quotable(line),
+            response.status,
+            response.body_length,
+            _quotable(request.headers.get("Referer", "-").partition("?")[0]),
+            _quotable(request.headers.get("User-Agent", "-")),
+            time * 1000,
+        )
+
+
+def _quotable(text: str) -> str:
+    """What a client sends ends neither the quotes nor the line."""
+    return json.dumps(text)[1:-1]
