@@ -137,7 +137,7 @@ class Runtime:
             self._services = services = self._compose(store, executors, look_ups)
             tasks = await self._exit.enter_async_context(anyio.create_task_group())
             self._exit.push_async_callback(self._stop, tasks)
-            await services.dispatcher.start(services.scheduler)
+            await services.dispatcher.start(services.scheduler.intake)
             tasks.start_soon(self._live_on, services)
             await self._started.wait()
             await asyncio.to_thread(tell, "on_starting", component=self)
@@ -212,7 +212,7 @@ class Runtime:
         dispatcher = Dispatcher(executors, task_services, clock, log_root, settings)
         scheduler = Scheduler(store, clock, dispatcher, self.live)
         scheduler.on_committed.append(task_services.cache.learn)
-        task_services.attach(scheduler)
+        task_services.attach(scheduler.intake)
         load_with = {"authoring_defaults": defaults_to_json(config.authoring_defaults())}
         planner = RunPlanner(store, clock, scheduler, CustomSchedules(clock, load_with, self._ask_timetable))
         wishes = OwnerWishes(store, scheduler, planner, self.live)
@@ -335,12 +335,8 @@ class Runtime:
         for row, version in zip(rows, versions, strict=True):
             if version is not None:
                 scheduler.own(row, version.spec).is_arriving = True
-        keys = await scheduler.resume(snapshots)
-        scheduler.arrived([row.dag_id for row in rows])
-        running = await services.dispatcher.adopt(keys)
-        scheduler.adopted(running)
-        gone = [key for key in keys if key not in running]
-        scheduler.lost(gone, "the runtime that carried it ended")
+        arrived = [row.dag_id for row in rows]
+        await scheduler.resumer.go_on(snapshots, "the runtime that carried it ended", arrived)
         for row in rows:
             services.planner.plan(row.dag_id)
         services.inbox.wake()  # what was sent to them, and what their last owner had still to carry out

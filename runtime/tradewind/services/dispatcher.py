@@ -9,39 +9,23 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import Final, Protocol
+from typing import Final
 
 from tradewind.authoring.access import TaskServices
 from tradewind.executor_ports import Executor
 from tradewind.failpoints import failpoint
 from tradewind.model.attempts import Attempt, AttemptKey
-from tradewind.model.events import AttemptBegan, AttemptEnded, RunEvent, Stamp
-from tradewind.model.keys import RunId
+from tradewind.model.events import AttemptBegan, AttemptEnded
 from tradewind.model.outcomes import Finished, Outcome
 from tradewind.model.specs import Json
 from tradewind.model.states import OutcomeKind
 from tradewind.ports import Clock
+from tradewind.services.intake import Intake
 
 log = logging.getLogger(__name__)
 
 CANCEL_GRACE: Final = timedelta(seconds=5)
 """What a cancelled attempt gets to clean up before it is ended by force."""
-
-
-class EventSink(Protocol):
-    """Where the dispatcher sends what it hears: the scheduler."""
-
-    def post(self, run_id: RunId, event: RunEvent, on_committed: Callable[[bool], None] | None = None) -> None:
-        """Takes in an event of a run; `on_committed(accepted)` once its effect is durable."""
-        ...
-
-    def stamp(self) -> Stamp:
-        """The stamp of an event that happens now."""
-        ...
-
-    def capacity_changed(self) -> None:
-        """An executor has room again."""
-        ...
 
 
 class _Host:
@@ -60,17 +44,17 @@ class _Host:
         return self._dispatcher.log_root
 
     def began(self, key: AttemptKey, *, hostname: str, pid: int | None) -> None:
-        sink = self._dispatcher.sink
-        sink.post(key.run_id, AttemptBegan(sink.stamp(), key.attempt, hostname, pid))
+        intake = self._dispatcher.intake
+        intake.post(key.run_id, AttemptBegan(intake.stamp(), key.attempt, hostname, pid))
 
     def finished(self, key: AttemptKey, end: Finished, on_committed: Callable[[bool], None] | None = None) -> None:
         failpoint("dispatcher.finished")
-        sink = self._dispatcher.sink
-        event = AttemptEnded(sink.stamp(), *end)
-        sink.post(key.run_id, event, on_committed)
+        intake = self._dispatcher.intake
+        event = AttemptEnded(intake.stamp(), *end)
+        intake.post(key.run_id, event, on_committed)
 
     def slots_changed(self) -> None:
-        self._dispatcher.sink.capacity_changed()
+        self._dispatcher.intake.capacity_changed()
 
 
 class Dispatcher:
@@ -89,18 +73,18 @@ class Dispatcher:
         self.log_root = log_root
         self._clock = clock
         self._settings = settings
-        self._sink: EventSink | None = None
+        self._intake: Intake | None = None
 
     @property
-    def sink(self) -> EventSink:
-        """The scheduler; there is none before `start`."""
-        if self._sink is None:
+    def intake(self) -> Intake:
+        """Where the scheduler takes its events from; there is none before `start`."""
+        if self._intake is None:
             raise RuntimeError("the dispatcher has not been started")
-        return self._sink
+        return self._intake
 
-    async def start(self, sink: EventSink) -> None:
+    async def start(self, intake: Intake) -> None:
         """Starts all executors; from now on they may report."""
-        self._sink = sink
+        self._intake = intake
         for kind, executor in self._distinct().items():
             await executor.start(_Host(self, self._settings.get(kind, {})))
 
@@ -155,5 +139,5 @@ class Dispatcher:
         for attempt in attempts:
             log.error("task %s: %s", attempt.key.task_id, reason)
             outcome = Outcome(OutcomeKind.FAILED_FOR_GOOD, reason=reason)
-            event = AttemptEnded(self.sink.stamp(), attempt.key.attempt, outcome, None, now)
-            self.sink.post(attempt.key.run_id, event)
+            event = AttemptEnded(self.intake.stamp(), attempt.key.attempt, outcome, None, now)
+            self.intake.post(attempt.key.run_id, event)

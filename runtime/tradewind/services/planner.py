@@ -202,7 +202,7 @@ class RunPlanner:
                 if due.cursor != dag.row.cursor:
                     dag.row = dataclasses.replace(dag.row, cursor=due.cursor)
                     change = DagChange(dag.dag_id, cursor=due.cursor)
-                    await self._scheduler.ask(partial(_note_dag, change=change))
+                    await self._scheduler.intake.ask(partial(_note_dag, change=change))
                 self._wake_at(dag.dag_id, due.wake_at)
                 return
             info = due.runs[0]

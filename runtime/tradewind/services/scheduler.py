@@ -8,55 +8,43 @@ it is durable.
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
-from itertools import count
 from typing import Final
 
-from tradewind.control_ports import LiveEvent
-from tradewind.model.attempts import AttemptKey
-from tradewind.model.errors import Fenced, TradewindError, TryAgain
+from tradewind.model.errors import Fenced, TradewindError
 from tradewind.model.events import (
     Admitted,
-    AttemptEnded,
     PastSettled,
     RunActivated,
     RunEvent,
     SpreadOn,
-    Stamp,
     TimerDue,
 )
 from tradewind.model.keys import RunId
-from tradewind.model.outcomes import Outcome
 from tradewind.model.rows import Batch, DagRow, Lease, RunSnapshot, Segment
 from tradewind.model.specs import DagSpec
-from tradewind.model.states import RUN_FINISHED, OutcomeKind, RunState, TaskState
+from tradewind.model.states import RUN_FINISHED, RunState, TaskState
 from tradewind.ports import Clock, Store
 from tradewind.rules.admission import Place
 from tradewind.rules.run_machine import RunMachine
 from tradewind.services.committer import Committer
 from tradewind.services.dispatcher import Dispatcher
+from tradewind.services.intake import Intake
 from tradewind.services.live import LiveHub
 from tradewind.services.owned_dag import OwnedDag
+from tradewind.services.resumer import Resumer
 from tradewind.services.run_book import RunBook
 from tradewind.services.timers import Timers
 from tradewind.services.turn import Answer, Turn
+from tradewind.services.view_teller import ViewTeller
 
 log = logging.getLogger(__name__)
 
-VISIBLE_AFTER: Final = 0.5
-"""Seconds after which waiting instances and counters of a busy run are written for views."""
-
-NOTED_AT_ONCE: Final = 500
-"""Waiting instances of one run that are written at a time: the rest of a large fan-out can wait for that too."""
-
 _BEFORE_START: Final = frozenset({TaskState.SCHEDULED})
-Job = Callable[[Turn], None]
 
 
 class Scheduler:
@@ -69,11 +57,10 @@ class Scheduler:
         dispatcher: Dispatcher,
         live: LiveHub,
     ) -> None:
-        self._store = store
         self._clock = clock
         self._dispatcher = dispatcher
-        self._live = live
         self.book = RunBook(store)
+        self.intake = Intake(clock)
         self.on_run_ended: list[Callable[[RunMachine], None]] = []
         """Called after the commit in which a run ended."""
         self.on_committed: list[Callable[[Batch], None]] = []
@@ -81,16 +68,13 @@ class Scheduler:
         self.on_outbox: Callable[[], None] = lambda: None
         """Called after a commit that put something into the outbox."""
         self.committer = Committer(store, clock)
+        self.resumer = Resumer(store, clock, self.book, self.intake, self.committer, dispatcher)
+        self._views = ViewTeller(self.book, self.intake, live)
         self._lease: Lease | None = None
-        self._causes = count(1)
-        self._posted: deque[tuple[RunId, RunEvent, Answer | None]] = deque()
-        self._jobs: deque[tuple[Job, Answer | None]] = deque()
         self._closed = False
         self._slots: dict[str, int | None] = {}
         self._turning = False
-        self._wake = asyncio.Event()
         self._timers: Timers[Place] = Timers(clock, self._on_timer)
-        self._views_due: asyncio.TimerHandle | None = None
 
     # -------------------------------------------------------------------------- what comes in
 
@@ -101,51 +85,10 @@ class Scheduler:
             raise Fenced("this runtime holds no lease")
         return self._lease
 
-    def stamp(self) -> Stamp:
-        """The stamp of an event that happens now."""
-        return Stamp(self._clock.now(), next(self._causes), self._clock.draw())
-
-    def post(self, run_id: RunId, event: RunEvent, on_committed: Answer | None = None) -> None:
-        """Takes in an event of a run; `on_committed(accepted)` once its effect is durable."""
-        self._posted.append((run_id, event, on_committed))
-        self._wake.set()
-
-    def do(self, job: Job, answer: Answer | None = None) -> None:
-        """Runs `job` within the next turn: whatever it changes is committed with it."""
-        self._jobs.append((job, answer))
-        self._wake.set()
-
-    async def ask(self, job: Job) -> None:
-        """Runs `job` within the next turn and returns once that is committed. What `job` raises before it has
-        changed anything comes out here.
-        """
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-        def judged(turn: Turn) -> None:
-            try:
-                job(turn)
-            except TradewindError as error:
-                done.set_exception(error)
-
-        def answer(committed: bool) -> None:
-            if done.done():
-                return
-            if committed:
-                done.set_result(None)
-            else:
-                done.set_exception(TryAgain())
-
-        self.do(judged, answer)
-        await done
-
     def resize(self, limit: str, size: int) -> None:
         """A limit has another size for this runtime (-1: none)."""
         self.book.admission.resize(limit, size)
-        self._wake.set()
-
-    def capacity_changed(self) -> None:
-        """An executor has room again."""
-        self._wake.set()
+        self.intake.capacity_changed()
 
     # ------------------------------------------------------------------------------ ownership
 
@@ -158,34 +101,8 @@ class Scheduler:
     def own(self, row: DagRow, spec: DagSpec) -> OwnedDag:
         """Takes in a DAG, or a new version or switch of one that is here."""
         dag = self.book.own(row, spec)
-        self.do(partial(self.plan, dag=dag))
+        self.intake.do(partial(Turn.plan, dag=dag))
         return dag
-
-    async def resume(self, snapshots: Sequence[RunSnapshot]) -> list[AttemptKey]:
-        """Goes on with unfinished runs from the store's rows. Returns their live attempts: those
-        that no executor adopts are to be reported as lost.
-        """
-        machines = {snapshot.run.run_id: self.book.rebuild(snapshot) for snapshot in snapshots}
-        asking = [partial(self.book.past_of, machine, machines) for machine in machines.values()]
-        past = [await self.committer.patiently(ask) for ask in asking]
-        for machine, settled in zip(machines.values(), past, strict=True):
-            self.do(partial(self._resume_one, machine=machine, past=settled))
-        return [
-            AttemptKey(a.attempt, a.run_id, a.task_id, a.map_index, a.try_number)
-            for snapshot in snapshots
-            for a in snapshot.live
-        ]
-
-    def arrived(self, dag_ids: Iterable[str]) -> None:
-        """All unfinished runs of these DAGs have been resumed."""
-        for dag_id in dag_ids:
-            dag = self.book.dags.get(dag_id)
-            if dag is not None:
-                self.do(partial(self._open, dag=dag))
-
-    def _open(self, turn: Turn, dag: OwnedDag) -> None:
-        dag.is_arriving = False
-        self.plan(turn, dag)
 
     def bring_back(self, snapshot: RunSnapshot) -> RunMachine:
         """Takes a run that has ended back into memory, as it is in the store."""
@@ -193,39 +110,19 @@ class Scheduler:
         self.book.add(machine)
         return machine
 
-    def lost(self, keys: Sequence[AttemptKey], reason: str) -> None:
-        """Reports attempts whose carrier is gone."""
-        now = self._clock.now()
-        for key in keys:
-            outcome = Outcome(OutcomeKind.LOST, reason=reason)
-            event = AttemptEnded(self.stamp(), key.attempt, outcome, None, now)
-            self.post(key.run_id, event)
-
-    def adopted(self, keys: Iterable[AttemptKey]) -> None:
-        """These attempts of an earlier life run on here. Those that were to be ended are told so again."""
-        self.do(partial(self._end_unwanted, run_ids={key.run_id for key in keys}))
-
-    def _end_unwanted(self, turn: Turn, run_ids: set[RunId]) -> None:
-        for run_id in run_ids:
-            machine = self.book.runs.get(run_id)
-            if machine is not None:
-                turn.decision.cancel += machine.unwanted()
-
     def add_run(self, machine: RunMachine) -> None:
         """Takes in a run that has just been created."""
         dag = self.book.add(machine)
-        if self._live.is_watched:
-            run = machine.run
-            self._live.publish(LiveEvent("run", run.dag_id, run.dag_run_id, run=run))
+        self._views.run_added(machine)
         if machine.graph.past_nodes:
-            self.do(partial(self._put_between, machine=machine))
-        self.do(partial(self.plan, dag=dag))
+            self.intake.do(partial(self._put_between, machine=machine))
+        self.intake.do(partial(Turn.plan, dag=dag))
 
     def drop(self) -> None:
         """Forgets everything (the lease is lost): another runtime decides now."""
         self._lease = None
         self.book.clear()
-        self._refuse_waiting()
+        self.intake.refuse()
         self._timers.stop()
 
     def close_admission(self) -> None:
@@ -236,7 +133,7 @@ class Scheduler:
         """Returns when everything that has been posted so far is committed."""
         if self._turning:
             with suppress(TradewindError):
-                await self.ask(lambda turn: None)
+                await self.intake.ask(lambda turn: None)
 
     # ------------------------------------------------------------------------------- the turn
 
@@ -245,21 +142,11 @@ class Scheduler:
         self._turning = True
         try:
             while True:
-                await self._wake.wait()
-                self._wake.clear()
+                await self.intake.next()
                 await self.turn()
         finally:
             self._turning = False
-            self._refuse_waiting()
-
-    def _refuse_waiting(self) -> None:
-        """Tells everybody who waits for a commit that there will be none."""
-        answers = [answer for _, answer in self._jobs] + [answer for _, _, answer in self._posted]
-        self._jobs.clear()
-        self._posted.clear()
-        for answer in answers:
-            if answer is not None:
-                answer(False)
+            self.intake.refuse()
 
     async def turn(self) -> None:
         """One turn: take in, decide, commit, carry out."""
@@ -274,14 +161,13 @@ class Scheduler:
                 answer(False)
             raise
         if refused:
-            refused |= self._built_on(refused, turn)
+            refused |= self.resumer.built_on(refused, turn)
             turn.without(refused)
-            await self._reload(refused)
+            await self.resumer.reload(self.lease, refused)
         await self._carry_out(turn, batch)
 
     def _take_in(self, turn: Turn) -> None:
-        jobs, self._jobs = self._jobs, deque()
-        for job, answer in jobs:
+        for job, answer in self.intake.jobs():
             try:
                 job(turn)
             except Exception:
@@ -289,8 +175,7 @@ class Scheduler:
                 turn.owe(answer, None, accepted=False)
             else:
                 turn.owe(answer, None, accepted=True)
-        posted, self._posted = self._posted, deque()
-        for run_id, event, answer in posted:
+        for run_id, event, answer in self.intake.events():
             self.handle(turn, run_id, event, answer)
 
     def handle(self, turn: Turn, run_id: RunId, event: RunEvent, answer: Answer | None = None) -> None:
@@ -344,7 +229,7 @@ class Scheduler:
             machine = waiting
             kind = machine.tasks[place.node].executor
             at_once = self._dispatcher.starts_at_once(kind)
-            event = Admitted(self.stamp(), place.node, self._clock.attempt_id(), at_once)
+            event = Admitted(self.intake.stamp(), place.node, self._clock.attempt_id(), at_once)
             turn.touched[place.run_id] = machine
             machine.handle(event, decision)
 
@@ -366,7 +251,7 @@ class Scheduler:
     def _release(self, turn: Turn, released: Iterable[tuple[RunMachine, str]]) -> None:
         for successor, task_id in released:
             turn.touched[successor.run.run_id] = successor
-            successor.handle(PastSettled(self.stamp(), task_id), turn.decision)
+            successor.handle(PastSettled(self.intake.stamp(), task_id), turn.decision)
 
     def _note_ended(self, turn: Turn) -> None:
         for run_id, _ in turn.decision.ended:
@@ -376,11 +261,7 @@ class Scheduler:
                 continue  # cleared since, within this turn
             if run_id in dag.running or any(place[1] == run_id for place in dag.queued):
                 dag.run_ended(run_id)
-                self.plan(turn, dag)
-
-    def plan(self, turn: Turn, dag: OwnedDag) -> None:
-        """Has this turn see whether a queued run of the DAG may become active."""
-        turn.to_activate[dag.dag_id] = dag
+                turn.plan(dag)
 
     async def _activate(self, turn: Turn) -> None:
         dags, turn.to_activate = turn.to_activate, {}
@@ -388,7 +269,7 @@ class Scheduler:
             while (machine := dag.next_to_activate()) is not None:
                 past = await self.committer.patiently(partial(self.book.past_of, machine))
                 turn.touched[machine.run.run_id] = machine
-                machine.handle(RunActivated(self.stamp(), past), turn.decision)
+                machine.handle(RunActivated(self.intake.stamp(), past), turn.decision)
                 self._note_ended(turn)
 
     def _flush(self, turn: Turn) -> list[Segment]:
@@ -400,20 +281,9 @@ class Scheduler:
             if machine.is_dirty:
                 segments.append(machine.flush())
             busy = busy or machine.run.state is RunState.RUNNING
-        if busy and self._views_due is None:
-            loop = asyncio.get_running_loop()
-            self._views_due = loop.call_later(VISIBLE_AFTER, self._write_views)
+        if busy:
+            self._views.write_soon()
         return segments
-
-    def _write_views(self) -> None:
-        """Has waiting instances and counters of running runs written, for those who look."""
-        self._views_due = None
-        for machine in self.book.runs.values():
-            if machine.run.state is RunState.RUNNING and machine.note_for_views(NOTED_AT_ONCE):
-                self.do(partial(self._touch, machine=machine))
-
-    def _touch(self, turn: Turn, machine: RunMachine) -> None:
-        turn.touched[machine.run.run_id] = machine
 
     # ---------------------------------------------------------------------------- effects
 
@@ -426,7 +296,7 @@ class Scheduler:
         for timer in decision.timers:
             self._timers.arm(timer.at, Place(timer.run_id, timer.node))
         for go_on in decision.go_on:
-            self.post(go_on.run_id, SpreadOn(self.stamp(), go_on.node))
+            self.intake.post(go_on.run_id, SpreadOn(self.intake.stamp(), go_on.node))
         for _, accepted, answer in turn.answers:
             answer(accepted)
         if decision.cancel:
@@ -440,64 +310,15 @@ class Scheduler:
         """Tells all who want to know what has been committed."""
         if any(segment.outbox for segment in batch.segments):
             self.on_outbox()
-        if self._live.is_watched:
-            self._show(batch)
+        self._views.committed(batch)
         for run_id in {run_id for run_id, _ in turn.decision.ended}:
             machine = self.book.runs.get(run_id)
             if machine is not None:
                 for listener in self.on_run_ended:
                     listener(machine)
 
-    def _show(self, batch: Batch) -> None:
-        for segment in batch.segments:
-            machine = self.book.runs.get(segment.run_id)
-            if machine is None:
-                continue
-            run = machine.run
-            if segment.run is not None:
-                self._live.publish(LiveEvent("run", run.dag_id, run.dag_run_id, run=run))
-            if segment.tasks or segment.made:
-                self._live.publish_tasks(run, [*segment.tasks, *segment.made])
-
     def _on_timer(self, at: datetime, place: Place) -> None:
-        self.post(place.run_id, TimerDue(self.stamp(), place.node, at))
-
-    # --------------------------------------------------------------------------- repair
-
-    def _built_on(self, refused: set[RunId], turn: Turn) -> set[RunId]:
-        """Runs of which something may wait, or wait no longer, because of what was refused: those that look at their
-        past. A run that is held up by what is cleared before it changes nothing of its own, and so is not touched.
-        """
-        ids = {machine.run.dag_id for run_id, machine in turn.touched.items() if run_id in refused}
-        dags = [self.book.dags[dag_id] for dag_id in ids if dag_id in self.book.dags]
-        return {run_id for dag in dags for run_id, machine in dag.machines.items() if machine.graph.past_nodes}
-
-    async def _reload(self, run_ids: set[RunId]) -> None:
-        """The database holds something else for these runs: believe it."""
-        here = [machine for run_id in sorted(run_ids) if (machine := self.book.runs.get(run_id)) is not None]
-        for machine in here:
-            self.book.forget(machine)
-            dag = self.book.dags[machine.run.dag_id]
-            self.do(partial(self.plan, dag=dag))  # it may have had the place of a run that waits
-        snapshots: list[RunSnapshot] = []
-        for machine in here:
-            load = partial(self._store.run_load_one, self.lease, machine.run.run_id)
-            snapshot = await self.committer.patiently(load)
-            if snapshot is not None and (snapshot.live or snapshot.run.state not in RUN_FINISHED):
-                snapshots.append(snapshot)
-        keys = await self.resume(snapshots)
-        running = await self._dispatcher.adopt(keys)
-        self.adopted(running)
-        self.lost([k for k in keys if k not in running], "its run was loaded anew")
-
-    def _resume_one(self, turn: Turn, machine: RunMachine, past: Mapping[str, bool]) -> None:
-        self.book.add(machine)
-        machine.resume(past, self.stamp(), turn.decision)
-        turn.touched[machine.run.run_id] = machine
-        for n in machine.live.values():
-            task = machine.tasks[n]
-            self.book.admission.adopt(Place(machine.run.run_id, n), task, machine.run.dag_id)
-        self.plan(turn, self.book.dags[machine.run.dag_id])
+        self.intake.post(place.run_id, TimerDue(self.intake.stamp(), place.node, at))
 
     def _size_executors(self) -> None:
         """Before anything runs, an executor's free slots are all it has. A later reign finds some in use."""

@@ -25,7 +25,7 @@ from tradewind.model.rows import Batch, InstanceRow, RunRow, XComEntry
 from tradewind.model.specs import Json
 from tradewind.model.states import RunState
 from tradewind.ports import Store
-from tradewind.services.dispatcher import EventSink
+from tradewind.services.intake import Intake
 from tradewind.services.other_dags import OtherDagsOfSystem
 from tradewind.services.secrets import SecretLookups
 
@@ -115,12 +115,12 @@ class RuntimeServices(OtherDagsOfSystem):
         self._store = store
         self._look_ups = look_ups or SecretLookups(store)
         self._control = control
-        self._sink: EventSink | None = None
+        self._intake: Intake | None = None
         self.cache = XComCache()
 
-    def attach(self, sink: EventSink) -> None:
-        """Names the scheduler, which is made after its services."""
-        self._sink = sink
+    def attach(self, intake: Intake) -> None:
+        """Names where events go, which is made after its services."""
+        self._intake = intake
 
     async def system(self) -> Control:
         """What answers about other DAGs."""
@@ -152,7 +152,7 @@ class RuntimeServices(OtherDagsOfSystem):
 
     async def xcom_put(self, attempt: AttemptKey, key: str, value: EncodedValue) -> None:
         """Stores a value before the attempt's end. Durable when it returns. Raises Fenced."""
-        if self._sink is None:
+        if self._intake is None:
             raise Fenced("this runtime has not started")
         done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
@@ -160,8 +160,8 @@ class RuntimeServices(OtherDagsOfSystem):
             if not done.done():
                 done.set_result(accepted)
 
-        event = XComStored(self._sink.stamp(), attempt.attempt, key, value)
-        self._sink.post(attempt.run_id, event, answer)
+        event = XComStored(self._intake.stamp(), attempt.attempt, key, value)
+        self._intake.post(attempt.run_id, event, answer)
         if not await done:
             raise Fenced(
                 f"attempt {attempt.attempt.hex()} of task {attempt.task_id!r} is no longer the "

@@ -35,6 +35,10 @@ class Turn:
         if answer is not None:
             self.answers.append((run_id, accepted, answer))
 
+    def plan(self, dag: OwnedDag) -> None:
+        """Has this turn see whether a queued run of the DAG may become active."""
+        self.to_activate[dag.dag_id] = dag
+
     def change_dag(self, change: DagChange) -> None:
         """Notes new values of a DAG's row, with those that this turn has for it already."""
         for earlier in self.dags:

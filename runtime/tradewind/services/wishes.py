@@ -58,10 +58,10 @@ class OwnerWishes:
             dag.row = dataclasses.replace(dag.row, is_paused=paused)
             self._scheduler.book.admission.resize(dag.limit_name, dag.limit_size)
             turn.change_dag(DagChange(dag_id, is_paused=paused))
-            self._scheduler.plan(turn, dag)
+            turn.plan(dag)
             _answer(turn, mail_id, _ok())
 
-        await self._scheduler.ask(switch)
+        await self._scheduler.intake.ask(switch)
         dag = self._dag(dag_id)
         self._planner.plan(dag_id)
         self._live.publish(LiveEvent("dag", dag_id, dag=dag.row))
@@ -77,15 +77,15 @@ class OwnerWishes:
             dag, machine = self._still_here(turn, dag_id, run_id)
             nodes = nodes_to_clear(machine, which)
             wanted.update(machine.tasks[n].task_id for n in nodes)
-            event = TasksCleared(self._scheduler.stamp(), nodes)
+            event = TasksCleared(self._scheduler.intake.stamp(), nodes)
             self._scheduler.handle(turn, run_id, event)
             if machine.run.state is RunState.QUEUED:
                 dag.enqueue(machine)
-                self._scheduler.plan(turn, dag)
+                turn.plan(dag)
             _answer(turn, mail_id, _ok(task_ids=sorted(wanted)))
 
         wanted: set[str] = set()
-        await self._scheduler.ask(clear)
+        await self._scheduler.intake.ask(clear)
         rows = await self._store.instance_list(run_id)
         return [row for row in rows if row.task_id in wanted]
 
@@ -96,11 +96,11 @@ class OwnerWishes:
 
         def cancel(turn: Turn) -> None:
             ended.append(self._still_here(turn, dag_id, run_id)[1])
-            event = RunCancelled(self._scheduler.stamp(), "it was marked failed by hand")
+            event = RunCancelled(self._scheduler.intake.stamp(), "it was marked failed by hand")
             self._scheduler.handle(turn, run_id, event)
             _answer(turn, mail_id, _ok())
 
-        await self._scheduler.ask(cancel)
+        await self._scheduler.intake.ask(cancel)
         return ended[0].run
 
     async def why_waiting(
@@ -119,7 +119,7 @@ class OwnerWishes:
             admission = self._scheduler.book.admission
             reasons = reasons_not_running(machine, node, admission, paused=dag.row.is_paused)
         if mail_id is not None:
-            await self._scheduler.ask(lambda turn: _answer(turn, mail_id, _ok(reasons=reasons)))
+            await self._scheduler.intake.ask(lambda turn: _answer(turn, mail_id, _ok(reasons=reasons)))
         return reasons
 
     async def look_at_assets(self, dag_id: str, mail_id: int) -> None:
@@ -130,11 +130,11 @@ class OwnerWishes:
     async def refuse(self, mail_id: int, error: Exception) -> None:
         """Answers a mail with the error that its wish met."""
         body = orjson.dumps({"error": {"kind": type(error).__name__, "message": str(error)}})
-        await self._scheduler.ask(lambda turn: _answer(turn, mail_id, body))
+        await self._scheduler.intake.ask(lambda turn: _answer(turn, mail_id, body))
 
     async def acknowledge(self, mail_id: int) -> None:
         """Answers a mail that asked for nothing but attention."""
-        await self._scheduler.ask(lambda turn: _answer(turn, mail_id, _ok()))
+        await self._scheduler.intake.ask(lambda turn: _answer(turn, mail_id, _ok()))
 
     def _dag(self, dag_id: str) -> OwnedDag:
         dag = self._scheduler.book.dags.get(dag_id)

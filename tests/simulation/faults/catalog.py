@@ -17,9 +17,11 @@ from tradewind.services import rescuer, run_book
 from tradewind.services.committer import Committer
 from tradewind.services.dispatcher import Dispatcher
 from tradewind.services.inbox import InboxReader
+from tradewind.services.intake import Intake
 from tradewind.services.owned_dag import OwnedDag
 from tradewind.services.permit_keeper import PermitKeeper
 from tradewind.services.planner import RunPlanner
+from tradewind.services.resumer import Resumer
 from tradewind.services.scheduler import Scheduler
 from tradewind.services.timers import Timers
 from tradewind.store import memory, memory_tables
@@ -185,7 +187,7 @@ def acknowledged_before_commit(patch: Patch) -> None:
 def memory_kept_after_the_lease(patch: Patch) -> None:
     def keep(self: Any_) -> None:
         self._lease = None
-        self._refuse_waiting()
+        self.intake.refuse()
 
     patch.setattr(Scheduler, "drop", keep)
 
@@ -243,7 +245,7 @@ def cancel_swallowed(patch: Patch) -> None:
 
 @fault(story=stories.killed_while_an_attempt_is_being_ended)
 def cancel_forgotten_at_takeover(patch: Patch) -> None:
-    patch.setattr(Scheduler, "adopted", giving(None))
+    patch.setattr(Resumer, "_adopted", giving(None))
 
 
 @fault(disturbed=False)
@@ -251,7 +253,7 @@ def wake_up_lost(patch: Patch) -> None:
     def silent(self: Any_, run_id: Any_, event: Any_, on_committed: Any_ = None) -> None:
         self._posted.append((run_id, event, on_committed))
 
-    patch.setattr(Scheduler, "post", silent)
+    patch.setattr(Intake, "post", silent)
 
 
 @fault(disturbed=False)
