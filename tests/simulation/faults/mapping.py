@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from tests.simulation import stories
-from tests.simulation.faults.catalog import FAULTS, Fault, fault, giving
+from tests.simulation.faults.planting import Faults, Patch, giving
 from tradewind.rules.expanding import Expanding
 from tradewind.rules.mapping_plan import MappingPlan
 from tradewind.rules.run_ledger import RunLedger
@@ -15,8 +13,7 @@ from tradewind.rules.run_machine import RunMachine
 from tradewind.rules.run_mapping import RunMapping
 from tradewind.services import planner
 
-Patch = pytest.MonkeyPatch
-_FIRST = len(FAULTS)
+fault = Faults()
 
 
 @fault(mapped=True)
@@ -87,6 +84,3 @@ def next_part_never_made(patch: Patch) -> None:
 @fault(mapped=True, disturbed=False)
 def literal_instances_not_created(patch: Patch) -> None:
     patch.setattr(planner, "literal_lengths", giving({}))
-
-
-MAPPING_FAULTS: list[Fault] = FAULTS[_FIRST:]

@@ -7,12 +7,13 @@ from typing import Final
 import pytest
 
 from tests.simulation.actions import random_story
-from tests.simulation.faults.catalog import FAULTS, Fault
-from tests.simulation.faults.mapping import MAPPING_FAULTS
+from tests.simulation.faults import commits, dispatch, limits, mapping, rules
+from tests.simulation.faults.planting import Fault
 from tests.simulation.world import Violation
 from tradewind.testing.virtual_time import EndlessActivity
 
 STORIES_MAX: Final = 40
+FAULTS: Final = [fault for file in (commits, dispatch, limits, rules, mapping) for fault in file.fault.all]
 
 pytestmark = pytest.mark.blocks_the_loop
 
@@ -35,4 +36,4 @@ def test_the_simulation_finds(fault: Fault, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_there_are_enough() -> None:
     assert len(FAULTS) >= 20
-    assert len(MAPPING_FAULTS) >= 4
+    assert len(mapping.fault.all) >= 4

@@ -1,0 +1,92 @@
+"""Faults about limits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.simulation.faults.planting import Faults, Patch, giving, wrap
+from tradewind.rules.admission import Admission, Lane
+from tradewind.services.owned_dag import OwnedDag
+from tradewind.services.permit_keeper import PermitKeeper
+
+fault = Faults()
+
+
+@fault(disturbed=False)
+def limits_forgotten(patch: Patch) -> None:
+    patch.setattr(Lane, "blocked_by", giving(None))
+
+
+@fault(disturbed=False)
+def limit_off_by_one(patch: Patch) -> None:
+    def one_more(self: Any) -> int | None:
+        for k, limit in enumerate(self.limits):
+            if 0 <= limit.size < limit.used + self.costs[k] - 1:
+                return k
+        return None
+
+    patch.setattr(Lane, "blocked_by", one_more)
+
+
+@fault(disturbed=False)
+def limit_not_released(patch: Patch) -> None:
+    def make(free: Any) -> Any:
+        def greedy(self: Any, place: Any) -> None:
+            lane = self._holding.get(place)
+            free(self, place)
+            if lane is not None:
+                lane.limits[0].used += lane.costs[0]
+
+        return greedy
+
+    wrap(patch, Admission, "free", make)
+
+
+@fault(disturbed=False)
+def parked_lane_forgotten(patch: Patch) -> None:
+    def make(free: Any) -> Any:
+        def quiet(self: Any, place: Any) -> None:
+            free(self, place)
+            self._roomier.clear()
+
+        return quiet
+
+    wrap(patch, Admission, "free", make)
+
+
+@fault()
+def adopted_attempts_not_counted(patch: Patch) -> None:
+    patch.setattr(Admission, "adopt", giving(None))
+
+
+@fault(2)
+def limits_not_shared(patch: Patch) -> None:
+    async def all_of_it(self: Any, lease: Any, name: Any, size: int) -> None:
+        self._sizes[name] = self._granted[name] = size
+        self._scheduler.resize(name, size)
+
+    async def nothing(self: Any, lease: Any, name: Any, size: int) -> None:
+        return
+
+    patch.setattr(PermitKeeper, "hold", all_of_it)
+    patch.setattr(PermitKeeper, "_follow", nothing)
+
+
+@fault(disturbed=False)
+def pause_ignored(patch: Patch) -> None:
+    def as_if_on(self: Any) -> Any:
+        return self.spec.max_active_tasks
+
+    patch.setattr(OwnedDag, "limit_size", property(as_if_on))
+
+
+@fault(disturbed=False)
+def max_active_runs_ignored(patch: Patch) -> None:
+    def any_run(self: Any) -> Any:
+        if self.row.is_paused or not self.queued:
+            return None
+        _, run_id = self.queued.pop(0)
+        self.running.add(run_id)
+        return self.machines[run_id]
+
+    patch.setattr(OwnedDag, "next_to_activate", any_run)
