@@ -24,7 +24,7 @@ from tradewind.model.errors import StoreUnavailable
 from tradewind.model.outcomes import EncodedValue
 from tradewind.model.rows import DagVersionRow, Lease, OutboxItem, RunRow
 from tradewind.ports import Store
-from tradewind.services.mailer import Mailer
+from tradewind.services.mailer import Mailer, SayInLog
 from tradewind.services.on_demand import OnDemand
 
 log = logging.getLogger(__name__)
@@ -88,11 +88,12 @@ class OutboxCarrier:
         store: Store,
         config: Config,
         services: TaskServices | None = None,
+        say: SayInLog | None = None,
     ) -> None:
-        """`services` answer what callbacks ask for; None: they can ask nothing."""
+        """`services` answer what callbacks ask for; None: they can ask nothing. `say`: as `Mailer` has it."""
         self._store = store
         self._services = services
-        self._send_mail = Mailer(config)
+        self._send_mail = Mailer(config, say)
         self._defaults = defaults_to_json(config.authoring_defaults())
 
     async def __call__(self, item: OutboxItem) -> bool:

@@ -7,11 +7,11 @@ import html
 import logging
 import smtplib
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from email.message import EmailMessage
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 from urllib.parse import quote
 
 import orjson
@@ -32,11 +32,27 @@ _BEETLE: Final = r"""
 """
 
 
+class OfTry(NamedTuple):
+    """The try that a mail is about."""
+
+    dag_id: str
+    dag_run_id: str
+    task_id: str
+    map_index: int
+    try_number: int
+
+
+SayInLog = Callable[[OfTry, str], None]
+"""Adds a line to the log of a try that has ended. May block; raises OSError."""
+
+
 class Mailer:
     """Turns outbox rows into mail. Without a server they are let go: nobody has asked for mail."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, say: SayInLog | None = None) -> None:
+        """`say` tells the log of a try that mail about it was sent; None: only our own log has it."""
         self._smtp = config.smtp
+        self._say = say
         self._log_folder = config.logging.folder
         host = "localhost" if config.web.host in ("0.0.0.0", "::") else config.web.host  # noqa: S104 - compared only
         self._pages = f"http://{host}:{config.web.port}"
@@ -56,7 +72,17 @@ class Mailer:
             log.error("mail about DAG %s could not be sent to %s: %s", item.dag_id, to, error)
             return False
         log.info("Sent an alert email to %s: %s", to, message["Subject"])
+        if item.kind == "email" and self._say is not None:
+            told = OfTry(run.dag_id, run.dag_run_id, body["task_id"], body["map_index"], body["try_number"])
+            await asyncio.to_thread(self._tell_log, told, f"Sent an alert email to {to}")
         return True
+
+    def _tell_log(self, told: OfTry, text: str) -> None:
+        assert self._say is not None
+        try:
+            self._say(told, text)
+        except OSError as error:
+            log.warning("%s; the log of the try cannot be written: %s", text, error)
 
     def _of_a_try(self, body: dict[str, Any], run: RunRow) -> EmailMessage:
         task_id, number = body["task_id"], body["try_number"]

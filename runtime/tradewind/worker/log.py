@@ -216,5 +216,21 @@ def append_record(log_root: str, attempt: Attempt, message: str, *, level: str, 
         os.close(raw_fd)
 
 
+def append_afterwards(log_root: str, ref: LogRef, message: str) -> None:
+    """Adds a record to the log of a try that has ended, where this machine has one. Raises OSError."""
+    path, prefix = attempt_file(log_root, ref), b'{"attempt":"%032x",' % 0
+    if not path.exists():
+        path = inline_file(log_root, ref.dag_id, ref.dag_run_id)
+        prefix += b'"task_id":%s,"map_index":%d,"try":%d,' % (json_text(ref.task_id), ref.map_index, ref.try_number)
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return
+    try:
+        FileLog(prefix, fd).write(message)
+    finally:
+        os.close(fd)
+
+
 current_log: ContextVar[AttemptLog | None] = ContextVar("tradewind_current_log", default=None)
 """The log of the attempt whose code is running; None outside attempts."""
