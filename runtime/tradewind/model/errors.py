@@ -11,6 +11,7 @@
     ├── NotFoundError             a DAG, run, task, pool, variable … that nobody has
     ├── ConflictError             what is asked for contradicts what is there
     │   └── DagPausedError        a paused DAG was triggered without `unpause`
+    ├── RunFailed                 the run whose result was asked for has failed
     ├── IllegalTransition         the rules were about to do what the table forbids
     ├── StoreError                the database
     │   ├── StoreUnavailable      … cannot be reached just now; nothing is lost, try again
@@ -18,6 +19,7 @@
     │   ├── SchemaMismatch        … holds another version of the schema
     │   ├── Fenced                … says that another runtime has taken over from us
     │   └── BatchConflict         … refused a batch: rows were not as expected
+    ├── ClientError               a client of an outside system could not be opened
     ├── ExecutorError             an executor could not carry an attempt
     ├── XComError                 a value could not be stored or read
     │   ├── UnmappableXComTypePushed    … is mapped over, and no list or dict
@@ -83,6 +85,15 @@ class DagPausedError(ConflictError):
     """The DAG is paused: unpause it, or trigger with `unpause`."""
 
 
+class RunFailed(TradewindError):
+    """The run has failed."""
+
+    def __init__(self, message: str | None = None, failed: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.failed = tuple(failed)
+        """Ids of the tasks that failed, those of mapped ones as ``task[3]``, the earliest first."""
+
+
 class IllegalTransition(TradewindError):
     """A state change that the transition table does not allow."""
 
@@ -130,6 +141,10 @@ class BatchConflict(StoreError):
         self.dag_ids = tuple(dag_ids)
         self.mail_ids = tuple(mail_ids)
         self.detail = detail
+
+
+class ClientError(TradewindError):
+    """The client of an outside system could not be opened."""
 
 
 class ExecutorError(TradewindError):

@@ -92,8 +92,9 @@ class TaskSpec:
     measured: tuple[str, ...] = ()
     """XCom keys over which some task is mapped: an attempt that succeeds reports their lengths."""
     starts_deferred: Mapping[str, Json] | None = None
-    """The wait with which each try begins, in place of an attempt: {kind, args, method, kwargs, timeout}; `args` and
-    `kwargs` are [codec, base64] or null, `timeout` seconds or null.
+    """The wait with which each try begins, in place of an attempt: {kind, args, method, kwargs, timeout, due, after};
+    `args` and `kwargs` are [codec, base64] or null, `timeout` seconds or null. A wait for a moment has its ISO form
+    (`due`), or how many seconds after the try's begin it comes (`after`).
     """
     extra: Mapping[str, Json] = field(default_factory=dict[str, Json])
     """What only views need (mapped, email, links …); not read by the rules."""

@@ -19,13 +19,13 @@ class Wait(NamedTuple):
 
     kind: str
     args: EncodedValue | None = None
-    """The trigger's keyword arguments, one dict."""
+    """The trigger's keyword arguments, one dict. Of a wait for a moment: its answer, the moment."""
     method: str = ""
     """The operator's method that goes on. Empty: the attempt begins from its top."""
     kwargs: EncodedValue | None = None
     """Keyword arguments of that method, one dict."""
     due: datetime | None = None
-    """A wait for a moment: no trigger runs, and the moment itself is the answer."""
+    """A wait for a moment: no trigger runs, and `args` is the answer."""
     deadline: datetime | None = None
     """When the wait has taken too long. Absolute: a restart does not prolong it."""
     key: str = ""

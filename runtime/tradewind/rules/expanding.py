@@ -16,10 +16,10 @@ from tradewind.model.events import Stamp
 from tradewind.model.outcomes import EncodedValue
 from tradewind.model.rows import DroppedRow, SpreadRow, XComRow
 from tradewind.model.states import FINISHED, TaskState
-from tradewind.rules.judging import Judge
 from tradewind.rules.run_ledger import LAST_INDEX
 from tradewind.rules.run_mapping import RunMapping, has_ended
 from tradewind.rules.trigger_rules import Verdict
+from tradewind.rules.waiting import Waiting
 
 DELETE_ALL: Final = EncodedValue(0, b"")
 
@@ -27,7 +27,7 @@ _S = TaskState
 _LIVE: Final = frozenset({_S.QUEUED, _S.RUNNING, _S.RESTARTING})
 
 
-class Expanding(Judge):
+class Expanding(Waiting):
     """A ledger whose mapped tasks can be expanded, measured anew and folded again."""
 
     at_once: ClassVar[int] = 2_000
@@ -143,6 +143,10 @@ class Expanding(Judge):
             return False
         if state is _S.SCHEDULED:
             decision.freed.append(Freed(self.run.run_id, n))
+        if self.end_triggers(n, decision):
+            self.move(n, _S.RESTARTING, stamp)
+            return False
+        self.drop_waits(n, decision)
         if state in FINISHED:
             self.reopen(n, stamp)
         self.segment.xcoms.append(XComRow(self.tasks[n].task_id, self.maps[n], "", DELETE_ALL))

@@ -297,7 +297,7 @@ class RunLedger:
         seg = self.segment
         return bool(
             self._dirty or self._run_dirty or seg.xcoms or seg.outbox or seg.closed or seg.opened
-            or seg.spread or seg.dropped or seg.lengths
+            or seg.spread or seg.dropped or seg.lengths or seg.waits
         )  # fmt: skip
 
     def flush(self) -> Segment:

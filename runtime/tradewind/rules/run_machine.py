@@ -30,6 +30,8 @@ from tradewind.model.events import (
     Stamp,
     TasksCleared,
     TimerDue,
+    WaitAnswered,
+    WaitEnded,
     XComStored,
 )
 from tradewind.model.outcomes import Outcome
@@ -53,6 +55,7 @@ from tradewind.rules.trigger_rules import Verdict
 
 _S = TaskState
 _PAUSED_STATES: Final = frozenset({_S.UP_FOR_RETRY, _S.UP_FOR_RESCHEDULE})
+_WAITING_STATES: Final = frozenset({_S.SCHEDULED, _S.DEFERRED})
 _LIVE: Final = frozenset({_S.QUEUED, _S.RUNNING, _S.RESTARTING})
 _TRY_AGAIN: Final = frozenset({OutcomeKind.FAILED, OutcomeKind.TIMED_OUT})
 _FINAL_OF: Final = {
@@ -98,9 +101,26 @@ class RunMachine(Expanding):
                 decision.ready.append(Ready(self.run.run_id, n))
             elif state in _PAUSED_STATES and due is not None:
                 decision.timers.append(Timer(due, self.run.run_id, n))
+            elif n in self.waits:
+                self._wait_on(n, stamp, decision)
         self._arm_timeout(decision)
         self._settle(range(len(self.state)), stamp, decision)
         self._close_if_done(stamp, decision)
+
+    def _wait_on(self, n: int, stamp: Stamp, decision: Decision) -> None:
+        """Goes on with the waits of an instance. Triggers that were being ended, or are not wanted any more, are
+        ended (again): that their clean-up ran is not known.
+        """
+        state = self.state[n]
+        if state is _S.RESTARTING and n not in self.live.values():
+            if not self.end_triggers(n, decision):
+                self._restart(n, stamp, decision)
+        elif state is _S.DEFERRED and self.run.state in RUN_FINISHED:
+            self.end_triggers(n, decision)
+        else:
+            decision.wait.extend(self.start_of(n, pending) for pending in self.waits[n] if pending.has_trigger)
+            if state is _S.DEFERRED:
+                self.arm(n, decision)
 
     def unwanted(self) -> list[AttemptKey]:
         """Live attempts that are to end: their instance was cleared, or the run has ended."""
@@ -132,7 +152,8 @@ class RunMachine(Expanding):
             self.tries[n] += 1
         first = active.first_started_at = active.first_started_at or at
         tries = self.tries[n]
-        if again or tries > 1 or self.lost[n]:
+        resume = self.resume_of(n)
+        if (again or tries > 1 or self.lost[n]) and resume is None:
             self.segment.xcoms.append(XComRow(task.task_id, map_index, "", DELETE_ALL))
         active.attempt, active.queued_at = event.attempt, at
         active.started_at = first if event.starts_at_once else None
@@ -152,7 +173,7 @@ class RunMachine(Expanding):
             )
         )
         key = AttemptKey(event.attempt, self.run.run_id, task.task_id, map_index, tries)
-        decision.start.append(Attempt(key, task, self.facts, self.max_tries[n] + 1, first))
+        decision.start.append(Attempt(key, task, self.facts, self.max_tries[n] + 1, first, resume))
 
     def _on_began(self, event: AttemptBegan, decision: Decision) -> None:
         n = self.live.get(event.attempt)
@@ -183,14 +204,19 @@ class RunMachine(Expanding):
         active.attempt = None
         active.ended_at = event.ended_at
         decision.freed.append(Freed(self.run.run_id, n))
-        if self.state[n] is _S.RESTARTING:
-            self.forget(n)
-            self.max_tries[n] = self.tries[n] + self.tasks[n].retries
-            self.move(n, _S.NONE, event.stamp)
-            self._settle((n,), event.stamp, decision)
-        else:
+        if self.state[n] is not _S.RESTARTING:
             self._conclude(n, event, decision)
+        elif not self.end_triggers(n, decision):
+            self._restart(n, event.stamp, decision)
         self._close_if_done(event.stamp, decision)
+
+    def _restart(self, n: int, stamp: Stamp, decision: Decision) -> None:
+        """What was cleared while it was under way has come to its end: it begins anew."""
+        self.drop_waits(n, decision)
+        self.forget(n)
+        self.max_tries[n] = self.tries[n] + self.tasks[n].retries
+        self.move(n, _S.NONE, stamp)
+        self._settle((n,), stamp, decision)
 
     def _conclude(self, n: int, event: AttemptEnded, decision: Decision) -> None:
         """From the outcome of an attempt to the next state of its task instance."""
@@ -204,28 +230,37 @@ class RunMachine(Expanding):
         for put in outcome.xcoms:
             self.segment.xcoms.append(XComRow(task.task_id, self.maps[n], put.key, put.value))
         if kind is OutcomeKind.SUCCESS:
-            for sent in outcome.asset_events:
-                if sent.partition_key is None and self.run.run_key is not None:
-                    sent = sent._replace(partition_key=self.run.run_key)
-                self.segment.asset_events.append(AssetEventRow(task.task_id, self.maps[n], event.ended_at, sent))
-            if self.mapping is not None:
-                self._note_lengths(n, outcome)
-            followers = self._end(n, _S.SUCCESS, stamp, decision)
-            skipped = self.skips_of(n, outcome)
-            if skipped:
-                self._skip(skipped, stamp, decision)
-            self._settle(followers, stamp, decision)
+            self._succeed(n, event, decision)
         elif kind is OutcomeKind.SKIPPED:
             self._settle(self._end(n, _S.SKIPPED, stamp, decision), stamp, decision)
         elif kind is OutcomeKind.RESCHEDULED and outcome.reschedule_at is not None and running:
             self._wait_until(n, _S.UP_FOR_RESCHEDULE, outcome.reschedule_at, stamp, decision)
+        elif kind is OutcomeKind.DEFERRED and outcome.waits and running:
+            if not self.defer(n, outcome.waits, event.attempt, stamp, decision):
+                self._offer(n, stamp, decision)
         elif kind in _TRY_AGAIN and self.tries[n] <= self.max_tries[n] and running:
             due = event.ended_at + retry_delay(task, self.tries[n], stamp.draw, outcome.retry_after)
             self._tell(n, "on_retry", outcome)
+            self.drop_waits(n, decision, keep_answers=True)
             self._wait_until(n, _S.UP_FOR_RETRY, due, stamp, decision)
             self.active[n].first_started_at = None
         else:
             self._fail(n, event, decision)
+
+    def _succeed(self, n: int, event: AttemptEnded, decision: Decision) -> None:
+        outcome, stamp = event.outcome, event.stamp
+        for sent in outcome.asset_events:
+            if sent.partition_key is None and self.run.run_key is not None:
+                sent = sent._replace(partition_key=self.run.run_key)
+            row = AssetEventRow(self.tasks[n].task_id, self.maps[n], event.ended_at, sent)
+            self.segment.asset_events.append(row)
+        if self.mapping is not None:
+            self._note_lengths(n, outcome)
+        followers = self._end(n, _S.SUCCESS, stamp, decision)
+        skipped = self.skips_of(n, outcome)
+        if skipped:
+            self._skip(skipped, stamp, decision)
+        self._settle(followers, stamp, decision)
 
     def _note_lengths(self, n: int, outcome: Outcome) -> None:
         """Keeps what others need to know who are mapped over what this attempt has stored."""
@@ -272,6 +307,9 @@ class RunMachine(Expanding):
                     self.move(n, _S.RUNNING, stamp)
                 self.cancel_attempt(n, decision)
                 continue
+            if state is _S.DEFERRED and self.end_triggers(n, decision):
+                self._stopped.add(n)
+                continue
             if state is _S.SCHEDULED:
                 decision.freed.append(Freed(self.run.run_id, n))
             concerned.extend(self._end(n, _S.SKIPPED, stamp, decision))
@@ -295,10 +333,46 @@ class RunMachine(Expanding):
                 reason = f"it took longer than its dagrun_timeout of {timeout:g} s"
                 self._on_cancelled(RunCancelled(event.stamp, reason), decision)
             return
-        if n >= len(self.state) or self.state[n] not in _PAUSED_STATES or self.run.state is not RunState.RUNNING:
+        if n >= len(self.state) or self.run.state is not RunState.RUNNING:
             return
-        if self.active[n].due_at == event.due_at:
+        state = self.state[n]
+        if state is _S.DEFERRED and self.active[n].due_at == event.due_at:
+            self.answer_what_is_due(n, event.due_at, decision)
             self._offer(n, event.stamp, decision)
+        elif state in _PAUSED_STATES and self.active[n].due_at == event.due_at:
+            self._offer(n, event.stamp, decision)
+
+    def _on_answered(self, event: WaitAnswered, decision: Decision) -> None:
+        found = self.find(event.wait)
+        if found is None:
+            return
+        n, pending = found
+        if pending.is_ending:
+            self._on_wait_ended(WaitEnded(event.stamp, event.wait), decision)
+            return
+        self.answer(n, pending, event.answer)
+        if self.state[n] is not _S.DEFERRED:
+            return
+        if event.outcome is None:
+            self._offer(n, event.stamp, decision)
+            return
+        ended = AttemptEnded(event.stamp, pending.origin, event.outcome, self.active[n].started_at, event.stamp.at)
+        self._conclude(n, ended, decision)
+        self._close_if_done(event.stamp, decision)
+
+    def _on_wait_ended(self, event: WaitEnded, decision: Decision) -> None:
+        found = self.find(event.wait)
+        if found is None or not found[1].is_ending:
+            return
+        n, pending = found
+        if not self.trigger_gone(n, pending):
+            return
+        if self.state[n] is _S.RESTARTING:
+            self._restart(n, event.stamp, decision)
+        elif self.state[n] is _S.DEFERRED:
+            self._stopped.discard(n)
+            self._settle(self._end(n, _S.FAILED, event.stamp, decision), event.stamp, decision)
+        self._close_if_done(event.stamp, decision)
 
     def _on_past(self, event: PastSettled, decision: Decision) -> None:
         n = self.graph.index.get(event.task_id)
@@ -331,7 +405,13 @@ class RunMachine(Expanding):
                 restarting = True
                 self.move(n, _S.RESTARTING, stamp)
                 self.cancel_attempt(n, decision)
-            elif state in FINISHED or state in _PAUSED_STATES or state is _S.SCHEDULED:
+            elif state in _WAITING_STATES and self.end_triggers(n, decision):
+                restarting = True
+                if state is _S.SCHEDULED:
+                    decision.freed.append(Freed(self.run.run_id, n))
+                self.move(n, _S.RESTARTING, stamp)
+            elif state in FINISHED or state in _PAUSED_STATES or state in _WAITING_STATES:
+                self.drop_waits(n, decision)
                 if state is _S.SCHEDULED:  # what it waited for may be cleared as well
                     decision.freed.append(Freed(self.run.run_id, n))
                 self.reopen(n, stamp)
@@ -353,11 +433,13 @@ class RunMachine(Expanding):
             if state is _S.RUNNING or state is _S.QUEUED:
                 self.cancel_attempt(n, decision)
             elif state is _S.RESTARTING:
-                self.move(n, _S.RUNNING, stamp)
+                self.move(n, _S.DEFERRED if self.active[n].attempt is None else _S.RUNNING, stamp)
             elif state not in FINISHED:
+                if state is _S.DEFERRED and self.end_triggers(n, decision):
+                    continue
                 if state is _S.SCHEDULED:
                     decision.freed.append(Freed(self.run.run_id, n))
-                self._end(n, _S.SKIPPED, stamp, decision)
+                self._end(n, _S.FAILED if state is _S.DEFERRED else _S.SKIPPED, stamp, decision)
         self._end_run(RunState.FAILED, event.reason, decision)
 
     # ------------------------------------------------------------------------- what follows
@@ -400,6 +482,10 @@ class RunMachine(Expanding):
         return n in self._held_by_past
 
     def _offer(self, n: int, stamp: Stamp, decision: Decision) -> None:
+        start = self.tasks[n].starts_deferred
+        if start is not None and n not in self.waits:
+            self.defer_at_start(n, start, stamp, decision)
+            return
         self.move(n, _S.SCHEDULED, stamp)
         active = self.active[n]
         active.due_at = None
@@ -409,6 +495,8 @@ class RunMachine(Expanding):
 
     def _end(self, n: int, state: TaskState, stamp: Stamp, decision: Decision) -> Sequence[int]:
         """Puts a final state on `n`; gives the nodes that are to be judged because of it."""
+        if n in self.waits:
+            self.drop_waits(n, decision)
         followers = self.finish(n, state, stamp)
         self._held_by_past.discard(n)
         if self.graph.past_nodes:
@@ -487,6 +575,8 @@ class RunMachine(Expanding):
         AttemptBegan: _on_began,
         AttemptEnded: _on_ended,
         XComStored: _on_xcom,
+        WaitAnswered: _on_answered,
+        WaitEnded: _on_wait_ended,
         TimerDue: _on_timer,
         PastSettled: _on_past,
         TasksCleared: _on_cleared,

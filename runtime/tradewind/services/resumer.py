@@ -59,7 +59,7 @@ class Resumer:
         for machine in here:
             load = partial(self._store.run_load_one, lease, machine.run.run_id)
             snapshot = await self._committer.patiently(load)
-            if snapshot is not None and (snapshot.live or snapshot.run.state not in RUN_FINISHED):
+            if snapshot is not None and (snapshot.live or snapshot.waits or snapshot.run.state not in RUN_FINISHED):
                 snapshots.append(snapshot)
         await self.go_on(snapshots, "its run was loaded anew")
 

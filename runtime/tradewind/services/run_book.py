@@ -61,6 +61,7 @@ class RunBook:
         graph = dag.graph(snapshot.run.version_hash, snapshot.spec)
         machine = RunMachine(snapshot.run, graph, snapshot.source)
         machine.restore(snapshot.instances, snapshot.live, snapshot.lengths)
+        machine.restore_waits(snapshot.waits)
         return machine
 
     def find(self, dag_id: str, dag_run_id: str) -> RunMachine | None:

@@ -303,7 +303,7 @@ class Scheduler:
             await self._dispatcher.cancel(decision.cancel)
         self._tell(turn, batch)
         for machine in turn.touched.values():
-            if machine.run.state in RUN_FINISHED and not machine.live:
+            if machine.run.state in RUN_FINISHED and not (machine.live or machine.waits):
                 self.book.forget(machine)
 
     def _tell(self, turn: Turn, batch: Batch) -> None:

@@ -53,6 +53,8 @@ class Turn:
         decision = self.decision
         decision.start = [a for a in decision.start if a.key.run_id not in refused]
         decision.cancel = [k for k in decision.cancel if k.run_id not in refused]
+        decision.wait = [w for w in decision.wait if w.key.run_id not in refused]
+        decision.unwait = [w for w in decision.unwait if w.key.run_id not in refused]
         decision.timers = [t for t in decision.timers if t.run_id not in refused]
         decision.go_on = [g for g in decision.go_on if g.run_id not in refused]
         decision.ended = [e for e in decision.ended if e[0] not in refused]

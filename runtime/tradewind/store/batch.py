@@ -15,6 +15,7 @@ from tradewind.store.bounds import require_one_segment_a_run
 from tradewind.store.columns import INLINE_LIMIT, Columns, columns_of
 from tradewind.store.connection import Line, Session
 from tradewind.store.statements import Statement, bind, fragments, statement
+from tradewind.store.waits import Seal, add_waits
 
 REFUSED = "TW001"
 """SQLSTATE that `batch_refuse` raises."""
@@ -45,10 +46,13 @@ def compose(head: str, sections: Sequence[str], result: str) -> Statement:
 class BatchWriter:
     """Applies batches over the writer's line."""
 
-    def __init__(self, line: Line, sender: str, on_reply: Callable[[int], None], spill: int = INLINE_LIMIT) -> None:
-        """`sender` is this process's address for replies; `on_reply` hears of those it sent itself. Values of more
-        than `spill` bytes are blobs.
+    def __init__(
+        self, line: Line, sender: str, on_reply: Callable[[int], None], seal: Seal, spill: int = INLINE_LIMIT
+    ) -> None:
+        """`sender` is this process's address for replies; `on_reply` hears of those it sent itself. `seal` encrypts;
+        values of more than `spill` bytes are blobs.
         """
+        self._seal = seal
         self._spill = spill
         self._line = line
         self._sender = sender
@@ -57,7 +61,7 @@ class BatchWriter:
     async def apply(self, lease: Lease, batch: Batch) -> int:
         """As `Store.batch_apply`."""
         require_one_segment_a_run(batch)
-        columns = columns_of(batch, self._spill)
+        columns = self._columns_of(batch)
         query = composed(tuple(columns.sections))
         given = columns.given
         given["runtime_id"], given["epoch"], given["me"] = lease.runtime_id, lease.epoch, self._sender
@@ -75,6 +79,12 @@ class BatchWriter:
             self._on_reply(mail_id)
         seq: int = row["seq"]
         return seq
+
+    def _columns_of(self, batch: Batch) -> Columns:
+        columns = columns_of(batch, self._spill)
+        if any(segment.waits for segment in batch.segments):
+            add_waits(columns, batch.segments, self._seal)
+        return columns
 
     async def _conflict(self, lease: Lease, batch: Batch, columns: Columns, error: Exception) -> BatchConflict:
         """Finds out which runs are to blame. The rows have not changed since: only we write them."""
@@ -103,7 +113,7 @@ class BatchWriter:
         """Each run's segment applied alone and undone: the runs that fail, with the reason."""
         found: list[tuple[int, str]] = []
         for segment in batch.segments:
-            columns = columns_of(Batch([segment]), self._spill)
+            columns = self._columns_of(Batch([segment]))
             query = composed(tuple(columns.sections))
             columns.given.update(runtime_id=lease.runtime_id, epoch=lease.epoch, me=self._sender)
             transaction = session.transaction()

@@ -71,7 +71,9 @@ class Lines:
         self._bulk = Line(self._settings("bulk"))
         self._readers = Readers(self._settings("reader"), self.options.readers)
         self._doorbell = Doorbell(self._announce_mail)
-        self._batches = BatchWriter(self._writer, self._sender, self._reply_arrived, self.options.spill_bytes)
+        self._batches = BatchWriter(
+            self._writer, self._sender, self._reply_arrived, self._vault.encrypt, self.options.spill_bytes
+        )
 
     async def open(self) -> None:
         """As `Store.open`. Waits up to `options.patience` for a server that is just starting."""

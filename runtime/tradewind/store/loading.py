@@ -11,9 +11,11 @@ from tradewind.model.keys import RunId
 from tradewind.model.rows import InstanceRow, Lease, RunSnapshot
 from tradewind.model.specs import DagSpec
 from tradewind.store.connection import Row, Session
+from tradewind.store.crypto import Vault
 from tradewind.store.decode import attempt_of, instance_of, length_of, run_of, source_of, spec_of
 from tradewind.store.lines import Lines
 from tradewind.store.statements import statement
+from tradewind.store.waits import wait_of
 
 CHUNK: Final = 5_000
 """Rows of one fetch from a run's instances."""
@@ -29,7 +31,7 @@ class Loading(Lines):
             rows = await _run(session, "run_unfinished", dag_ids=dag_ids, runtime_id=lease.runtime_id)
             raw = [await _raw(session, row["run_id"]) for row in rows]
         specs: dict[bytes, DagSpec] = {}
-        return [await _snapshot(one, specs) for one in raw]
+        return [await _snapshot(one, specs, self._vault) for one in raw]
 
     async def run_load_one(self, lease: Lease, run_id: RunId) -> RunSnapshot | None:
         """As `Store.run_load_one`."""
@@ -38,7 +40,7 @@ class Loading(Lines):
             if not await _run(session, "run_owned", run_id=run_id, runtime_id=lease.runtime_id):
                 return None
             raw = await _raw(session, run_id)
-        return await _snapshot(raw, {})
+        return await _snapshot(raw, {}, self._vault)
 
     async def past_states(self, dag_id: str, before: datetime, task_ids: Sequence[str]) -> dict[str, InstanceRow]:
         """As `Store.past_states`."""
@@ -63,6 +65,7 @@ class _Raw(NamedTuple):
     instances: list[Row]
     live: list[Row]
     lengths: list[Row]
+    waits: list[Row]
 
 
 async def _raw(session: Session, run_id: RunId) -> _Raw:
@@ -71,10 +74,11 @@ async def _raw(session: Session, run_id: RunId) -> _Raw:
         raise NotFoundError(f"run {run_id}: the version of its DAG is not in the database")
     instances = await _run(session, "instance_list", run_id=run_id)
     live = await _run(session, "attempt_live", run_id=run_id)
-    return _Raw(rows[0], instances, live, await _run(session, "length_list", run_id=run_id))
+    lengths = await _run(session, "length_list", run_id=run_id)
+    return _Raw(rows[0], instances, live, lengths, await _run(session, "wait_list", run_id=run_id))
 
 
-async def _snapshot(raw: _Raw, specs: dict[bytes, DagSpec]) -> RunSnapshot:
+async def _snapshot(raw: _Raw, specs: dict[bytes, DagSpec], vault: Vault) -> RunSnapshot:
     """A run, complete. Runs of one version share one spec."""
     text = raw.head["spec"]
     spec = specs.get(text)
@@ -87,6 +91,7 @@ async def _snapshot(raw: _Raw, specs: dict[bytes, DagSpec]) -> RunSnapshot:
         instances=tuple(map(instance_of, raw.instances)),
         live=tuple(map(attempt_of, raw.live)),
         lengths=tuple(map(length_of, raw.lengths)),
+        waits=tuple(wait_of(row, vault) for row in raw.waits),
     )
 
 

@@ -202,7 +202,7 @@ class MemoryStore(MemoryDeadlines):
         found = [
             tables
             for _, tables in sorted(self.database.runs.items())
-            if tables.row.dag_id in wanted and (tables.live or tables.run().state not in RUN_FINISHED)
+            if tables.row.dag_id in wanted and (tables.live or tables.waits or tables.run().state not in RUN_FINISHED)
         ]
         return [self._snapshot(tables) for tables in found]
 
@@ -321,6 +321,7 @@ class MemoryStore(MemoryDeadlines):
             instances=tuple(tables.instance_rows()),
             live=tuple(tables.live_rows()),
             lengths=tuple(tables.lengths.values()),
+            waits=tuple(tables.waits.values()),
         )
 
 

@@ -39,6 +39,7 @@ from tradewind.model.rows import (
     UserRow,
     VariableRow,
 )
+from tradewind.model.waits import WaitGone, WaitRow
 from tradewind.store.bounds import require_one_segment_a_run
 from tradewind.store.memory_asset_tables import AssetTables
 
@@ -78,6 +79,7 @@ class RunTables:
     ended: list[EndedAttempt] = field(default_factory=list[EndedAttempt])
     history: dict[Place, list[HistoryRow]] = field(default_factory=dict[Place, list[HistoryRow]])
     lengths: dict[tuple[str, int, str], LengthRow] = field(default_factory=dict[tuple[str, int, str], LengthRow])
+    waits: dict[tuple[str, int, str], WaitRow] = field(default_factory=dict[tuple[str, int, str], WaitRow])
     xcoms: dict[Place, dict[str, tuple[EncodedValue, datetime]]] = field(
         default_factory=dict[Place, dict[str, tuple[EncodedValue, datetime]]]
     )
@@ -324,6 +326,11 @@ def _write_segment(db: MemoryDatabase, segment: Segment) -> None:
             _write_attempts(tables, segment)
         for line in segment.history:
             tables.history.setdefault((line.task_id, line.map_index), []).append(line)
+        for wait in segment.waits:
+            if isinstance(wait, WaitGone):
+                tables.waits.pop((wait.task_id, wait.map_index, wait.key), None)
+            else:
+                tables.waits[wait.task_id, wait.map_index, wait.wait.key] = wait
         if segment.xcoms:
             _write_xcoms(tables, segment, db.clock())
         if segment.asset_events:

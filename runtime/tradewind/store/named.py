@@ -17,7 +17,7 @@ from tradewind.store.statements import statement
 AT_ONCE: Final = 100
 """So many are decrypted on the loop."""
 
-_KINDS: Final = ("variable", "connection")
+_KINDS: Final = ("variable", "connection", "wait")
 
 
 class Named(Lines):
@@ -107,7 +107,7 @@ class Named(Lines):
             try:
                 fresh = self._vault.renewed(value)
             except InvalidToken:
-                unreadable.append(f"{kind} {text_of(key)!r}")
+                unreadable.append(f"{kind} {key.hex() if kind == 'wait' else repr(text_of(key))}")
                 continue
             if fresh is not None:
                 renewed.append((key, fresh))

@@ -356,6 +356,26 @@ CREATE TABLE task_length (
     CONSTRAINT task_length_pkey PRIMARY KEY (run_id, task_id, map_index, key)
 );
 
+CREATE TABLE task_wait (
+    run_id bigint NOT NULL,
+    due timestamp with time zone,
+    deadline timestamp with time zone,
+    map_index integer NOT NULL,
+    answered boolean NOT NULL,
+    timed_out boolean NOT NULL,
+    sealed boolean NOT NULL,
+    event_codec smallint,
+    task_id text COLLATE "C" NOT NULL,
+    key bytea NOT NULL,
+    origin bytea NOT NULL,
+    kind bytea NOT NULL,
+    method bytea NOT NULL,
+    body bytea NOT NULL,
+    event bytea,
+    error bytea,
+    CONSTRAINT task_wait_pkey PRIMARY KEY (run_id, task_id, map_index, key)
+) WITH (fillfactor=70);
+
 CREATE TABLE variable (
     namespace text COLLATE "C" DEFAULT 'default'::text NOT NULL,
     key bytea NOT NULL,

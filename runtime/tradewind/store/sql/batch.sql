@@ -235,6 +235,31 @@ xcoms AS (
     SET codec = excluded.codec, data = excluded.data, blob_hash = excluded.blob_hash, at = excluded.at
 )
 
+-- name: batch_waits_gone
+-- Waits that are over and done with.
+waits_gone AS (
+    DELETE FROM task_wait w USING fence, unnest(:wd_run::bigint[], :wd_task::text[], :wd_map::integer[], :wd_key::bytea[])
+        AS u(run_id, task_id, map_index, key)
+    WHERE w.run_id = u.run_id AND w.task_id = u.task_id AND w.map_index = u.map_index AND w.key = u.key
+)
+
+-- name: batch_waits
+-- Waits begin, or are answered.
+waits AS (
+    INSERT INTO task_wait (run_id, task_id, map_index, key, origin, kind, method, due, deadline, sealed, body, answered,
+                           timed_out, event_codec, event, error)
+    SELECT u.* FROM fence, unnest(
+        :w_run::bigint[], :w_task::text[], :w_map::integer[], :w_key::bytea[], :w_origin::bytea[], :w_kind::bytea[],
+        :w_method::bytea[], :w_due::timestamptz[], :w_deadline::timestamptz[], :w_sealed::boolean[], :w_body::bytea[],
+        :w_answered::boolean[], :w_timed_out::boolean[], :w_codec::smallint[], :w_event::bytea[], :w_error::bytea[]
+    ) AS u
+    ON CONFLICT (run_id, task_id, map_index, key) DO UPDATE
+    SET origin = excluded.origin, kind = excluded.kind, method = excluded.method, due = excluded.due,
+        deadline = excluded.deadline, sealed = excluded.sealed, body = excluded.body, answered = excluded.answered,
+        timed_out = excluded.timed_out, event_codec = excluded.event_codec, event = excluded.event,
+        error = excluded.error
+)
+
 -- name: batch_runs
 -- Runs move on, each only from the state that the batch expects.
 runs AS (

@@ -74,3 +74,14 @@ INSERT INTO app_user (username, password_hash, role, is_active)
 VALUES (:key::bytea, :password_hash::text, :role::text, :is_active::boolean)
 ON CONFLICT (username) DO UPDATE SET
     password_hash = excluded.password_hash, role = excluded.role, is_active = excluded.is_active
+
+-- name: wait_page
+-- Waits of deferred tasks whose arguments are encrypted, under a name of their own.
+SELECT origin || key AS name, body FROM task_wait
+WHERE sealed AND (:after::bytea IS NULL OR origin || key > :after::bytea)
+ORDER BY 1 LIMIT :most::bigint FOR UPDATE
+
+-- name: wait_renew
+UPDATE task_wait w SET body = fresh.value
+FROM unnest(:keys::bytea[], :values::bytea[]) AS fresh (key, value)
+WHERE w.sealed AND w.origin || w.key = fresh.key

@@ -91,6 +91,9 @@ WHERE r.namespace = 'default' AND r.dag_id = ANY (:dag_ids::text[]) AND d.owner 
 UNION
 SELECT r.run_id FROM live_attempt l JOIN dag_run r USING (run_id) JOIN dag d USING (namespace, dag_id)
 WHERE r.namespace = 'default' AND r.dag_id = ANY (:dag_ids::text[]) AND d.owner = :runtime_id::bigint
+UNION
+SELECT w.run_id FROM task_wait w JOIN dag_run r USING (run_id) JOIN dag d USING (namespace, dag_id)
+WHERE r.namespace = 'default' AND r.dag_id = ANY (:dag_ids::text[]) AND d.owner = :runtime_id::bigint
 ORDER BY run_id
 
 -- name: run_owned
@@ -132,6 +135,12 @@ AND (t.map_index < 0 OR NOT EXISTS (
 -- name: length_list
 -- How long the values are over which others are mapped.
 SELECT task_id, map_index, key, length FROM task_length WHERE run_id = :run_id::bigint
+
+-- name: wait_list
+-- What the run's task instances wait for.
+SELECT task_id, map_index, key, origin, kind, method, due, deadline, sealed, body, answered, timed_out, event_codec,
+       event, error
+FROM task_wait WHERE run_id = :run_id::bigint
 
 -- name: instance_get
 SELECT {instance_columns} FROM task_instance t

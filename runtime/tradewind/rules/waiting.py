@@ -1,0 +1,237 @@
+"""Waiting: task instances that gave their slot back until a trigger fires or a moment comes.
+
+Where they wait for a moment alone, the run's timer answers. Everything else is a trigger, which the
+runtime carries out beside the attempts; it holds no limit, and like an attempt it has to be gone,
+its clean-up included, before its instance may start again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import b64decode
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Final
+
+from tradewind.model.attempts import Attempt, AttemptKey, WaitStart
+from tradewind.model.commands import Decision, Timer
+from tradewind.model.events import Stamp
+from tradewind.model.keys import AttemptId
+from tradewind.model.outcomes import EncodedValue
+from tradewind.model.rows import RunRow
+from tradewind.model.specs import DagSource, Json
+from tradewind.model.states import TaskState
+from tradewind.model.waits import Resume, Wait, WaitAnswer, WaitGone, WaitKey, WaitRow
+from tradewind.rules.graph import Graph
+from tradewind.rules.judging import Judge
+from tradewind.rules.run_ledger import Active
+
+TIMED_OUT: Final = "Trigger timeout"
+
+
+class Pending:
+    """A wait of an instance. `is_ending`: its trigger has been told to go."""
+
+    __slots__ = ("answer", "is_ending", "origin", "wait")
+
+    def __init__(self, origin: AttemptId, wait: Wait, answer: WaitAnswer | None = None) -> None:
+        self.origin = origin
+        self.wait = wait
+        self.answer = answer
+        self.is_ending = False
+
+    @property
+    def has_trigger(self) -> bool:
+        """Whether a trigger runs for it."""
+        return self.answer is None and self.wait.due is None
+
+
+class Waiting(Judge):
+    """A ledger whose instances can wait."""
+
+    def __init__(self, run: RunRow, graph: Graph, source: DagSource) -> None:
+        super().__init__(run, graph, source)
+        self.waits: dict[int, tuple[Pending, ...]] = {}
+        """The waits of each instance that has any, answered ones included."""
+
+    # ------------------------------------------------------------------------- begin, answer
+
+    def defer(self, n: int, waits: Iterable[Wait], origin: AttemptId, stamp: Stamp, decision: Decision) -> bool:
+        """The instance waits from now on. Waits that it had before and names again go on; those that it no longer
+        names go. False: one of them has been answered already, so there is nothing to wait for.
+        """
+        before = {pending.wait.key: pending for pending in self.waits.get(n, ())}
+        kept: list[Pending] = []
+        ready = False
+        for wait in waits:
+            pending = before.pop(wait.key, None)
+            if pending is not None and wait.key and pending.wait[:2] == wait[:2]:
+                ready = ready or pending.answer is not None
+            else:
+                if pending is not None:
+                    self._abandon(n, pending, decision)
+                pending = self._begin(n, origin, wait, decision)
+            kept.append(pending)
+        for pending in before.values():
+            if pending.answer is None or not pending.wait.key:
+                self._abandon(n, pending, decision)
+                self._forget_row(n, pending)
+            else:
+                kept.append(pending)
+        self.waits[n] = tuple(kept)
+        if ready:
+            return False
+        self.move(n, TaskState.DEFERRED, stamp)
+        self.active[n].ended_at = None
+        self.arm(n, decision)
+        return True
+
+    def defer_at_start(self, n: int, start: Json, stamp: Stamp, decision: Decision) -> None:
+        """A try that begins with a wait, in place of an attempt."""
+        at = stamp.at
+        active = self.active.setdefault(n, Active())
+        if self.lost[n] == 0:
+            self.tries[n] += 1
+        active.first_started_at = active.queued_at = active.started_at = at
+        active.ended_at = None
+        timeout = start.get("timeout")
+        wait = Wait(
+            kind=start["kind"],
+            args=_value_of(start.get("args")),
+            method=start.get("method", ""),
+            kwargs=_value_of(start.get("kwargs")),
+            due=_moment(start, at),
+            deadline=None if timeout is None else at + timedelta(seconds=timeout),
+        )
+        self.defer(n, (wait,), self._origin_of(n), stamp, decision)
+
+    def _origin_of(self, n: int) -> AttemptId:
+        """A name for the attempt that a try would have begun with; no real one has it."""
+        text = f"{self.run.run_id}/{self.tasks[n].task_id}/{self.maps[n]}/{self.tries[n]}/{self.lost[n]}"
+        return AttemptId(hashlib.blake2b(text.encode(), digest_size=16).digest())
+
+    def _begin(self, n: int, origin: AttemptId, wait: Wait, decision: Decision) -> Pending:
+        pending = Pending(origin, wait)
+        self._store(n, pending)
+        if pending.has_trigger:
+            decision.wait.append(self.start_of(n, pending))
+        return pending
+
+    def start_of(self, n: int, pending: Pending) -> WaitStart:
+        """The wait as the runtime carries it out."""
+        task, active = self.tasks[n], self.active[n]
+        began = active.first_started_at or active.started_at or self.run.queued_at
+        key = AttemptKey(pending.origin, self.run.run_id, task.task_id, self.maps[n], self.tries[n])
+        return WaitStart(Attempt(key, task, self.facts, self.max_tries[n] + 1, began), pending.wait)
+
+    def arm(self, n: int, decision: Decision) -> None:
+        """Sets the timer for the first moment that says something about the instance's waits."""
+        due = min((at for p in self.waits[n] if p.answer is None for at in _moments(p.wait)), default=None)
+        self.active[n].due_at = due
+        if due is not None:
+            decision.timers.append(Timer(due, self.run.run_id, n))
+
+    def answer(self, n: int, pending: Pending, answer: WaitAnswer) -> None:
+        """Keeps how a wait ended."""
+        pending.answer = answer
+        self._store(n, pending)
+
+    def answer_what_is_due(self, n: int, at: datetime, decision: Decision) -> None:
+        """The moment has come that a wait was for, or its deadline."""
+        for pending in self.waits.get(n, ()):
+            wait = pending.wait
+            if pending.answer is not None:
+                continue
+            if wait.due is not None and wait.due <= at:
+                self.answer(n, pending, WaitAnswer(wait.args))
+            elif wait.deadline is not None and wait.deadline <= at:
+                if pending.has_trigger:
+                    decision.unwait.append(self.start_of(n, pending))
+                self.answer(n, pending, WaitAnswer(error=TIMED_OUT, timed_out=True))
+
+    def find(self, key: WaitKey) -> tuple[int, Pending] | None:
+        """The instance and its wait of this name, as long as it is the same one and has no answer."""
+        n = self.node_of(key.task_id, key.map_index)
+        for pending in () if n is None else self.waits.get(n, ()):
+            if pending.wait.key == key.key and pending.origin == key.origin and pending.answer is None:
+                assert n is not None
+                return n, pending
+        return None
+
+    def resume_of(self, n: int) -> Resume | None:
+        """What the next attempt of an instance that has waited is told."""
+        waits = self.waits.get(n)
+        if not waits:
+            return None
+        own = next((p for p in waits if not p.wait.key and p.answer is not None), None)
+        answers = tuple((p.wait.key, p.answer) for p in waits if p.answer is not None and p.wait.key)
+        if own is None or own.answer is None:
+            return Resume("", None, WaitAnswer(), answers)
+        return Resume(own.wait.method, own.wait.kwargs, own.answer, answers)
+
+    # ------------------------------------------------------------------------------- end
+
+    def end_triggers(self, n: int, decision: Decision) -> bool:
+        """Tells the instance's triggers to go. Whether there are any: their ends come as `WaitEnded`."""
+        found = False
+        for pending in self.waits.get(n, ()):
+            if pending.has_trigger:
+                found = True
+                if not pending.is_ending:
+                    pending.is_ending = True
+                    decision.unwait.append(self.start_of(n, pending))
+        return found
+
+    def trigger_gone(self, n: int, pending: Pending) -> bool:
+        """A trigger that was to go is gone. Whether it was the instance's last one."""
+        self._forget_row(n, pending)
+        left = tuple(p for p in self.waits[n] if p is not pending)
+        self.waits[n] = left
+        return not any(p.has_trigger for p in left)
+
+    def drop_waits(self, n: int, decision: Decision, *, keep_answers: bool = False) -> None:
+        """The instance waits for nothing any more; the answers of a durable task may stay for its next try."""
+        kept: list[Pending] = []
+        for pending in self.waits.pop(n, ()):
+            if keep_answers and pending.answer is not None and pending.wait.key:
+                kept.append(pending)
+                continue
+            self._abandon(n, pending, decision)
+            self._forget_row(n, pending)
+        if kept:
+            self.waits[n] = tuple(kept)
+
+    def _abandon(self, n: int, pending: Pending, decision: Decision) -> None:
+        if pending.has_trigger and not pending.is_ending:
+            decision.unwait.append(self.start_of(n, pending))
+
+    # ------------------------------------------------------------------------------ rows
+
+    def _store(self, n: int, pending: Pending) -> None:
+        row = WaitRow(self.tasks[n].task_id, self.maps[n], pending.origin, pending.wait, pending.answer)
+        self.segment.waits.append(row)
+
+    def _forget_row(self, n: int, pending: Pending) -> None:
+        self.segment.waits.append(WaitGone(self.tasks[n].task_id, self.maps[n], pending.wait.key))
+
+    def restore_waits(self, rows: Iterable[WaitRow]) -> None:
+        """Takes over the waits of the store."""
+        for row in rows:
+            n = self.node_of(row.task_id, row.map_index)
+            if n is not None and n in self.active:
+                self.waits[n] = (*self.waits.get(n, ()), Pending(row.origin, row.wait, row.answer))
+
+
+def _moments(wait: Wait) -> list[datetime]:
+    return [at for at in (wait.due, wait.deadline) if at is not None]
+
+
+def _value_of(plain: Json) -> EncodedValue | None:
+    return None if plain is None else EncodedValue(plain[0], b64decode(plain[1]))
+
+
+def _moment(start: Json, now: datetime) -> datetime | None:
+    if start.get("due") is not None:
+        return datetime.fromisoformat(start["due"])
+    after = start.get("after")
+    return None if after is None else now + timedelta(seconds=after)

@@ -1,0 +1,83 @@
+"""What a store owes to deferred task instances: their waits come back as they were, with the run that they belong to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+
+from tradewind.model.keys import AttemptId
+from tradewind.model.outcomes import EncodedValue
+from tradewind.model.rows import RunChange, RunRow
+from tradewind.model.states import RunState
+from tradewind.model.waits import Wait, WaitAnswer, WaitGone, WaitRow
+from tradewind.testing.store_world import NOON, NewStore, World, attempt_id, new_world
+
+_ODD = EncodedValue(2, "a\0b \U0001f600".encode())
+
+
+def _wait(key: str = "", **given: object) -> WaitRow:
+    wait = Wait("acme.queue", _ODD, "go_on", EncodedValue(1, b"{}"), None, NOON + timedelta(hours=1), key)
+    return WaitRow("a", -1, attempt_id("a0"), wait._replace(**given))
+
+
+async def _waits(world: World, run: RunRow) -> list[WaitRow]:
+    snapshot = await world.store.run_load_one(world.lease, run.run_id)
+    assert snapshot is not None
+    return _in_order(snapshot.waits)
+
+
+def _in_order(rows: Iterable[WaitRow]) -> list[WaitRow]:
+    return sorted(rows, key=lambda row: row.wait.key)
+
+
+class WaitsSuite:
+    """To be mixed into the store suite."""
+
+    async def test_a_wait_comes_back_as_it_was(self, new_store: NewStore) -> None:
+        """Whatever its arguments hold; with and without a moment, and with a key that no text column would take."""
+        world = await new_world(new_store)
+        run = await world.run()
+        rows = [
+            _wait(),
+            _wait("sleep\0", kind="moment", due=NOON, deadline=None, kwargs=None),
+            _wait("bare", args=None, kwargs=None),
+        ]
+        segment = world.segment(run)
+        segment.waits += rows
+        await world.apply(segment)
+        assert await _waits(world, run) == _in_order(rows)
+
+    async def test_the_answer_is_kept_until_the_wait_goes(self, new_store: NewStore) -> None:
+        """The last word of a batch on a wait counts, and another wait under the same key takes its place."""
+        world = await new_world(new_store)
+        run = await world.run()
+        row, other = _wait(), _wait("other")
+        segment = world.segment(run)
+        answered = row._replace(answer=WaitAnswer(_ODD))
+        segment.waits += [row, other, WaitGone("a", -1, "other"), answered]
+        await world.apply(segment)
+        assert await _waits(world, run) == [answered]
+        late = row._replace(origin=AttemptId(b"another attempt!"), answer=WaitAnswer(error="too \0 late", timed_out=True))
+        segment = world.segment(run)
+        segment.waits.append(late)
+        await world.apply(segment)
+        assert await _waits(world, run) == [late]
+        segment = world.segment(run)
+        segment.waits += [WaitGone("a", -1, ""), WaitGone("a", -1, "never there")]
+        await world.apply(segment)
+        assert await _waits(world, run) == []
+
+    async def test_an_ended_run_with_a_wait_is_loaded(self, new_store: NewStore) -> None:
+        """Its trigger has still to be ended by whoever takes over."""
+        world = await new_world(new_store)
+        run = await world.run()
+        segment = world.segment(run)
+        segment.waits.append(_wait())
+        segment.run = RunChange(run.state, RunState.FAILED, NOON, NOON, b"{}")
+        await world.apply(segment)
+        loaded = await world.store.run_load(world.lease, [run.dag_id])
+        assert [snapshot.run.run_id for snapshot in loaded] == [run.run_id]
+        segment = world.segment(run)
+        segment.waits.append(WaitGone("a", -1, ""))
+        await world.apply(segment)
+        assert await world.store.run_load(world.lease, [run.dag_id]) == []
