@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
-from tradewind.cli.failures import Failure, run_async
+from tradewind.cli.connected import ask_control, ask_store
+from tradewind.cli.failures import Failure
 from tradewind.cli.options import config_of, database_option, output_option
 from tradewind.cli.output import emit, emit_one
 
@@ -55,7 +56,6 @@ def details(ctx: click.Context, name: str | None, uri: str | None, output: str, 
 def materialize(ctx: click.Context, name: str | None, uri: str | None, output: str, database: str | None) -> None:
     """Run the DAG that makes an asset."""
     from tradewind.control_ports import TriggerRequest
-    from tradewind.database import open_control
     from tradewind.model.assets import OUTLET
 
     config = config_of(ctx, database__url=database)
@@ -69,22 +69,12 @@ def materialize(ctx: click.Context, name: str | None, uri: str | None, output: s
         )
         raise Failure(f"asset {row.name!r} cannot be materialized: {why}.")
 
-    async def work() -> dict[str, Any]:
-        async with open_control(config) as control:
-            run = await control.run_trigger(TriggerRequest(makers[0]))
-        return {"dag_id": run.dag_id, "dag_run_id": run.dag_run_id, "state": run.state.value}
-
-    emit_one(run_async(work()), output)
+    run = ask_control(config, lambda control: control.run_trigger(TriggerRequest(makers[0])))
+    emit_one({"dag_id": run.dag_id, "dag_run_id": run.dag_run_id, "state": run.state.value}, output)
 
 
 def _known(config: Config) -> list[AssetRow]:
-    from tradewind.database import open_store
-
-    async def work() -> list[AssetRow]:
-        async with open_store(config) as store:
-            return await store.asset_list()
-
-    return run_async(work())
+    return ask_store(config, lambda store: store.asset_list())
 
 
 def _one(rows: list[AssetRow], name: str | None, uri: str | None) -> AssetRow:

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from tradewind.cli.failures import Failure, failing_clearly, run_async
+from tradewind.cli.connected import ask_store
+from tradewind.cli.failures import Failure, failing_clearly
 from tradewind.cli.options import config_of, database_option
 
 if TYPE_CHECKING:
     from tradewind.authoring.connection import Connection
+    from tradewind.ports import Store
 
 _FORMATS: Final = ("json", "yaml", "env")
 
@@ -24,22 +26,20 @@ _FORMATS: Final = ("json", "yaml", "env")
 @click.pass_context
 def import_connections(ctx: click.Context, file: Path, overwrite: bool, database: str | None) -> None:
     """Store the connections of a JSON, YAML or env file."""
-    from tradewind.database import open_store
     from tradewind.services.secret_files import read_connections
 
     config = config_of(ctx, database__url=database)
     with failing_clearly():
         entries = read_connections(file)
 
-    async def work() -> tuple[list[str], list[str]]:
-        async with open_store(config) as store:
-            known = set[str]() if overwrite else {row.conn_id for row in await store.connection_list()}
-            fresh = [conn_id for conn_id in entries.good if conn_id not in known]
-            for conn_id in fresh:
-                await store.connection_set(conn_id, entries.good[conn_id].stored_text())
-            return fresh, [conn_id for conn_id in entries.good if conn_id in known]
+    async def work(store: Store) -> tuple[list[str], list[str]]:
+        known = set[str]() if overwrite else {row.conn_id for row in await store.connection_list()}
+        fresh = [conn_id for conn_id in entries.good if conn_id not in known]
+        for conn_id in fresh:
+            await store.connection_set(conn_id, entries.good[conn_id].stored_text())
+        return fresh, [conn_id for conn_id in entries.good if conn_id in known]
 
-    fresh, there = run_async(work())
+    fresh, there = ask_store(config, work)
     for conn_id in fresh:
         click.echo(f"Imported connection {conn_id}")
     for conn_id in there:
@@ -67,20 +67,13 @@ def export_connections(
     """Write all stored connections, with their secrets, to a file (- for standard output) that `import` reads."""
     from tradewind.authoring.connection import Connection
     from tradewind.cli.secret_output import write_private
-    from tradewind.database import open_store
-    from tradewind.model.rows import ConnectionRow
 
     if file_format is None:
         file_format = _format_of(file)
     if serialization_format and file_format != "env":
         raise click.UsageError("--serialization-format is for env files only.")
     config = config_of(ctx, database__url=database)
-
-    async def work() -> list[ConnectionRow]:
-        async with open_store(config) as store:
-            return await store.connection_list()
-
-    rows = run_async(work())
+    rows = ask_store(config, lambda store: store.connection_list())
     found = {row.conn_id: Connection.from_text(row.conn_id, row.value) for row in rows if row.value is not None}
     write_private(file, _text(found, file_format, serialization_format or "uri"))
     unreadable = [row.conn_id for row in rows if row.value is None]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from tradewind.cli.connected import ask_store
 from tradewind.cli.connection_files import export_connections, import_connections
 from tradewind.cli.failures import Failure, run_async
 from tradewind.cli.options import config_of, database_option, output_option
@@ -14,6 +15,7 @@ from tradewind.cli.output import emit
 if TYPE_CHECKING:
     from tradewind.authoring.connection import Connection
     from tradewind.config import Config
+    from tradewind.ports import Store
 
 _COLUMNS: Final = ["conn_id", "conn_type", "description", "host", "schema", "login", "port", "is_readable"]
 _FIELDS: Final = ("type", "host", "login", "password", "schema", "port", "extra")
@@ -32,17 +34,10 @@ def connections() -> None:
 def list_connections(ctx: click.Context, conn_id: str | None, output: str, database: str | None) -> None:
     """List the stored connections, without their secrets."""
     from tradewind.authoring.connection import Connection
-    from tradewind.database import open_store
-    from tradewind.model.rows import ConnectionRow
 
     config = config_of(ctx, database__url=database)
-
-    async def work() -> list[ConnectionRow]:
-        async with open_store(config) as store:
-            return await store.connection_list()
-
     rows: list[dict[str, object]] = []
-    for row in run_async(work()):
+    for row in ask_store(config, lambda store: store.connection_list()):
         if conn_id in (None, row.conn_id):
             found = Connection(row.conn_id) if row.value is None else Connection.from_text(row.conn_id, row.value)
             rows.append({**_public(found), "is_readable": row.value is not None})
@@ -82,23 +77,20 @@ def get(ctx: click.Context, conn_id: str, output: str, database: str | None) -> 
 @click.pass_context
 def add(ctx: click.Context, /, conn_id: str, database: str | None, **given: Any) -> None:
     """Store a new connection."""
-    from tradewind.database import open_store
-
     if not conn_id or len(conn_id) > 250:
         raise click.BadParameter("a connection's id has 1 to 250 characters.", param_hint="CONN_ID")
     connection = _given(conn_id, given)
     config = config_of(ctx, database__url=database)
 
-    async def work() -> None:
-        async with open_store(config) as store:
-            if any(row.conn_id == conn_id for row in await store.connection_list()):
-                raise Failure(
-                    f"A connection with `conn_id`={conn_id} already exists. Delete it first: "
-                    f"tradewind connections delete {conn_id}"
-                )
-            await store.connection_set(conn_id, connection.stored_text())
+    async def work(store: Store) -> None:
+        if any(row.conn_id == conn_id for row in await store.connection_list()):
+            raise Failure(
+                f"A connection with `conn_id`={conn_id} already exists. Delete it first: "
+                f"tradewind connections delete {conn_id}"
+            )
+        await store.connection_set(conn_id, connection.stored_text())
 
-    run_async(work())
+    ask_store(config, work)
     click.echo(f"Successfully added `conn_id`={conn_id} : {_masked_uri(connection)}")
 
 
@@ -108,17 +100,14 @@ def add(ctx: click.Context, /, conn_id: str, database: str | None, **given: Any)
 @click.pass_context
 def delete(ctx: click.Context, conn_id: str, database: str | None) -> None:
     """Delete a stored connection."""
-    from tradewind.database import open_store
-
     config = config_of(ctx, database__url=database)
 
-    async def work() -> None:
-        async with open_store(config) as store:
-            if all(row.conn_id != conn_id for row in await store.connection_list()):
-                raise Failure(f"Did not find a connection with `conn_id`={conn_id}")
-            await store.connection_set(conn_id, None)
+    async def work(store: Store) -> None:
+        if all(row.conn_id != conn_id for row in await store.connection_list()):
+            raise Failure(f"Did not find a connection with `conn_id`={conn_id}")
+        await store.connection_set(conn_id, None)
 
-    run_async(work())
+    ask_store(config, work)
     click.echo(f"Successfully deleted connection with `conn_id`={conn_id}")
 
 
@@ -142,16 +131,10 @@ def test(ctx: click.Context, conn_id: str, database: str | None) -> None:
 @click.pass_context
 def create_default_connections(ctx: click.Context, database: str | None) -> None:
     """Store Airflow's example connections (postgres_default and so on) where they are missing."""
-    from tradewind.database import open_store
     from tradewind.services.default_connections import make_default_connections
 
     config = config_of(ctx, database__url=database)
-
-    async def work() -> list[str]:
-        async with open_store(config) as store:
-            return await make_default_connections(store)
-
-    made = run_async(work())
+    made = ask_store(config, make_default_connections)
     click.echo(f"{len(made)} connections made" + (": " + ", ".join(made) if made else ""))
 
 
@@ -163,14 +146,9 @@ def _look_up(config: Config, conn_id: str) -> Connection:
     """As tasks do. Raises Failure where nobody has it or its text cannot be read."""
     from tradewind.authoring.connection import Connection
     from tradewind.authoring.defaults import use_defaults
-    from tradewind.database import open_store
     from tradewind.services.secrets import look_ups_of
 
-    async def work() -> str | None:
-        async with open_store(config) as store:
-            return await look_ups_of(config, store).connection(conn_id)
-
-    text = run_async(work())
+    text = ask_store(config, lambda store: look_ups_of(config, store).connection(conn_id))
     if text is None:
         raise Failure(
             f"Connection not found: neither the environment (AIRFLOW_CONN_{conn_id.upper()}) nor the database has "

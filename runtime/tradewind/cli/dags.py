@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tradewind.cli.connected import ask_control
 from tradewind.cli.dags_export import export
 from tradewind.cli.dags_test import test
 from tradewind.cli.dags_trigger import trigger
-from tradewind.cli.failures import EXIT_FAILED, Failure, run_async
+from tradewind.cli.failures import EXIT_FAILED, Failure
 from tradewind.cli.options import config_of, database_option, files_option, moment, output_option
 
 if TYPE_CHECKING:
+    from tradewind.control_ports import Control
     from tradewind.model.rows import RunRow
     from tradewind.model.specs import DagSpec
     from tradewind.ports import StoreReads
@@ -38,19 +40,17 @@ dags.add_command(export)
 def list_dags(ctx: click.Context, everything: bool, output: str, database: str | None) -> None:
     """All DAGs that the system knows."""
     from tradewind.cli.output import emit
-    from tradewind.database import open_control
 
     config = config_of(ctx, database__url=database)
 
-    async def work() -> list[dict[str, Any]]:
-        async with open_control(config) as control:
-            return [
-                await _dag_line(control.reads, row.dag_id)
-                for row in await control.reads.dag_list()
-                if row.is_active or everything
-            ]
+    async def work(control: Control) -> list[dict[str, Any]]:
+        return [
+            await _dag_line(control.reads, row.dag_id)
+            for row in await control.reads.dag_list()
+            if row.is_active or everything
+        ]
 
-    rows = run_async(work())
+    rows = ask_control(config, work)
     columns = ["dag_id", "fileloc", "owners", "schedule", "is_paused", *(["is_active"] if everything else [])]
     emit(rows, output, columns, empty=f"No DAGs yet. Put a DAG file into {config.dags.folder}; it is read at once.")
 
@@ -118,15 +118,13 @@ def unpause(ctx: click.Context, dag_id: str, database: str | None) -> None:
 
 def _set_paused(ctx: click.Context, dag_id: str, database: str | None, *, paused: bool) -> None:
     from tradewind.cli.dags_trigger import asked
-    from tradewind.database import open_control
 
     config = config_of(ctx, database__url=database)
 
-    async def work() -> bool:
-        async with open_control(config) as control:
-            return await asked(control, dag_id, control.dag_pause(dag_id, paused=paused)) is not None
+    async def work(control: Control) -> bool:
+        return await asked(control, dag_id, control.dag_pause(dag_id, paused=paused)) is not None
 
-    if run_async(work()):
+    if ask_control(config, work):
         click.echo(f"Dag: {dag_id}, paused: {paused}")
     else:
         click.echo(f"Dag: {dag_id}, paused: {paused} as soon as the system runs (tradewind standalone).")
@@ -140,15 +138,9 @@ def _set_paused(ctx: click.Context, dag_id: str, database: str | None, *, paused
 def state(ctx: click.Context, dag_id: str, run: str | None, database: str | None) -> None:
     """The state of a run, named by its id or logical date; by default of the latest one."""
     from tradewind.cli.runs import find_run
-    from tradewind.database import open_control
 
     config = config_of(ctx, database__url=database)
-
-    async def work() -> RunRow:
-        async with open_control(config) as control:
-            return await find_run(control.reads, dag_id, run)
-
-    row = run_async(work())
+    row = ask_control(config, lambda control: find_run(control.reads, dag_id, run))
     conf = _conf_text(row)
     click.echo(f"{row.state}, {conf}" if conf else str(row.state))
 
@@ -174,7 +166,6 @@ def _conf_text(run: RunRow) -> str:
 def list_runs(ctx: click.Context, /, dag: str | None, dag_id: str | None, **given: Any) -> None:
     """The runs of a DAG, the newest first."""
     from tradewind.cli.output import emit
-    from tradewind.database import open_control
     from tradewind.model.states import RunState
     from tradewind.ports import RunFilter
 
@@ -194,14 +185,13 @@ def list_runs(ctx: click.Context, /, dag: str | None, dag_id: str | None, **give
     )
     config = config_of(ctx, database__url=given["database"])
 
-    async def work() -> list[RunRow]:
+    async def work(control: Control) -> list[RunRow]:
         from tradewind.cli.runs import need_dag
 
-        async with open_control(config) as control:
-            await need_dag(control.reads, wanted)
-            return (await control.reads.run_list(where))[0]
+        await need_dag(control.reads, wanted)
+        return (await control.reads.run_list(where))[0]
 
-    rows = [_run_line(run) for run in run_async(work())]
+    rows = [_run_line(run) for run in ask_control(config, work)]
     emit(rows, given["output"], ["dag_id", "run_id", "state", "execution_date", "start_date", "end_date"])
 
 
@@ -229,18 +219,16 @@ def _seconds(began: datetime | None, ended: datetime | None) -> float | None:
 def list_import_errors(ctx: click.Context, output: str, database: str | None) -> None:
     """DAG files that could not be loaded, and why. Exit code 1 where there are any."""
     from tradewind.cli.output import emit
-    from tradewind.database import open_control
 
     config = config_of(ctx, database__url=database)
 
-    async def work() -> list[dict[str, Any]]:
-        async with open_control(config) as control:
-            return [
-                {"filepath": row.fileloc, "error": row.stack_trace, "at": row.at}
-                for row in await control.reads.import_error_list()
-            ]
+    async def work(control: Control) -> list[dict[str, Any]]:
+        return [
+            {"filepath": row.fileloc, "error": row.stack_trace, "at": row.at}
+            for row in await control.reads.import_error_list()
+        ]
 
-    rows = run_async(work())
+    rows = ask_control(config, work)
     if output == "table":
         for row in rows:
             click.secho(str(row["filepath"]), bold=True)

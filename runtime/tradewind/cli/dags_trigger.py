@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from tradewind.cli.failures import EXIT_FAILED, Failure, run_async
+from tradewind.cli.connected import ask_control
+from tradewind.cli.failures import EXIT_FAILED, Failure
 from tradewind.cli.options import config_of, database_option, json_object, moment, output_option
 
 if TYPE_CHECKING:
@@ -52,22 +53,20 @@ def trigger(ctx: click.Context, /, dag_id: str, **given: Any) -> None:
     )
     config = config_of(ctx, database__url=given["database"])
 
-    async def work() -> None:
+    async def work(control: Control) -> None:
         from tradewind.cli.runs import need_dag
-        from tradewind.database import open_control
 
-        async with open_control(config) as control:
-            row = await need_dag(control.reads, dag_id)
-            wish = _with_unpause(row, request)
-            run = await asked(control, dag_id, control.run_trigger(wish))
-            if run is None:
-                _say_it_waits(dag_id, wait=given["wait"])
-                return
-            _say_created(run, given["output"] if not given["wait"] else "table")
-            if given["wait"]:
-                await _await_end(control, run, given["timeout"], given["output"])
+        row = await need_dag(control.reads, dag_id)
+        wish = _with_unpause(row, request)
+        run = await asked(control, dag_id, control.run_trigger(wish))
+        if run is None:
+            _say_it_waits(dag_id, wait=given["wait"])
+            return
+        _say_created(run, given["output"] if not given["wait"] else "table")
+        if given["wait"]:
+            await _await_end(control, run, given["timeout"], given["output"])
 
-    run_async(work())
+    ask_control(config, work)
 
 
 def _with_unpause(row: DagRow, request: TriggerRequest) -> TriggerRequest:

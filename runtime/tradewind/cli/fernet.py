@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from tradewind.cli.failures import Failure, run_async
+from tradewind.cli.connected import ask_store
+from tradewind.cli.failures import Failure
 from tradewind.cli.options import config_of, database_option
 
 
@@ -24,16 +25,8 @@ def rotate_fernet_key(ctx: click.Context, database: str | None) -> None:
 
     Can be broken off and repeated at any time; runtimes need both keys until it is done.
     """
-    from tradewind.database import open_store
-    from tradewind.model.rows import Rotation
-
     config = config_of(ctx, database__url=database)
-
-    async def work() -> Rotation:
-        async with open_store(config) as store:
-            return await store.secrets_rotate()
-
-    done = run_async(work())
+    done = ask_store(config, lambda store: store.secrets_rotate())
     click.echo(f"{done.changed} encrypted anew, {done.unchanged} were under the first key already.")
     if done.unreadable:
         raise Failure(

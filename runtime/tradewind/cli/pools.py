@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import click
 
-from tradewind.cli.failures import Failure, run_async
+from tradewind.cli.connected import ask_store
+from tradewind.cli.failures import Failure
 from tradewind.cli.options import config_of, database_option, output_option
 from tradewind.cli.output import emit
 
 if TYPE_CHECKING:
     from tradewind.config import Config
     from tradewind.model.rows import PoolRow
+    from tradewind.ports import Store
 
 _COLUMNS: Final = ["pool", "slots", "running", "queued", "scheduled", "deferred", "open", "description"]
 
@@ -57,18 +59,12 @@ def set_pool(
     ctx: click.Context, pool: str, slots: int, description: str, include_deferred: bool, database: str | None
 ) -> None:
     """Make or change a pool; SLOTS of -1 are no limit. It counts at once, in every runtime."""
-    from tradewind.database import open_store
     from tradewind.model.rows import PoolRow
 
     if not pool or len(pool) > 250:
         raise click.BadParameter("a pool's name has 1 to 250 characters.", param_hint="POOL")
     config = config_of(ctx, database__url=database)
-
-    async def work() -> None:
-        async with open_store(config) as store:
-            await store.pool_set(PoolRow(pool, slots, description, include_deferred))
-
-    run_async(work())
+    ask_store(config, lambda store: store.pool_set(PoolRow(pool, slots, description, include_deferred)))
     click.echo(f"Pool {pool} created")
 
 
@@ -78,16 +74,10 @@ def set_pool(
 @click.pass_context
 def delete(ctx: click.Context, pool: str, database: str | None) -> None:
     """Delete a pool that no task uses just now."""
-    from tradewind.database import open_store
     from tradewind.services.pool_usage import delete_pool
 
     config = config_of(ctx, database__url=database)
-
-    async def work() -> None:
-        async with open_store(config) as store:
-            await delete_pool(store, store, pool)
-
-    run_async(work())
+    ask_store(config, lambda store: delete_pool(store, store, pool))
     click.echo(f"Pool {pool} deleted. Tasks that name it wait until it is made again.")
 
 
@@ -97,19 +87,17 @@ def delete(ctx: click.Context, pool: str, database: str | None) -> None:
 @click.pass_context
 def import_pools(ctx: click.Context, file: Path, database: str | None) -> None:
     """Make or change the pools of a JSON file: {"name": {"slots": 3, "description": "…"}}."""
-    from tradewind.database import open_store
     from tradewind.model.rows import PoolRow
 
     config = config_of(ctx, database__url=database)
     good, bad = _read(file)
 
-    async def work() -> None:
-        async with open_store(config) as store:
-            for name, fields in good.items():
-                about, deferred = str(fields.get("description") or ""), bool(fields.get("include_deferred", False))
-                await store.pool_set(PoolRow(name, int(fields["slots"]), about, deferred))
+    async def work(store: Store) -> None:
+        for name, fields in good.items():
+            about, deferred = str(fields.get("description") or ""), bool(fields.get("include_deferred", False))
+            await store.pool_set(PoolRow(name, int(fields["slots"]), about, deferred))
 
-    run_async(work())
+    ask_store(config, work)
     click.echo(f"Uploaded {len(good)} pool(s)")
     if bad:
         raise Failure("Failed to update pool(s): " + "; ".join(bad))
@@ -121,17 +109,10 @@ def import_pools(ctx: click.Context, file: Path, database: str | None) -> None:
 @click.pass_context
 def export(ctx: click.Context, file: Path, database: str | None) -> None:
     """Write all pools to a JSON file (- for standard output) that `import` reads."""
-    from tradewind.database import open_store
-
     config = config_of(ctx, database__url=database)
-
-    async def work() -> list[PoolRow]:
-        async with open_store(config) as store:
-            return await store.pool_list()
-
     rows = {
         row.name: {"slots": row.slots, "description": row.description, "include_deferred": row.include_deferred}
-        for row in run_async(work())
+        for row in ask_store(config, lambda store: store.pool_list())
     }
     text = json.dumps(rows, indent=4, sort_keys=True) + "\n"
     if str(file) == "-":
@@ -145,13 +126,11 @@ def export(ctx: click.Context, file: Path, database: str | None) -> None:
 
 
 def _rows(config: Config) -> list[dict[str, object]]:
-    from tradewind.database import open_store
     from tradewind.services.pool_usage import PoolUsage, pool_usage
 
-    async def work() -> list[dict[str, object]]:
-        async with open_store(config) as store:
-            usage = await pool_usage(store)
-            return [_row(pool, usage.get(pool.name, PoolUsage())) for pool in await store.pool_list()]
+    async def work(store: Store) -> list[dict[str, object]]:
+        usage = await pool_usage(store)
+        return [_row(pool, usage.get(pool.name, PoolUsage())) for pool in await store.pool_list()]
 
     def _row(pool: PoolRow, used: PoolUsage) -> dict[str, object]:
         return {
@@ -167,7 +146,7 @@ def _rows(config: Config) -> list[dict[str, object]]:
             "open": used.open(pool),
         }
 
-    return run_async(work())
+    return ask_store(config, work)
 
 
 def _read(file: Path) -> tuple[dict[str, dict[str, Any]], list[str]]:

@@ -8,10 +8,15 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import click
 
+from tradewind.cli.connected import ask_control
 from tradewind.cli.failures import Failure, run_async
 from tradewind.cli.options import config_of, database_option, files_option, json_object, moment, output_option
 
 if TYPE_CHECKING:
+    from tradewind.authoring.dag import DAG
+    from tradewind.config import Config
+    from tradewind.control_ports import Control
+    from tradewind.model.attempts import Attempt
     from tradewind.model.rows import InstanceRow, RunRow
     from tradewind.ports import StoreReads
 
@@ -65,14 +70,11 @@ def list_tasks(ctx: click.Context, dag_id: str, tree: bool, subdir: Path | None,
 @click.pass_context
 def test(ctx: click.Context, /, dag_id: str, task_id: str, logical_date: datetime | None, **given: Any) -> None:
     """Run one task once, here, whatever it depends on. Nothing is recorded."""
-    from tradewind.cli.dag_files import find_dag
-    from tradewind.cli.task_alone import attempt_alone, run_alone
+    from tradewind.cli.task_alone import run_alone
     from tradewind.model.states import OutcomeKind
 
     config = config_of(ctx)
-    dag, file = find_dag(config, dag_id, given["subdir"])
-    attempt = attempt_alone(dag, file, task_id, logical_date or datetime.now(tz=UTC), given["conf"])
-    attempt = attempt._replace(key=attempt.key._replace(map_index=given["map_index"]))
+    dag, attempt = _alone(config, dag_id, task_id, logical_date, given)
     outcome = run_async(run_alone(config, dag, attempt))
     if outcome.error is not None:
         click.echo(outcome.error.traceback, err=True)
@@ -92,16 +94,25 @@ def test(ctx: click.Context, /, dag_id: str, task_id: str, logical_date: datetim
 @click.pass_context
 def render(ctx: click.Context, /, dag_id: str, task_id: str, logical_date: datetime | None, **given: Any) -> None:
     """Show what a task's templates become for a date. Nothing is recorded."""
-    from tradewind.cli.dag_files import find_dag
-    from tradewind.cli.task_alone import attempt_alone, rendered_fields
+    from tradewind.cli.task_alone import rendered_fields
 
     config = config_of(ctx)
-    dag, file = find_dag(config, dag_id, given["subdir"])
-    attempt = attempt_alone(dag, file, task_id, logical_date or datetime.now(tz=UTC), given["conf"])
-    attempt = attempt._replace(key=attempt.key._replace(map_index=given["map_index"]))
+    dag, attempt = _alone(config, dag_id, task_id, logical_date, given)
     for name, value in run_async(rendered_fields(config, dag, attempt)).items():
         shown = list(cast("tuple[object, ...]", value)) if isinstance(value, tuple) else value
         click.echo(f"{RULE}\n# property: {name}\n{RULE}\n{shown}\n")
+
+
+def _alone(
+    config: Config, dag_id: str, task_id: str, logical_date: datetime | None, given: dict[str, Any]
+) -> tuple[DAG, Attempt]:
+    """The DAG of the DAG file, and a first try of its task that no runtime knows of."""
+    from tradewind.cli.dag_files import find_dag
+    from tradewind.cli.task_alone import attempt_alone
+
+    dag, file = find_dag(config, dag_id, given["subdir"])
+    attempt = attempt_alone(dag, file, task_id, logical_date or datetime.now(tz=UTC), given["conf"])
+    return dag, attempt._replace(key=attempt.key._replace(map_index=given["map_index"]))
 
 
 @tasks.command("state")
@@ -113,18 +124,15 @@ def render(ctx: click.Context, /, dag_id: str, task_id: str, logical_date: datet
 @click.pass_context
 def state(ctx: click.Context, /, dag_id: str, task_id: str, run: str | None, **given: Any) -> None:
     """The state of a task in a run (id or logical date; by default the latest)."""
-    from tradewind.database import open_control
-
     config = config_of(ctx, database__url=given["database"])
 
-    async def work() -> InstanceRow:
+    async def work(control: Control) -> InstanceRow:
         from tradewind.cli.runs import find_run
 
-        async with open_control(config) as control:
-            found = await find_run(control.reads, dag_id, run)
-            return await _instance(control.reads, found, task_id, given["map_index"])
+        found = await find_run(control.reads, dag_id, run)
+        return await _instance(control.reads, found, task_id, given["map_index"])
 
-    click.echo(run_async(work()).state.value)
+    click.echo(ask_control(config, work).state.value)
 
 
 @tasks.command("failed-deps")
@@ -135,18 +143,15 @@ def state(ctx: click.Context, /, dag_id: str, task_id: str, run: str | None, **g
 @click.pass_context
 def failed_deps(ctx: click.Context, dag_id: str, task_id: str, run: str | None, database: str | None) -> None:
     """Why a task is not running in a run (id or logical date; by default the latest)."""
-    from tradewind.database import open_control
-
     config = config_of(ctx, database__url=database)
 
-    async def work() -> tuple[str, ...]:
+    async def work(control: Control) -> tuple[str, ...]:
         from tradewind.cli.runs import find_run
 
-        async with open_control(config) as control:
-            found = await find_run(control.reads, dag_id, run)
-            return await control.why_waiting(dag_id, found.dag_run_id, task_id)
+        found = await find_run(control.reads, dag_id, run)
+        return await control.why_waiting(dag_id, found.dag_run_id, task_id)
 
-    reasons = run_async(work())
+    reasons = ask_control(config, work)
     click.echo("\n".join(f"- {reason}" for reason in reasons) if reasons else "It is running.")
 
 
@@ -159,18 +164,16 @@ def failed_deps(ctx: click.Context, dag_id: str, task_id: str, run: str | None, 
 def states_for_dag_run(ctx: click.Context, dag_id: str, run: str | None, output: str, database: str | None) -> None:
     """The state of every task in a run (id or logical date; by default the latest)."""
     from tradewind.cli.output import emit
-    from tradewind.database import open_control
 
     config = config_of(ctx, database__url=database)
 
-    async def work() -> list[dict[str, Any]]:
+    async def work(control: Control) -> list[dict[str, Any]]:
         from tradewind.cli.runs import find_run
 
-        async with open_control(config) as control:
-            found = await find_run(control.reads, dag_id, run)
-            return [_instance_line(found, row) for row in await control.reads.instance_list(found.run_id)]
+        found = await find_run(control.reads, dag_id, run)
+        return [_instance_line(found, row) for row in await control.reads.instance_list(found.run_id)]
 
-    lines = run_async(work())
+    lines = ask_control(config, work)
     mapped = ["map_index"] if any(line["map_index"] >= 0 for line in lines) else []
     emit(lines, output, ["dag_id", "execution_date", "task_id", *mapped, "state", "start_date", "end_date"])
 
@@ -187,22 +190,20 @@ def states_for_dag_run(ctx: click.Context, dag_id: str, run: str | None, output:
 def logs(ctx: click.Context, /, dag_id: str, task_id: str, run: str | None, **given: Any) -> None:
     """What a try of a task has written (run: id or logical date; by default the latest)."""
     from tradewind.cli.task_logs import print_log
-    from tradewind.database import open_control
     from tradewind.worker.log import LogRef
 
     config = config_of(ctx, database__url=given["database"])
 
-    async def work() -> None:
+    async def work(control: Control) -> LogRef:
         from tradewind.cli.runs import find_run
 
-        async with open_control(config) as control:
-            found = await find_run(control.reads, dag_id, run)
-            row = await _instance(control.reads, found, task_id, given["map_index"])
+        found = await find_run(control.reads, dag_id, run)
+        row = await _instance(control.reads, found, task_id, given["map_index"])
         number = given["try_number"] or max(row.try_number, 1)
-        ref = LogRef(dag_id, found.dag_run_id, task_id, given["map_index"], number)
-        await print_log(str(config.logging.folder), ref, follow_on=given["follow"])
+        return LogRef(dag_id, found.dag_run_id, task_id, given["map_index"], number)
 
-    run_async(work())
+    ref = ask_control(config, work)
+    run_async(print_log(str(config.logging.folder), ref, follow_on=given["follow"]))
 
 
 async def _instance(reads: StoreReads, run: RunRow, task_id: str, map_index: int) -> InstanceRow:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from tradewind.cli.failures import Failure, run_async
+from tradewind.cli.connected import ask_store
+from tradewind.cli.failures import Failure
 from tradewind.cli.options import config_of, database_option
+
+if TYPE_CHECKING:
+    from tradewind.ports import Store
 
 
 @click.group()
@@ -24,7 +30,6 @@ def users() -> None:
 @click.pass_context
 def create(ctx: click.Context, /, **given: str | None) -> None:
     """Make a login, or give an existing one a new password and role."""
-    from tradewind.database import open_store
     from tradewind.model.rows import UserRow
     from tradewind.web.auth.passwords import hash_password
     from tradewind.web.roles import Role
@@ -36,13 +41,12 @@ def create(ctx: click.Context, /, **given: str | None) -> None:
     password = given["password"] or click.prompt("Password", hide_input=True, confirmation_prompt=True)
     config = config_of(ctx, database__url=given["database"])
 
-    async def work() -> bool:
-        async with open_store(config) as store:
-            before = await store.user_get(username)
-            await store.user_set(UserRow(username, await hash_password(str(password)), known[role.lower()]))
-            return before is not None
+    async def work(store: Store) -> bool:
+        before = await store.user_get(username)
+        await store.user_set(UserRow(username, await hash_password(str(password)), known[role.lower()]))
+        return before is not None
 
-    existed = run_async(work())
+    existed = ask_store(config, work)
     click.echo(f'User "{username}" {"changed" if existed else "created"} with role "{known[role.lower()]}"')
 
 
@@ -52,16 +56,13 @@ def create(ctx: click.Context, /, **given: str | None) -> None:
 @click.pass_context
 def show(ctx: click.Context, username: str, database: str | None) -> None:
     """Say whether there is such a login, and its role."""
-    from tradewind.database import open_store
-
     config = config_of(ctx, database__url=database)
 
-    async def work() -> tuple[str, bool] | None:
-        async with open_store(config) as store:
-            row = await store.user_get(username)
-            return (row.role, row.is_active) if row is not None else None
+    async def work(store: Store) -> tuple[str, bool] | None:
+        row = await store.user_get(username)
+        return (row.role, row.is_active) if row is not None else None
 
-    found = run_async(work())
+    found = ask_store(config, work)
     if found is None:
         raise Failure(f"there is no user {username!r}")
     click.echo(f"{username}\t{found[0]}\t{'active' if found[1] else 'locked'}")

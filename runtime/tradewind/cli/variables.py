@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from tradewind.cli.failures import Failure, failing_clearly, run_async
+from tradewind.cli.connected import ask_store
+from tradewind.cli.failures import Failure, failing_clearly
 from tradewind.cli.options import config_of, database_option, output_option
 from tradewind.cli.output import emit
 
 if TYPE_CHECKING:
+    from tradewind.ports import Store
     from tradewind.services.secret_files import Entries
-    from tradewind.store.postgres import PostgresStore
 
 _ON_EXISTING: Final = ("overwrite", "skip", "fail")
 
@@ -31,16 +32,9 @@ def variables() -> None:
 def list_variables(ctx: click.Context, output: str, database: str | None) -> None:
     """List the stored variables: their keys and what they are for. JSON and YAML show values too."""
     from tradewind.authoring.masking import is_sensitive
-    from tradewind.database import open_store
-    from tradewind.model.rows import VariableRow
 
     config = config_of(ctx, database__url=database)
-
-    async def work() -> list[VariableRow]:
-        async with open_store(config) as store:
-            return await store.variable_list()
-
-    rows = run_async(work())
+    rows = ask_store(config, lambda store: store.variable_list())
     shown = [
         {
             "key": row.key,
@@ -62,16 +56,10 @@ def list_variables(ctx: click.Context, output: str, database: str | None) -> Non
 @click.pass_context
 def get(ctx: click.Context, key: str, default: str | None, as_json: bool, database: str | None) -> None:
     """Print a variable, looked up as tasks do: secrets back ends, environment, database."""
-    from tradewind.database import open_store
     from tradewind.services.secrets import look_ups_of
 
     config = config_of(ctx, database__url=database)
-
-    async def work() -> str | None:
-        async with open_store(config) as store:
-            return await look_ups_of(config, store).variable(key)
-
-    text = run_async(work())
+    text = ask_store(config, lambda store: look_ups_of(config, store).variable(key))
     if text is None:
         if default is None:
             raise Failure(f"Variable {key} does not exist. Store it with: tradewind variables set {key} VALUE")
@@ -96,20 +84,13 @@ def set_variable(
     ctx: click.Context, key: str, value: str, as_json: bool, description: str | None, database: str | None
 ) -> None:
     """Store a variable, in place of one with this key."""
-    from tradewind.database import open_store
-
     if as_json:
         try:
             value = json.dumps(json.loads(value))
         except ValueError as error:
             raise click.BadParameter(f"{value!r} is not JSON: {error}.", param_hint="VALUE") from error
     config = config_of(ctx, database__url=database)
-
-    async def work() -> None:
-        async with open_store(config) as store:
-            await store.variable_set(key, value, description)
-
-    run_async(work())
+    ask_store(config, lambda store: store.variable_set(key, value, description))
     click.echo(f"Variable {key} created")
 
 
@@ -119,17 +100,14 @@ def set_variable(
 @click.pass_context
 def delete(ctx: click.Context, key: str, database: str | None) -> None:
     """Delete a stored variable."""
-    from tradewind.database import open_store
-
     config = config_of(ctx, database__url=database)
 
-    async def work() -> bool:
-        async with open_store(config) as store:
-            existed = any(row.key == key for row in await store.variable_list())
-            await store.variable_set(key, None)
-            return existed
+    async def work(store: Store) -> bool:
+        existed = any(row.key == key for row in await store.variable_list())
+        await store.variable_set(key, None)
+        return existed
 
-    if not run_async(work()):
+    if not ask_store(config, work):
         raise Failure(f"Variable {key} does not exist")
     click.echo(f"Variable {key} deleted")
 
@@ -149,18 +127,12 @@ def delete(ctx: click.Context, key: str, database: str | None) -> None:
 @click.pass_context
 def import_variables(ctx: click.Context, file: Path, existing: str, database: str | None) -> None:
     """Store the variables of a JSON, YAML or env file."""
-    from tradewind.database import open_store
     from tradewind.services.secret_files import read_variables
 
     config = config_of(ctx, database__url=database)
     with failing_clearly():
         entries = read_variables(file)
-
-    async def work() -> tuple[int, list[str]]:
-        async with open_store(config) as store:
-            return await _import(store, entries, existing)
-
-    done, trouble = run_async(work())
+    done, trouble = ask_store(config, lambda store: _import(store, entries, existing))
     click.echo(f"{done} of {done + len(trouble)} variables successfully updated.")
     if trouble:
         for line in trouble:
@@ -170,7 +142,7 @@ def import_variables(ctx: click.Context, file: Path, existing: str, database: st
             raise Failure(f"{len(trouble)} variable(s) failed to be updated.")
 
 
-async def _import(store: PostgresStore, entries: Entries, existing: str) -> tuple[int, list[str]]:
+async def _import(store: Store, entries: Entries, existing: str) -> tuple[int, list[str]]:
     """How many were stored, and a line for each that was not."""
     known = {row.key for row in await store.variable_list()} if existing != "overwrite" else set[str]()
     trouble = [f"variable {key!r}: {why}" for key, why in entries.bad.items()]
@@ -196,16 +168,9 @@ async def _import(store: PostgresStore, entries: Entries, existing: str) -> tupl
 def export(ctx: click.Context, file: Path, database: str | None) -> None:
     """Write all stored variables, decrypted, to a JSON file (- for standard output) that `import` reads."""
     from tradewind.cli.secret_output import write_private
-    from tradewind.database import open_store
-    from tradewind.model.rows import VariableRow
 
     config = config_of(ctx, database__url=database)
-
-    async def work() -> list[VariableRow]:
-        async with open_store(config) as store:
-            return await store.variable_list()
-
-    rows = run_async(work())
+    rows = ask_store(config, lambda store: store.variable_list())
     values: dict[str, object] = {}
     for row in rows:
         if row.value is not None:
