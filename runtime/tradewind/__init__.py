@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tradewind.authoring.assets import Dataset as Dataset
     from tradewind.authoring.assets import DatasetAlias as DatasetAlias
     from tradewind.authoring.assets import Metadata as Metadata
+    from tradewind.authoring.async_hook import AsyncHook as AsyncHook
     from tradewind.authoring.connection import Connection as Connection
     from tradewind.authoring.context import Context as Context
     from tradewind.authoring.current_context import get_current_context as get_current_context
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     from tradewind.authoring.operator import BaseOperator as BaseOperator
     from tradewind.authoring.params import Param as Param
     from tradewind.authoring.params import ParamsDict as ParamsDict
+    from tradewind.authoring.resources import Resource as Resource
+    from tradewind.authoring.resources import resource as resource
     from tradewind.authoring.retry_policy import ChainRetryPolicy as ChainRetryPolicy
     from tradewind.authoring.retry_policy import ExceptionRetryPolicy as ExceptionRetryPolicy
     from tradewind.authoring.retry_policy import RetryAction as RetryAction
@@ -114,6 +117,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "DatasetAlias",
         "Metadata",
     ),
+    "authoring.async_hook": ("AsyncHook",),
     "authoring.connection": ("Connection",),
     "authoring.context": ("Context",),
     "authoring.current_context": ("get_current_context",),
@@ -130,6 +134,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "authoring.object_storage": ("ObjectStoragePath",),
     "authoring.operator": ("BaseOperator",),
     "authoring.params": ("Param", "ParamsDict"),
+    "authoring.resources": ("Resource", "resource"),
     "authoring.retry_policy": (
         "ChainRetryPolicy",
         "ExceptionRetryPolicy",
@@ -208,6 +213,7 @@ __all__ = [  # noqa: RUF022 - by theme: how a DAG is written, what tasks are, wh
     "task_group",
     "teardown",
     #
+    "AsyncHook",
     "BaseBranchOperator",
     "BaseHook",
     "BaseOperator",
@@ -235,11 +241,13 @@ __all__ = [  # noqa: RUF022 - by theme: how a DAG is written, what tasks are, wh
     "Context",
     "DagRun",
     "ObjectStoragePath",
+    "Resource",
     "Variable",
     "XCom",
     "get_current_context",
     "literal",
     "mask_secret",
+    "resource",
     #
     "AsyncCallback",
     "BaseNotifier",

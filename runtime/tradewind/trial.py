@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tradewind.authoring.dag import DAG
+from tradewind.authoring.loop_clients import clients_here
 from tradewind.authoring.operator import BaseOperator
 from tradewind.authoring.pace import current_pace
 from tradewind.authoring.xcom import decode
@@ -189,6 +190,8 @@ async def _alone(dag: DAG, config: Config, only_task: str | None, *, capture_out
         stored=StoredOnDemand(config),
     )
     async with Runtime(config, dags=[dag], parts=parts) as runtime:
+        if clock is not None:
+            clients_here().lingers = False  # while their sockets are open no time is skipped
         yield runtime
 
 

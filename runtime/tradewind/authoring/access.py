@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
+from threading import get_ident
+from time import monotonic
 from typing import Protocol
 
 from tradewind.authoring.other_dags import BlockingOtherDags, OtherDags
@@ -178,6 +180,10 @@ class CurrentAttempt:
     """On the loop its calls raise RuntimeError and name the async call to use instead."""
     lengths: dict[str, int] = field(default_factory=dict[str, int])
     """Lengths of what the code has pushed itself, under the keys in `TaskSpec.measured`."""
+    began: float = field(default_factory=monotonic)
+    """When, on the monotonic clock: what was changed before is seen."""
+    thread: int = field(default_factory=get_ident)
+    """The thread in which `services` may be awaited."""
 
 
 current_attempt: ContextVar[CurrentAttempt] = ContextVar("tradewind_current_attempt")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from threading import get_ident
 from typing import Any, Final, cast
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
@@ -79,7 +80,7 @@ class Connection:
     async def aget(cls, conn_id: str) -> Connection:
         """`get` for code on an event loop."""
         running = current_attempt.get(None)
-        if running is None:
+        if running is None or running.thread != get_ident():  # of a loop other than the attempt's
             import asyncio  # not at the top: DAG files do without
 
             return await asyncio.to_thread(cls.get, conn_id)

@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from tradewind.authoring.access import BlockingServices, CurrentAttempt, TaskServices, current_attempt
 from tradewind.authoring.dag import DAG
+from tradewind.authoring.loop_clients import hold_clients
 from tradewind.model.attempts import Attempt
 from tradewind.model.errors import TaskTimeout
 from tradewind.model.outcomes import Outcome
@@ -280,7 +281,8 @@ def run_attempt_blocking(
 
 async def _on_own_loop(attempt: Attempt, dag: DAG, current: CurrentAttempt) -> Outcome:
     """An async task in a process: its sync calls (templates, callbacks) may block the way sync tasks do."""
-    return await run_attempt(attempt, dag, current.services, blocking=current.blocking)
+    async with hold_clients(current_log):
+        return await run_attempt(attempt, dag, current.services, blocking=current.blocking)
 
 
 def _run_work(work: Work, stop: threading.Event | None) -> Outcome:

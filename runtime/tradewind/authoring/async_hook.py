@@ -1,0 +1,111 @@
+"""`AsyncHook`: one client for each connection and event loop, shared by all tasks, sensors and triggers on it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Hashable
+from contextlib import AbstractAsyncContextManager
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, ClassVar, Final, Generic, TypeVar
+from weakref import WeakKeyDictionary
+
+from tradewind.authoring.connection import Connection
+from tradewind.authoring.connection_lookups import LookedUp, fingerprint_of, lookups_here
+from tradewind.authoring.hook import BaseHook
+from tradewind.authoring.loop_clients import Wanted, clients_here
+from tradewind.model.errors import AuthoringError
+
+C = TypeVar("C")
+
+DAG_FILE_MODULES: Final = "tradewind_dag_"
+"""How the private names of DAG files' modules begin; one file has the same one in each of its versions."""
+
+_LOOKS_UP: Final[Any] = vars(BaseHook)["get_connection"].__func__
+
+
+class AsyncHook(BaseHook, Generic[C]):
+    """Derive from it and define `connect`; then `async with LaunchHook("launch_api") as session:` gives the client.
+
+    All that run on one loop and name the same connection share one client. It is opened at its first use, closed
+    when nobody has used it for `idle`, and with the loop at the latest. A task that starts after its connection
+    was changed gets a new one; the old one closes when its last user leaves. Raises ClientError where it cannot be
+    opened, NotFoundError where there is no such connection.
+    """
+
+    idle: ClassVar[timedelta | None] = timedelta(minutes=5)
+    """How long a client without users stays open. None: until its loop ends; zero: not at all."""
+    open_timeout: ClassVar[timedelta] = timedelta(minutes=1)
+
+    def __init__(self, conn_id: str | None = None, *, logger_name: str | None = None) -> None:
+        super().__init__(logger_name=logger_name)
+        name = conn_id or self.default_conn_name
+        if not name:
+            raise AuthoringError(f"{type(self).__name__}: which connection? Give the id of one")
+        self.conn_id = name
+        self._entered: WeakKeyDictionary[asyncio.Task[Any], list[Any]] = WeakKeyDictionary()
+
+    def connect(self, conn: Connection) -> AbstractAsyncContextManager[C]:
+        """Opens a client, and closes it: an `@asynccontextmanager` method that yields it. Runs once for all users."""
+        raise NotImplementedError(f"{type(self).__name__} does not define connect()")
+
+    def options(self) -> Hashable:
+        """What a client depends on beside its connection: hooks with other options have another one."""
+        return ()
+
+    def is_usable(self, client: C) -> bool:
+        """Whether a client that is open can be used. One that cannot makes room for a new one."""
+        return True
+
+    # ------------------------------------------------------------------ use
+
+    async def connection(self) -> Connection:
+        """The connection that a client is opened with now."""
+        return (await self._looked_up()).connection
+
+    async def wanted(self) -> Wanted[C]:
+        """Which client this hook asks for."""
+        found = await self._looked_up()
+        cls = type(self)
+        idle = cls.idle.total_seconds() if cls.idle is not None else None
+        mine = (self.conn_id, self.options())
+        return Wanted(
+            name=f"connection {self.conn_id!r} ({cls.__name__})",
+            key=(cls, found.fingerprint, *mine),
+            line=(line_of(cls), *mine),
+            open=lambda: self.connect(found.connection),
+            open_timeout=cls.open_timeout.total_seconds(),
+            idle=idle,
+            is_usable=self.is_usable,
+        )
+
+    async def __aenter__(self) -> C:
+        client = await clients_here().enter(await self.wanted())
+        task = asyncio.current_task()
+        assert task is not None
+        self._entered.setdefault(task, []).append((clients_here(), client))
+        return client.value
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        task = asyncio.current_task()
+        entered = self._entered.get(task) if task is not None else None
+        if not entered:
+            raise RuntimeError(
+                f"{type(self).__name__}: `async with` was entered in another asyncio task than it is left"
+            )
+        clients, client = entered.pop()
+        clients.exit(client)
+
+    async def _looked_up(self) -> LookedUp:
+        if getattr(self.get_connection, "__func__", None) is _LOOKS_UP:
+            return await lookups_here().get(self.conn_id)
+        connection = await asyncio.to_thread(self.get_connection, self.conn_id)  # a subclass's own, or a test's
+        return LookedUp(connection, fingerprint_of(connection))
+
+
+def line_of(definition: Any) -> Hashable:
+    """Names a class or function over the versions of the DAG file that it is in; elsewhere it stands for itself."""
+    module = str(definition.__module__)
+    return (module, definition.__qualname__) if module.startswith(DAG_FILE_MODULES) else definition
