@@ -171,7 +171,7 @@ async def _control(config: Config, roles: frozenset[str], make_tables: bool) -> 
         executors = await importing
         from tradewind.host import Parts, Runtime
 
-        parts = Parts(store=store, executors=executors)
+        parts = Parts(store=store, executors=executors, own_process=True)
         runtime = await exits.enter_async_context(Runtime(config, parts=parts))
         yield runtime.control
 

@@ -3,8 +3,7 @@
 ::
 
     async with Runtime(database="postgresql://…", dags=[onboarding]) as runtime:
-        run = await runtime.control.run_trigger(TriggerRequest("onboarding", {"user": 7}))
-        run = await runtime.control.run_wait(run.run_id)
+        print(await runtime.run("onboarding", {"user": 7}))
 
 The daemon is this plus signals and the web server. Leaving the block drains: nothing new starts,
 running attempts get `scheduler.drain_timeout` to end, what is left goes on at the next start.
@@ -21,21 +20,22 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from importlib.metadata import entry_points
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import anyio
 import anyio.abc
 
 from tradewind.authoring.dag import DAG
 from tradewind.authoring.listeners import tell
+from tradewind.authoring.loop_clients import hold_clients
 from tradewind.bundles.parse_protocol import defaults_to_json
 from tradewind.config import Config, load_config
-from tradewind.control_ports import Health
+from tradewind.control_ports import Health, TriggerRequest
 from tradewind.database import open_store
 from tradewind.executor_ports import Executor
 from tradewind.model.errors import ConfigError, Fenced, StoreUnavailable
-from tradewind.model.rows import DagRow, Lease, ParsedFile, PoolRow
-from tradewind.model.specs import DEFAULT_POOL, DagSource, DagSpec, Json
+from tradewind.model.rows import DagRow, Lease, PoolRow
+from tradewind.model.specs import DEFAULT_POOL, DagSpec, Json
 from tradewind.ports import Clock, Store
 from tradewind.rules.admission import PARALLELISM
 from tradewind.services.asset_router import AssetRouter
@@ -48,9 +48,11 @@ from tradewind.services.custom_schedules import TIME_LIMIT, CustomSchedules, ask
 from tradewind.services.deadline_keeper import DeadlineKeeper
 from tradewind.services.default_connections import make_default_connections
 from tradewind.services.dispatcher import Dispatcher
+from tradewind.services.given_dags import EMBEDDED_BUNDLE, GivenDag, GivenDags
 from tradewind.services.inbox import InboxReader, MailedWishes
 from tradewind.services.live import LiveHub
 from tradewind.services.look_up_server import serve_look_ups
+from tradewind.services.mailer import OfTry, SayInLog
 from tradewind.services.permit_keeper import PermitKeeper
 from tradewind.services.planner import RunPlanner
 from tradewind.services.rescuer import BeatTimes, Rescuer
@@ -58,15 +60,15 @@ from tradewind.services.run_listeners import RunListeners
 from tradewind.services.runtime_names import runtime_name
 from tradewind.services.scheduler import Scheduler
 from tradewind.services.secrets import SecretLookups, StoredValues, look_ups_of
+from tradewind.services.started_run import RunStarter, StartedRun
 from tradewind.services.task_services import RuntimeServices
 from tradewind.services.wishes import OwnerWishes
+from tradewind.store.enqueuing import SqlConnection
 from tradewind.version import VERSION
+from tradewind.worker.log import LogRef, append_afterwards, current_log
 from tradewind.worker.timetable import answer_for
 
 log = logging.getLogger(__name__)
-
-EMBEDDED_BUNDLE: Final = "embedded"
-"""The bundle of DAGs that a program hands over as objects."""
 
 BEGIN_ANEW_AFTER: Final = 1.0
 """Seconds between two tries to join while the database is away."""
@@ -81,8 +83,12 @@ class Parts:
     store: Store | None = None
     clock: Clock | None = None
     executors: Mapping[str, Executor] | None = None
-    watch_files: bool = True
-    """Whether the DAG folder is loaded and watched."""
+    watch_files: bool | None = None
+    """Whether DAG files are loaded and watched. None: unless the runtime is given DAGs, and no folder among them."""
+    own_process: bool = False
+    """Whether the process is the runtime's own. In another's, nothing is changed that belongs to the whole process:
+    no signal handler, no settings of logging and of the garbage collector, no standard streams.
+    """
     executor_settings: Mapping[str, Json] = field(default_factory=dict[str, Json])
     """What every executor is told over its section of the configuration."""
     adapt: Callable[[DagSpec], DagSpec] | None = None
@@ -99,17 +105,36 @@ class Runtime:
         config: Config | None = None,
         *,
         database: str | None = None,
-        dags: Sequence[DAG] = (),
+        dags: Sequence[GivenDag] | None = None,
+        create_tables: bool = False,
         parts: Parts | None = None,
     ) -> None:
+        """Reads the configuration, so make it before the loop runs, or in a thread.
+
+        Args:
+            config: as `load_config` gives it; by default what the command line would read.
+            database: URL of the database, in the place of the configured one; PostgreSQL of its own if neither is set.
+            dags: DAGs, functions that make DAGs, folders of DAG files. None: what the configuration names.
+            create_tables: makes the tables in a database that has none; an older schema is left as it is.
+            parts: replacements, for tests and special cases.
+
+        Raises:
+            ConfigError, AuthoringError: a setting, or something in `dags`, is not what it has to be.
+        """
         overrides: dict[str, Json] = {"database.url": database} if database else {}
-        self.config = config or load_config(overrides=overrides)
+        self._given = GivenDags(dags)
+        if config is not None and database:
+            config = replace(config, database=replace(config.database, url=database))
+        self.config = self._given.configured(config or load_config(overrides=overrides))
         self.parts = parts or Parts()
+        files = self.parts.watch_files
+        self._watches = files if files is not None else self._given.says_nothing or bool(self._given.folders)
+        self._create_tables = create_tables
         self.clock: Clock = self.parts.clock or SystemClock()
         self.live = LiveHub()
         self.control = RuntimeControl(self.live, str(self.config.logging.folder), self.health)
         """What people ask of the system. It can be handed on before the start."""
-        self._given = tuple(dags)
+        self._starter = RunStarter(self.control, self.clock)
         self._exit = AsyncExitStack()
         self._started = asyncio.Event()
         self._services: _Services | None = None
@@ -126,14 +151,15 @@ class Runtime:
         try:
             store = self.parts.store
             if store is None:
-                store = await self._exit.enter_async_context(open_store(self.config))
+                store = await self._exit.enter_async_context(open_store(self.config, make_tables=self._create_tables))
             executors = self.parts.executors
             if executors is None:
                 executors = await asyncio.to_thread(load_executors)
             look_ups = look_ups_of(self.config, store, self.parts.stored)
-            if self.parts.watch_files:
+            if self._watches:
                 address = await self._exit.enter_async_context(serve_look_ups(look_ups))
                 self.config = replace(self.config, look_ups=address)
+            await self._exit.enter_async_context(hold_clients(current_log))
             self._services = services = self._compose(store, executors, look_ups)
             tasks = await self._exit.enter_async_context(anyio.create_task_group())
             self._exit.push_async_callback(self._stop, tasks)
@@ -143,6 +169,7 @@ class Runtime:
             await asyncio.to_thread(tell, "on_starting", component=self)
         except BaseException as error:
             await self._exit.__aexit__(type(error), error, error.__traceback__)
+            self.control.close()
             raise
         return self
 
@@ -152,7 +179,10 @@ class Runtime:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self._exit.__aexit__(kind, error, trace)
+        try:
+            await self._exit.__aexit__(kind, error, trace)
+        finally:
+            self.control.close()
 
     async def _stop(self, tasks: anyio.abc.TaskGroup) -> None:
         """Drains, then ends the services. What attempts report while draining is committed."""
@@ -180,6 +210,48 @@ class Runtime:
             raise RuntimeError("the runtime has not started: use `async with Runtime(...)`")
         return self._services
 
+    async def trigger(
+        self,
+        dag: str | DAG,
+        conf: Mapping[str, Json] | None = None,
+        *,
+        key: str | None = None,
+        run_id: str | None = None,
+        note: str | None = None,
+        connection: SqlConnection | None = None,
+    ) -> StartedRun:
+        """Starts a run and returns at once; await its `result()`, or keep its `id`.
+
+        Args:
+            dag: the DAG or its id; any DAG of the database, whichever runtime owns it.
+            conf: what the run is to know, JSON; it has to fit the DAG's params.
+            key: there is one run for a key, however often it is asked for. The id is made of it.
+            run_id: the run's id, by default made of the moment.
+            note: shown with the run.
+            connection: an asyncpg connection to the same database with a transaction open: the run begins when that
+                commits and never was if it does not. While the DAG is paused, the run waits.
+
+        Raises:
+            NotFoundError: there is no such DAG. DagPausedError: it is paused. ParamValidationError: the conf does
+            not fit. ConflictError: there is a run of this id, or no transaction is open on `connection`.
+        """
+        dag_id = dag.dag_id if isinstance(dag, DAG) else dag
+        request = TriggerRequest(dag_id, conf, dag_run_id=run_id, note=note)
+        return await self._starter.start(request, key=key, connection=connection)
+
+    async def run(
+        self,
+        dag: str | DAG,
+        conf: Mapping[str, Json] | None = None,
+        *,
+        key: str | None = None,
+        task_id: str | None = None,
+        timeout: float | None = None,
+    ) -> Any:
+        """Starts a run and returns its result: see `trigger` and `StartedRun.result`."""
+        run = await self.trigger(dag, conf, key=key)
+        return await run.result(task_id, timeout=timeout)
+
     async def files_loaded(self) -> None:
         """Returns when every DAG file that was there at the start has been published."""
         if self.watcher is not None:
@@ -204,11 +276,14 @@ class Runtime:
         control.connect(store, mailed)
         task_services = RuntimeServices(store, control, look_ups)
         for executor in executors.values():
-            for dag in self._given:
+            for dag in self._given.dags.values():
                 register = getattr(executor, "register_dag", None)
                 if register is not None:
                     register(dag)
-        settings = {kind: _executor_settings(config, kind) | dict(self.parts.executor_settings) for kind in executors}
+        own = {} if self.parts.own_process else {"capture_output": False, "own_process": False}
+        settings = {
+            kind: _executor_settings(config, kind) | own | dict(self.parts.executor_settings) for kind in executors
+        }
         dispatcher = Dispatcher(executors, task_services, clock, log_root, settings)
         scheduler = Scheduler(store, clock, dispatcher, self.live)
         scheduler.on_committed.append(task_services.cache.learn)
@@ -218,7 +293,7 @@ class Runtime:
         wishes = OwnerWishes(store, scheduler, planner, self.live)
         control.attach(wishes, scheduler)
         inbox = InboxReader(store, wishes, self.refresh)
-        callbacks = Callbacks(store, OutboxCarrier(store, config, task_services))
+        callbacks = Callbacks(store, OutboxCarrier(store, config, task_services, _say_in_logs(log_root)))
         scheduler.on_outbox = callbacks.wake
         deadlines = DeadlineKeeper(store, clock, scheduler.book)
         deadlines.on_missed.append(callbacks.wake)
@@ -265,6 +340,7 @@ class Runtime:
                 log.warning("begins anew when the database is back: %s", lost.exceptions[0])
                 pause = BEGIN_ANEW_AFTER
             services.scheduler.drop()
+            services.control.runs_dropped()
             services.permits.forget()
             services.deadlines.forget()
             await asyncio.sleep(pause)
@@ -277,8 +353,6 @@ class Runtime:
         await scheduler.start(lease)
         await self._take_over()
         await self._size_limits(services, lease)
-        if self._given:
-            await self._publish_given(lease)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(scheduler.run)
             tasks.start_soon(services.planner.run)
@@ -292,12 +366,13 @@ class Runtime:
             tasks.start_soon(services.permits.run, lease)
             tasks.start_soon(services.router.run)
             tasks.start_soon(services.permits.follow_pools, lease)
-            if self.parts.watch_files:
+            if self._watches:
                 watcher = BundleWatcher(store, lambda: lease, self.config, self._published)
                 self.watcher = watcher
                 tasks.start_soon(watcher.run)
                 tasks.start_soon(self._take_in_published)
-            _settle_memory()
+            if self.parts.own_process:
+                _settle_memory()
             self._started.set()
 
     async def _size_limits(self, services: _Services, lease: Lease) -> None:
@@ -316,11 +391,15 @@ class Runtime:
         await self.services.permits.hold_pools(self.services.scheduler.lease)
 
     async def _take_over(self) -> None:
-        """Claims every DAG that nobody owns and goes on with its runs."""
+        """Claims every DAG that nobody owns and whose code is here, and goes on with its runs."""
         store, scheduler = self.services.store, self.services.scheduler
         async with self._arriving:
             lease = scheduler.lease
-            await store.dag_claim(lease)
+            known = {row.dag_id: row for row in await store.dag_list()}
+            free = [row.dag_id for row in known.values() if row.owner is None and self._given.can_carry(row)]
+            if free:
+                await store.dag_claim(lease, free)
+            await self._publish_given(lease, [dag for dag in self._given.dags if dag in free or dag not in known])
             mine = [row for row in await store.dag_list() if row.owner == lease.runtime_id]
             rows = [row for row in mine if row.dag_id not in scheduler.book.dags]
             if rows:
@@ -347,7 +426,7 @@ class Runtime:
         """Asks an author's timetable class: in a process that loads the DAG file, or, of a DAG that was handed over
         as an object, in a thread.
         """
-        given = next((dag for dag in self._given if dag.dag_id == request["dag_id"]), None)
+        given = self._given.dags.get(str(request["dag_id"]))
         if given is None:
             return await ask_in_process(request)
         try:
@@ -385,6 +464,8 @@ class Runtime:
         if known is None:
             await self._go_on_with(self._lease, [row])
             return
+        if dag_id in self._given.dags and row.version_hash != known.row.version_hash:
+            return  # another runtime was given another version: it comes into force when that one owns the DAG
         spec = known.spec
         if known.row.version_hash != row.version_hash:
             version = await services.store.dag_version_get(dag_id, row.version_hash)
@@ -395,15 +476,16 @@ class Runtime:
             services.scheduler.own(row, spec)
             services.planner.plan(dag_id)
 
-    async def _publish_given(self, lease: Lease) -> None:
+    async def _publish_given(self, lease: Lease, dag_ids: Sequence[str]) -> None:
+        """DAGs that are new, or ours from now on, are in force as they were given."""
+        if not dag_ids:
+            return
+        kinds = frozenset(self.services.dispatcher.executors)
         adapt = self.parts.adapt
-        files: list[ParsedFile] = []
-        for dag in self._given:
-            spec = dag.to_spec()
-            source = DagSource(EMBEDDED_BUNDLE, VERSION, dag.fileloc or dag.dag_id, dag.dag_id)
-            files.append(ParsedFile(source, (adapt(spec) if adapt else spec,)))
-        changed = await self.services.store.dag_publish(lease, EMBEDDED_BUNDLE, files)
-        await self.refresh(changed)
+        files = await asyncio.to_thread(self._given.files, dag_ids, kinds if adapt is None else frozenset[str]())
+        if adapt is not None:
+            files = [replace(file, dags=tuple(adapt(spec) for spec in file.dags)) for file in files]
+        await self.services.store.dag_publish(lease, EMBEDDED_BUNDLE, files)
 
 
 @dataclass(frozen=True, slots=True)
@@ -443,6 +525,13 @@ def _settle_memory() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
+
+
+def _say_in_logs(log_root: str) -> SayInLog:
+    def say(told: OfTry, text: str) -> None:
+        append_afterwards(log_root, LogRef(*told), text)
+
+    return say
 
 
 def _executor_settings(config: Config, kind: str) -> dict[str, Json]:

@@ -9,9 +9,9 @@ import pytest
 from tests.services.conftest import StartRuntime
 from tradewind import DAG, EmptyOperator
 from tradewind.control_ports import TriggerRequest
-from tradewind.host import EMBEDDED_BUNDLE
 from tradewind.model.rows import Lease, MailRow, ParsedFile
 from tradewind.model.specs import DagSource
+from tradewind.services.given_dags import EMBEDDED_BUNDLE
 
 
 async def test_a_wish_for_a_dag_that_was_just_published_waits_for_it(

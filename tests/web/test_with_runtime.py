@@ -44,7 +44,7 @@ def hello() -> DAG:
 @pytest.mark.blocks_the_loop  # the start of a runtime reads small files on the loop
 async def test_from_trigger_to_result(config: Config, hello: DAG) -> None:
     store = MemoryStore()
-    parts = Parts(store=store, watch_files=False)
+    parts = Parts(store=store, watch_files=False, executor_settings={"capture_output": True})
     async with (
         Runtime(config, parts=parts, dags=[hello]) as runtime,
         WebServer(runtime.control, WebConfig(secret_key=SECRET, port=0)) as server,

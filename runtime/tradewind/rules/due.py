@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from tradewind.model.errors import AuthoringError
 from tradewind.model.rows import ScheduleCursor
@@ -13,6 +15,9 @@ from tradewind.rules.timetables import DataInterval, RunInfo, TimeRestriction, T
 
 NO_CURSOR = ScheduleCursor(None, None, None, None, None, None)
 """The cursor of a schedule that has not begun."""
+
+
+_PLAIN_KEY: Final = re.compile(r"[A-Za-z0-9_.:+@=-]{1,150}")
 
 
 class DueRuns(NamedTuple):
@@ -83,6 +88,17 @@ def manual_run(spec: DagSpec, run_after: datetime) -> RunInfo:
 def dag_run_id_of(run_type: RunType, logical_date: datetime) -> str:
     """The name of a run: ``scheduled__2026-01-01T00:00:00+00:00``."""
     return f"{run_type.value}__{logical_date.astimezone(UTC).isoformat()}"
+
+
+def keyed_run_id(run_type: RunType, key: str) -> str:
+    """The name of the one run that there may be for a key: ``manual__key``, or a digest of the key where it is long
+    or has characters that a name had better not have. Raises AuthoringError for an empty key.
+    """
+    if not key:
+        raise AuthoringError("the key of a run must not be empty")
+    if _PLAIN_KEY.fullmatch(key) is None:
+        key = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    return f"{run_type.value}__{key}"
 
 
 def _next(timetable: Timetable, cursor: ScheduleCursor, restriction: TimeRestriction, now: datetime) -> RunInfo | None:

@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Final
 
 from tradewind.control_ports import Health, LiveEvent, TriggerRequest
-from tradewind.model.errors import NotFoundError
+from tradewind.model.errors import NotFoundError, TradewindError
 from tradewind.model.keys import UNMAPPED, RunId
 from tradewind.model.rows import DagRow, InstanceRow, RunRow
+from tradewind.model.specs import DagSpec
 from tradewind.model.states import RUN_FINISHED
 from tradewind.ports import NamedWrites, Store, StoreReads
 from tradewind.rules.run_machine import RunMachine
@@ -20,6 +21,7 @@ from tradewind.services.live import LiveHub
 from tradewind.services.scheduler import Scheduler
 from tradewind.services.wishes import OwnerWishes
 
+FIRST_LOOK: Final = 0.02
 LOOK_AGAIN: Final = 1.0
 """Longest pause, in seconds, between two looks at a run that another runtime owns."""
 
@@ -35,6 +37,7 @@ class RuntimeControl:
         self._live = live
         self._health = health
         self.log_root = log_root
+        self._closed = False
         self._own: OwnerWishes | None = None
         self._scheduler: Scheduler | None = None
         self._waiting: dict[RunId, list[asyncio.Future[None]]] = {}
@@ -42,6 +45,7 @@ class RuntimeControl:
     def connect(self, store: Store, mailed: MailedWishes) -> None:
         """Gives it the database and the way to other runtimes."""
         self._way = store, mailed
+        self._closed = False
 
     def attach(self, wishes: OwnerWishes, scheduler: Scheduler) -> None:
         """Gives it the DAGs of this runtime. Without them every wish goes by mail."""
@@ -63,13 +67,10 @@ class RuntimeControl:
         """Changes pools, variables and connections."""
         return self.store
 
-    @property
-    def _mailed(self) -> MailedWishes:
-        return self._connected()[1]
-
     def _connected(self) -> tuple[Store, MailedWishes]:
         if self._way is None:
-            raise RuntimeError("the runtime has not started: use `async with Runtime(...)`, or `tradewind_ctx`")
+            what = "has stopped" if self._closed else "has not started"
+            raise RuntimeError(f"the runtime {what}: use `async with Runtime(...)`, or `tradewind_ctx`")
         return self._way
 
     def _owner(self, dag_id: str) -> OwnerWishes | None:
@@ -80,14 +81,14 @@ class RuntimeControl:
         own = self._owner(request.dag_id)
         if own is not None:
             return await own.trigger(request)
-        return await self._mailed.trigger(request)
+        return await self.mailed.trigger(request)
 
     async def dag_pause(self, dag_id: str, *, paused: bool) -> DagRow:
         """See `Control`."""
         own = self._owner(dag_id)
         if own is not None:
             return await own.pause(dag_id, paused=paused)
-        return await self._mailed.pause(dag_id, paused=paused)
+        return await self.mailed.pause(dag_id, paused=paused)
 
     async def instances_clear(
         self,
@@ -109,14 +110,14 @@ class RuntimeControl:
         own = self._owner(dag_id)
         if own is not None:
             return await own.clear(dag_id, dag_run_id, which)
-        return await self._mailed.clear(dag_id, dag_run_id, which)
+        return await self.mailed.clear(dag_id, dag_run_id, which)
 
     async def run_cancel(self, dag_id: str, dag_run_id: str) -> RunRow:
         """See `Control`."""
         own = self._owner(dag_id)
         if own is not None:
             return await own.cancel(dag_id, dag_run_id)
-        return await self._mailed.cancel(dag_id, dag_run_id)
+        return await self.mailed.cancel(dag_id, dag_run_id)
 
     async def why_waiting(
         self, dag_id: str, dag_run_id: str, task_id: str, map_index: int = UNMAPPED
@@ -125,22 +126,15 @@ class RuntimeControl:
         own = self._owner(dag_id)
         if own is not None:
             return await own.why_waiting(dag_id, dag_run_id, (task_id, map_index))
-        return await self._mailed.why_waiting(dag_id, dag_run_id, (task_id, map_index))
+        return await self.mailed.why_waiting(dag_id, dag_run_id, (task_id, map_index))
 
     async def run_wait(self, run_id: RunId, timeout: float | None = None) -> RunRow:
         """See `Control`."""
         async with asyncio.timeout(timeout):
-            machine = self._scheduler.book.runs.get(run_id) if self._scheduler is not None else None
-            if machine is not None and machine.run.state not in RUN_FINISHED:
-                ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-                waiting = self._waiting.setdefault(run_id, [])
-                waiting.append(ended)
-                try:
-                    await ended
-                finally:  # whoever gives up and asks again must not pile up
-                    waiting.remove(ended)
-            pause = 0.02
+            pause = FIRST_LOOK
             while True:
+                if await self._ends_here(run_id):
+                    pause = FIRST_LOOK
                 run = await self.store.run_by_id(run_id)
                 if run is None:
                     raise NotFoundError(f"there is no run {run_id}")
@@ -148,6 +142,48 @@ class RuntimeControl:
                     return run
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, LOOK_AGAIN)
+
+    async def _ends_here(self, run_id: RunId) -> bool:
+        """Returns when the run has ended, or is no longer this runtime's own; False at once if it never was."""
+        machine = self._scheduler.book.runs.get(run_id) if self._scheduler is not None else None
+        if machine is None or machine.run.state in RUN_FINISHED:
+            return False
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiting = self._waiting.setdefault(run_id, [])
+        waiting.append(ended)
+        try:
+            await ended
+        finally:  # whoever gives up and asks again must not pile up
+            waiting.remove(ended)
+        return True
+
+    def runs_dropped(self) -> None:
+        """Has those who wait look at the store: this runtime has given up its runs and may not hear of their ends."""
+        waiting, self._waiting = self._waiting, {}
+        for futures in waiting.values():
+            for ended in futures:
+                if not ended.done():
+                    ended.set_result(None)
+
+    def close(self) -> None:
+        """The runtime has stopped: who still waits is told, and nothing more can be asked."""
+        waiting, self._waiting = self._waiting, {}
+        for run_id, futures in waiting.items():
+            for ended in futures:
+                if not ended.done():
+                    ended.set_exception(TradewindError(f"the runtime has stopped; run {run_id} goes on when one runs"))
+        self._way = self._own = self._scheduler = None
+        self._closed = True
+
+    def dag_in_memory(self, dag_id: str) -> tuple[DagRow, DagSpec] | None:
+        """A DAG of this runtime with the version in force."""
+        dag = self._scheduler.book.dags.get(dag_id) if self._scheduler is not None else None
+        return None if dag is None else (dag.row, dag.spec)
+
+    @property
+    def mailed(self) -> MailedWishes:
+        """The way to other runtimes."""
+        return self._connected()[1]
 
     def live_events(self, dag_id: str | None = None) -> AsyncIterator[LiveEvent]:
         """See `Control`."""

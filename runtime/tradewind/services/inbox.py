@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
@@ -133,19 +134,7 @@ class MailedWishes:
     async def trigger(self, request: TriggerRequest) -> RunRow:
         """As `Control.run_trigger`. Raises MailPending where nobody answers in time."""
         row = await self._known(request.dag_id)
-        logical = request.logical_date or self._clock.now()
-        dag_run_id = request.dag_run_id or dag_run_id_of(request.run_type, logical)
-        body = {
-            "conf": request.conf,
-            "dag_run_id": dag_run_id,
-            "logical_date": logical.isoformat(),
-            "unpause": request.unpause,
-            "while_paused": request.while_paused,
-            "note": request.note,
-            "run_type": request.run_type.value,
-            "external": request.external,
-            "data_interval": request.data_interval,
-        }
+        dag_run_id, body = trigger_mail(request, self._clock.now())
         await self._send(row.dag_id, "trigger", body)
         run = await self._store.run_get(row.dag_id, dag_run_id)
         if run is None:
@@ -185,9 +174,15 @@ class MailedWishes:
 
     async def _send(self, dag_id: str, kind: str, body: Mapping[str, Any]) -> dict[str, Any]:
         mail_id = await self._store.mail_send(dag_id, kind, orjson.dumps(body), uuid.uuid4().hex)
+        return await self.answer(dag_id, mail_id, ANSWER_WITHIN)
+
+    async def answer(self, dag_id: str, mail_id: int, within: float | None) -> dict[str, Any]:
+        """What the owner has answered, or does within so many seconds (None: for ever). Raises the error that the
+        wish met, MailPending.
+        """
         answered = self._answered[mail_id] = asyncio.Event()
         try:
-            reply = await self._await_reply(mail_id, answered)
+            reply = await self._await_reply(mail_id, answered, within)
         finally:
             del self._answered[mail_id]
         if reply is None:
@@ -200,9 +195,9 @@ class MailedWishes:
             raise _error(answer["error"])
         return dict(answer["ok"])
 
-    async def _await_reply(self, mail_id: int, answered: asyncio.Event) -> bytes | None:
+    async def _await_reply(self, mail_id: int, answered: asyncio.Event, within: float | None) -> bytes | None:
         """The reply: when the store says so, and looked for now and then should it not."""
-        deadline = self._clock.monotonic() + ANSWER_WITHIN
+        deadline = self._clock.monotonic() + (math.inf if within is None else within)
         pause = 0.05
         while True:
             reply = await self._store.mail_reply(mail_id)
@@ -226,6 +221,23 @@ class MailedWishes:
         if run is None:
             raise NotFoundError(f"DAG {dag_id!r} has no run {dag_run_id!r}")
         return run
+
+
+def trigger_mail(request: TriggerRequest, now: datetime) -> tuple[str, dict[str, Any]]:
+    """The name of the run that is wished for, and the wish as the body of a mail of kind ``trigger``."""
+    logical = request.logical_date or now
+    dag_run_id = request.dag_run_id or dag_run_id_of(request.run_type, logical)
+    return dag_run_id, {
+        "conf": request.conf,
+        "dag_run_id": dag_run_id,
+        "logical_date": logical.isoformat(),
+        "unpause": request.unpause,
+        "while_paused": request.while_paused,
+        "note": request.note,
+        "run_type": request.run_type.value,
+        "external": request.external,
+        "data_interval": request.data_interval,
+    }
 
 
 def _request(dag_id: str, body: Mapping[str, Any]) -> TriggerRequest:

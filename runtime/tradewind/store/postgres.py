@@ -2,8 +2,8 @@
 
 ``views`` what views read · ``loading`` what a new owner loads · ``ownership`` runtimes, claims, grants ·
 ``batch`` the group commit · ``creation`` new runs · ``publishing`` DAG files · ``mail`` inbox and outbox ·
-``blobs`` large values · ``deadlines`` missed ones · ``named`` pools, variables, connections, users. All SQL
-stands in `sql/`.
+``enqueuing`` mail in others' transactions · ``blobs`` large values · ``deadlines`` missed ones · ``named`` pools,
+variables, connections, users. All SQL stands in `sql/`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from tradewind.store.assets import Assets
 from tradewind.store.blobs import Blobs
 from tradewind.store.creation import Creation
 from tradewind.store.deadlines import Deadlines
+from tradewind.store.enqueuing import Enqueuing
 from tradewind.store.lines import StoreOptions
 from tradewind.store.loading import Loading
 from tradewind.store.mail import Mail
@@ -24,7 +25,7 @@ from tradewind.store.views import Views
 __all__ = ["PostgresStore", "StoreOptions"]
 
 
-class PostgresStore(Ownership, Creation, Assets, Blobs, Deadlines, Publishing, Loading, Mail, Named, Views):
+class PostgresStore(Ownership, Creation, Assets, Blobs, Deadlines, Publishing, Loading, Mail, Enqueuing, Named, Views):
     """`ports.Store` over asyncpg. One object a process; it joins as one runtime at a time."""
 
     async def batch_apply(self, lease: Lease, batch: Batch) -> int:

@@ -179,5 +179,50 @@ class CaptureInline:
         self._root.setLevel(self._old_level)
 
 
+class OwnLoggers:
+    """What tasks say through ``tradewind.task`` and the loggers below it goes to their logs, and on to whatever the
+    program around has set up, by its thresholds. Nothing but that logger, which is ours, is changed. Calls are counted.
+    """
+
+    NAME = "tradewind.task"
+    _users = 0
+    _handler: logging.Handler | None = None
+    _level = logging.NOTSET
+
+    @classmethod
+    def install(cls, level: int = logging.INFO) -> None:
+        """Begins to route."""
+        cls._users += 1
+        if cls._handler is not None:
+            return
+        logger = logging.getLogger(cls.NAME)
+        cls._level, cls._handler = logger.level, _PassedOn(current_log.get)
+        logger.addHandler(cls._handler)
+        logger.propagate = False
+        logger.setLevel(level)
+
+    @classmethod
+    def uninstall(cls) -> None:
+        """Puts the logger back once each `install` has had its `uninstall`."""
+        cls._users -= 1
+        if cls._users or cls._handler is None:
+            return
+        logger = logging.getLogger(cls.NAME)
+        logger.removeHandler(cls._handler)
+        logger.propagate = True
+        logger.setLevel(cls._level)
+        cls._handler = None
+
+
+class _PassedOn(LogHandler):
+    """Writes into the attempt's log, and hands on what the logger above would take."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        super().emit(record)
+        above = logging.getLogger("tradewind")
+        if above.isEnabledFor(record.levelno):
+            above.handle(record)
+
+
 def _plain(stream: TextIO) -> TextIO:
     return stream.original if isinstance(stream, LogStream) else stream

@@ -18,6 +18,22 @@ SELECT target.owner, fresh.mail_id,
             THEN pg_notify(:channel::text || target.owner, '') IS NOT NULL ELSE false END AS told
 FROM target LEFT JOIN fresh ON true
 
+-- name: mail_enqueue
+-- As mail_send, from a session of somebody else's: every name with its schema, and one plain notification.
+WITH target AS (
+    SELECT dag_id, owner FROM {schema}.dag WHERE namespace = 'default' AND dag_id = :dag_id::text
+), fresh AS (
+    INSERT INTO {schema}.inbox_key (idempotency_key) SELECT :key::bytea FROM target
+    ON CONFLICT (idempotency_key) DO NOTHING RETURNING mail_id
+), sent AS (
+    INSERT INTO {schema}.inbox (mail_id, dag_id, kind, sender, idempotency_key, body)
+    SELECT f.mail_id, :dag_id::text, :kind::text, :sender::text, :key::bytea, :body::bytea FROM fresh f
+)
+SELECT target.dag_id,
+       CASE WHEN fresh.mail_id IS NOT NULL AND target.owner IS NOT NULL
+            THEN pg_notify(:channel::text || target.owner, '') END
+FROM target LEFT JOIN fresh ON true
+
 -- name: mail_announce
 SELECT pg_notify(:channel::text, '')
 
