@@ -36,9 +36,43 @@ def hook_class(conn_type: str) -> Any:
         kinds: Sequence[Mapping[str, Any]] = info.get("connection-types", ())
         for kind in kinds:
             if kind.get("connection-type") == conn_type:
-                module, _, name = str(kind["hook-class-name"]).rpartition(".")
-                return getattr(importlib.import_module(module), name)
+                return named(str(kind["hook-class-name"]))
+        older: Sequence[str] = info.get("hook-class-names", ())  # packages of before 2022 say no types
+        for path in older:
+            found = named(path)
+            if getattr(found, "conn_type", None) == conn_type:
+                return found
     return None
+
+
+def task_decorator(name: str) -> Any:
+    """What a package has for `@task.name`; None where none has."""
+    for info in descriptions().values():
+        listed: Sequence[Mapping[str, Any]] = info.get("task-decorators", ())
+        for item in listed:
+            if item.get("name") == name:
+                return named(str(item["class-name"]))
+    return None
+
+
+@cache
+def config_defaults() -> Mapping[tuple[str, str], str]:
+    """Section and key to the value that a package's own settings have where nobody sets them."""
+    found: dict[tuple[str, str], str] = {}
+    for info in descriptions().values():
+        sections: Mapping[str, Mapping[str, Any]] = info.get("config", {})
+        for section, content in sections.items():
+            options: Mapping[str, Mapping[str, Any]] = content.get("options", {})
+            for key, option in options.items():
+                if option.get("default") is not None:
+                    found[section.lower(), key.lower()] = str(option["default"])
+    return found
+
+
+def named(path: str) -> Any:
+    """The class or function of a dotted path. Raises ImportError, with the package's own words."""
+    module, _, name = path.rpartition(".")
+    return getattr(importlib.import_module(module), name)
 
 
 class ProvidersManager:

@@ -8,6 +8,8 @@ from functools import cache
 from typing import Any, Final
 
 from tradewind.authoring.configuration import ConfigurationView
+from tradewind.authoring.provider_packages import config_defaults
+from tradewind.compat.words import import_string
 from tradewind.config import Config, load_config
 from tradewind.config_options import airflow_names
 from tradewind.config_values import show
@@ -39,6 +41,9 @@ class AirflowConfiguration(ConfigurationView):
         if found is not None:
             return found
         if fallback is _MISSING:
+            found = config_defaults().get((section.lower(), key.lower()))
+            if found is not None:
+                return found
             raise ConfigError(
                 f"section/key [{section}/{key}] not found in config: set AIRFLOW__{section.upper()}__{key.upper()}, "
                 "or give a fallback"
@@ -58,6 +63,16 @@ class AirflowConfiguration(ConfigurationView):
         """The setting's parts."""
         found = self.get(section, key, fallback)
         return [part.strip() for part in found.split(delimiter)] if isinstance(found, str) else found
+
+    def getimport(self, section: str, key: str, fallback: Any = None, **unused: Any) -> Any:
+        """What the setting's dotted path names. Raises ConfigError where that cannot be imported."""
+        path = self.get(section, key, fallback)
+        if not path or not isinstance(path, str):
+            return path or None
+        try:
+            return import_string(path)
+        except ImportError as error:
+            raise ConfigError(f"the setting [{section}/{key}], {path!r}, cannot be imported: {error}") from error
 
     def getsection(self, section: str) -> dict[str, str] | None:
         """What the environment sets of a section; None where it sets nothing."""

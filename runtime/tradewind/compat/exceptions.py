@@ -41,3 +41,35 @@ class RemovedInAirflow3Warning(DeprecationWarning):
 
 class RemovedInAirflow4Warning(DeprecationWarning):
     """A name of Airflow 3 that Airflow 4 will take away."""
+
+
+class AirflowExternalTaskSensorException(TradewindError):
+    """Base of what a sensor for another DAG's tasks may find."""
+
+
+class ExternalDagNotFoundError(AirflowExternalTaskSensorException):
+    """There is no such DAG."""
+
+
+class ExternalDagFailedError(AirflowExternalTaskSensorException):
+    """The run of the other DAG has failed."""
+
+
+class ExternalTaskNotFoundError(AirflowExternalTaskSensorException):
+    """There is no such task."""
+
+
+class ExternalTaskFailedError(AirflowExternalTaskSensorException):
+    """The task of the other DAG has failed."""
+
+
+class ExternalTaskGroupNotFoundError(AirflowExternalTaskSensorException):
+    """There is no such group."""
+
+
+class ExternalTaskGroupFailedError(AirflowExternalTaskSensorException):
+    """A task of the other DAG's group has failed."""
+
+
+class DuplicateStateError(AirflowExternalTaskSensorException):
+    """One state stands for two things that exclude each other."""

@@ -10,7 +10,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any, Final
 
-from tradewind.compat.moved_names import advice
+from tradewind.compat.moved_names import TWO_PARTS, advice
 from tradewind.compat.names import ALL_MODULES
 
 _ROOT: Final = "airflow"
@@ -21,12 +21,17 @@ class NotServed(ImportError):
     """A name of Airflow that Tradewind does not have."""
 
 
+class ModuleNotServed(NotServed, ModuleNotFoundError):
+    """A module of Airflow that Tradewind does not have: who guards against missing modules is heard."""
+
+
 class AirflowFinder(MetaPathFinder, Loader):
     """Finds and makes the modules of the table; others below `airflow` come from the path, as provider packages do."""
 
     def __init__(self, modules: Mapping[str, Mapping[str, str]] = ALL_MODULES) -> None:
         self._modules = modules
         packages = {name.rpartition(".")[0] for name in modules}
+        packages |= {f"{_PROVIDERS}{first}" for first in TWO_PARTS}
         self._packages = {parent for name in packages for parent in _parents(name)}
 
     def find_spec(
@@ -44,7 +49,7 @@ class AirflowFinder(MetaPathFinder, Loader):
                 spec.submodule_search_locations.extend(found.submodule_search_locations or ())
             return spec
         if found is None and not self._is_optional(fullname):
-            raise NotServed(_sentence(fullname), name=fullname)
+            raise ModuleNotServed(_sentence(fullname), name=fullname)
         return found
 
     def _is_optional(self, fullname: str) -> bool:

@@ -8,8 +8,6 @@ import re
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar, cast
 
-from tradewind.model.errors import TradewindError
-
 T = TypeVar("T")
 
 XCOM_RETURN_KEY: Final = "return_value"
@@ -93,24 +91,6 @@ def determine_kwargs(function: Callable[..., Any], args: Sequence[Any], kwargs: 
         return dict(kwargs)
     names = [p.name for p in parameters if p.kind is not p.VAR_POSITIONAL][len(args) :]
     return {name: kwargs[name] for name in names if name in kwargs}
-
-
-class SkipMixin:
-    """Base of operators that skip others themselves; here a branch operator's return value says what is followed."""
-
-    def skip(self, *args: Any, **kwargs: Any) -> None:
-        """Raises TradewindError."""
-        raise TradewindError(_SKIPPING)
-
-    def skip_all_except(self, *args: Any, **kwargs: Any) -> None:
-        """Raises TradewindError."""
-        raise TradewindError(_SKIPPING)
-
-
-_SKIPPING: Final = (
-    "tasks cannot be skipped by a call: derive the operator from BaseBranchOperator and return the ids of the tasks "
-    "to follow from choose_branch(), or raise AirflowSkipException in the task itself"
-)
 
 
 class NoCollector:

@@ -100,7 +100,7 @@ _SMOOTH: Final = names_of("standard.smooth", "SmoothOperator")
 _SUBDAG: Final = names_of("standard.subdag", "SubDagOperator")
 
 _LOADING: Final = names_of("compat.words", "import_string", "iter_namespace", "qualname", "is_valid_dotpath")
-_SKIP: Final = names_of("compat.helping", "SkipMixin")
+_SKIP: Final = names_of("compat.skipping", "SkipMixin")
 _TRIGGER_BASE: Final = names_of("compat.helping", "BaseTrigger", "TriggerEvent")
 _KEY: Final = names_of("compat.helping", "XCOM_RETURN_KEY")
 _LINEAGE: Final = {

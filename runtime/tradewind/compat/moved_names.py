@@ -96,6 +96,14 @@ INSTEAD: Final[Mapping[str, str]] = {
     "airflow.utils.db": "use the REST API instead of the database session",
     "airflow.models.dagbag": "the runtime reads DAG files; `tradewind dags export` says what one defines",
     "airflow.contrib": "its classes moved to provider packages; import them from airflow.providers",
+    "airflow.auth": "who may do what is set in Tradewind's own configuration",
+    "airflow.security": "who may do what is set in Tradewind's own configuration",
+    "airflow.cli": "packages add no commands here; the `tradewind` command has its own",
+    "airflow.dag_processing": "where DAG files come from is set in `dags.bundles`",
+    "airflow.stats": "the runtime has metrics of its own",
+    "airflow.utils.log.file_task_handler": "logs are kept by the runtime; log handlers of packages are not used",
+    "airflow.utils.log.trigger_handler": "logs are kept by the runtime; log handlers of packages are not used",
+    "airflow.utils.email": "send mail with EmailOperator of apache-airflow-providers-smtp",
     "airflow.www": "the pages of Tradewind have no plug-ins; use the REST API",
     "airflow.api_fastapi": "the REST API of Tradewind is asked over HTTP",
     "airflow.jobs": "Tradewind has one runtime; `tradewind run` starts it",
@@ -107,14 +115,14 @@ INSTEAD: Final[Mapping[str, str]] = {
 }
 """What to use in place of modules that will not come."""
 
-_TWO_PARTS: Final = ("apache", "cncf", "common", "dbt", "microsoft")
+TWO_PARTS: Final = ("apache", "cncf", "common", "dbt", "microsoft")
 """First parts of module names whose packages are named for two."""
 
 
 def provider_package(module: str) -> str:
     """The PyPI package that holds a module below `airflow.providers`."""
     parts = module.split(".")[2:]
-    return "apache-airflow-providers-" + "-".join(parts[: 2 if parts[0] in _TWO_PARTS else 1])
+    return "apache-airflow-providers-" + "-".join(parts[: 2 if parts[0] in TWO_PARTS else 1])
 
 
 def advice(name: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar, Unpack, cas
 
 from tradewind.authoring.dag import DAG
 from tradewind.authoring.operator import BaseOperator
+from tradewind.authoring.provider_packages import task_decorator
 from tradewind.authoring.python_call import call_function, check_call
 from tradewind.authoring.sensor import BaseSensorOperator, PokeReturnValue, SensorOptions
 from tradewind.authoring.taskflow import TaskDecorator, TaskFunction, TaskOptions
@@ -240,7 +241,10 @@ class TaskDecorators(PythonTaskDecorator):
 
         return branch_external_python
 
-    def __getattr__(self, name: str) -> TaskDecorator:
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        found = None if name.startswith("_") else task_decorator(name)
+        if found is not None:
+            return cast("Callable[..., Any]", found)
         kinds = ", ".join(f"@task.{kind}" for kind in sorted({"python", *vars(TaskDecorators)}) if kind[0] != "_")
         raise AttributeError(f"there is no @task.{name}; there are @task, {kinds}")
 
