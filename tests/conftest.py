@@ -21,6 +21,8 @@ from tests.groups import GROUPS, Missing, chromium, postgres15_bin
 from tradewind.store.embedded import EmbeddedServer
 
 _CPU_SECONDS_A_CALLBACK_MAX = 1.0
+_OUR_THREADS = "tradewind"
+_SECONDS_FOR_THREADS_TO_END = 10.0
 _NOT_RUN = pytest.StashKey[dict[str, tuple[Missing, int]]]()
 _FAST = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_connections": "100"}
 
@@ -100,6 +102,22 @@ def loop_guard(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
         yield
     if slow:
         pytest.fail("a callback kept the loop from everything else: " + "; ".join(slow))
+
+
+# Threads ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def no_thread_left() -> Iterator[None]:
+    """Fail a test after which a thread of ours is still there, once all that the test has used is closed."""
+    before = set(threading.enumerate())
+    yield
+    deadline = time.monotonic() + _SECONDS_FOR_THREADS_TO_END
+    ours = [t for t in threading.enumerate() if t not in before and t.name.startswith(_OUR_THREADS)]
+    for thread in ours:
+        thread.join(max(deadline - time.monotonic(), 0.0))
+    if left := sorted(thread.name for thread in ours if thread.is_alive()):
+        pytest.fail(f"threads are left behind: {', '.join(left)}")
 
 
 # PostgreSQL ---------------------------------------------------------------------------------------------------------

@@ -92,7 +92,9 @@ with DAG("waits", schedule="@daily", start_date=datetime(2024, 1, 1)) as dag:
     )
     never = PythonSensor(task_id="never", python_callable=lambda: False, poke_interval=3600, soft_fail=True)
     late = PythonSensor(task_id="late", python_callable=lambda: False, poke_interval=3600, timeout=86400)
-    soon = DateTimeSensor(task_id="soon", target_time="{{ macros.datetime.utcnow() + macros.timedelta(hours=3) }}")
+    soon = DateTimeSensor(
+        task_id="soon", target_time="{{ macros.datetime.now(logical_date.tzinfo) + macros.timedelta(hours=3) }}"
+    )
     slow(), thrice()
 """
 

@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -52,8 +52,9 @@ def standalone(home: Path, **variables: str) -> Generator[tuple[subprocess.Popen
     with subprocess.Popen(
         command, env=environment(home) | variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
+        assert process.stdout is not None
         lines: queue.Queue[str] = queue.Queue()
-        reader = threading.Thread(target=_read, args=(process, lines))
+        reader = threading.Thread(target=_read, args=(process.stdout, lines))
         reader.start()
         try:
             yield process, _what_is_where(lines)
@@ -64,10 +65,10 @@ def standalone(home: Path, **variables: str) -> Generator[tuple[subprocess.Popen
             reader.join(SECONDS)
 
 
-def _read(process: subprocess.Popen[str], lines: queue.Queue[str]) -> None:
-    assert process.stdout is not None
-    for line in process.stdout:
-        lines.put(line)
+def _read(stream: Iterable[str], lines: queue.Queue[str]) -> None:
+    with contextlib.suppress(OSError):  # how a terminal ends that nobody has open any more
+        for line in stream:
+            lines.put(line)
 
 
 def _what_is_where(lines: queue.Queue[str]) -> dict[str, str]:
@@ -109,6 +110,53 @@ def test_start_use_stop_and_start_again(own_home: Path) -> None:
             assert time.monotonic() < deadline, state
         process.send_signal(signal.SIGTERM)
         assert process.wait(SECONDS) == 0
+
+
+PRINTS = """
+from tradewind import DAG, task
+
+with DAG("prints", schedule=None, is_paused_upon_creation=False):
+    @task
+    async def says():
+        print("into the log")
+
+    says()
+"""
+
+TAKE_THE_TERMINAL = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""
+
+
+def test_on_a_terminal(own_home: Path) -> None:
+    """The spinner goes when the system is up, prints of coroutines go to their logs, and Ctrl-C is the key."""
+    (own_home / "dags" / "prints.py").write_text(PRINTS)
+    terminal, inside = os.openpty()
+    command = [sys.executable, "-c", TAKE_THE_TERMINAL, "-m", "tradewind", "standalone", "--port", "0", "--no-examples"]
+    with os.fdopen(terminal, "rb+", buffering=0) as keys, os.fdopen(terminal, closefd=False) as shown:
+        process = subprocess.Popen(
+            command, env=environment(own_home), stdin=inside, stdout=inside, stderr=inside, start_new_session=True
+        )
+        os.close(inside)
+        lines: queue.Queue[str] = queue.Queue()
+        reader = threading.Thread(target=_read, args=(shown, lines))
+        reader.start()
+        try:
+            assert "Pages" in _what_is_where(lines)
+            done = tradewind(own_home, "dags", "trigger", "prints", "--wait", "-r", "first")
+            assert done.returncode == 0, done.stdout + done.stderr
+            log = tradewind(own_home, "tasks", "logs", "prints", "says", "first")
+            assert "into the log" in log.stdout, log.stdout + log.stderr
+            keys.write(b"\x03")
+            assert process.wait(SECONDS) == 0
+        finally:
+            if process.poll() is None:
+                process.kill()
+            process.wait(SECONDS)
+            reader.join(SECONDS)
+        assert "into the log" not in "".join(lines.queue)
 
 
 RUDE = """

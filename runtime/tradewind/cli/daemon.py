@@ -138,17 +138,30 @@ def _serve(ctx: click.Context, roles: frozenset[str], given: dict[str, Any], *, 
 
 
 class _Progress:
-    """A sign of life until the system is up: a spinner on a terminal, one line elsewhere."""
+    """A sign of life until the system is up: a spinner on a terminal, one line elsewhere.
+
+    The spinner writes to the terminal itself and leaves `sys.stdout` alone: the executor puts its own stream there
+    meanwhile, for what tasks print.
+    """
 
     def __init__(self) -> None:
-        self._status: Any = None
+        self._live: Any = None
 
     def __enter__(self) -> _Progress:
         if sys.stdout.isatty():
             from rich.console import Console
+            from rich.live import Live
+            from rich.spinner import Spinner
 
-            self._status = Console().status("Starting Tradewind …")
-            self._status.start()
+            self._live = Live(
+                Spinner("dots", "Starting Tradewind …"),
+                console=Console(file=sys.stdout),
+                refresh_per_second=12.5,
+                transient=True,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
+            self._live.start()
         else:
             click.echo("Starting Tradewind …")
         return self
@@ -162,9 +175,9 @@ class _Progress:
         self._stop()
 
     def _stop(self) -> None:
-        if self._status is not None:
-            self._status.stop()
-            self._status = None
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
 
 
 def welcome(config: Config, ready: ReadyInfo) -> str:

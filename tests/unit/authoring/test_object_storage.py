@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ def test_addresses() -> None:
     assert attach("memory") / "bucket" == ObjectStoragePath("memory:///bucket")
     assert Path(ObjectStoragePath(__file__)).read_text().startswith('"""Paths')
     with pytest.raises(TypeError, match="not on this machine"):
-        Path(path)
+        os.fspath(path)
 
 
 def test_logins_name_connections(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
