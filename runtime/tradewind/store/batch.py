@@ -14,7 +14,7 @@ from tradewind.model.rows import Batch, Lease
 from tradewind.store.bounds import require_one_segment_a_run
 from tradewind.store.columns import INLINE_LIMIT, Columns, columns_of
 from tradewind.store.connection import Line, Session
-from tradewind.store.statements import Statement, bind, fragments, statement
+from tradewind.store.statements import Statement, bind, expanded, fragments, statement
 from tradewind.store.waits import Seal, add_waits
 
 REFUSED = "TW001"
@@ -33,7 +33,7 @@ def compose(head: str, sections: Sequence[str], result: str) -> Statement:
     Its row holds seq, agreed, mine (ids of mail done here that this process had sent) and `result`.
     """
     texts = fragments("batch")
-    parts = [head, *(texts[f"batch_{name}"] for name in sections)]
+    parts = [head, *map(_section, sections)]
     checks = [texts[f"batch_{name}.check"] for name in sections if f"batch_{name}.check" in texts]
     verdict = f"CASE {' '.join(checks)} ELSE true END" if checks else "true"
     mine = texts["batch_mail.mine"] if "mail" in sections else "NULL"
@@ -41,6 +41,13 @@ def compose(head: str, sections: Sequence[str], result: str) -> Statement:
         f"WITH {','.join(parts)}\nSELECT fence.seq, {verdict} AS agreed, {mine} AS mine, {result} AS result FROM fence"
     )
     return bind("+".join(sections), text)
+
+
+def _section(name: str) -> str:
+    """Its text. One that comes `_after` another is the plain one with the condition that makes it wait."""
+    plain = name.removesuffix("_after")
+    after = fragments("batch")[f"batch_{name}"] if plain != name else ""
+    return expanded("batch", f"batch_{plain}", after=after)
 
 
 class BatchWriter:

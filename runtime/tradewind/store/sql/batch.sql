@@ -80,6 +80,7 @@ made AS (
         :n_started::timestamptz[], :n_ended::timestamptz[], :n_due::timestamptz[], :n_attempt::bytea[]
     ) AS u(run_id, task_id, map_index, state, try_number, max_tries, lost_count, queued_at, started_at, ended_at,
            due_at, attempt)
+    {after}
     ON CONFLICT (run_id, task_id, map_index) DO UPDATE
     SET state = excluded.state, try_number = excluded.try_number, max_tries = excluded.max_tries,
         lost_count = excluded.lost_count, queued_at = excluded.queued_at, started_at = excluded.started_at,
@@ -87,24 +88,8 @@ made AS (
 )
 
 -- name: batch_made_after
--- The same where rows go in this batch: they go first.
-made AS (
-    INSERT INTO task_instance (run_id, task_id, map_index, state, try_number, max_tries, lost_count, queued_at,
-                               started_at, ended_at, due_at, attempt)
-    SELECT u.run_id, u.task_id, u.map_index, u.state::task_state, u.try_number, u.max_tries, u.lost_count,
-           u.queued_at, u.started_at, u.ended_at, u.due_at, u.attempt
-    FROM fence, unnest(
-        :n_run::bigint[], :n_task::text[], :n_map::integer[], :n_state::text[],
-        :n_try::integer[], :n_max::integer[], :n_lost::integer[], :n_queued::timestamptz[],
-        :n_started::timestamptz[], :n_ended::timestamptz[], :n_due::timestamptz[], :n_attempt::bytea[]
-    ) AS u(run_id, task_id, map_index, state, try_number, max_tries, lost_count, queued_at, started_at, ended_at,
-           due_at, attempt)
-    WHERE (SELECT count(*) FROM dropped) >= 0
-    ON CONFLICT (run_id, task_id, map_index) DO UPDATE
-    SET state = excluded.state, try_number = excluded.try_number, max_tries = excluded.max_tries,
-        lost_count = excluded.lost_count, queued_at = excluded.queued_at, started_at = excluded.started_at,
-        ended_at = excluded.ended_at, due_at = excluded.due_at, attempt = excluded.attempt
-)
+-- Where rows go in this batch, they go first.
+WHERE (SELECT count(*) FROM dropped) >= 0
 
 -- name: batch_lengths
 -- How long values are over which others are mapped.
@@ -218,22 +203,14 @@ xcoms AS (
         :x_run::bigint[], :x_task::text[], :x_map::integer[], :x_key::bytea[], :x_codec::smallint[],
         :x_data::bytea[], :x_blob::bytea[]
     ) AS u
+    {after}
     ON CONFLICT (run_id, task_id, map_index, key) DO UPDATE
     SET codec = excluded.codec, data = excluded.data, blob_hash = excluded.blob_hash, at = excluded.at
 )
 
 -- name: batch_xcoms_after
--- The same where values of these task instances are cleared in this batch: that comes first.
-xcoms AS (
-    INSERT INTO xcom (run_id, task_id, map_index, key, codec, data, blob_hash, at)
-    SELECT u.*, now() FROM fence, unnest(
-        :x_run::bigint[], :x_task::text[], :x_map::integer[], :x_key::bytea[], :x_codec::smallint[],
-        :x_data::bytea[], :x_blob::bytea[]
-    ) AS u
-    WHERE (SELECT count(*) FROM xcoms_cleared) >= 0
-    ON CONFLICT (run_id, task_id, map_index, key) DO UPDATE
-    SET codec = excluded.codec, data = excluded.data, blob_hash = excluded.blob_hash, at = excluded.at
-)
+-- Where values of these task instances are cleared in this batch, that comes first.
+WHERE (SELECT count(*) FROM xcoms_cleared) >= 0
 
 -- name: batch_waits_gone
 -- Waits that are over and done with.
