@@ -27,6 +27,7 @@ class Door:
         self.asked: list[asyncio.Future[None]] = []
         self.open: list[object] = []
         self.closed: list[object] = []
+        self.closes = asyncio.Event()
 
     @asynccontextmanager
     async def through(self) -> AsyncGenerator[object]:
@@ -40,6 +41,7 @@ class Door:
         finally:
             self.open.remove(client)
             self.closed.append(client)
+            self.closes.set()
 
     def wanted(self, key: Hashable = "k", *, line: Hashable = "line", idle: float | None = None) -> Wanted[object]:
         return Wanted(f"client {key!r}", (line, key), line, self.through, idle=idle)
@@ -182,10 +184,10 @@ async def test_it_closes_after_a_while_without_users() -> None:
         await turns()
         door.asked[0].set_result(None)
         await turns()
-        ends = [kept.keeper for kept in clients._kept]
         await left(user)
-        await asyncio.wait(ends, timeout=10)
-        assert not door.open
+        await asyncio.wait_for(door.closes.wait(), 10)
+        await turns()
+        assert not len(clients)
         at_once = User(door.wanted(idle=0))
         await turns()
         door.asked[1].set_result(None)
