@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, tzinfo
 from typing import Any, TypeAlias, TypeVar, cast
 
+from tradewind.authoring.trigger_kinds import TriggerSource
 from tradewind.model.errors import AuthoringError
 
 
@@ -269,6 +270,8 @@ class DagContainer:
     default_args: Mapping[str, Any]
     start_date: datetime | None
     end_date: datetime | None
+    trigger_source: TriggerSource | None = None
+    """Where the classes of its triggers come from; None: the DAG was not made by loading a file."""
 
     @property
     def task_dict(self) -> Mapping[str, TaskNode]:

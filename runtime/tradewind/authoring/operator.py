@@ -9,7 +9,7 @@ import pkgutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import Any, ClassVar, Final, Literal, Protocol, Self, Unpack, cast
+from typing import Any, ClassVar, Final, Literal, NoReturn, Protocol, Self, Unpack, cast
 
 from tradewind.authoring.arguments import (
     CHECKS,
@@ -20,6 +20,7 @@ from tradewind.authoring.arguments import (
     reject_unknown,
 )
 from tradewind.authoring.defaults import current_defaults
+from tradewind.authoring.deferral import TaskDeferred, go_on, method_of
 from tradewind.authoring.expand_input import Mappable, MappableKwargs
 from tradewind.authoring.ids import check_key
 from tradewind.authoring.nodes import DagContainer, GroupNode, TaskNode
@@ -27,6 +28,7 @@ from tradewind.authoring.params import ParamsDict
 from tradewind.authoring.retry_policy import RetryPolicy
 from tradewind.authoring.scope import current_dag, group_for, is_detached
 from tradewind.authoring.setup_scope import add_to_open_block, close_block, join_open_block, open_block
+from tradewind.authoring.triggers import BaseTrigger, StartTriggerArgs
 from tradewind.authoring.xcom_arg import XComArg, iter_args, iter_xcom_refs, resolve
 from tradewind.model.errors import AuthoringError
 from tradewind.model.states import TriggerRule
@@ -126,6 +128,9 @@ class BaseOperator(TaskNode):
     map_index_template: str | None = None
     logger_name: str | None = None
     allow_nested_operators: bool = True
+    start_from_trigger: bool = False
+    """Whether each try begins with the trigger of `start_trigger_args`, without an attempt before it."""
+    start_trigger_args: StartTriggerArgs | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -177,6 +182,30 @@ class BaseOperator(TaskNode):
 
     def on_kill(self) -> None:
         """Called when the task is stopped from outside or runs out of time: end what it started elsewhere."""
+
+    def defer(
+        self,
+        *,
+        trigger: BaseTrigger,
+        method_name: str,
+        kwargs: Mapping[str, Any] | None = None,
+        timeout: timedelta | float | None = None,
+    ) -> NoReturn:
+        """Ends the attempt and waits for the trigger, holding neither slot nor process.
+
+        Then the method of that name is called, with the context, `kwargs` and the payload of the trigger's `event`.
+        Raises TaskDeferred, which has to leave `execute`; AuthoringError where there is no such method.
+        """
+        deferred = TaskDeferred(trigger=trigger, method_name=method_name, kwargs=kwargs, timeout=timeout)
+        method_of(self, method_name)
+        raise deferred
+
+    def resume_execution(self, next_method: str, next_kwargs: Mapping[str, Any] | None, context: Any) -> Any:
+        """Called when the wait of a deferred task is over: calls the method. What it returns may be awaitable.
+
+        Raises TaskDeferralError where the trigger has failed, TaskDeferralTimeout where it took too long.
+        """
+        return go_on(self, next_method, next_kwargs, context)
 
     # ------------------------------------------------------------------ for the worker
 
