@@ -38,9 +38,9 @@ class AssetRouter(OnDemand):
 
     async def run(self) -> None:
         """Routes as events come."""
-        await self.work_when_woken()
+        await self.when_woken(self._work)
 
-    async def work(self) -> float | None:
+    async def _work(self) -> float | None:
         """Routes what is not routed, so many events at a time."""
         try:
             failpoint("assets.before_route")

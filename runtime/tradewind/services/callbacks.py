@@ -12,6 +12,7 @@ import logging
 import socket
 import sys
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Final, cast
 
 import anyio
@@ -51,17 +52,13 @@ class Callbacks(OnDemand):
         super().__init__()
         self._store = store
         self._carry = carry
-        self._lease: Lease | None = None
 
     async def run(self, lease: Lease) -> None:
         """Carries out rows as they come, oldest first."""
-        self._lease = lease
-        await self.work_when_woken()
+        await self.when_woken(partial(self._work, lease))
 
-    async def work(self) -> float | None:
+    async def _work(self, lease: Lease) -> float | None:
         """Carries out what is in the outbox."""
-        lease = self._lease
-        assert lease is not None, "run() gives the lease"
         try:
             while items := await self._store.outbox_read(lease):
                 if not await self._carry_all(lease, items):

@@ -12,6 +12,7 @@ import math
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 import orjson
@@ -55,17 +56,13 @@ class InboxReader(OnDemand):
         self._store = store
         self._wishes = wishes
         self._refresh = refresh
-        self._lease: Lease | None = None
 
     async def run(self, lease: Lease) -> None:
         """Reads mail as it comes, oldest first."""
-        self._lease = lease
-        await self.work_when_woken()
+        await self.when_woken(partial(self._work, lease))
 
-    async def work(self) -> float | None:
+    async def _work(self, lease: Lease) -> float | None:
         """Carries out the mail that there is."""
-        lease = self._lease
-        assert lease is not None, "run() gives the lease"
         try:
             while mail := await self._store.mail_read(lease):
                 here = [row for row in mail if self._is_here(row)]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
 
 
-class OnDemand(ABC):
+class OnDemand:
     """A service that sleeps until it is woken. It begins awake: what came before it is work too."""
 
     def __init__(self) -> None:
@@ -17,16 +17,14 @@ class OnDemand(ABC):
         """There may be something to do."""
         self._woken.set()
 
-    @abstractmethod
-    async def work(self) -> float | None:
-        """Does what there is. Seconds until it is to be tried again by itself; None: when woken."""
-
-    async def work_when_woken(self) -> None:
-        """For ever. A wake-up while it works is not lost."""
+    async def when_woken(self, work: Callable[[], Awaitable[float | None]]) -> None:
+        """Does `work` for ever. It gives the seconds until it is to be tried again by itself; None: when woken. A
+        wake-up while it works is not lost.
+        """
         while True:
             await self._woken.wait()
             self._woken.clear()
-            pause = await self.work()
+            pause = await work()
             if pause == 0:
                 self.wake()
             elif pause is not None:
