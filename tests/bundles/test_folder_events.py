@@ -18,7 +18,7 @@ SOURCES = ["watchfiles", *(["inotify"] if sys.platform == "linux" else [])]
 async def events(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[FolderEvents]:
     source: FolderSource
     if request.param == "inotify":
-        from tradewind.bundles.inotify import InotifyFolder
+        from tradewind.bundles.inotify_folder import InotifyFolder
 
         source = InotifyFolder(tmp_path, recursive=True)
         await source.open()

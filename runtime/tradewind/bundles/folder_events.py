@@ -62,7 +62,7 @@ async def watching(root: Path, *, recursive: bool = True) -> AsyncGenerator[Fold
 async def _source(root: Path, *, recursive: bool) -> FolderSource:
     if sys.platform != "linux":
         return await WatchfilesFolder.open(root, recursive=recursive)
-    from tradewind.bundles.inotify import InotifyFolder
+    from tradewind.bundles.inotify_folder import InotifyFolder
 
     folder = InotifyFolder(root, recursive=recursive)
     try:

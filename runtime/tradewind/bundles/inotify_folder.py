@@ -1,18 +1,18 @@
-"""Folder events from Linux's inotify, read by the loop itself: no thread, and no wake-up while nothing happens."""
+"""Folder events from Linux's inotify."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import errno
 import os
-import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from tradewind import inotify
 from tradewind.bundles.folder import is_skipped
+from tradewind.inotify import Event, Inotify
 
 GATHER: Final = 0.02
 """Seconds in which nothing more may come before a burst of changes is handed out."""
@@ -20,27 +20,17 @@ GATHER: Final = 0.02
 GATHER_AT_MOST: Final = 0.2
 """A burst that goes on is handed out after so many seconds."""
 
-_HEADER: Final = struct.Struct("iIII")
-_BUFFER: Final = 1 << 16
-
-_CLOSE_WRITE: Final = 0x8
-_ATTRIB: Final = 0x4
-_MOVED_FROM: Final = 0x40
-_MOVED_TO: Final = 0x80
-_CREATE: Final = 0x100
-_DELETE: Final = 0x200
-_DELETE_SELF: Final = 0x400
-_MOVE_SELF: Final = 0x800
-_OVERFLOW: Final = 0x4000
-_IGNORED: Final = 0x8000
-_ONLY_FOLDERS: Final = 0x1000000
-_IS_FOLDER: Final = 0x40000000
-
 _EVENTS: Final = (
-    _CLOSE_WRITE | _ATTRIB | _MOVED_FROM | _MOVED_TO | _CREATE | _DELETE | _DELETE_SELF | _MOVE_SELF | _ONLY_FOLDERS
+    inotify.CLOSE_WRITE
+    | inotify.ATTRIB
+    | inotify.MOVED_FROM
+    | inotify.MOVED_TO
+    | inotify.CREATE
+    | inotify.DELETE
+    | inotify.DELETE_SELF
+    | inotify.MOVE_SELF
+    | inotify.ONLY_FOLDERS
 )
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class InotifyFolder:
@@ -57,9 +47,7 @@ class InotifyFolder:
         """Watch on the folder above, where the root is a link that may be pointed elsewhere."""
         self._found: set[str] = set()
         self._has_found = asyncio.Event()
-        self._fd: int = _libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
-        if self._fd < 0:
-            raise _error("inotify_init1")
+        self._kernel = Inotify()
         self._following: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
@@ -67,20 +55,21 @@ class InotifyFolder:
         await asyncio.to_thread(self._begin)
         if not self._folders:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self._root)
-        asyncio.get_running_loop().add_reader(self._fd, self._read)
+        self._kernel.begin(self._take_all)
 
     def _begin(self) -> None:
         if Path(self._root).is_symlink():
-            above = os.fsencode(Path(self._root).parent)
-            self._link_watch = _libc.inotify_add_watch(self._fd, above, _CREATE | _MOVED_TO | _DELETE | _ONLY_FOLDERS)
+            mask = inotify.CREATE | inotify.MOVED_TO | inotify.DELETE | inotify.ONLY_FOLDERS
+            with contextlib.suppress(OSError):
+                self._link_watch = self._kernel.watch(Path(self._root).parent, mask)
         self._follow(self._root)
 
     async def close(self) -> None:
         """Stops watching."""
-        asyncio.get_running_loop().remove_reader(self._fd)
+        self._kernel.end()
         if self._following:
             await asyncio.wait(self._following)
-        os.close(self._fd)
+        self._kernel.close()
 
     async def next_paths(self) -> set[str]:
         """What has changed since the last call, waiting for something to."""
@@ -96,18 +85,14 @@ class InotifyFolder:
         found, self._found = self._found, set()
         return found
 
-    def _read(self) -> None:
-        try:
-            data = os.read(self._fd, _BUFFER)
-        except BlockingIOError:
-            return
-        for watch, mask, name in _events(data):
-            self._take(watch, mask, name)
+    def _take_all(self, events: Iterator[Event]) -> None:
+        for event in events:
+            self._take(*event)
         if self._found:
             self._has_found.set()
 
     def _take(self, watch: int, mask: int, name: str) -> None:
-        if mask & _OVERFLOW:
+        if mask & inotify.OVERFLOW:
             self._found.add(self._root)
             return
         if watch == self._link_watch and watch not in self._folders:
@@ -115,13 +100,13 @@ class InotifyFolder:
                 self._found.add(self._root)
             return
         folder = self._folders.get(watch)
-        if mask & _IGNORED or folder is None:
+        if mask & inotify.IGNORED or folder is None:
             self._folders.pop(watch, None)
             return
         path = f"{folder}/{name}" if name else folder
         self._found.add(path)
-        may_be_folder = bool(mask & _IS_FOLDER) or "." not in name  # a link to a folder comes without the flag
-        if self._recursive and may_be_folder and mask & (_CREATE | _MOVED_TO) and not is_skipped(name):
+        may_be_folder = bool(mask & inotify.IS_FOLDER) or "." not in name  # a link to a folder comes without the flag
+        if self._recursive and may_be_folder and mask & (inotify.CREATE | inotify.MOVED_TO) and not is_skipped(name):
             task = asyncio.get_running_loop().create_task(self._follow_new(path))
             self._following.add(task)
             task.add_done_callback(self._following.discard)
@@ -146,13 +131,12 @@ class InotifyFolder:
                 todo += _folders_in(folder)
 
     def _watch(self, folder: str) -> bool:
-        watch: int = _libc.inotify_add_watch(self._fd, os.fsencode(folder), _EVENTS)
-        if watch >= 0:
-            self._folders[watch] = folder
-            return True
-        if ctypes.get_errno() in (errno.ENOENT, errno.ENOTDIR, errno.EACCES):
+        try:
+            watch = self._kernel.watch(folder, _EVENTS)
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
             return False
-        raise _error("inotify_add_watch")
+        self._folders[watch] = folder
+        return True
 
 
 def _folders_in(folder: str) -> list[str]:
@@ -161,19 +145,3 @@ def _folders_in(folder: str) -> list[str]:
             return [entry.path for entry in entries if not is_skipped(entry.name) and entry.is_dir()]
     except OSError:
         return []
-
-
-def _events(data: bytes) -> Iterator[tuple[int, int, str]]:
-    place = 0
-    while place < len(data):
-        watch, mask, _, length = _HEADER.unpack_from(data, place)
-        place += _HEADER.size
-        name = data[place : place + length].rstrip(b"\0")
-        place += length
-        yield watch, mask, os.fsdecode(name)
-
-
-def _error(call: str) -> OSError:
-    number = ctypes.get_errno()
-    hint = " (raise fs.inotify.max_user_watches)" if number == errno.ENOSPC else ""
-    return OSError(number, f"{call}: {os.strerror(number)}{hint}")
