@@ -9,6 +9,7 @@ none of them hides a module of the standard library.
 from __future__ import annotations
 
 import hashlib
+import importlib
 import linecache
 import pkgutil
 import re
@@ -17,7 +18,7 @@ import threading
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
 from typing import Final
@@ -26,6 +27,7 @@ from zipimport import ZipImportError, zipimporter
 from tradewind.authoring.dag import DAG
 from tradewind.authoring.defaults import current_defaults, use_defaults
 from tradewind.authoring.scope import collecting_dags
+from tradewind.authoring.trigger_kinds import TriggerSource, collecting_kinds
 from tradewind.bundles.packed import PackedError, is_packed, packed_modules
 from tradewind.bundles.plugins import load_plugins
 from tradewind.bundles.traces import user_trace
@@ -36,6 +38,9 @@ _IMPORTS_AIRFLOW: Final = re.compile(rb"^\s*(?:from|import)\s+airflow\b(?!\.sdk)
 
 _import_lock = threading.RLock()
 """One DAG file at a time within a process: imports change `sys.modules` and `sys.path`."""
+
+_roots: Final[list[str]] = []
+"""Folders of bundles that this process has put on `sys.path`."""
 
 
 class DagFileError(AuthoringError):
@@ -98,12 +103,37 @@ def load_file(
     module = ModuleType(module_name(path))
     module.__file__ = str(path)
     problems: list[str] = []
-    with _import_lock, _importing(module, folder, private=private_helpers) as helpers, use_defaults(defaults):
+    with (
+        _import_lock,
+        _importing(module, folder, private=private_helpers) as helpers,
+        use_defaults(defaults),
+        collecting_kinds() as kinds,
+    ):
         packed = is_packed(path)
         found = _execute_packed(module, path, content, problems) if packed else _execute(module, path, content)
     helpers = {helper for helper in helpers if not helper.startswith(f"{path}/")}
     dags = _collect(module, found, problems)
+    source = TriggerSource(kinds, str(folder), partial(import_beside, folder))
+    for dag in dags.values():
+        dag.trigger_source = source
     return LoadedFile(str(path), dags, module, content, tuple(sorted(helpers)), tuple(problems))
+
+
+def import_beside(folder: Path, name: str) -> ModuleType:
+    """A module of the bundle, newly imported for the caller alone. Raises what importing it raises."""
+    with _import_lock:
+        top = name.partition(".")[0]
+        others = [known for known in sys.modules if known == top or known.startswith(f"{top}.")]
+        hidden = {known: sys.modules.pop(known) for known in {*others, *_modules_below(folder, list(sys.modules))}}
+        before = set(sys.modules)
+        sys.path.insert(0, str(folder))
+        try:
+            return importlib.import_module(name)
+        finally:
+            sys.path.remove(str(folder))
+            for known in _modules_below(folder, sys.modules.keys() - before):
+                del sys.modules[known]
+            sys.modules.update(hidden)
 
 
 @cache
@@ -184,9 +214,10 @@ def _importing(module: ModuleType, folder: Path, *, private: bool) -> Generator[
     """The module stands in `sys.modules` (for good, unless this raises). Afterwards the yielded set
     holds the files of the bundle's modules that were imported meanwhile.
     """
-    if str(folder) not in sys.path:
-        sys.path.append(str(folder))
-    hidden = {name: sys.modules.pop(name) for name in _modules_below(folder, list(sys.modules))} if private else {}
+    _put_on_path(str(folder))
+    hidden: dict[str, ModuleType] = {}
+    for root in {str(folder), *_roots} if private else ():
+        hidden.update({name: sys.modules.pop(name) for name in _modules_below(root, list(sys.modules))})
     before = set(sys.modules)
     earlier = sys.modules.get(module.__name__)
     sys.modules[module.__name__] = module
@@ -207,7 +238,17 @@ def _importing(module: ModuleType, folder: Path, *, private: bool) -> Generator[
         sys.modules.update(hidden)
 
 
-def _modules_below(folder: Path, among: Iterable[str]) -> list[str]:
+def _put_on_path(folder: str) -> None:
+    """The folder comes after all that is not ours and before other bundles, whose modules may have the same names."""
+    if folder in _roots:
+        _roots.remove(folder)
+    elif folder in sys.path:
+        return
+    _roots.insert(0, folder)
+    sys.path[:] = [place for place in sys.path if place not in _roots] + _roots
+
+
+def _modules_below(folder: Path | str, among: Iterable[str]) -> list[str]:
     """Those of the imported modules whose files lie in the folder (virtual environments apart)."""
     prefix = f"{folder}/"
     names: list[str] = []
