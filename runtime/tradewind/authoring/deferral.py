@@ -6,6 +6,7 @@ again of what was stored, and `go_on` calls the method.
 
 from __future__ import annotations
 
+import base64
 import inspect
 import logging
 from collections.abc import Callable, Mapping
@@ -15,9 +16,10 @@ from typing import Any, Final, NoReturn, cast
 from tradewind.authoring.nodes import DagContainer, TaskNode
 from tradewind.authoring.stored_values import packed, unpacked
 from tradewind.authoring.trigger_kinds import TriggerSource, found_class, module_seen, path_of
-from tradewind.authoring.triggers import BaseTrigger
+from tradewind.authoring.triggers import BaseTrigger, StartTriggerArgs
 from tradewind.model.errors import AuthoringError, NotFoundError, TaskFailed
 from tradewind.model.outcomes import EncodedValue
+from tradewind.model.specs import Json
 from tradewind.model.waits import Resume, Wait
 
 FAILED: Final = "__fail__"
@@ -229,6 +231,47 @@ def trigger_of(kind: str, args: EncodedValue | None, dag: DagContainer) -> BaseT
         raise AuthoringError(
             f"trigger {kind!r} of DAG {dag.dag_id!r} ({dag.fileloc}) cannot be made again: {type(why).__name__}: {why}"
         ) from why
+
+
+# ------------------------------------------------------------------------------- starting with a wait
+
+
+def start_of(operator: TaskNode, args: StartTriggerArgs, execution_timeout: timedelta | None) -> dict[str, Json] | None:
+    """`TaskSpec.starts_deferred` of a task that begins with its trigger.
+
+    None where an argument is a template: then an attempt renders it and defers. Raises AuthoringError, XComError.
+    """
+    where = f"{type(operator).__name__} {operator.task_id!r}: start_trigger_args"
+    given = cast("object", args)
+    if not all(hasattr(given, name) for name in ("trigger_cls", "next_method")):
+        raise AuthoringError(f"{where}: a StartTriggerArgs is needed, not {given!r}")
+    dag = operator.dag
+    cls = found_class(module_seen(args.trigger_cls), _source(dag))
+    if cls is None or not issubclass(cls, BaseTrigger):
+        raise AuthoringError(f"{where}: there is no trigger class {args.trigger_cls!r}: {_ADVICE}")
+    arguments, further = dict(args.trigger_kwargs or {}), dict(args.next_kwargs or {})
+    if any(isinstance(value, str) and ("{{" in value or "{%" in value) for value in arguments.values()):
+        return None
+    _check_arguments(cls, arguments, f"{where} names")
+    method_of(operator, args.next_method)
+    limits = [limit for limit in (_timeout(args.timeout), execution_timeout) if limit is not None]
+    at = cls.moment_of(arguments)
+    stored = packed(arguments, f"{where}.trigger_kwargs") if at is None else None
+    if isinstance(at, datetime):
+        stored = packed(at.astimezone(UTC), f"{where}.trigger_kwargs")
+    return {
+        "kind": cls.trigger_kind,
+        "args": _plain(stored),
+        "method": args.next_method,
+        "kwargs": _plain(packed(further, f"{where}.next_kwargs") if further else None),
+        "timeout": min(limits).total_seconds() if limits else None,
+        "due": at.astimezone(UTC).isoformat() if isinstance(at, datetime) else None,
+        "after": at.total_seconds() if isinstance(at, timedelta) else None,
+    }
+
+
+def _plain(value: EncodedValue | None) -> Json:
+    return None if value is None else [value.codec, base64.b64encode(value.data).decode()]
 
 
 # ------------------------------------------------------------------------------- going on

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, Protocol, cast
 
+from tradewind.authoring.deferral import start_of
 from tradewind.authoring.instants import utc, zone_name
 from tradewind.authoring.mapped import MappedOperator
 from tradewind.authoring.mapped_group import MappedTaskGroup
@@ -121,6 +122,8 @@ def _task_spec(task: BaseOperator, weight: int, dag: DagContainer, measured: tup
     set_callbacks = tuple(name for name in _CALLBACKS if own.get(f"{name}_callback"))
     if set_callbacks:
         fields["callbacks"] = set_callbacks
+    if task.start_from_trigger and task.start_trigger_args is not None and not task.is_mapped:
+        fields["starts_deferred"] = start_of(task, task.start_trigger_args, task.execution_timeout)
     is_async = task.is_async
     return TaskSpec(
         task_id=task.task_id,

@@ -153,6 +153,11 @@ class BaseTrigger:
         """The moment that this trigger waits for, where it waits for nothing else: then it need not be run at all."""
         return None
 
+    @classmethod
+    def moment_of(cls, arguments: Mapping[str, Any]) -> datetime | timedelta | None:
+        """As `due`, of a trigger with these arguments: the moment, or how long after the task's begin it comes."""
+        return None
+
     @property
     def log(self) -> logging.Logger:
         """The trigger's logger; what it writes goes to the log of the task that waits."""
