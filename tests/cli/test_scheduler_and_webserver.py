@@ -6,6 +6,7 @@ import contextlib
 import json
 import queue
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -117,7 +118,7 @@ def airflow(home: Path, *args: str) -> str:
 @pytest.mark.spec("1:11:airflow webserver", "3:L01", "3:L02", "3:L03", "3:L04")
 def test_two_commands_in_one_shell(own_home: Path) -> None:
     airflow(own_home, "db", "init")
-    python = f"{sys.executable} -m tradewind"
+    python = f"{shlex.quote(sys.executable)} -m tradewind"
     with shell(own_home) as terminal:
         terminal.type(f"{python} scheduler --dags {own_home}/dags &")
         terminal.until("Stop")
