@@ -30,7 +30,7 @@ from tradewind.authoring.listeners import tell
 from tradewind.authoring.loop_clients import hold_clients
 from tradewind.bundles.parse_protocol import defaults_to_json
 from tradewind.config import Config, load_config
-from tradewind.control_ports import Health, TriggerRequest
+from tradewind.control_ports import Health, LiveEvent, TriggerRequest
 from tradewind.database import open_store
 from tradewind.executor_ports import Executor
 from tradewind.model.errors import ConfigError, Fenced, StoreUnavailable
@@ -306,7 +306,7 @@ class Runtime:
             store,
             clock,
             times=BeatTimes(config.scheduler.lease, config.scheduler.beat, config.scheduler.beat_alone),
-            take_over=self._take_over,
+            take_over=self.take_over,
             on_mail=inbox.wake,
             on_peers=permits.peers_changed,
         )
@@ -351,7 +351,7 @@ class Runtime:
         store.watch(lease, services.inbox.wake, services.mailed.on_reply, services.permits.pools_changed)
         await services.rescuer.bury_the_gone(lease)
         await scheduler.start(lease)
-        await self._take_over()
+        await self.take_over()
         await self._size_limits(services, lease)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(scheduler.run)
@@ -390,7 +390,7 @@ class Runtime:
         await self.services.store.pool_set(pool)
         await self.services.permits.hold_pools(self.services.scheduler.lease)
 
-    async def _take_over(self) -> None:
+    async def take_over(self) -> None:
         """Claims every DAG that nobody owns and whose code is here, and goes on with its runs."""
         store, scheduler = self.services.store, self.services.scheduler
         async with self._arriving:
@@ -438,6 +438,7 @@ class Runtime:
     def _published(self, dag_ids: list[str]) -> None:
         self._changed.update(dict.fromkeys(dag_ids))
         self._has_changed.set()
+        self.live.publish(LiveEvent("import_errors"))  # files that broke, or are whole again, change no DAG
 
     async def _take_in_published(self) -> None:
         while True:
@@ -451,6 +452,8 @@ class Runtime:
         for dag_id in dag_ids:
             async with self._arriving:
                 await self._refresh_one(dag_id)
+            if self.live.is_watched:
+                self.live.publish(LiveEvent("dag", dag_id, dag=await self.services.store.dag_get(dag_id)))
 
     async def _refresh_one(self, dag_id: str) -> None:
         services = self.services
