@@ -16,7 +16,7 @@ from tradewind.authoring.templating import render_template
 from tradewind.model.errors import AuthoringError, TaskFailed
 from tradewind.standard import conditions
 from tradewind.standard.bash import BashOperator, BashSettings
-from tradewind.standard.python import BranchPythonOperator, PythonOperator, ShortCircuitOperator, is_async_callable
+from tradewind.standard.python import BranchPythonOperator, FunctionTask, ShortCircuitOperator, is_async_callable
 
 if TYPE_CHECKING:
     from tradewind.standard.virtualenv_decorators import ExternalPythonTaskDecorator, VirtualenvTaskDecorator
@@ -43,34 +43,22 @@ class _Called:
         return call_function(self.python_callable, list(self.op_args), self.op_kwargs, context)
 
 
-class DecoratedPythonOperator(PythonOperator):
+class DecoratedPythonOperator(FunctionTask):
     """The task of a `@task` function."""
 
     operator_name = "@task"
 
-    def __init__(self, *, function: Callable[..., Any], op_args: Any, op_kwargs: Any, **arguments: Any) -> None:
-        check_call(function, op_args, op_kwargs, f"@task {arguments.get('task_id')!r}")
-        super().__init__(python_callable=function, op_args=op_args, op_kwargs=op_kwargs, **arguments)
 
-
-class DecoratedBranchOperator(BranchPythonOperator):
+class DecoratedBranchOperator(FunctionTask, BranchPythonOperator):
     """The task of a `@task.branch` function."""
 
     operator_name = "@task.branch"
 
-    def __init__(self, *, function: Callable[..., Any], op_args: Any, op_kwargs: Any, **arguments: Any) -> None:
-        check_call(function, op_args, op_kwargs, f"@task.branch {arguments.get('task_id')!r}")
-        super().__init__(python_callable=function, op_args=op_args, op_kwargs=op_kwargs, **arguments)
 
-
-class DecoratedShortCircuitOperator(ShortCircuitOperator):
+class DecoratedShortCircuitOperator(FunctionTask, ShortCircuitOperator):
     """The task of a `@task.short_circuit` function."""
 
     operator_name = "@task.short_circuit"
-
-    def __init__(self, *, function: Callable[..., Any], op_args: Any, op_kwargs: Any, **arguments: Any) -> None:
-        check_call(function, op_args, op_kwargs, f"@task.short_circuit {arguments.get('task_id')!r}")
-        super().__init__(python_callable=function, op_args=op_args, op_kwargs=op_kwargs, **arguments)
 
 
 class DecoratedBashOperator(_Called, BashOperator):

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final, TypedDict, Unpack, cast
 
 from tradewind.authoring.arguments import OperatorArguments
 from tradewind.authoring.operator import BaseOperator, OutcomeForm
-from tradewind.authoring.python_call import call_function
+from tradewind.authoring.python_call import call_function, check_call
 from tradewind.model.errors import AuthoringError
 
 LOGGED_VALUE_MAX: Final = 5_000
@@ -133,3 +133,11 @@ def is_async_callable(function: Callable[..., Any]) -> bool:
     if inspect.isasyncgenfunction(function):
         return True
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
+
+
+class FunctionTask(PythonOperator):
+    """What a decorated function becomes: goes before the operator class that carries it out."""
+
+    def __init__(self, *, function: Callable[..., Any], op_args: Any, op_kwargs: Any, **arguments: Any) -> None:
+        check_call(function, op_args, op_kwargs, f"{self.operator_name} {arguments.get('task_id')!r}")
+        super().__init__(python_callable=function, op_args=op_args, op_kwargs=op_kwargs, **arguments)

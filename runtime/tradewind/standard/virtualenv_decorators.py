@@ -2,62 +2,46 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection
 from typing import Any, ParamSpec, TypeVar, Unpack, overload
 
-from tradewind.authoring.python_call import check_call
 from tradewind.authoring.taskflow import TaskDecorator, TaskFunction, TaskOptions
+from tradewind.standard.python import FunctionTask
 from tradewind.standard.virtualenv import (
     BranchExternalPythonOperator,
     BranchPythonVirtualenvOperator,
     ExternalPythonOperator,
     OtherInterpreterSettings,
     PythonVirtualenvOperator,
+    VirtualenvSettings,
 )
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class DecoratedVirtualenvOperator(PythonVirtualenvOperator):
+class DecoratedVirtualenvOperator(FunctionTask, PythonVirtualenvOperator):
     """The task of a `@task.virtualenv` function."""
 
     operator_name = "@task.virtualenv"
 
-    def __init__(self, *, function: Callable[..., Any], op_args: Any, op_kwargs: Any, **arguments: Any) -> None:
-        check_call(function, op_args, op_kwargs, f"@task.virtualenv {arguments.get('task_id')!r}")
-        super().__init__(python_callable=function, op_args=op_args, op_kwargs=op_kwargs, **arguments)
 
-
-class DecoratedBranchVirtualenvOperator(BranchPythonVirtualenvOperator):
+class DecoratedBranchVirtualenvOperator(FunctionTask, BranchPythonVirtualenvOperator):
     """The task of a `@task.branch_virtualenv` function."""
 
     operator_name = "@task.branch_virtualenv"
 
-    def __init__(self, *, function: Callable[..., Any], op_args: Any, op_kwargs: Any, **arguments: Any) -> None:
-        check_call(function, op_args, op_kwargs, f"@task.branch_virtualenv {arguments.get('task_id')!r}")
-        super().__init__(python_callable=function, op_args=op_args, op_kwargs=op_kwargs, **arguments)
 
-
-class DecoratedExternalPythonOperator(ExternalPythonOperator):
+class DecoratedExternalPythonOperator(FunctionTask, ExternalPythonOperator):
     """The task of a `@task.external_python` function."""
 
     operator_name = "@task.external_python"
 
-    def __init__(self, *, function: Callable[..., Any], op_args: Any, op_kwargs: Any, **arguments: Any) -> None:
-        check_call(function, op_args, op_kwargs, f"@task.external_python {arguments.get('task_id')!r}")
-        super().__init__(python_callable=function, op_args=op_args, op_kwargs=op_kwargs, **arguments)
 
-
-class DecoratedBranchExternalPythonOperator(BranchExternalPythonOperator):
+class DecoratedBranchExternalPythonOperator(FunctionTask, BranchExternalPythonOperator):
     """The task of a `@task.branch_external_python` function."""
 
     operator_name = "@task.branch_external_python"
-
-    def __init__(self, *, function: Callable[..., Any], op_args: Any, op_kwargs: Any, **arguments: Any) -> None:
-        check_call(function, op_args, op_kwargs, f"@task.branch_external_python {arguments.get('task_id')!r}")
-        super().__init__(python_callable=function, op_args=op_args, op_kwargs=op_kwargs, **arguments)
 
 
 class OtherInterpreterTaskOptions(OtherInterpreterSettings, TaskOptions, total=False):
@@ -68,15 +52,8 @@ class OtherInterpreterTaskOptions(OtherInterpreterSettings, TaskOptions, total=F
     show_return_value_in_logs: bool
 
 
-class VirtualenvTaskOptions(OtherInterpreterTaskOptions, total=False):
+class VirtualenvTaskOptions(VirtualenvSettings, OtherInterpreterTaskOptions, total=False):
     """Arguments of `@task.virtualenv` and `@task.branch_virtualenv`."""
-
-    requirements: Iterable[str] | str | None
-    python_version: str | float | None
-    system_site_packages: bool
-    pip_install_options: Sequence[str] | None
-    index_urls: Collection[str] | str | None
-    venv_cache_path: str | os.PathLike[str] | None
 
 
 class VirtualenvTaskDecorator(TaskDecorator):

@@ -79,18 +79,8 @@ def inspect(folder: Path, source: str) -> Binaries | None:
     postgres = folder / "postgres"
     if not (postgres.is_file() and (folder / "initdb").is_file()):
         return None
-    try:
-        answer = subprocess.run(
-            [str(postgres), "--version"],
-            capture_output=True,
-            text=True,
-            timeout=_PROGRAM_TIMEOUT_S,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    match = _VERSION.search(answer.stdout)
+    answer = _asked(str(postgres), "--version")
+    match = None if answer is None else _VERSION.search(answer.stdout)
     if match is None:
         return None
     return Binaries(folder=folder, major=int(match["major"]), version=match["text"], source=source)
@@ -143,9 +133,18 @@ def _install_rank(install: Path) -> int:
 
 
 def _bin_folder_of(pg_config: str) -> Path | None:
+    answer = _asked(pg_config, "--bindir")
+    if answer is None or answer.returncode:
+        return None
+    text = answer.stdout.strip()
+    return Path(text) if text else None
+
+
+def _asked(program: str, question: str) -> subprocess.CompletedProcess[str] | None:
+    """What a program says; None where it does not run, or not to its end."""
     try:
-        answer = subprocess.run(
-            [pg_config, "--bindir"],
+        return subprocess.run(
+            [program, question],
             capture_output=True,
             text=True,
             timeout=_PROGRAM_TIMEOUT_S,
@@ -154,8 +153,6 @@ def _bin_folder_of(pg_config: str) -> Path | None:
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    text = answer.stdout.strip()
-    return Path(text) if answer.returncode == 0 and text else None
 
 
 def _none_found(major: int | None, seen: list[Binaries]) -> str:
