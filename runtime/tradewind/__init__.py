@@ -75,9 +75,11 @@ if TYPE_CHECKING:
     from tradewind.authoring.xcom_access import XCom as XCom
     from tradewind.authoring.xcom_arg import XComArg as XComArg
     from tradewind.host import Runtime as Runtime
+    from tradewind.host import StartedRun as StartedRun
     from tradewind.model.errors import AuthoringError as AuthoringError
     from tradewind.model.errors import FailWithoutRetry as FailWithoutRetry
     from tradewind.model.errors import RescheduleTask as RescheduleTask
+    from tradewind.model.errors import RunFailed as RunFailed
     from tradewind.model.errors import SkipTask as SkipTask
     from tradewind.model.errors import TaskFailed as TaskFailed
     from tradewind.model.errors import TaskTimeout as TaskTimeout
@@ -166,11 +168,12 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "authoring.xcom": ("BaseXCom",),
     "authoring.xcom_access": ("XCom",),
     "authoring.xcom_arg": ("XComArg",),
-    "host": ("Runtime",),
+    "host": ("Runtime", "StartedRun"),
     "model.errors": (
         "AuthoringError",
         "FailWithoutRetry",
         "RescheduleTask",
+        "RunFailed",
         "SkipTask",
         "TaskFailed",
         "TaskTimeout",
@@ -287,6 +290,7 @@ __all__ = [  # noqa: RUF022 - by theme: how a DAG is written, what tasks are, wh
     "AuthoringError",
     "FailWithoutRetry",
     "RescheduleTask",
+    "RunFailed",
     "RunState",
     "RunType",
     "SkipTask",
@@ -296,6 +300,7 @@ __all__ = [  # noqa: RUF022 - by theme: how a DAG is written, what tasks are, wh
     "TradewindError",
     "XComError",
     "Runtime",
+    "StartedRun",
 ]
 
 

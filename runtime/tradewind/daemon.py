@@ -17,21 +17,19 @@ import time
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tradewind.authoring.defaults import use_defaults
 from tradewind.config import Config
 from tradewind.database import open_control, open_store
-from tradewind.home import ADMIN_PASSWORD, WEB_SECRET, keep_secret, kept_secret
+from tradewind.home import ADMIN_PASSWORD, keep_secret
 from tradewind.model.errors import StoreUnavailable
 
 if TYPE_CHECKING:
     from tradewind.executor_ports import Executor
     from tradewind.services.control import RuntimeControl
     from tradewind.web.server import WebServer
-    from tradewind.web.settings import WebConfig
 
 log = logging.getLogger(__name__)
 
@@ -191,23 +189,9 @@ def _import_web() -> None:
 
 async def _web_server(config: Config, control: RuntimeControl) -> WebServer:
     from tradewind.web.server import WebServer
+    from tradewind.web.settings import web_config
 
     return WebServer(control, await asyncio.to_thread(web_config, config))
-
-
-def web_config(config: Config) -> WebConfig:
-    """The web server's settings. The key that signs sessions is made once, in the home folder."""
-    from tradewind.web.settings import WebConfig
-
-    secret = config.web.secret_key or kept_secret(config.home, WEB_SECRET, lambda: secrets.token_hex(32))
-    return WebConfig(
-        secret_key=secret.encode(),
-        host=config.web.host,
-        port=config.web.port,
-        session_lifetime=timedelta(seconds=config.web.session_lifetime),
-        test_connection=config.core.test_connection,
-        access_log=config.web.access_logfile is not None,
-    )
 
 
 async def _first_login(config: Config, control: RuntimeControl) -> str | None:

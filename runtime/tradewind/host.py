@@ -60,7 +60,8 @@ from tradewind.services.run_listeners import RunListeners
 from tradewind.services.runtime_names import runtime_name
 from tradewind.services.scheduler import Scheduler
 from tradewind.services.secrets import SecretLookups, StoredValues, look_ups_of
-from tradewind.services.started_run import RunStarter, StartedRun
+from tradewind.services.started_run import RunStarter
+from tradewind.services.started_run import StartedRun as StartedRun
 from tradewind.services.task_services import RuntimeServices
 from tradewind.services.wishes import OwnerWishes
 from tradewind.store.enqueuing import SqlConnection

@@ -1,56 +1,76 @@
-"""A runtime in a service that was there before: its loop, its signals, its paths."""
+"""A runtime in a service that was there before: its loop, its signals, its paths, its transactions."""
 
 from __future__ import annotations
 
 import asyncio
+import faulthandler
+import gc
+import importlib.util
+import logging
+import os
 import signal
+import sys
+import threading
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeAlias
 
+import asyncpg
 import pytest
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestClient, TestServer
 
+from tests.architecture.tree import ROOT
 from tests.conftest import NewDatabase
 from tests.web.conftest import ADMIN, HASHES, SECRET
-from tradewind import DAG, task
+from tradewind import DAG, Runtime, task
 from tradewind.config import load_config
-from tradewind.control_ports import TriggerRequest
-from tradewind.host import Parts, Runtime
 from tradewind.model.errors import StoreError
 from tradewind.model.rows import UserRow
+from tradewind.ports import RunFilter
+from tradewind.services.given_dags import GivenDag
 from tradewind.store.migrate import migrate_url
-from tradewind.web.app import make_app
-from tradewind.web.embedding import RUNTIME, tradewind_ctx
+from tradewind.web.embedding import RUNTIME, make_app, tradewind_ctx
 from tradewind.web.settings import WebConfig
 
 Client = TestClient[web.Request, web.Application]
+Session: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+
+@pytest.fixture
+async def url(new_database: NewDatabase) -> str:
+    made = await new_database()
+    await migrate_url(made)
+    return made
+
+
+def new_runtime(home: Path, url: str, *dags: GivenDag, **settings: object) -> Runtime:
+    overrides: dict[str, Any] = {"database.url": url, "scheduler.drain_timeout": 0.5}
+    overrides |= {key.replace("__", "."): value for key, value in settings.items()}
+    return Runtime(load_config(home, overrides=overrides, environ={}), dags=dags)
 
 
 def onboarding(seen: list[object]) -> DAG:
     """An async task on the service's loop, which sees the service's own objects."""
-    with DAG("onboarding", schedule=None, is_paused_upon_creation=False) as dag:
+    with DAG("onboarding", schedule=None, params={"user": 0}) as made:
 
         @task
-        async def greet() -> str:
+        async def greet(user: str) -> str:
             seen.append(asyncio.get_running_loop())
-            return "welcome"
+            return f"welcome, {user}"
 
-        greet()
-    return dag
+        greet("{{ params.user }}")
+    return made
+
+
+# ------------------------------------------------------------------------------ in an application
 
 
 async def sign_up(request: web.Request) -> web.Response:
-    control = request.app[RUNTIME].control
-    run = await control.run_trigger(TriggerRequest("onboarding", {"user": 7}))
-    run = await control.run_wait(run.run_id, timeout=20)
-    return web.json_response({"run": run.dag_run_id, "state": run.state})
-
-
-def new_runtime(home: Path, url: str, *dags: DAG) -> Runtime:
-    config = load_config(home, overrides={"database.url": url, "scheduler.drain_timeout": 0.5}, environ={})
-    return Runtime(config, dags=dags, parts=Parts(watch_files=False))
+    run = await request.app[RUNTIME].trigger("onboarding", {"user": 7})
+    return web.json_response({"run": run.id, "result": await run.result(timeout=20)})
 
 
 @asynccontextmanager
@@ -59,7 +79,7 @@ async def service(runtime: Runtime) -> AsyncGenerator[Client]:
     app = web.Application()
     app.cleanup_ctx.append(tradewind_ctx(runtime))
     app.router.add_post("/sign-up", sign_up)
-    app.add_subapp("/workflows", make_app(runtime.control, WebConfig(secret_key=SECRET)))
+    app.add_subapp("/workflows", make_app(runtime, WebConfig(secret_key=SECRET)))
     client = TestClient(TestServer(app))
     try:
         await asyncio.create_task(client.start_server())
@@ -68,21 +88,40 @@ async def service(runtime: Runtime) -> AsyncGenerator[Client]:
         await asyncio.create_task(client.close())
 
 
-async def test_a_service_with_workflows(own_home: Path, new_database: NewDatabase) -> None:
+def global_state() -> dict[str, object]:
+    """What belongs to the whole process, and so to the service."""
+    root = logging.getLogger()
+    return {
+        "signals": {number: signal.getsignal(number) for number in signal.valid_signals()},
+        "logging": (
+            root.level,
+            list(root.handlers),
+            [list(h.filters) for h in root.handlers],
+            logging.getLogger("shop").level,
+        ),
+        "streams": (sys.stdout, sys.stderr, sys.excepthook, threading.excepthook),
+        "path": list(sys.path),
+        "memory": (gc.get_threshold(), gc.get_freeze_count(), gc.isenabled()),
+        "folder": Path.cwd(),
+        "environment": dict(os.environ),
+        "faults": faulthandler.is_enabled(),
+    }
+
+
+@pytest.mark.blocks_the_loop  # the state of the process is looked at
+async def test_a_service_with_workflows(own_home: Path, url: str) -> None:
     """Its own paths and ours, one loop; stopped and started again it goes on with the same history."""
-    url = await new_database()
-    await migrate_url(url)
     seen: list[object] = []
-    handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    before = global_state()
     for life in range(2):
         runtime = await asyncio.to_thread(new_runtime, own_home, url, onboarding(seen))
         with pytest.raises(RuntimeError, match="has not started"):
             await runtime.control.reads.dag_list()
         async with service(runtime) as client:
             answer = await client.post("/sign-up")
-            assert (await answer.json())["state"] == "success"
+            assert (await answer.json())["result"] == "welcome, 7"
             assert seen[-1] is asyncio.get_running_loop()
-            assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
+            assert global_state() == before
 
             await runtime.control.store.user_set(UserRow("admin", HASHES["admin"], "Admin"))
             assert (await client.get("/workflows/api/v1/dags/onboarding")).status == 401
@@ -92,6 +131,9 @@ async def test_a_service_with_workflows(own_home: Path, new_database: NewDatabas
             assert (await answer.json())["scheduler"]["status"] == "healthy"
             async with ClientSession() as elsewhere:
                 assert (await elsewhere.get(client.make_url("/api/v1/health"))).status == 404
+        with pytest.raises(RuntimeError, match="has stopped"):
+            await runtime.trigger("onboarding")
+        assert global_state() == before
 
 
 async def test_a_runtime_that_cannot_start_stops_the_service(own_home: Path, postgres_url: str) -> None:
@@ -101,3 +143,36 @@ async def test_a_runtime_that_cannot_start_stops_the_service(own_home: Path, pos
     with pytest.raises(StoreError, match="missing"):
         async with service(runtime):
             pytest.fail("it listens")
+
+
+@pytest.fixture
+def example(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The service that the guide shows, imported."""
+    spec = importlib.util.spec_from_file_location("signup_service", ROOT / "docs/examples/signup_service.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, spec.name, module)
+    spec.loader.exec_module(module)
+    return module
+
+
+async def test_the_example_service(
+    example: ModuleType, own_home: Path, new_database: NewDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On an empty database: it makes its table and ours. Who signs up twice gets no second run."""
+    monkeypatch.setenv("TRADEWIND_HOME", str(own_home))
+    app: web.Application = await asyncio.to_thread(example.make_service, await new_database())
+    async with TestClient(TestServer(app)) as client:
+        answer = await client.post("/sign-up", json={"email": "ada@example.org"})
+        assert await answer.json() == {"email": "ada@example.org", "greeting": "Welcome, ada!"}
+        assert (await client.post("/sign-up", json={"email": "ada@example.org"})).status == 409
+        answer = await client.get("/preview", params={"email": "bob@example.org"})
+        assert await answer.json() == {"greeting": "Welcome, bob!"}
+        answer = await client.post("/sign-up", json={"email": "nobody"})
+        assert answer.status == 422
+        assert "task 'write' failed: FailWithoutRetry: 'nobody' is no address" in (await answer.json())["error"]
+        rows, total = await app[RUNTIME].control.reads.run_list(RunFilter("onboarding"))
+        assert total == 3
+        assert {row.dag_run_id for row in rows} > {"manual__ada@example.org", "manual__nobody"}
+        assert (await client.get("/workflows/api/v1/health")).status == 200

@@ -62,7 +62,7 @@ async def test_the_programs_of_the_guide_to_embedding(
     service, alone = shown_programs
     async with TestClient(TestServer(service.make_service())) as client:
         async with client.post("/sign-up") as answer:
-            assert (await answer.json())["state"] == "success"
+            assert (await answer.json())["greeting"] == "welcome, ada"
         async with client.get("/flows/api/v1/health") as answer:
             assert (await answer.json())["scheduler"]["status"] == "healthy"
-    assert await alone.main() == "success"
+    assert await alone.main(alone.Runtime(dags=[alone.report])) == "written"

@@ -273,7 +273,7 @@ async def _failure(reads: StoreReads, row: RunRow) -> RunFailed:
     detail: Json = attempts[-1].detail if attempts else None
     if detail:
         error = detail.get("error")
-        reason = f"{error['type']}: {error['message']}" if error else detail.get("reason")
+        reason = f"{error['type'].rpartition('.')[2]}: {error['message']}" if error else detail.get("reason")
         message += f": {reason}" if reason else ""
     if len(names) > 1:
         others = ", ".join(names[1:SHOWN]) + (", …" if len(names) > SHOWN else "")

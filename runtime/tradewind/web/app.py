@@ -1,19 +1,22 @@
-"""The web application: made from a `Control`, usable alone or under a path of another application.
+"""The web application: made from a runtime, or any `Control`; usable alone or under a path of another application.
 
 ::
 
     site = web.Application()
-    site.add_subapp("/flows", make_app(runtime, WebConfig(secret_key=...)))
+    site.add_subapp("/flows", make_app(runtime))
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Protocol, runtime_checkable
 
 from aiohttp import web
 
+from tradewind.config import Config
 from tradewind.control_ports import Control
+from tradewind.model.errors import ConfigError
 from tradewind.web import login, pages
 from tradewind.web.auth.identity import Authenticator
 from tradewind.web.auth.sessions import TokenSigner
@@ -21,16 +24,37 @@ from tradewind.web.keys import AUTHENTICATOR, CLOSING, CONFIG, CONTROL, LOG_TOKE
 from tradewind.web.middleware import around_request
 from tradewind.web.rest import table
 from tradewind.web.rest.catalog import CATALOG, Catalog
-from tradewind.web.settings import WebConfig
+from tradewind.web.settings import WebConfig, web_config
 from tradewind.web.timings import RequestTimings
 
 
-def make_app(control: Control, config: WebConfig) -> web.Application:
-    """Pages, REST API, event streams and login over `control`.
+@runtime_checkable
+class HasControl(Protocol):
+    """What is needed of a runtime."""
 
-    `control` may be of a runtime that starts later (see `embedding`). `app[TIMINGS]` counts its
-    requests. Streams and long waits end when the application shuts down.
+    @property
+    def control(self) -> Control:
+        """What is asked of it."""
+        ...
+
+    @property
+    def config(self) -> Config:
+        """Its configuration."""
+        ...
+
+
+def make_app(of: HasControl | Control, config: WebConfig | None = None) -> web.Application:
+    """Pages, REST API, event streams and login over a runtime, which may start later (see `embedding`).
+
+    Without `config` the runtime's configuration holds; its key for sessions is read from the home folder, so call
+    this before the loop runs, or in a thread. `app[TIMINGS]` counts its requests. Streams and long waits end when the
+    application shuts down. Raises ConfigError.
     """
+    control = of.control if isinstance(of, HasControl) else of
+    if config is None:
+        if not isinstance(of, HasControl):
+            raise ConfigError("make_app: give a runtime, or a WebConfig beside the control")
+        config = web_config(of.config)
     app = web.Application(middlewares=[around_request], client_max_size=config.max_body_bytes)
     app[CONTROL] = control
     app[CONFIG] = config

@@ -5,21 +5,27 @@
     runtime = Runtime(database=url, dags=[onboarding])
     app = web.Application()
     app.cleanup_ctx.append(tradewind_ctx(runtime))
-    app.add_subapp("/workflows", make_app(runtime.control, WebConfig(secret_key=...)))
+    app.add_subapp("/workflows", make_app(runtime))
 
     async def sign_up(request: web.Request) -> web.Response:
-        run = await request.app[RUNTIME].control.run_trigger(TriggerRequest("onboarding"))
+        greeting = await request.app[RUNTIME].run("onboarding", {"user": 7}, timeout=5)
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 from aiohttp import web
 
 from tradewind.host import Runtime
+from tradewind.web.app import make_app
+
+__all__ = ["RUNTIME", "make_app", "tradewind_ctx"]
+
+log = logging.getLogger(__name__)
 
 RUNTIME: Final = web.AppKey("tradewind_runtime", Runtime)
 """Where `tradewind_ctx` puts the runtime."""
@@ -35,7 +41,13 @@ def tradewind_ctx(runtime: Runtime) -> Callable[[web.Application], AsyncIterator
         up, stop = asyncio.Event(), asyncio.Event()
         # A task of its own: aiohttp may start and clean up in different ones.
         life = asyncio.create_task(_live(runtime, up, stop), name="tradewind runtime")
-        life.add_done_callback(lambda _: up.set())
+
+        def ended(_: asyncio.Task[None]) -> None:
+            if up.is_set() and not stop.is_set():
+                log.critical("the runtime inside this service has ended; start the service again", exc_info=_why(life))
+            up.set()
+
+        life.add_done_callback(ended)
         try:
             await up.wait()
             if life.done():
@@ -52,3 +64,7 @@ async def _live(runtime: Runtime, up: asyncio.Event, stop: asyncio.Event) -> Non
     async with runtime:
         up.set()
         await stop.wait()
+
+
+def _why(life: asyncio.Task[None]) -> BaseException | None:
+    return None if life.cancelled() else life.exception()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
+from tradewind.config import Config
+from tradewind.home import WEB_SECRET, kept_secret
 from tradewind.model.errors import ConfigError
 from tradewind.web.roles import Role
 
@@ -64,3 +67,18 @@ class WebConfig:
                 raise ConfigError(f"web.{name} must be greater than 0")
         if self.forwarded_hops < 0:
             raise ConfigError("web.forwarded_hops must be 0 or more")
+
+
+def web_config(config: Config) -> WebConfig:
+    """The web server's settings as configured. The key that signs sessions is made once, in the home folder; reads
+    and writes files there. Raises ConfigError.
+    """
+    secret = config.web.secret_key or kept_secret(config.home, WEB_SECRET, lambda: secrets.token_hex(32))
+    return WebConfig(
+        secret_key=secret.encode(),
+        host=config.web.host,
+        port=config.web.port,
+        session_lifetime=timedelta(seconds=config.web.session_lifetime),
+        test_connection=config.core.test_connection,
+        access_log=config.web.access_logfile is not None,
+    )

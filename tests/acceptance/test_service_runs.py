@@ -1,0 +1,388 @@
+"""Runs that a service starts: their results, its transactions, the DAGs it was given, a second service beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import asyncpg
+import pytest
+
+from tests.acceptance.test_embedding import new_runtime
+from tests.conftest import NewDatabase
+from tradewind import DAG, AuthoringError, RunFailed, Runtime, dag, task
+from tradewind.model.errors import ConfigError, ConflictError, NotFoundError, ParamValidationError, StoreError
+from tradewind.ports import RunFilter
+from tradewind.services.given_dags import GivenDag
+from tradewind.store.migrate import migrate_url
+
+Session: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+
+@pytest.fixture
+async def url(new_database: NewDatabase) -> str:
+    made = await new_database()
+    await migrate_url(made)
+    return made
+
+
+Start = Callable[..., Any]
+
+
+@pytest.fixture
+async def start(own_home: Path, url: str) -> AsyncIterator[Start]:
+    """Starts runtimes on one database, each in a task of its own; all end with the test, or when they are told."""
+    stops: list[asyncio.Event] = []
+    lives: list[asyncio.Task[None]] = []
+
+    async def started(*dags: GivenDag, **settings: object) -> tuple[Runtime, Callable[[], Any]]:
+        runtime = await asyncio.to_thread(partial(new_runtime, own_home, url, *dags, **settings))
+        up, stop = asyncio.Event(), asyncio.Event()
+
+        async def live() -> None:
+            async with runtime:
+                up.set()
+                await stop.wait()
+
+        life = asyncio.create_task(live())
+        life.add_done_callback(lambda _: up.set())
+        stops.append(stop)
+        lives.append(life)
+        await up.wait()
+        if life.done():
+            await life
+        return runtime, partial(_end, stop, life)
+
+    yield started
+    for stop in stops:
+        stop.set()
+    await asyncio.gather(*lives)
+
+
+async def _end(stop: asyncio.Event, life: asyncio.Task[None]) -> None:
+    stop.set()
+    await life
+
+
+@pytest.fixture
+async def db(url: str) -> AsyncIterator[Session]:
+    """A session of the service's own, with a table of its own."""
+    session = await asyncpg.connect(url)
+    await session.execute("CREATE TABLE account (email text PRIMARY KEY)")
+    yield session
+    await session.close()
+
+
+def onboarding(name: str = "onboarding") -> DAG:
+    """One task, which fails for nobody."""
+    with DAG(name, schedule=None, params={"user": "nobody"}) as made:
+
+        @task
+        async def greet(user: str) -> str:
+            if user == "nobody":
+                raise LookupError("nobody is nobody")
+            return f"welcome, {user}"
+
+        greet("{{ params.user }}")
+    return made
+
+
+# --------------------------------------------------------------------------------------- results
+
+
+def branching() -> DAG:
+    """Two last tasks, one of them mapped; a teardown does not count."""
+    with DAG("branching", schedule=None) as made:
+
+        @task
+        def numbers() -> list[int]:
+            return [1, 2, 3]
+
+        @task
+        async def double(n: int) -> int:
+            return 2 * n
+
+        @task
+        def where() -> str:
+            return threading.current_thread().name
+
+        double.expand(n=numbers())
+        where()
+    return made
+
+
+async def test_results(start: Start) -> None:
+    runtime, _ = await start(onboarding(), branching)
+    assert await runtime.run("onboarding", {"user": "ada"}, timeout=20) == "welcome, ada"
+    run = await runtime.trigger("branching")
+    assert await run.result("double", timeout=20) == [2, 4, 6]
+    assert (await run.result("where")).startswith("tradewind-task")
+    with pytest.raises(AuthoringError, match=r"no single last task \(they are: 'double', 'where'\)"):
+        await run.result()
+    with pytest.raises(NotFoundError, match="no task 'halve'"):
+        await run.result("halve")
+
+
+async def test_a_failed_run_names_its_task(start: Start) -> None:
+    runtime, _ = await start(onboarding())
+    run = await runtime.trigger("onboarding", {"user": "nobody"}, note="by a test")
+    with pytest.raises(RunFailed) as failed:
+        await run.result(timeout=20)
+    assert failed.value.failed == ("greet",)
+    assert str(failed.value) == (
+        f"run {run.id!r} of DAG 'onboarding' failed: task 'greet' failed: LookupError: nobody is nobody"
+    )
+    assert (await run.wait()).note == "by a test"
+
+
+async def test_a_result_that_is_not_there_in_time(start: Start) -> None:
+    go = asyncio.Event()
+    with DAG("slow", schedule=None) as slow:
+
+        @task
+        async def wait() -> str:
+            await go.wait()
+            return "at last"
+
+        wait()
+    runtime, _ = await start(slow)
+    run = await runtime.trigger(slow)
+    with pytest.raises(TimeoutError, match=r"has not ended after 0\.1 s; it goes on"):
+        await run.result(timeout=0.1)
+    go.set()
+    assert await run.result(timeout=20) == "at last"
+
+
+async def test_who_waits_when_the_runtime_stops_is_told(start: Start) -> None:
+    begun = asyncio.Event()
+    with DAG("slow", schedule=None) as slow:
+
+        @task
+        async def wait() -> None:
+            begun.set()
+            await asyncio.Event().wait()
+
+        wait()
+    runtime, end = await start(slow, scheduler__drain_timeout=0.1)
+    waiting = asyncio.ensure_future((await runtime.trigger(slow)).result())
+    await begun.wait()
+    await asyncio.gather(end())
+    with pytest.raises(Exception, match="the runtime has stopped"):
+        await waiting
+
+
+async def test_wrong_wishes(start: Start) -> None:
+    with DAG("strict", schedule=None, params={"n": 1}) as strict:
+
+        @task
+        async def one() -> int:
+            return 1
+
+        one()
+    runtime, _ = await start(strict)
+    with pytest.raises(NotFoundError, match="no DAG 'lax'"):
+        await runtime.trigger("lax")
+    with pytest.raises(ParamValidationError, match="is not JSON"):
+        await runtime.trigger("strict", {"n": object()})
+    with pytest.raises(AuthoringError, match="id or a key"):
+        await runtime.trigger("strict", key="a", run_id="b")
+    with pytest.raises(AuthoringError, match="must not be empty"):
+        await runtime.trigger("strict", key="")
+    await runtime.trigger("strict", run_id="one")
+    with pytest.raises(ConflictError, match="already has a run 'one'"):
+        await runtime.trigger("strict", run_id="one")
+
+
+async def test_one_run_for_a_key(start: Start) -> None:
+    runtime, _ = await start(onboarding())
+    asked = await asyncio.gather(*(runtime.trigger("onboarding", {"user": "eve"}, key="order 17") for _ in range(5)))
+    assert len({run.id for run in asked}) == 1
+    assert [await run.result(timeout=20) for run in asked] == ["welcome, eve"] * 5
+    assert (await runtime.control.reads.run_list(RunFilter("onboarding")))[1] == 1
+    assert asked[0].id.startswith("manual__")
+    assert " " not in asked[0].id
+
+
+# ---------------------------------------------------------------------------- in a transaction
+
+
+async def test_a_run_begins_when_the_transaction_commits(start: Start, db: Session) -> None:
+    runtime, _ = await start(onboarding())
+    async with db.transaction():
+        await db.execute("INSERT INTO account VALUES ('ada')")
+        run = await runtime.trigger("onboarding", {"user": "ada"}, connection=db)
+        with pytest.raises(ConflictError, match="transaction that is still open"):
+            await run.result()
+        assert await runtime.control.reads.run_get("onboarding", run.id) is None
+    assert await run.result(timeout=20) == "welcome, ada"
+
+
+async def test_a_rollback_leaves_nothing(start: Start, db: Session) -> None:
+    runtime, _ = await start(onboarding())
+    transaction = db.transaction()
+    await transaction.start()
+    run = await runtime.trigger("onboarding", {"user": "ada"}, key="ada", connection=db)
+    await transaction.rollback()
+    with pytest.raises(NotFoundError, match="was rolled back"):
+        await run.result()
+    for table in ("inbox", "inbox_key", "dag_run"):
+        assert await db.fetchval(f"SELECT count(*) FROM tradewind.{table}") == 0, table
+    async with db.transaction():
+        await runtime.trigger("onboarding", {"user": "ada"}, key="ada", connection=db)
+        savepoint = db.transaction()
+        await savepoint.start()
+        gone = await runtime.trigger("onboarding", {"user": "bob"}, key="bob", connection=db)
+        await savepoint.rollback()
+    with pytest.raises(NotFoundError, match="was rolled back"):
+        await gone.result()
+    async with db.transaction():  # asked for again: the same run
+        again = await runtime.trigger("onboarding", {"user": "ada"}, key="ada", connection=db)
+    assert await again.result(timeout=20) == "welcome, ada"
+    assert (await runtime.control.reads.run_list(RunFilter("onboarding")))[1] == 1
+
+
+async def test_a_pool_of_the_service(start: Start, url: str) -> None:
+    """What a pool gives serves as well, and may have gone back to it before the result is asked for."""
+    runtime, _ = await start(onboarding())
+    async with asyncpg.create_pool(url, min_size=1, max_size=1) as pool:
+        async with pool.acquire() as lent, lent.transaction():
+            run = await runtime.trigger("onboarding", {"user": "ada"}, connection=lent)
+        assert await run.result(timeout=20) == "welcome, ada"
+
+
+async def test_wrong_connections(start: Start, db: Session, new_database: NewDatabase) -> None:
+    runtime, _ = await start(onboarding())
+    with pytest.raises(ConflictError, match="no transaction is open"):
+        await runtime.trigger("onboarding", connection=db)
+    async with db.transaction():
+        with pytest.raises(NotFoundError, match="no DAG 'lax'"):
+            await runtime.trigger("lax", connection=db)
+        with pytest.raises(ParamValidationError):
+            await runtime.trigger("onboarding", {"user": object()}, connection=db)
+    elsewhere = await asyncpg.connect(await new_database())
+    transaction = elsewhere.transaction()
+    await transaction.start()
+    with pytest.raises(StoreError, match="runtime's own database"):
+        await runtime.trigger("onboarding", connection=elsewhere)
+    await transaction.rollback()
+    await elsewhere.close()
+
+
+async def test_a_paused_dag_keeps_what_was_committed(start: Start, db: Session) -> None:
+    runtime, _ = await start(onboarding())
+    await runtime.control.dag_pause("onboarding", paused=True)
+    async with db.transaction():
+        run = await runtime.trigger("onboarding", {"user": "ada"}, connection=db)
+    with pytest.raises(TimeoutError):
+        await run.wait(timeout=0.2)
+    await runtime.control.dag_pause("onboarding", paused=False)
+    assert await run.result(timeout=20) == "welcome, ada"
+
+
+# ----------------------------------------------------------------------------------- given DAGs
+
+
+@dag(schedule=None)
+def decorated() -> None:
+    """Made by calling the function."""
+
+    @task
+    async def say() -> str:
+        return "decorated"
+
+    say()
+
+
+def several() -> list[DAG]:
+    return [onboarding("first"), onboarding("second")]
+
+
+async def test_objects_functions_and_folders(start: Start, tmp_path: Path) -> None:
+    folder = tmp_path / "flows"
+    folder.mkdir()
+    (folder / "filed.py").write_text(
+        "from tradewind import DAG, task\n"
+        "with DAG('filed', schedule=None, is_paused_upon_creation=False):\n"
+        "    @task\n"
+        "    async def say() -> str:\n"
+        "        return 'filed'\n"
+        "    say()\n"
+    )
+    runtime, _ = await start(onboarding(), decorated, several, folder)
+    await asyncio.wait_for(runtime.files_loaded(), 30)
+    reads = runtime.control.reads
+    rows = {row.dag_id: row for row in await reads.dag_list()}
+    assert sorted(rows) == ["decorated", "filed", "first", "onboarding", "second"]
+    assert rows["filed"].source.bundle.startswith("embedded.flows.")
+    assert not rows["onboarding"].is_paused
+    code = await reads.dag_code_get("decorated")
+    assert code is not None
+    assert "def decorated()" in code
+    for name in ("decorated", "filed"):
+        assert await runtime.run(name, timeout=30) == name
+
+
+def test_what_cannot_be_given(tmp_path: Path) -> None:
+    given: list[tuple[Any, type[Exception], str]] = [
+        (tmp_path / "nowhere", ConfigError, "there is no folder"),
+        (17, AuthoringError, "17 is no DAG"),
+        (lambda: 17, AuthoringError, "has to return a DAG"),
+        (priced, AuthoringError, "without arguments"),
+    ]
+    for thing, error, message in given:
+        with pytest.raises(error, match=message):
+            new_runtime(tmp_path, "postgresql://nobody@nowhere/nothing", thing)
+    with pytest.raises(AuthoringError, match="two DAGs with the id 'onboarding'"):
+        new_runtime(tmp_path, "postgresql://nobody@nowhere/nothing", onboarding(), onboarding())
+
+
+# --------------------------------------------------------------------------------- two services
+
+
+async def test_two_services_on_one_database(start: Start, db: Session) -> None:
+    """Each runs its own DAGs and asks for the other's. Neither takes over what it has no code for."""
+    shop, end_shop = await start(onboarding("shop"))
+    bank, _ = await start(onboarding("bank"))
+    assert await shop.run("bank", {"user": "ada"}, timeout=20) == "welcome, ada"
+    async with db.transaction():
+        run = await bank.trigger("shop", {"user": "bob"}, connection=db)
+    assert await run.result(timeout=20) == "welcome, bob"
+    await end_shop()
+    async with db.transaction():
+        late = await bank.trigger("shop", {"user": "eve"}, connection=db)
+    await bank.take_over()
+    row = await bank.control.reads.dag_get("shop")
+    assert row is not None
+    assert row.owner is None
+    shop, _ = await start(onboarding("shop"))
+    assert await late.result(timeout=20) == "welcome, eve"
+
+
+def priced(version: int) -> DAG:
+    """As two releases of a service have it."""
+    with DAG("priced", schedule=None) as made:
+
+        @task(task_id=f"price_{version}")
+        async def price() -> int:
+            return version
+
+        price()
+    return made
+
+
+async def test_a_new_release_beside_the_old_one(start: Start) -> None:
+    """The one that owns the DAG runs what it was given; the next one takes over with its own."""
+    _, end_old = await start(priced(1))
+    new, _ = await start(priced(2))
+    assert await new.run("priced", timeout=20) == 1
+    await end_old()
+    async with asyncio.timeout(20):
+        while not new.control.dag_in_memory("priced"):
+            await new.take_over()
+    assert await new.run("priced", timeout=20) == 2
+    versions, total = await new.control.reads.dag_version_list("priced", 10)
+    assert (total, [line.number for line in versions]) == (2, [2, 1])
