@@ -124,6 +124,14 @@ class Control(Protocol):
         """
         ...
 
+    async def changes(self, what: str, dag_id: str, since: int, seconds: float) -> int:
+        """A number that grows with each change of `what`: the `runs` of a DAG, its instances (`tasks`) or `assets`.
+
+        It is given as soon as it is not `since`, and after so many seconds (sooner, where the changes are made
+        elsewhere) as it is. Who looks, asks with the number and looks again misses nothing.
+        """
+        ...
+
     def health(self) -> Health:
         """Whether the parts work, as far as this runtime knows."""
         ...

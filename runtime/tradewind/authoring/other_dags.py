@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -42,6 +44,12 @@ class OtherDags(Protocol):
         """The run once it has ended; None where it has not within `seconds` (at most `LONGEST_WAIT`)."""
         ...
 
+    async def changes(self, what: str, dag_id: str, since: int, seconds: float) -> int:
+        """A number that grows with each change of `what`: `runs` or `tasks` of the DAG, or `assets`. Given once it
+        is not `since` (-1: at once), and after so many seconds as it is. Look, ask with the number, look again.
+        """
+        ...
+
     async def run_restart(self, dag_id: str, dag_run_id: str) -> RunRow:
         """Clears all tasks of a run. Raises NotFoundError."""
         ...
@@ -60,6 +68,10 @@ class BlockingOtherDags(Protocol):
 
     def run_wait(self, run_id: RunId, seconds: float) -> RunRow | None:
         """The run once it has ended, or None."""
+        ...
+
+    def changes(self, what: str, dag_id: str, since: int, seconds: float) -> int:
+        """See `OtherDags`; it takes at most `LONGEST_WAIT`."""
         ...
 
     def run_restart(self, dag_id: str, dag_run_id: str) -> RunRow:
@@ -82,6 +94,12 @@ class Alone:
         """Raises NotFoundError."""
         raise NotFoundError(f"there is no run {run_id}")
 
+    async def changes(self, what: str, dag_id: str, since: int, seconds: float) -> int:
+        """0, after the time: nothing changes."""
+        if since == 0:
+            await asyncio.sleep(seconds)
+        return 0
+
     async def run_restart(self, dag_id: str, dag_run_id: str) -> RunRow:
         """Raises NotFoundError."""
         raise NotFoundError(f"DAG {dag_id!r} has no run {dag_run_id!r}")
@@ -101,6 +119,12 @@ class BlockingAlone:
     def run_wait(self, run_id: RunId, seconds: float) -> RunRow | None:
         """Raises NotFoundError."""
         raise NotFoundError(f"there is no run {run_id}")
+
+    def changes(self, what: str, dag_id: str, since: int, seconds: float) -> int:
+        """0, after the time: nothing changes."""
+        if since == 0:
+            time.sleep(min(seconds, LONGEST_WAIT))
+        return 0
 
     def run_restart(self, dag_id: str, dag_run_id: str) -> RunRow:
         """Raises NotFoundError."""

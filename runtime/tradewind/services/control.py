@@ -189,6 +189,12 @@ class RuntimeControl:
         """See `Control`."""
         return self._live.subscribe(dag_id)
 
+    async def changes(self, what: str, dag_id: str, since: int, seconds: float) -> int:
+        """See `Control`."""
+        if dag_id and self._owner(dag_id) is None:
+            seconds = min(seconds, LOOK_AGAIN)
+        return await self._live.changes(what, dag_id, since, seconds)
+
     def health(self) -> Health:
         """See `Control`."""
         return self._health()

@@ -44,22 +44,60 @@ class LiveHub:
 
     def __init__(self) -> None:
         self._subscribers: set[_Subscriber] = set()
+        self._is_asked = False
+        """Whether anybody has ever called `changes`: what happens between two calls counts, too."""
+        self._serial = 0
+        self._latest: dict[tuple[str, str], int] = {}
+        self._waiting: dict[tuple[str, str], list[asyncio.Future[None]]] = {}
 
     @property
     def is_watched(self) -> bool:
         """Whether anybody listens."""
-        return bool(self._subscribers)
+        return self._is_asked or bool(self._subscribers)
 
     def publish(self, event: LiveEvent) -> None:
         """Sends one event to all whom it concerns."""
+        if self._is_asked and event.kind == "run":
+            self._note("runs", event.dag_id)
         for subscriber in self._subscribers:
             subscriber.put(event)
 
     def publish_tasks(self, run: RunRow, changes: Iterable[TaskChange]) -> None:
         """Sends the task instances that changed in one run as one event."""
+        if self._is_asked:
+            self._note("tasks", run.dag_id)
         if self._subscribers:
             items = tuple(_instance(run.run_id, change) for change in changes)
             self.publish(LiveEvent("task", run.dag_id, run.dag_run_id, items=items))
+
+    def publish_assets(self) -> None:
+        """Tells that assets have changed."""
+        if self._is_asked:
+            self._note("assets", "")
+
+    def _note(self, what: str, dag_id: str) -> None:
+        self._serial += 1
+        self._latest[what, dag_id] = self._serial
+        for waiting in self._waiting.pop((what, dag_id), ()):
+            if not waiting.done():
+                waiting.set_result(None)
+
+    async def changes(self, what: str, dag_id: str, since: int, seconds: float) -> int:
+        """A number that grows with each change: as soon as it is not `since`, and after so many seconds as it is."""
+        self._is_asked = True
+        key = (what, dag_id)
+        if self._latest.get(key, 0) == since and seconds > 0:
+            changed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.setdefault(key, []).append(changed)
+            try:
+                await asyncio.wait({changed}, timeout=seconds)
+            finally:
+                waiting = self._waiting.get(key, [])
+                if changed in waiting:
+                    waiting.remove(changed)
+                if not waiting:
+                    self._waiting.pop(key, None)
+        return self._latest.get(key, 0)
 
     async def subscribe(self, dag_id: str | None = None) -> AsyncIterator[LiveEvent]:
         """Everything published from the first step of the iteration on."""

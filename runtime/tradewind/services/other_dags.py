@@ -43,6 +43,10 @@ class OtherDagsOfSystem(ABC):
         except TimeoutError:
             return None
 
+    async def changes(self, what: str, dag_id: str, since: int, seconds: float) -> int:
+        """As `Control.changes`."""
+        return await (await self.system()).changes(what, dag_id, since, seconds)
+
     async def run_restart(self, dag_id: str, dag_run_id: str) -> RunRow:
         """Clears all tasks of a run. Raises NotFoundError."""
         system = await self.system()

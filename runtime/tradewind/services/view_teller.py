@@ -46,6 +46,8 @@ class ViewTeller:
                 continue
             if segment.run is not None:
                 self._tell_run(machine)
+            if segment.asset_events:
+                self._live.publish_assets()
             if segment.tasks or segment.made:
                 self._live.publish_tasks(machine.run, [*segment.tasks, *segment.made])
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import datetime
 from typing import Any, Final, ParamSpec, TypeVar
 
-from tradewind.authoring.other_dags import BlockingOtherDags, DagFacts, OtherDags
+from tradewind.authoring.other_dags import LONGEST_WAIT, BlockingOtherDags, DagFacts, OtherDags
 from tradewind.model.errors import NotFoundError
 from tradewind.model.keys import RunId
 from tradewind.model.rows import RunRow
@@ -45,6 +45,10 @@ class OtherDagsOnLoop(ABC):
         """See OtherDags."""
         return self.wait_for(self.other_dags.run_wait, run_id, seconds)
 
+    def changes(self, what: str, dag_id: str, since: int, seconds: float) -> int:
+        """See OtherDags."""
+        return self.wait_for(self.other_dags.changes, what, dag_id, since, seconds)
+
     def run_restart(self, dag_id: str, dag_run_id: str) -> RunRow:
         """See OtherDags."""
         return self.wait_for(self.other_dags.run_restart, dag_id, dag_run_id)
@@ -72,6 +76,10 @@ class OtherDagsInProcess(ABC):
         """See OtherDags."""
         return await asyncio.to_thread(self.other_dags.run_wait, run_id, seconds)
 
+    async def changes(self, what: str, dag_id: str, since: int, seconds: float) -> int:
+        """See OtherDags."""
+        return await asyncio.to_thread(self.other_dags.changes, what, dag_id, since, seconds)
+
     async def run_restart(self, dag_id: str, dag_run_id: str) -> RunRow:
         """See OtherDags."""
         return await asyncio.to_thread(self.other_dags.run_restart, dag_id, dag_run_id)
@@ -86,12 +94,7 @@ class OtherDagsByFrames(ABC):
 
     def dag_facts(self, dag_id: str) -> DagFacts | None:
         """See OtherDags."""
-        plain: dict[str, Any] | None = self.ask("dag_facts", [dag_id])
-        if plain is None:
-            return None
-        groups = {name: tuple(ids) for name, ids in plain.pop("groups").items()}
-        task_ids = tuple(plain.pop("task_ids"))
-        return DagFacts(**plain, task_ids=task_ids, groups=groups)
+        return facts_of(self.ask("dag_facts", [dag_id]))
 
     def runs_at(self, dag_id: str, logical_date: datetime) -> list[RunRow]:
         """See OtherDags."""
@@ -102,12 +105,25 @@ class OtherDagsByFrames(ABC):
         """See OtherDags."""
         return codec.run_of(self.ask("run_wait", [run_id, seconds]))
 
+    def changes(self, what: str, dag_id: str, since: int, seconds: float) -> int:
+        """See OtherDags."""
+        return int(self.ask("changes", [what, dag_id, since, seconds]))
+
     def run_restart(self, dag_id: str, dag_run_id: str) -> RunRow:
         """See OtherDags."""
         run = codec.run_of(self.ask("run_restart", [dag_id, dag_run_id]))
         if run is None:
             raise NotFoundError(f"DAG {dag_id!r} has no run {dag_run_id!r}")
         return run
+
+
+def facts_of(plain: dict[str, Any] | None) -> DagFacts | None:
+    """What `dag_facts` answered."""
+    if plain is None:
+        return None
+    groups = {name: tuple(ids) for name, ids in plain.pop("groups").items()}
+    task_ids = tuple(plain.pop("task_ids"))
+    return DagFacts(**plain, task_ids=task_ids, groups=groups)
 
 
 # --------------------------------------------------------------------------- the executor's side
@@ -127,6 +143,11 @@ async def _run_wait(services: OtherDags, args: list[Any]) -> Any:
     return codec.plain_run(await services.run_wait(*args))
 
 
+async def _changes(services: OtherDags, args: list[Any]) -> Any:
+    what, dag_id, since, seconds = args
+    return await services.changes(what, dag_id, since, min(seconds, LONGEST_WAIT))
+
+
 async def _run_restart(services: OtherDags, args: list[Any]) -> Any:
     return codec.plain_run(await services.run_restart(*args))
 
@@ -135,5 +156,6 @@ CALLS: Final[Mapping[str, Callable[[OtherDags, list[Any]], Awaitable[Any]]]] = {
     "dag_facts": _dag_facts,
     "runs_at": _runs_at,
     "run_wait": _run_wait,
+    "changes": _changes,
     "run_restart": _run_restart,
 }
