@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from tests.bundles.test_git import Repository
+from tests.outside import pipe
 from tradewind.authoring.xcom import decode
 from tradewind.cli.main import cli
 from tradewind.config import load_config
@@ -18,16 +21,14 @@ from tradewind.host import Runtime
 from tradewind.services.bundle_sources import repository_of, sources_of
 
 FLOW = """
-import os
-import time
 import shared
 from tradewind import DAG, task
 
 with DAG("flow", schedule=None, is_paused_upon_creation=False):
     @task
     def first():
-        while not os.path.exists({gate!r}):
-            time.sleep(0.01)
+        with open({gate!r}, "rb", buffering=0) as gate:
+            gate.read(1)
     @task
     def second():
         return shared.X
@@ -38,34 +39,43 @@ with DAG("flow", schedule=None, is_paused_upon_creation=False):
 @pytest.mark.blocks_the_loop
 async def test_a_run_keeps_its_commit(tmp_path: Path) -> None:
     """It waits while a commit changes what its next task imports."""
-    repository, gate = Repository(tmp_path / "repository"), tmp_path / "gate"
-    repository.commit(shared="X = 1", flow=FLOW.format(gate=str(gate)))
+    repository = Repository(tmp_path / "repository")
+    repository.commit(shared="X = 1", flow=FLOW.format(gate=str(tmp_path / "gate")))
     bundle = {"name": "team", "kind": "git", "url": str(repository.folder), "subdir": "dags"}
     overrides = {"dags.load_examples": False, "dags.bundles": json.dumps([bundle])}
     config = await asyncio.to_thread(load_config, tmp_path / "home", overrides, {})
-    async with asyncio.timeout(60), Runtime(config) as runtime:
-        await runtime.files_loaded()
-        old = await runtime.control.run_trigger(TriggerRequest("flow", {}))
-        repository.commit(shared="X = 2")
-        repository_of(config, sources_of(config)[0]).refresh_file.touch()
-        await _another_version(runtime, old.version_hash)
-        new = await runtime.control.run_trigger(TriggerRequest("flow", {}))
-        await asyncio.to_thread(gate.touch)
-        for run, expected in ((old, 1), (new, 2)):
-            ended = await runtime.control.run_wait(run.run_id)
-            value = await runtime.control.reads.xcom_get(run.run_id, "second", "return_value")
-            assert value is not None
-            version = await runtime.control.reads.dag_version_get("flow", ended.version_hash)
-            assert version is not None
-            assert (ended.state, decode(value), version.number) == ("success", expected, expected)
+    with pipe(tmp_path / "gate") as gate:
+        async with asyncio.timeout(60), Runtime(config) as runtime:
+            await runtime.files_loaded()
+            old = await runtime.control.run_trigger(TriggerRequest("flow", {}))
+            async with another_version(runtime, old.version_hash):
+                repository.commit(shared="X = 2")
+                repository_of(config, sources_of(config)[0]).refresh_file.touch()
+            new = await runtime.control.run_trigger(TriggerRequest("flow", {}))
+            gate.say(b"..")  # one for each run
+            for run, expected in ((old, 1), (new, 2)):
+                ended = await runtime.control.run_wait(run.run_id)
+                value = await runtime.control.reads.xcom_get(run.run_id, "second", "return_value")
+                assert value is not None
+                version = await runtime.control.reads.dag_version_get("flow", ended.version_hash)
+                assert version is not None
+                assert (ended.state, decode(value), version.number) == ("success", expected, expected)
 
 
-async def _another_version(runtime: Runtime, version_hash: str) -> None:
-    while True:
-        owned = runtime.services.scheduler.book.dags.get("flow")
-        if owned is not None and owned.row.version_hash != version_hash:
-            return
-        await asyncio.sleep(0.01)
+@contextlib.asynccontextmanager
+async def another_version(runtime: Runtime, version_hash: str) -> AsyncGenerator[None]:
+    """Ends once what the block has begun has led to another version of the DAG than this one."""
+
+    async def seen() -> None:
+        async for event in events:
+            if event.dag is not None and event.dag.version_hash != version_hash:
+                return
+
+    events = runtime.control.live_events("flow")
+    async with asyncio.TaskGroup() as group:
+        group.create_task(seen())
+        await asyncio.sleep(0)  # it listens from its first step on
+        yield
 
 
 def test_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

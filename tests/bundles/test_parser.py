@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.outside import DEADLINE, pipe, process_ended
 from tradewind.authoring.defaults import AuthoringDefaults
 from tradewind.bundles.parse_child import version_of
 from tradewind.bundles.parser import FileToParse, ParseHostFailed, Parser, ParseResult, ParseSettings
@@ -168,25 +168,7 @@ async def test_what_a_file_leaves_running_ends_with_its_parse(parser: Parser, tm
     text = "import subprocess\nchild = subprocess.Popen(['sleep', '600'], start_new_session=True)\n"
     file = write(tmp_path, "leaves.py", f"{DAG}{text}open({str(tmp_path / 'pid')!r}, 'w').write(str(child.pid))\n")
     assert (await parse(parser, file)).parsed.error is None
-    await _until_ended(int((tmp_path / "pid").read_text()))
-
-
-async def _until_written(path: Path) -> None:
-    while True:
-        with contextlib.suppress(FileNotFoundError):
-            if await asyncio.to_thread(path.read_text):
-                return
-        await asyncio.sleep(0.01)
-
-
-async def _until_ended(pid: int) -> None:
-    async with asyncio.timeout(10):
-        while True:
-            try:
-                _raise_if_ended(pid)
-            except (ProcessLookupError, FileNotFoundError):
-                return
-            await asyncio.sleep(0.01)
+    await process_ended(int((tmp_path / "pid").read_text()))
 
 
 def _raise_if_ended(pid: int) -> None:
@@ -215,23 +197,24 @@ async def test_a_file_that_kills_the_host_is_found_out_and_costs_nobody_else(par
 async def test_what_a_file_has_started_does_not_outlive_a_host_that_is_killed(tmp_path: Path, victim: str) -> None:
     """Once by the file itself, once because it does not end when its socket is closed."""
     code = "child = subprocess.Popen(['sleep', '600'], start_new_session=True)\n"
-    code += f"open({str(tmp_path / 'pid')!r}, 'w').write(str(child.pid))\n"
+    code += f"open({str(tmp_path / 'pid')!r}, 'w').write(f'{{child.pid}}\\n')\n"
     if victim == "host":
         code += "os.kill(os.getppid(), signal.SIGSTOP)\n"
     else:
         code += f"os.kill({victim}, signal.SIGKILL)\nsignal.pause()\n"
     file = write(tmp_path, "bad.py", f"{DAG}import os, signal, subprocess\n{code}")
     parser = Parser(replace(SETTINGS, timeout=1.0))
-    parsing = asyncio.create_task(parse(parser, file))
-    try:
-        async with asyncio.timeout(20):
-            await _until_written(tmp_path / "pid")
+    with pipe(tmp_path / "pid") as said:
+        parsing = asyncio.create_task(parse(parser, file))
+        try:
+            child = int(await said.line())
             if victim == "host":
                 parsing.cancel()
-            await asyncio.wait([parsing])
-    finally:
-        await parser.close()
-    await _until_ended(int((tmp_path / "pid").read_text()))
+            await asyncio.wait([parsing], timeout=DEADLINE)
+            assert parsing.done()
+        finally:
+            await parser.close()
+        await process_ended(child)
 
 
 async def test_the_host_rests_when_idle_and_comes_back(tmp_path: Path) -> None:
@@ -240,7 +223,7 @@ async def test_the_host_rests_when_idle_and_comes_back(tmp_path: Path) -> None:
     try:
         await parse(parser, file)
         first = int((tmp_path / "pid").read_text())
-        await _until_ended(first)
+        await process_ended(first)
         await parse(parser, file)
         assert int((tmp_path / "pid").read_text()) != first
     finally:
