@@ -172,7 +172,10 @@ class BaseOperator(TaskNode):
 
     def execute(self, context: Any) -> Any:
         """Does the work; `context` maps the names of templates to their values. Plain or async."""
-        raise NotImplementedError(f"{type(self).__name__} defines no execute()")
+        raise NotImplementedError(
+            f"{type(self).__name__} defines no execute(): write `def execute(self, context)`, or `async def`, with the "
+            "work of its tasks"
+        )
 
     def pre_execute(self, context: Any) -> None:
         """Called just before `execute`, after rendering."""
@@ -242,11 +245,20 @@ class BaseOperator(TaskNode):
                 if resolved is not value:
                     setattr(self, name, resolved)
 
-    def render_template_fields(self, context: Mapping[str, Any]) -> None:
-        """Renders the template fields in place: of a copy, never of the DAG's own operator."""
-        from tradewind.authoring.templating import render
+    def render_template_fields(self, context: Mapping[str, Any], jinja_env: Any = None) -> None:
+        """Renders the template fields in place: of a copy, never of the DAG's own operator.
 
-        render(self, context)
+        A class that replaces it is asked instead, before each run.
+        """
+        self._do_render_template_fields(self, self.template_fields, context, jinja_env)
+
+    def _do_render_template_fields(
+        self, parent: Any, template_fields: Iterable[str], context: Mapping[str, Any], jinja_env: Any = None, *_: Any
+    ) -> None:
+        """What classes that render in their own way call, by the name that Airflow gives it."""
+        from tradewind.authoring.templating import render_fields
+
+        render_fields(parent, context, names=template_fields, environment=jinja_env)
 
     def render_template(self, content: Any, context: Mapping[str, Any], jinja_env: Any = None) -> Any:
         """Any value rendered as the task's template fields are; errors are those of Jinja."""

@@ -8,6 +8,7 @@ is read from that file, at run time. Texts without a template never reach Jinja.
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 from weakref import WeakKeyDictionary
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 _MARKS: Final = ("{{", "{%", "{#")
 _NOT_FOUND: Final = object()
+_GIVEN: Final = "_given_values"
+_OPERATORS: Final = "tradewind.authoring.operator"
 _MARK_ARGUMENTS: Final = frozenset(
     {
         "block_start_string",
@@ -63,14 +66,14 @@ class LiteralValue:
         return f"literal({self.value!r})"
 
 
-class RunTimeValue:
+class RunTimeValue(ABC):
     """A value that only a run has: rendering asks it with the attempt's context."""
 
     __slots__ = ()
 
+    @abstractmethod
     def resolve(self, context: Mapping[str, Any]) -> Any:
         """The value in this run."""
-        raise NotImplementedError
 
 
 def literal(value: Any) -> LiteralValue:
@@ -79,7 +82,12 @@ def literal(value: Any) -> LiteralValue:
 
 
 def needs_rendering(operator: Any) -> bool:
-    """Whether any template field of the operator holds a template, a template file or a literal."""
+    """Whether any template field of the operator holds a template, a template file or a literal.
+
+    A class that renders in its own way is always asked.
+    """
+    if _renders_itself(operator):
+        return True
     settings = _settings_of(operator)
     every_text = settings is not None and _touches_every_text(settings)
     extensions = tuple(getattr(operator, "template_ext", ()) or ())
@@ -114,10 +122,28 @@ def render(operator: Any, context: Mapping[str, Any], *, given: Iterable[object]
     Raises:
         TemplateFailed: a template is wrong, or its evaluation raised; the cause is chained.
     """
+    if _renders_itself(operator):
+        vars(operator)[_GIVEN] = tuple(given)
+        operator.render_template_fields(context)
+    else:
+        render_fields(operator, context, given=given)
+
+
+def render_fields(
+    operator: Any,
+    context: Mapping[str, Any],
+    *,
+    names: Iterable[str] | None = None,
+    environment: jinja2.Environment | None = None,
+    given: Iterable[object] | None = None,
+) -> None:
+    """`render` without a look at the class's own `render_template_fields`, of the fields `names` only."""
     settings = _settings_of(operator) or cast("TemplateSettings", context["dag"])
     extensions = tuple(getattr(operator, "template_ext", ()) or ())
-    renderer = Renderer(environment_for(settings), context, extensions, given)
-    for name in operator.template_fields:
+    if given is None:
+        given = cast("Iterable[object]", getattr(operator, _GIVEN, ()))
+    renderer = Renderer(environment or environment_for(settings), context, extensions, given)
+    for name in operator.template_fields if names is None else names:
         value = getattr(operator, name, _NOT_FOUND)
         if value is _NOT_FOUND:
             raise TemplateFailed(
@@ -135,6 +161,12 @@ def render(operator: Any, context: Mapping[str, Any], *, given: Iterable[object]
             raise TemplateFailed(f"{where}: {type(error).__name__}: {_message(error, settings)}") from error
         if rendered is not value:
             setattr(operator, name, rendered)
+
+
+def _renders_itself(operator: Any) -> bool:
+    """Whether a subclass has replaced `render_template_fields`, as some provider packages do."""
+    own: object = getattr(cast("object", operator).__class__, "render_template_fields", None)
+    return own is not None and getattr(own, "__module__", "") != _OPERATORS
 
 
 def render_object(value: Any, context: Mapping[str, Any]) -> None:

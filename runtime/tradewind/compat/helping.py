@@ -6,7 +6,7 @@ import getpass
 import inspect
 import re
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, TypeVar, cast
+from typing import Any, ClassVar, Final, NamedTuple, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -93,10 +93,29 @@ def determine_kwargs(function: Callable[..., Any], args: Sequence[Any], kwargs: 
     return {name: kwargs[name] for name in names if name in kwargs}
 
 
+class HookLineage(NamedTuple):
+    """What hooks have said about the data they touch."""
+
+    inputs: Sequence[Any] = ()
+    outputs: Sequence[Any] = ()
+    extra: Sequence[Any] = ()
+
+
 class NoCollector:
     """Takes what hooks say about the data they touch, and keeps none of it."""
 
     has_collected = False
+    _extra: ClassVar[Mapping[str, Any]] = {}
+
+    @property
+    def collected_assets(self) -> HookLineage:
+        """Nothing."""
+        return HookLineage()
+
+    collected_datasets = collected_assets
+
+    def create_asset(self, *args: Any, **kwargs: Any) -> None:
+        """Makes none."""
 
     def add_input_asset(self, *args: Any, **kwargs: Any) -> None:
         """Does nothing."""
@@ -106,6 +125,10 @@ class NoCollector:
 
     def add_extra(self, *args: Any, **kwargs: Any) -> None:
         """Does nothing."""
+
+    create_dataset = create_asset
+    add_input_dataset = add_input_asset
+    add_output_dataset = add_output_asset
 
 
 def get_hook_lineage_collector() -> NoCollector:

@@ -104,7 +104,7 @@ _SKIP: Final = names_of("compat.skipping", "SkipMixin")
 _TRIGGER_BASE: Final = names_of("compat.helping", "BaseTrigger", "TriggerEvent")
 _KEY: Final = names_of("compat.helping", "XCOM_RETURN_KEY")
 _LINEAGE: Final = {
-    **names_of("compat.helping", "get_hook_lineage_collector"),
+    **names_of("compat.helping", "get_hook_lineage_collector", "HookLineage"),
     **dict.fromkeys(("HookLineageCollector", "NoOpCollector"), "tradewind.compat.helping:NoCollector"),
 }
 
