@@ -216,6 +216,7 @@ async def test_why_a_task_is_not_running(site: Site) -> None:
     await site.get(f"{RUNS}/one/taskInstances/unknown/dependencies", 404)
 
 
+@pytest.mark.spec("1:X8")
 async def test_xcoms(site: Site) -> None:
     run = await triggered(site)
     await site.control.begin(run, "list")
@@ -223,7 +224,9 @@ async def test_xcoms(site: Site) -> None:
     path = f"{RUNS}/one/taskInstances/list/xcomEntries"
     body = await (await site.get(path)).json()
     assert body["total_entries"] == 1
-    assert body["xcom_entries"][0]["key"] == "return_value"
+    shown = body["xcom_entries"][0]
+    assert (shown["key"], shown["dag_id"], shown["task_id"]) == ("return_value", "fetch_pictures", "list")
+    assert (shown["execution_date"], shown["timestamp"] is None) == (run.logical_date.isoformat(), False)
     assert "value" not in body["xcom_entries"][0]
     assert (await (await site.get(f"{path}/return_value")).json())["value"] == "{'count': 3}"
     assert (await (await site.get(f"{path}/return_value", stringify="false")).json())["value"] == {"count": 3}
