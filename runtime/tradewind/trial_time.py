@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import selectors
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -47,6 +48,17 @@ class SkippingLoop(asyncio.SelectorEventLoop):
         done = super().run_in_executor(executor, func, *args)
         done.add_done_callback(self._ended)
         return done
+
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        """As usual: threads get `timeout` seconds (None, and before Python 3.12: any time); none of them is skipped."""
+        self.busy += 1
+        try:
+            if sys.version_info >= (3, 12):
+                await super().shutdown_default_executor(timeout)
+            else:
+                await super().shutdown_default_executor()
+        finally:
+            self.busy -= 1
 
     def _ended(self, _: object) -> None:
         self.busy -= 1

@@ -29,12 +29,13 @@ async def runtime_on(url: str, folder: Path, dag: DAG) -> AsyncGenerator[Runtime
     """A runtime whose tasks are coroutines of this process."""
     overrides = {"scheduler.drain_timeout": 0.1}
     config = await asyncio.to_thread(load_config, folder, overrides=overrides, environ={})
-    inline = InlineExecutor()
-    parts = Parts(
-        store=PostgresStore(url, secret_key=KEY), executors={"inline": inline, "local": inline}, watch_files=False
-    )
-    async with Runtime(config, dags=[dag], parts=parts) as runtime:
-        yield runtime
+    inline, store = InlineExecutor(), PostgresStore(url, secret_key=KEY)
+    parts = Parts(store=store, executors={"inline": inline, "local": inline}, watch_files=False)
+    try:
+        async with Runtime(config, dags=[dag], parts=parts) as runtime:
+            yield runtime
+    finally:
+        await store.close()
 
 
 async def instances(runtime: Runtime, dag_run_id: str, task_id: str) -> Counter[str]:

@@ -44,7 +44,7 @@ async def outcome(runtime: Runtime, run: RunRow, task_id: str) -> str:
 
 
 def target(seen: list[Any]) -> DAG:
-    with DAG("target", schedule=None) as dag:
+    with DAG("target", schedule=None, is_paused_upon_creation=True) as dag:
 
         @task
         async def note(dag_run: Any = None) -> None:
