@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from tradewind.authoring.access import TaskServices
-from tradewind.model.attempts import Attempt, AttemptKey
-from tradewind.model.outcomes import Finished
+from tradewind.model.attempts import Attempt, AttemptKey, WaitStart
+from tradewind.model.outcomes import Finished, Outcome
 from tradewind.model.specs import Json
+from tradewind.model.waits import WaitAnswer, WaitKey
 
 
 class ExecutorHost(Protocol):
@@ -48,6 +49,16 @@ class ExecutorHost(Protocol):
 
     def slots_changed(self) -> None:
         """`free_slots` has grown."""
+        ...
+
+    def wait_answered(
+        self, key: WaitKey, answer: WaitAnswer, outcome: Outcome | None, on_committed: Callable[[bool], None]
+    ) -> None:
+        """A wait has its answer, with an `outcome` that ends the task as well. Then `on_committed(accepted)`."""
+        ...
+
+    def wait_ended(self, key: WaitKey) -> None:
+        """A wait that was to be ended is gone, its clean-up included."""
         ...
 
 
@@ -88,4 +99,23 @@ class Executor(Protocol):
     @property
     def free_slots(self) -> int | None:
         """How many attempts it would accept now; None: unbounded."""
+        ...
+
+
+@runtime_checkable
+class WaitExecutor(Protocol):
+    """An executor that also carries waits out: triggers, and sensors between their pokes. They take up no slot."""
+
+    def begin_waits(self, starts: Sequence[WaitStart]) -> None:
+        """Carries these out; those that are under way already go on. Their answers are reported to the host."""
+        ...
+
+    def end_waits(self, starts: Sequence[WaitStart]) -> None:
+        """Ends these, with the clean-up that a stopped task owes, and reports each as ended. Of one that is not
+        under way here the clean-up is done all the same.
+        """
+        ...
+
+    def drop_waits(self) -> None:
+        """Lets go of all, without the clean-up of a stopped task: they go on elsewhere."""
         ...

@@ -143,7 +143,9 @@ TASK_TRANSITIONS: Final[dict[TaskState, frozenset[TaskState]]] = {
         {_S.NONE, _S.SCHEDULED, _S.QUEUED, _S.RUNNING, _S.SUCCESS, _S.FAILED, _S.SKIPPED}
         | {_S.UP_FOR_RETRY, _S.RESTARTING, _S.REMOVED, _S.DEFERRED}
     ),
-    _S.RESTARTING: frozenset({_S.NONE, _S.SCHEDULED, _S.QUEUED, _S.RUNNING, _S.DEFERRED, _S.FAILED, _S.REMOVED}),
+    _S.RESTARTING: frozenset(
+        {_S.NONE, _S.SCHEDULED, _S.QUEUED, _S.RUNNING, _S.DEFERRED, _S.FAILED, _S.REMOVED, _S.RESTARTING}
+    ),
     _S.SHUTDOWN: frozenset({_S.FAILED, _S.UP_FOR_RETRY, _S.NONE}),
     _S.SUCCESS: frozenset({_S.NONE, _S.FAILED, _S.REMOVED}),
     _S.FAILED: frozenset({_S.NONE, _S.SUCCESS, _S.REMOVED}),

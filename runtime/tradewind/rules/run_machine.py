@@ -101,7 +101,7 @@ class RunMachine(Expanding):
                 decision.ready.append(Ready(self.run.run_id, n))
             elif state in _PAUSED_STATES and due is not None:
                 decision.timers.append(Timer(due, self.run.run_id, n))
-            elif n in self.waits:
+            if n in self.waits:
                 self._wait_on(n, stamp, decision)
         self._arm_timeout(decision)
         self._settle(range(len(self.state)), stamp, decision)
@@ -206,7 +206,9 @@ class RunMachine(Expanding):
         decision.freed.append(Freed(self.run.run_id, n))
         if self.state[n] is not _S.RESTARTING:
             self._conclude(n, event, decision)
-        elif not self.end_triggers(n, decision):
+        elif self.end_triggers(n, decision):
+            self.move(n, _S.RESTARTING, event.stamp)
+        else:
             self._restart(n, event.stamp, decision)
         self._close_if_done(event.stamp, decision)
 
@@ -304,7 +306,7 @@ class RunMachine(Expanding):
             if state in _LIVE:
                 self._stopped.add(n)
                 if state is _S.RESTARTING:
-                    self.move(n, _S.RUNNING, stamp)
+                    self._not_again(n, stamp)
                 self.cancel_attempt(n, decision)
                 continue
             if state is _S.DEFERRED and self.end_triggers(n, decision):
@@ -314,6 +316,10 @@ class RunMachine(Expanding):
                 decision.freed.append(Freed(self.run.run_id, n))
             concerned.extend(self._end(n, _S.SKIPPED, stamp, decision))
         return concerned
+
+    def _not_again(self, n: int, stamp: Stamp) -> None:
+        """What was cleared while it was under way, and is being ended, will not start anew."""
+        self.move(n, _S.DEFERRED if self.active[n].attempt is None else _S.RUNNING, stamp)
 
     def _on_xcom(self, event: XComStored, decision: Decision) -> None:
         n = self.live.get(event.attempt)
@@ -336,7 +342,7 @@ class RunMachine(Expanding):
         if n >= len(self.state) or self.run.state is not RunState.RUNNING:
             return
         state = self.state[n]
-        if state is _S.DEFERRED and self.active[n].due_at == event.due_at:
+        if state is _S.DEFERRED and self.active[n].due_at == event.due_at and not self.is_being_ended(n):
             self.answer_what_is_due(n, event.due_at, decision)
             self._offer(n, event.stamp, decision)
         elif state in _PAUSED_STATES and self.active[n].due_at == event.due_at:
@@ -351,7 +357,7 @@ class RunMachine(Expanding):
             self._on_wait_ended(WaitEnded(event.stamp, event.wait), decision)
             return
         self.answer(n, pending, event.answer)
-        if self.state[n] is not _S.DEFERRED:
+        if self.state[n] is not _S.DEFERRED or self.is_being_ended(n):
             return
         if event.outcome is None:
             self._offer(n, event.stamp, decision)
@@ -361,6 +367,8 @@ class RunMachine(Expanding):
         self._close_if_done(event.stamp, decision)
 
     def _on_wait_ended(self, event: WaitEnded, decision: Decision) -> None:
+        if self.has_left(event.wait, decision):
+            return
         found = self.find(event.wait)
         if found is None or not found[1].is_ending:
             return
@@ -433,7 +441,7 @@ class RunMachine(Expanding):
             if state is _S.RUNNING or state is _S.QUEUED:
                 self.cancel_attempt(n, decision)
             elif state is _S.RESTARTING:
-                self.move(n, _S.DEFERRED if self.active[n].attempt is None else _S.RUNNING, stamp)
+                self._not_again(n, stamp)
             elif state not in FINISHED:
                 if state is _S.DEFERRED and self.end_triggers(n, decision):
                     continue
@@ -491,7 +499,10 @@ class RunMachine(Expanding):
         active.due_at = None
         if active.first_started_at is None:  # a new start, not the next slice of one that was rescheduled
             active.queued_at = active.started_at = active.ended_at = None
-        decision.ready.append(Ready(self.run.run_id, n))
+        if n in self.leaving:
+            self.held.add(n)
+        else:
+            decision.ready.append(Ready(self.run.run_id, n))
 
     def _end(self, n: int, state: TaskState, stamp: Stamp, decision: Decision) -> Sequence[int]:
         """Puts a final state on `n`; gives the nodes that are to be judged because of it."""

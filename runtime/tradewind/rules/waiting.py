@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from tradewind.model.attempts import Attempt, AttemptKey, WaitStart
-from tradewind.model.commands import Decision, Timer
+from tradewind.model.commands import Decision, Ready, Timer
 from tradewind.model.events import Stamp
 from tradewind.model.keys import AttemptId
 from tradewind.model.outcomes import EncodedValue
@@ -53,6 +53,10 @@ class Waiting(Judge):
         super().__init__(run, graph, source)
         self.waits: dict[int, tuple[Pending, ...]] = {}
         """The waits of each instance that has any, answered ones included."""
+        self.leaving: dict[int, set[WaitKey]] = {}
+        """Triggers whose wait is over or given up and that have not gone yet: their instance does not start before."""
+        self.held: set[int] = set()
+        """Instances that could start but for triggers that are leaving."""
 
     # ------------------------------------------------------------------------- begin, answer
 
@@ -69,12 +73,12 @@ class Waiting(Judge):
                 ready = ready or pending.answer is not None
             else:
                 if pending is not None:
-                    self._abandon(n, pending, decision)
+                    self._send_away(n, pending, decision)
                 pending = self._begin(n, origin, wait, decision)
             kept.append(pending)
         for pending in before.values():
             if pending.answer is None or not pending.wait.key:
-                self._abandon(n, pending, decision)
+                self._send_away(n, pending, decision)
                 self._forget_row(n, pending)
             else:
                 kept.append(pending)
@@ -145,8 +149,7 @@ class Waiting(Judge):
             if wait.due is not None and wait.due <= at:
                 self.answer(n, pending, WaitAnswer(wait.args))
             elif wait.deadline is not None and wait.deadline <= at:
-                if pending.has_trigger:
-                    decision.unwait.append(self.start_of(n, pending))
+                self._send_away(n, pending, decision)
                 self.answer(n, pending, WaitAnswer(error=TIMED_OUT, timed_out=True))
 
     def find(self, key: WaitKey) -> tuple[int, Pending] | None:
@@ -182,6 +185,10 @@ class Waiting(Judge):
                     decision.unwait.append(self.start_of(n, pending))
         return found
 
+    def is_being_ended(self, n: int) -> bool:
+        """Whether the instance's triggers have been told to go: nothing resumes it any more."""
+        return any(pending.is_ending and pending.has_trigger for pending in self.waits.get(n, ()))
+
     def trigger_gone(self, n: int, pending: Pending) -> bool:
         """A trigger that was to go is gone. Whether it was the instance's last one."""
         self._forget_row(n, pending)
@@ -196,14 +203,37 @@ class Waiting(Judge):
             if keep_answers and pending.answer is not None and pending.wait.key:
                 kept.append(pending)
                 continue
-            self._abandon(n, pending, decision)
+            self._send_away(n, pending, decision)
             self._forget_row(n, pending)
         if kept:
             self.waits[n] = tuple(kept)
 
-    def _abandon(self, n: int, pending: Pending, decision: Decision) -> None:
-        if pending.has_trigger and not pending.is_ending:
-            decision.unwait.append(self.start_of(n, pending))
+    def _send_away(self, n: int, pending: Pending, decision: Decision) -> None:
+        if not pending.has_trigger:
+            return
+        start = self.start_of(n, pending)
+        self.leaving.setdefault(n, set()).add(start.key)
+        if not pending.is_ending:
+            pending.is_ending = True
+            decision.unwait.append(start)
+
+    def has_left(self, key: WaitKey, decision: Decision) -> bool:
+        """A trigger is gone. Whether it was one that was leaving; the last one lets its instance start."""
+        n = self.node_of(key.task_id, key.map_index)
+        if n is None or key not in self.leaving.get(n, ()):
+            return False
+        self.leaving[n].discard(key)
+        if not self.leaving[n]:
+            del self.leaving[n]
+            if n in self.held:
+                self.held.discard(n)
+                decision.ready.append(Ready(self.run.run_id, n))
+        return True
+
+    @property
+    def has_triggers(self) -> bool:
+        """Whether anything of this run waits or is leaving."""
+        return bool(self.waits or self.leaving)
 
     # ------------------------------------------------------------------------------ rows
 

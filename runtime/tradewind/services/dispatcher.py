@@ -12,13 +12,14 @@ from datetime import timedelta
 from typing import Final
 
 from tradewind.authoring.access import TaskServices
-from tradewind.executor_ports import Executor
+from tradewind.executor_ports import Executor, WaitExecutor
 from tradewind.failpoints import failpoint
-from tradewind.model.attempts import Attempt, AttemptKey
-from tradewind.model.events import AttemptBegan, AttemptEnded
+from tradewind.model.attempts import Attempt, AttemptKey, WaitStart
+from tradewind.model.events import AttemptBegan, AttemptEnded, WaitAnswered, WaitEnded
 from tradewind.model.outcomes import Finished, Outcome
 from tradewind.model.specs import Json
 from tradewind.model.states import OutcomeKind
+from tradewind.model.waits import WaitAnswer, WaitKey
 from tradewind.ports import Clock
 from tradewind.services.intake import Intake
 
@@ -26,6 +27,10 @@ log = logging.getLogger(__name__)
 
 CANCEL_GRACE: Final = timedelta(seconds=5)
 """What a cancelled attempt gets to clean up before it is ended by force."""
+
+
+CARRIES_WAITS: Final = "inline"
+"""The executor that carries triggers out."""
 
 
 class _Host:
@@ -55,6 +60,16 @@ class _Host:
 
     def slots_changed(self) -> None:
         self._dispatcher.intake.capacity_changed()
+
+    def wait_answered(
+        self, key: WaitKey, answer: WaitAnswer, outcome: Outcome | None, on_committed: Callable[[bool], None]
+    ) -> None:
+        intake = self._dispatcher.intake
+        intake.post(key.run_id, WaitAnswered(intake.stamp(), key, answer, outcome), on_committed)
+
+    def wait_ended(self, key: WaitKey) -> None:
+        intake = self._dispatcher.intake
+        intake.post(key.run_id, WaitEnded(intake.stamp(), key))
 
 
 class Dispatcher:
@@ -124,6 +139,35 @@ class Dispatcher:
         for key in keys:
             for executor in self._distinct().values():
                 await executor.cancel(key, grace=CANCEL_GRACE)
+
+    def begin_waits(self, starts: Sequence[WaitStart]) -> None:
+        """Has these waits carried out. Where no executor here can, each is answered with that error."""
+        carrier = self._waits_carrier()
+        if carrier is not None:
+            carrier.begin_waits(starts)
+            return
+        for start in starts:
+            answer = WaitAnswer(error=f"there is no executor {CARRIES_WAITS!r} here, which triggers need")
+            self.intake.post(start.key.run_id, WaitAnswered(self.intake.stamp(), start.key, answer))
+
+    def end_waits(self, starts: Sequence[WaitStart]) -> None:
+        """Has these waits ended."""
+        carrier = self._waits_carrier()
+        if carrier is not None:
+            carrier.end_waits(starts)
+            return
+        for start in starts:
+            self.intake.post(start.key.run_id, WaitEnded(self.intake.stamp(), start.key))
+
+    def drop_waits(self) -> None:
+        """Has all waits let go: another runtime carries them out from now on."""
+        carrier = self._waits_carrier()
+        if carrier is not None:
+            carrier.drop_waits()
+
+    def _waits_carrier(self) -> WaitExecutor | None:
+        found = self.executors.get(CARRIES_WAITS)
+        return found if isinstance(found, WaitExecutor) else None
 
     async def adopt(self, keys: Sequence[AttemptKey]) -> set[AttemptKey]:
         """Which of these attempts of an earlier life still run in an executor here."""

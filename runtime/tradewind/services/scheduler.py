@@ -23,6 +23,8 @@ from tradewind.model.events import (
     RunEvent,
     SpreadOn,
     TimerDue,
+    WaitAnswered,
+    WaitEnded,
 )
 from tradewind.model.keys import RunId
 from tradewind.model.rows import Batch, DagRow, Lease, RunSnapshot, Segment
@@ -122,6 +124,7 @@ class Scheduler:
         """Forgets everything (the lease is lost): another runtime decides now."""
         self._lease = None
         self.book.clear()
+        self._dispatcher.drop_waits()
         self.intake.refuse()
         self._timers.stop()
 
@@ -185,8 +188,7 @@ class Scheduler:
             turn.owe(answer, None, accepted=False)
             return
         if answer is not None:
-            attempt = getattr(event, "attempt", None)
-            turn.owe(answer, run_id, accepted=attempt is None or attempt in machine.live)
+            turn.owe(answer, run_id, accepted=_concerns(machine, event))
         turn.touched[run_id] = machine
         try:
             machine.handle(event, turn.decision)
@@ -293,6 +295,10 @@ class Scheduler:
             learn(batch)
         if decision.start:
             await self._dispatcher.submit(decision.start)
+        if decision.wait:
+            self._dispatcher.begin_waits(decision.wait)
+        if decision.unwait:
+            self._dispatcher.end_waits(decision.unwait)
         for timer in decision.timers:
             self._timers.arm(timer.at, Place(timer.run_id, timer.node))
         for go_on in decision.go_on:
@@ -303,7 +309,7 @@ class Scheduler:
             await self._dispatcher.cancel(decision.cancel)
         self._tell(turn, batch)
         for machine in turn.touched.values():
-            if machine.run.state in RUN_FINISHED and not (machine.live or machine.waits):
+            if machine.run.state in RUN_FINISHED and not (machine.live or machine.has_triggers):
                 self.book.forget(machine)
 
     def _tell(self, turn: Turn, batch: Batch) -> None:
@@ -325,3 +331,11 @@ class Scheduler:
         self._slots = self._slots or self._dispatcher.slots()
         for kind, free in self._slots.items():
             self.book.admission.resize(f"executor {kind!r}", -1 if free is None else free)
+
+
+def _concerns(machine: RunMachine, event: RunEvent) -> bool:
+    """Whether what the event is about is still there in the run."""
+    if isinstance(event, WaitAnswered | WaitEnded):
+        return machine.find(event.wait) is not None
+    attempt = getattr(event, "attempt", None)
+    return attempt is None or attempt in machine.live

@@ -24,15 +24,20 @@ from tradewind.model.attempts import Attempt
 from tradewind.model.errors import TaskTimeout
 from tradewind.model.outcomes import Outcome
 from tradewind.model.states import OutcomeKind
+from tradewind.model.waits import Wait
 from tradewind.worker import steps
 from tradewind.worker.alarm import deadline
 from tradewind.worker.blocking import AsyncInProcess, BlockingOnLoop
+from tradewind.worker.deferring import Suspended, call_of, outcome_of_raised, time_left
 from tradewind.worker.endings import AttemptCancelled, outcome_of_error
 from tradewind.worker.log import current_log
 from tradewind.worker.preparing import off_loop, prepare_blocking, prepare_on_loop
 from tradewind.worker.retry_choice import weighed
-from tradewind.worker.sensing import Sensing, satisfied
+from tradewind.worker.sensing import Sensing, SensorWait, satisfied, senses
 from tradewind.worker.steps import Work
+
+INLINE: Final = "inline"
+"""The executor beside whose attempts sensors can wait."""
 
 CALLBACK_LIMIT: Final = 60.0
 """Seconds that one callback may take inside an attempt."""
@@ -48,49 +53,87 @@ async def run_attempt(
     *,
     blocking: BlockingServices | None = None,
     threads: Threads | None = None,
+    tidy: Callable[[], Awaitable[None]] | None = None,
 ) -> Outcome:
-    """Carries out an attempt on the running loop; sync code of it runs in `threads`.
+    """Carries out an attempt on the running loop; sync code of it runs in `threads`. `tidy` is awaited when all its
+    code has run, before its last log line.
 
     Cancelling the calling task ends the attempt: `on_kill` is called and CancelledError raised.
     """
     face = blocking if blocking is not None else BlockingOnLoop(services, asyncio.get_running_loop())
     current = CurrentAttempt(attempt, services, face)
     token = current_attempt.set(current)
+    steps.announce(attempt, current_log.get())
+    try:
+        return await _carry_out(current, dag, threads, _execute, tidy)
+    finally:
+        current_attempt.reset(token)
+
+
+async def watch_sensor(current: CurrentAttempt, dag: DAG, wait: Wait, threads: Threads | None) -> Outcome:
+    """Goes on poking for an async sensor that has given its slot back, until it is satisfied, fails or is skipped."""
+
+    async def watched(work: Work, current: CurrentAttempt, threads: Threads | None) -> Any:
+        await prepare_on_loop(work, current.services, current.blocking, threads)
+        timeout = time_left(work, has_waited=True)
+        sensed = _sense(work, SensorWait.of(wait))
+        value = await (sensed if timeout is None else _within(sensed, timeout))
+        if work.traits.post_execute:
+            await _maybe_async(threads, work.operator.post_execute, work.context, value)
+        return value
+
+    return await _carry_out(current, dag, threads, watched)
+
+
+async def end_from_trigger(current: CurrentAttempt, dag: DAG, outcome: Outcome, threads: Threads | None) -> Outcome:
+    """The task ends with its trigger, without a further attempt: its callbacks are called."""
+    work = steps.begin(current, dag, current_log.get())
+    await _call_all(work, steps.callbacks_for(work, outcome), threads)
+    steps.conclude(work.attempt, outcome, work.log)
+    return outcome
+
+
+async def _carry_out(
+    current: CurrentAttempt,
+    dag: DAG,
+    threads: Threads | None,
+    execute: Callable[[Work, CurrentAttempt, Threads | None], Awaitable[Any]],
+    tidy: Callable[[], Awaitable[None]] | None = None,
+) -> Outcome:
+    attempt = current.attempt
     log = current_log.get()
     task = asyncio.current_task()
     work: Work | None = None
     try:
-        steps.announce(attempt, log)
-        try:
-            work = steps.begin(current, dag, log)
-            if not work.traits.is_async:
-                return await _in_thread(work, threads)
-            outcome = steps.outcome_of_value(work, await _execute(work, current, threads))
+        work = steps.begin(current, dag, log)
+        if not work.traits.is_async:
+            return await _in_thread(work, threads)
+        outcome = steps.outcome_of_value(work, await execute(work, current, threads))
+        outcome = await _labelled(work, outcome, threads)
+    except asyncio.CancelledError as error:
+        if _is_cancelled():
+            await _kill(work, threads)
+            raise
+        outcome = outcome_of_error(error)
+    except BaseException as error:
+        if isinstance(error, GeneratorExit) and is_torn_down(task):
+            raise
+        outcome = outcome_of_raised(work, error)
+        if work is not None and outcome.kind is not OutcomeKind.DEFERRED:
+            work.context["exception"] = error
+            if work.operator.retry_policy is not None:
+                outcome = await off_loop(threads, weighed, work, outcome, error)
             outcome = await _labelled(work, outcome, threads)
-        except asyncio.CancelledError as error:
-            if _is_cancelled():
-                await _kill(work, threads)
-                raise
-            outcome = outcome_of_error(error)
-        except BaseException as error:
-            if isinstance(error, GeneratorExit) and is_torn_down(task):
-                raise
-            outcome = outcome_of_error(error)
-            if work is not None:
-                work.context["exception"] = error
-                if work.operator.retry_policy is not None:
-                    outcome = await off_loop(threads, weighed, work, outcome, error)
-                outcome = await _labelled(work, outcome, threads)
-            if outcome.kind is OutcomeKind.TIMED_OUT:
-                await _kill(work, threads)
-        if work is not None:
-            callbacks = steps.callbacks_for(work, outcome)
-            if callbacks:
-                await _call_all(work, callbacks, threads)
-        steps.conclude(attempt, outcome, log)
-        return outcome
-    finally:
-        current_attempt.reset(token)
+        if outcome.kind is OutcomeKind.TIMED_OUT:
+            await _kill(work, threads)
+    if work is not None:
+        callbacks = steps.callbacks_for(work, outcome)
+        if callbacks:
+            await _call_all(work, callbacks, threads)
+    if tidy is not None:
+        await tidy()
+    steps.conclude(attempt, outcome, log)
+    return outcome
 
 
 def is_torn_down(task: asyncio.Task[Any] | None) -> bool:
@@ -120,19 +163,19 @@ async def _execute(work: Work, current: CurrentAttempt, threads: Threads | None)
     await _call_all(work, steps.told_of(operator, "on_execute"), threads)
     if traits.pre_execute:
         await _maybe_async(threads, operator.pre_execute, work.context)
-    timeout = work.attempt.task.execution_timeout
-    value = await (_body(work) if timeout is None else _body_within(work, timeout))
+    timeout = time_left(work)
+    value = await (_body(work) if timeout is None else _within(_body(work), timeout))
     if traits.post_execute:
         await _maybe_async(threads, operator.post_execute, work.context, value)
     return value
 
 
-async def _body_within(work: Work, timeout: float) -> Any:
+async def _within(awaited: Awaitable[Any], timeout: float) -> Any:
     """The body as a task of its own, so that one which swallows its cancellation can be left behind.
 
     Raises TaskTimeout.
     """
-    body = asyncio.ensure_future(_ending_of(_body(work)))
+    body = asyncio.ensure_future(_ending_of(awaited))
     late = ""
     try:
         await asyncio.wait({body}, timeout=timeout)
@@ -163,14 +206,20 @@ async def _ending_of(body: Awaitable[Any]) -> tuple[Any, BaseException | None]:
 
 
 async def _body(work: Work) -> Any:
-    if work.traits.outcome_kind == "sensor":
+    if senses(work):
         return await _sense(work)
-    result = work.operator.execute(work.context)
+    result = call_of(work)(work.context)
     return await result if inspect.isawaitable(result) else result
 
 
-async def _sense(work: Work) -> Any:
+async def _sense(work: Work, waited: SensorWait | None = None) -> Any:
+    """Pokes until the sensor is satisfied. Between pokes it waits without a slot: the first one that is not satisfied
+    raises Suspended, and what follows is `waited` for beside the attempts.
+    """
     sensing = Sensing.of(work)
+    if waited is not None:
+        sensing.pokes = waited.pokes
+        await asyncio.sleep(sensing.until(waited.at))
     while True:
         sensing.check()
         try:
@@ -180,7 +229,10 @@ async def _sense(work: Work) -> Any:
                 return value
         except Exception as error:
             sensing.failed(error)
-        await asyncio.sleep(sensing.pause())
+        pause = sensing.pause()
+        if waited is None and work.attempt.task.executor == INLINE:
+            raise Suspended(sensing.wait(pause))
+        await asyncio.sleep(pause)
 
 
 async def _maybe_async(threads: Threads | None, call: Callable[..., Any], *args: Any) -> Any:
@@ -291,9 +343,10 @@ def _run_work(work: Work, stop: threading.Event | None) -> Outcome:
     try:
         outcome = steps.labelled(work, steps.outcome_of_value(work, _execute_blocking(work, stop)))
     except BaseException as error:
-        outcome = steps.labelled(work, outcome_of_error(error))
-        work.context["exception"] = error
-        outcome = weighed(work, outcome, error)
+        outcome = steps.labelled(work, outcome_of_raised(work, error))
+        if outcome.kind is not OutcomeKind.DEFERRED:
+            work.context["exception"] = error
+            outcome = weighed(work, outcome, error)
         if outcome.kind in (OutcomeKind.CANCELLED, OutcomeKind.TIMED_OUT) and stop is None:
             _kill_blocking(work)
     if stop is not None and stop.is_set():
@@ -309,13 +362,10 @@ def _execute_blocking(work: Work, stop: threading.Event | None) -> Any:
     operator, traits = work.operator, work.traits
     for callback in steps.told_of(operator, "on_execute"):
         _call_blocking(work, callback)
-    with deadline(None if stop is not None else work.attempt.task.execution_timeout):
+    with deadline(None if stop is not None else time_left(work)):
         if traits.pre_execute:
             operator.pre_execute(work.context)
-        if traits.outcome_kind == "sensor":
-            value = _sense_blocking(work, stop)
-        else:
-            value = awaited(operator.execute(work.context))
+        value = _sense_blocking(work, stop) if senses(work) else awaited(call_of(work)(work.context))
         if traits.post_execute:
             operator.post_execute(work.context, value)
     return value

@@ -13,6 +13,7 @@ from tradewind.model.outcomes import EncodedValue, ErrorInfo, ExitInfo, Outcome,
 from tradewind.model.rows import InstanceRow, RunRow
 from tradewind.model.specs import DagSource, TaskSpec
 from tradewind.model.states import OutcomeKind, RunState, RunType, TaskState, TriggerRule
+from tradewind.model.waits import Resume, Wait, WaitAnswer
 
 T = TypeVar("T")
 
@@ -69,6 +70,7 @@ def plain_attempt(attempt: Attempt) -> Any:
         "run": run,
         "max_tries": attempt.max_tries,
         "first_started_at": attempt.first_started_at,
+        **({} if attempt.resume is None else {"resume": plain_resume(attempt.resume)}),
     }
 
 
@@ -99,7 +101,42 @@ def attempt_of(plain: Any) -> Attempt:
         task["trigger_rule"] = TriggerRule(task["trigger_rule"])
     _instant_in(task, "start_date", "end_date")
     began = datetime.fromisoformat(plain["first_started_at"])
-    return Attempt(key_of(plain["key"]), TaskSpec(**task), RunFacts(**run), plain["max_tries"], began)
+    resume = None if plain.get("resume") is None else resume_of(plain["resume"])
+    return Attempt(key_of(plain["key"]), TaskSpec(**task), RunFacts(**run), plain["max_tries"], began, resume)
+
+
+def plain_resume(resume: Resume) -> Any:
+    """How a deferred try goes on."""
+    answers = [[key, _plain_answer(answer)] for key, answer in resume.answers]
+    return [resume.method, plain_value(resume.kwargs), _plain_answer(resume.answer), answers]
+
+
+def resume_of(plain: Any) -> Resume:
+    """Undoes `plain_resume`."""
+    method, kwargs, answer, answers = plain
+    known = tuple((key, _answer_of(one)) for key, one in answers)
+    return Resume(method, value_of(kwargs), _answer_of(answer), known)
+
+
+def _plain_answer(answer: WaitAnswer) -> Any:
+    return [plain_value(answer.event), answer.error, answer.timed_out]
+
+
+def _answer_of(plain: Any) -> WaitAnswer:
+    return WaitAnswer(value_of(plain[0]), plain[1], plain[2])
+
+
+def plain_wait(wait: Wait) -> Any:
+    """What a deferred instance waits for."""
+    return wait._asdict() | {"args": plain_value(wait.args), "kwargs": plain_value(wait.kwargs)}
+
+
+def wait_of(plain: Any) -> Wait:
+    """Undoes `plain_wait`."""
+    data = {name: value for name, value in plain.items() if name in Wait._fields}
+    data["args"], data["kwargs"] = value_of(data.get("args")), value_of(data.get("kwargs"))
+    _instant_in(data, "due", "deadline")
+    return Wait(**data)
 
 
 def plain_outcome(outcome: Outcome) -> dict[str, Any]:
@@ -114,6 +151,8 @@ def plain_outcome(outcome: Outcome) -> dict[str, Any]:
         plain["error"] = list(outcome.error)
     if outcome.exit is not None:
         plain["exit"] = outcome.exit._asdict()
+    if outcome.waits:
+        plain["waits"] = [plain_wait(wait) for wait in outcome.waits]
     if outcome.asset_events:
         plain["asset_events"] = [put._asdict() for put in outcome.asset_events]
     return plain
@@ -138,6 +177,7 @@ def outcome_of(plain: dict[str, Any]) -> Outcome:
     if data.get("exit") is not None:
         data["exit"] = ExitInfo(**data["exit"])
     data["asset_events"] = tuple(_event_put(plain) for plain in data.get("asset_events", ()))
+    data["waits"] = tuple(wait_of(wait) for wait in data.get("waits", ()))
     data["reschedule_at"] = _instant(data.get("reschedule_at"))
     return Outcome(**data)
 

@@ -4,15 +4,33 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from random import random
-from typing import Any, cast
+from typing import Any, Final, NamedTuple, cast
 
 from tradewind.authoring.pace import Pace, current_pace
 from tradewind.authoring.sensor import TIMED_OUT, BaseSensorOperator, PokeReturnValue
+from tradewind.authoring.xcom import decode, encode
 from tradewind.model.errors import FailWithoutRetry, RescheduleTask, SkipTask, TaskSignal, TaskTimeout
+from tradewind.model.waits import Wait
 from tradewind.worker.endings import SensorTimeout
 from tradewind.worker.steps import Work
+
+SENSOR_KIND: Final = "tradewind.sensor"
+"""The kind of the wait for an async sensor's next poke."""
+
+
+class SensorWait(NamedTuple):
+    """Where a sensor that waits stands: when its next poke is due, and how many it has made."""
+
+    at: datetime
+    pokes: int
+
+    @staticmethod
+    def of(wait: Wait) -> SensorWait:
+        """What `Sensing.wait` has written."""
+        given = {} if wait.args is None else decode(wait.args)
+        return SensorWait(given["at"], given["pokes"])
 
 
 @dataclass(slots=True)
@@ -67,6 +85,15 @@ class Sensing:
             raise RescheduleTask(self.pace.now() + timedelta(seconds=delay))
         return delay
 
+    def until(self, moment: datetime) -> float:
+        """Seconds from now to this moment; 0 for one that has passed."""
+        return max((moment - self.pace.now()).total_seconds(), 0.0)
+
+    def wait(self, pause: float) -> Wait:
+        """What the instance waits for until its next poke, which is due after `pause` seconds."""
+        at = self.pace.now() + timedelta(seconds=pause)
+        return Wait(SENSOR_KIND, encode({"at": at, "pokes": self.pokes}))
+
     def failed(self, error: Exception) -> None:
         """A poke raised. Returns where the sensor goes on all the same; else raises what it means."""
         sensor = self.sensor
@@ -80,6 +107,12 @@ class Sensing:
             logging.getLogger("tradewind.task").error("The poke failed; silent_fail is set", exc_info=error)
             return
         raise error
+
+
+def senses(work: Work) -> bool:
+    """Whether the attempt pokes: that of a sensor, unless it goes on after a wait of its own."""
+    resume = work.attempt.resume
+    return work.traits.outcome_kind == "sensor" and (resume is None or not resume.method)
 
 
 def _pokes_in(elapsed: float, interval: float) -> int:

@@ -264,6 +264,7 @@ _VERDICT = {
     OutcomeKind.SUCCESS: ("INFO", "Marking task as SUCCESS."),
     OutcomeKind.SKIPPED: ("INFO", "Marking task as SKIPPED."),
     OutcomeKind.RESCHEDULED: ("INFO", "Rescheduling task, marking task as UP_FOR_RESCHEDULE."),
+    OutcomeKind.DEFERRED: ("INFO", "Pausing task as DEFERRED."),
     OutcomeKind.CANCELLED: ("WARNING", "The attempt was ended from outside."),
     OutcomeKind.LOST: ("WARNING", "The attempt is lost."),
 }

@@ -2,7 +2,8 @@
 
 A spec names a *kind* and its arguments; `timetable_of` makes the timetable that answers for it.
 Kinds of ours: cron_data_interval, cron_trigger, multiple_cron_trigger, delta_data_interval,
-delta_trigger, once, continuous, none, events, assets, assets_or_time, and custom, which only a process of
+delta_trigger, once, continuous, none, events, assets, assets_or_time,
+outside_events, and custom, which only a process of
 its own can answer for.
 """
 
@@ -16,7 +17,7 @@ import orjson
 
 from tradewind.model.errors import AuthoringError
 from tradewind.model.specs import Json, TimetableSpec
-from tradewind.rules.timetables.assets import Assets, AssetsOrTime
+from tradewind.rules.timetables.assets import Assets, AssetsOrTime, OutsideEvents
 from tradewind.rules.timetables.base import DataInterval, RunInfo, TimeRestriction, Timetable
 from tradewind.rules.timetables.custom import Custom
 from tradewind.rules.timetables.interval import CronDataInterval, DeltaDataInterval
@@ -46,6 +47,7 @@ KINDS: Mapping[str, Callable[[Mapping[str, Json]], Timetable]] = MappingProxyTyp
         "custom": Custom,
         "cron_partition": CronTrigger,
         "partitioned_assets": Assets,
+        "outside_events": OutsideEvents,
     }
 )
 """What the scheduler can evaluate by itself."""

@@ -30,6 +30,16 @@ class Assets(Timetable):
         return DataInterval.exact(run_after.astimezone(UTC))
 
 
+class OutsideEvents(Assets):
+    """Args: as `Assets`, and those of `rules.event_policy.EventPolicy`. Never due by the clock alone."""
+
+    def __init__(self, args: Mapping[str, Json]) -> None:
+        super().__init__(args)
+        self.summary = "Event"
+        policy = str(args.get("policy", ""))
+        self.description = f"Triggered by events, {policy}" if policy else "Triggered by events"
+
+
 class AssetsOrTime(Assets):
     """Args: as `Assets`, and `timetable`, a kind with its `args`: whichever comes first."""
 
