@@ -147,7 +147,7 @@ class BaseOperator(TaskNode):
         if dag is None:
             dag = group.dag if group is not None else current_dag()
         group = group or group_for(dag)
-        kept = self.__dict__
+        kept = vars(self)
         unknown: list[str] = []
         for name, value in given.items():
             if name in _PLACES or name in IGNORED:
@@ -220,7 +220,7 @@ class BaseOperator(TaskNode):
     def shallow_copy_for_run(self) -> Self:
         """A light copy for one attempt: its attributes can be rendered and changed, the DAG's stay as written."""
         copied = type(self).__new__(type(self))
-        copied.__dict__.update(self.__dict__)
+        vars(copied).update(vars(self))
         return copied
 
     def xcom_refs(self) -> list[XComArg]:
@@ -297,6 +297,18 @@ class BaseOperator(TaskNode):
         """Runs this task alone, in this process, for each date of its DAG's schedule; as `tradewind.trial.run_task`."""
         run: Any = pkgutil.resolve_name("tradewind.trial:run_task")
         return run(self, start_date, end_date, **options)
+
+    @staticmethod
+    def xcom_push(context: Mapping[str, Any], key: str, value: Any, execution_date: object = None) -> None:
+        """`ti.xcom_push` by the way of the context, as operators for Airflow 2 do."""
+        del execution_date
+        context["ti"].xcom_push(key=key, value=value)
+
+    @staticmethod
+    def xcom_pull(context: Mapping[str, Any], task_ids: Any = None, **what: Any) -> Any:
+        """`ti.xcom_pull` by the way of the context, as operators for Airflow 2 do."""
+        what.pop("session", None)
+        return context["ti"].xcom_pull(task_ids=task_ids, **what)
 
     @property
     def dag_display_name(self) -> str:
@@ -429,7 +441,7 @@ def _give_defaults(cls: type[BaseOperator]) -> None:
 
     @functools.wraps(init)
     def construct(self: BaseOperator, *args: Any, **kwargs: Any) -> None:
-        state = self.__dict__
+        state = vars(self)
         outermost = "_defaults" not in state
         if outermost:
             state["_defaults"] = defaults_for(kwargs)
