@@ -230,7 +230,8 @@ def test_whatever_happens_each_wait_is_waited_for_and_the_run_ends(seed: int) ->
         run.pass_by(60)
         run.check()
     assert all(run.state(task.task_id) in FINISHED for task in tasks)
-    assert not (run.waits or run.running)
+    assert not run.waits
+    assert not run.running
 
 
 def _something(run: WaitingRun, draw: random.Random) -> None:
@@ -257,10 +258,7 @@ def _something(run: WaitingRun, draw: random.Random) -> None:
 
 
 def _some_waits(run: WaitingRun, draw: random.Random) -> list[Wait]:
-    if draw.random() < 0.5:
-        keys = [""]
-    else:
-        keys = draw.sample(["x", "y", "z"], draw.randrange(1, 4))
+    keys = [""] if draw.random() < 0.5 else draw.sample(["x", "y", "z"], draw.randrange(1, 4))
     waits: list[Wait] = []
     for key in keys:
         due = run.now + timedelta(seconds=10) if draw.random() < 0.3 else None
