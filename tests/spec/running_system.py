@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 import textwrap
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
@@ -96,6 +98,22 @@ class System:
         """Task id to what it has returned."""
         entries = await self.runtime.control.reads.xcom_list(run.run_id, None)
         return {entry.task_id: decode(entry.value) for entry in entries if entry.key == "return_value"}
+
+    async def tradewind(self, *args: str, code: int = 0) -> str:
+        """What a command prints that somebody runs beside the system; it ends with this code."""
+        kept = {name: text for name, text in os.environ.items() if not name.startswith(("TRADEWIND", "AIRFLOW"))}
+        places = {"TRADEWIND_HOME": str(self.home), "TRADEWIND__DATABASE__URL": str(self.runtime.config.database.url)}
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tradewind", *args),
+            env={**kept, **places, "PYTHONPATH": os.pathsep.join(sys.path)},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        async with asyncio.timeout(SECONDS):
+            said, _ = await process.communicate()
+        assert process.returncode == code, said.decode()
+        return said.decode()
 
     async def log(self, run: RunRow, task_id: str, try_number: int = 1) -> list[str]:
         """The lines of a try."""

@@ -18,6 +18,8 @@ pytestmark = pytest.mark.blocks_the_loop
 @pytest.mark.spec("1:C2", "3:A04", "3:G10")
 async def test_from_a_new_file_to_the_last_task(tmp_path: Path, database_url: str) -> None:
     """Files are read, intervals that are over become runs, tasks start when those before them have ended."""
+    if datetime.now(UTC).minute == 59:
+        pytest.skip("the hour is about to end")
     three = (datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=3)).isoformat()
     async with running_system(tmp_path, database_url) as system:
         system.write(
