@@ -14,6 +14,7 @@ are the same asset.
 from __future__ import annotations
 
 import urllib.parse
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, NoReturn, cast
@@ -28,16 +29,16 @@ LONGEST: Final = 1500
 """Characters that a URI, a name or an alias may have."""
 
 
-class BaseAsset:
+class BaseAsset(ABC):
     """What a schedule can be made of: an asset, an alias, a reference, or several of them with `&` and `|`."""
 
+    @abstractmethod
     def condition(self) -> dict[str, Json]:
         """The condition as data; see `rules.assets`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def leaves(self) -> Iterator[Asset | AssetAlias | AssetRef]:
         """All assets, aliases and references in it, in order."""
-        raise NotImplementedError
 
     def __and__(self, other: object) -> AssetAll:
         return AssetAll(self, _part(other, "&"))

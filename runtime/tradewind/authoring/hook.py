@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib.metadata
 import logging
-from functools import cached_property
+from collections.abc import Mapping
+from functools import cache, cached_property
 from types import TracebackType
 from typing import Any, ClassVar, Final, Self
 
@@ -63,7 +64,10 @@ class BaseHook:
 
     def get_conn(self) -> Any:
         """What the hook works with. To be defined by each hook."""
-        raise NotImplementedError(f"{type(self).__name__} does not define get_conn()")
+        raise NotImplementedError(
+            f"{type(self).__name__} does not define get_conn(): write `def get_conn(self)` that returns what the "
+            "hook works with"
+        )
 
     def close(self) -> None:
         """Gives back what the hook holds. Does nothing unless the hook defines it; twice is allowed."""
@@ -77,10 +81,17 @@ class BaseHook:
         self.close()
 
 
+@cache
+def _own_classes() -> Mapping[str, importlib.metadata.EntryPoint]:
+    """Type of connection to its entry point."""
+    return {point.name: point for point in importlib.metadata.entry_points(group=HOOKS_GROUP)}
+
+
 def hook_of(connection: Connection, hook_params: dict[str, Any] | None = None) -> BaseHook:
     """A hook for the connection. Raises NotFoundError where no installed package has one for its type."""
-    found = importlib.metadata.entry_points(group=HOOKS_GROUP, name=connection.conn_type or "")
-    cls: Any = next(iter(found)).load() if found else hook_class(connection.conn_type or "")
+    conn_type = connection.conn_type or ""
+    cls: Any = _own_classes().get(conn_type)
+    cls = cls.load() if cls is not None else hook_class(conn_type)
     if cls is None:
         raise NotFoundError(
             f"no installed package has a hook for connections of type {connection.conn_type!r} (connection "

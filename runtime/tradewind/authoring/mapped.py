@@ -66,9 +66,9 @@ class MappedOperator(BaseOperator):
         self.mapped_call = mapped_call
         kind = mapped_call.operator_class
         for name in _OF_THE_CLASS:
-            self.__dict__[name] = getattr(kind, name)
-        self.__dict__["outcome_kind"] = kind.outcome_kind
-        self.__dict__["inherits_from_empty_operator"] = kind.inherits_from_empty_operator
+            vars(self)[name] = getattr(kind, name)
+        vars(self)["outcome_kind"] = kind.outcome_kind
+        vars(self)["inherits_from_empty_operator"] = kind.inherits_from_empty_operator
         common = {name: value for name, value in mapped_call.partial.items() if name in _COMMON}
         super().__init__(**{**common, **arguments})
         self.default_args = dict(defaults_for(arguments))
@@ -104,8 +104,8 @@ class MappedOperator(BaseOperator):
         """Whether instances wait on a loop, as far as the common arguments tell."""
         kind = self.operator_class
         pattern = kind.__new__(kind)
-        pattern.__dict__.update(self.partial_kwargs)
-        pattern.__dict__.setdefault("python_callable", self.partial_kwargs.get("function"))
+        vars(pattern).update(self.partial_kwargs)
+        vars(pattern).setdefault("python_callable", self.partial_kwargs.get("function"))
         try:
             return pattern.is_async
         except AttributeError:  # it depends on an argument that is mapped over
@@ -142,10 +142,10 @@ class MappedOperator(BaseOperator):
             common[call.into] = {**shared, **element.arguments}
         with detached():
             operator = call.operator_class(task_id=self.task_id, default_args=self.default_args, **common)
-        mine = self.__dict__
+        mine = vars(self)
         for name in itertools.chain(_ADOPTED, CHECKS):
             if name in mine:
-                operator.__dict__[name] = mine[name]
+                vars(operator)[name] = mine[name]
         return Unmapped(operator, element)
 
     def __repr__(self) -> str:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from datetime import datetime, tzinfo
 from typing import Any, TypeAlias, TypeVar, cast
@@ -14,31 +15,32 @@ from tradewind.authoring.trigger_kinds import TriggerSource
 from tradewind.model.errors import AuthoringError
 
 
-class Dependency:
+class Dependency(ABC):
     """Anything that can be put before or after something else."""
 
     __slots__ = ()
 
     @property
+    @abstractmethod
     def roots(self) -> Sequence[TaskNode]:
         """Tasks that must wait for what is put upstream of this."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def leaves(self) -> Sequence[TaskNode]:
         """Tasks that what is put downstream of this must wait for."""
-        raise NotImplementedError
 
+    @abstractmethod
     def set_upstream(self, other: Dependencies, label: EdgeText | None = None) -> None:
         """Makes `other` (one or a list) run before this."""
-        raise NotImplementedError
 
+    @abstractmethod
     def set_downstream(self, other: Dependencies, label: EdgeText | None = None) -> None:
         """Makes `other` (one or a list) run after this."""
-        raise NotImplementedError
 
     def note_relative(self, other: Dependency, *, upstream: bool, label: EdgeText | None) -> None:
         """Told to the far side when an edge is drawn from `other`; groups keep it for their drawing."""
+        del other, upstream, label
 
     def __rshift__(self, other: Other) -> Other:
         self.set_downstream(other)
@@ -100,9 +102,9 @@ class DagNode(Dependency):
     downstream_task_ids: set[str]
 
     @property
+    @abstractmethod
     def node_id(self) -> str:
         """The id, unique within the DAG."""
-        raise NotImplementedError
 
     @property
     def label(self) -> str:
@@ -245,24 +247,24 @@ class GroupNode(DagNode):
     children: dict[str, DagNode]
 
     @property
+    @abstractmethod
     def is_root(self) -> bool:
         """Whether this is the DAG's own, nameless group."""
-        raise NotImplementedError
 
+    @abstractmethod
     def child_id(self, label: str) -> str:
         """The full id of a member with this label."""
-        raise NotImplementedError
 
+    @abstractmethod
     def free_label(self, label: str) -> str:
         """`label`, or `label__1`, `label__2` … whichever is free for a new member."""
-        raise NotImplementedError
 
+    @abstractmethod
     def add(self, node: DagNode) -> None:
         """Takes a task or group in. Raises DuplicateTaskIdError where the id is taken."""
-        raise NotImplementedError
 
 
-class DagContainer:
+class DagContainer(ABC):
     """A DAG as its tasks and groups see it."""
 
     dag_id: str
@@ -274,23 +276,23 @@ class DagContainer:
     """Where the classes of its triggers come from; None: the DAG was not made by loading a file."""
 
     @property
+    @abstractmethod
     def task_dict(self) -> Mapping[str, TaskNode]:
         """All tasks by id, in order of definition."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def task_group(self) -> GroupNode:
         """The DAG's own, nameless group."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def timezone(self) -> tzinfo:
         """The zone that the DAG's schedule is computed in."""
-        raise NotImplementedError
 
+    @abstractmethod
     def add_task(self, task: TaskNode) -> None:
         """Takes a task in. Raises DuplicateTaskIdError where its id is taken."""
-        raise NotImplementedError
 
     def add_node(self, node: DagNode) -> None:
         """Takes in a task that has no DAG yet."""
@@ -298,6 +300,6 @@ class DagContainer:
             raise AuthoringError(f"task group {node.node_id!r} belongs to no DAG; make it inside `with DAG(…)`")
         self.add_task(node)
 
+    @abstractmethod
     def set_edge_info(self, upstream_id: str, downstream_id: str, label: str) -> None:
         """Puts a text on an edge of the drawing."""
-        raise NotImplementedError

@@ -33,11 +33,15 @@ class BaseNotifier:
 
     def notify(self, context: Any) -> None:
         """Sends the notification."""
-        raise NotImplementedError(f"{type(self).__name__} defines neither notify() nor async_notify()")
+        raise NotImplementedError(
+            f"{type(self).__name__} defines neither notify() nor async_notify(): write `def notify(self, context)`"
+        )
 
     async def async_notify(self, context: Any) -> None:
         """Sends the notification without blocking."""
-        raise NotImplementedError(f"{type(self).__name__} defines no async_notify()")
+        raise NotImplementedError(
+            f"{type(self).__name__} defines no async_notify(): write `async def async_notify(self, context)`"
+        )
 
     def render_template_fields(self, context: Mapping[str, Any]) -> None:
         """Renders the template fields in place. Raises what templates raise."""

@@ -20,8 +20,10 @@ class BaseSecretsBackend:
 
     def get_conn_value(self, conn_id: str) -> str | None:
         """The connection as a URI or as JSON text, or None."""
-        del conn_id
-        raise NotImplementedError
+        raise NotImplementedError(
+            f"{type(self).__name__} cannot be asked for connection {conn_id!r}: define get_conn_value(conn_id) or "
+            "get_connection(conn_id), and return None for what it does not have"
+        )
 
     def deserialize_connection(self, conn_id: str, value: str) -> Connection:
         """The connection that `get_conn_value` gave. Raises ValueError."""
@@ -34,8 +36,10 @@ class BaseSecretsBackend:
 
     def get_variable(self, key: str) -> str | None:
         """The variable's text, or None."""
-        del key
-        raise NotImplementedError
+        raise NotImplementedError(
+            f"{type(self).__name__} cannot be asked for variable {key!r}: define get_variable(key), and return None "
+            "for what it does not have"
+        )
 
     def get_config(self, key: str) -> str | None:
         """Not asked: options come from the configuration, `_CMD` variants of it included."""

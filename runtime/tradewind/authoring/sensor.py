@@ -80,13 +80,16 @@ class BaseSensorOperator(BaseOperator):
         if self.dag is not None:
             where = f"DAG {self.dag.dag_id!r}: {where}"
         for name, value in own.items():
-            self.__dict__[name] = _CHECKS[name](value, f"{where}: {name}")
+            vars(self)[name] = _CHECKS[name](value, f"{where}: {name}")
         if self.soft_fail and self.never_fail:
             raise AuthoringError(f"{where}: soft_fail and never_fail exclude each other; keep one")
 
     def poke(self, context: Any) -> PokeAnswer | Coroutine[Any, Any, PokeAnswer]:
         """Whether the wait is over. Plain or async."""
-        raise NotImplementedError(f"{type(self).__name__} defines no poke()")
+        raise NotImplementedError(
+            f"{type(self).__name__} defines no poke(): write `def poke(self, context)`, or `async def`, that returns "
+            "True once the wait is over"
+        )
 
     @property
     def is_async(self) -> bool:

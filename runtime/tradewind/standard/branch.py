@@ -21,7 +21,10 @@ class BaseBranchOperator(BaseOperator):
 
     def choose_branch(self, context: Any) -> Any:
         """The id of a task or group, a list of ids, or None."""
-        raise NotImplementedError(f"{type(self).__name__} defines no choose_branch()")
+        raise NotImplementedError(
+            f"{type(self).__name__} defines no choose_branch(): write `def choose_branch(self, context)` that returns "
+            "the id of the task to go on with, a list of ids, or None"
+        )
 
     def execute(self, context: Any) -> Any:
         """Asks `choose_branch`."""

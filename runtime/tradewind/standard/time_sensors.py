@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from datetime import UTC, datetime, time, timedelta
 from typing import Any, ClassVar, TypedDict, Unpack, cast
 
@@ -41,9 +42,9 @@ class MomentSensor(BaseSensorOperator):
         """It only looks at a clock; a subclass with a `poke` of its own may do more."""
         return "poke" not in _between(type(self))
 
+    @abstractmethod
     def moment(self, context: Any) -> datetime:
         """The aware moment that is waited for."""
-        raise NotImplementedError(f"{type(self).__name__} defines no moment()")
 
     def poke(self, context: Any) -> bool:
         """Whether the moment has come."""

@@ -13,6 +13,7 @@ async tasks, `s_` for sync ones.
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -90,15 +91,15 @@ class Stage:
         raise AssertionError(f"{attempt.key.task_id} never said {text!r}")
 
 
-class ExecutorSuite:
+class ExecutorSuite(ABC):
     """Tests over `stage`."""
 
     flavours: ClassVar[tuple[str, ...]] = ("a_", "s_")
     settings: ClassVar[Mapping[str, Any]] = {}
 
+    @abstractmethod
     def make(self) -> Executor:
         """A new executor, not started."""
-        raise NotImplementedError
 
     @pytest.fixture
     async def stage(self, tmp_path: Path) -> AsyncIterator[Stage]:

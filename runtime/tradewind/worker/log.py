@@ -22,6 +22,7 @@ import hashlib
 import os
 import re
 import time
+from abc import ABC, abstractmethod
 from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
@@ -103,7 +104,7 @@ def _logger_json(name: str) -> bytes:
     return json_text(name)
 
 
-class AttemptLog:
+class AttemptLog(ABC):
     """The log of one attempt. Subclasses say where a finished line goes (`_store`).
 
     `prefix` is the beginning of every record: ``{"attempt":"…",`` and whatever else names it.
@@ -159,8 +160,9 @@ class AttemptLog:
     def _position(self) -> bytes:
         return b""
 
+    @abstractmethod
     def _store(self, line: bytes) -> None:
-        raise NotImplementedError
+        """Takes a finished line."""
 
 
 class FileLog(AttemptLog):
