@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import Hashable
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, ClassVar, Final, Generic, TypeVar
+from typing import Any, ClassVar, Final, Generic, Self, TypeVar
 from weakref import WeakKeyDictionary
 
 from tradewind.authoring.connection import Connection
@@ -43,6 +44,7 @@ class AsyncHook(BaseHook, Generic[C]):
         if not name:
             raise AuthoringError(f"{type(self).__name__}: which connection? Give the id of one")
         self.conn_id = name
+        self._given: Connection | None = None
         self._entered: WeakKeyDictionary[asyncio.Task[Any], list[Any]] = WeakKeyDictionary()
 
     def connect(self, conn: Connection) -> AbstractAsyncContextManager[C]:
@@ -58,6 +60,12 @@ class AsyncHook(BaseHook, Generic[C]):
         return True
 
     # ------------------------------------------------------------------ use
+
+    def using(self, connection: Connection) -> Self:
+        """The same hook with a connection that is known already, so that none is looked up."""
+        copied = copy.copy(self)
+        vars(copied).update(_given=connection, _entered=WeakKeyDictionary[Any, Any]())
+        return copied
 
     async def connection(self) -> Connection:
         """The connection that a client is opened with now."""
@@ -99,6 +107,8 @@ class AsyncHook(BaseHook, Generic[C]):
         clients.exit(client)
 
     async def _looked_up(self) -> LookedUp:
+        if self._given is not None:
+            return LookedUp(self._given, fingerprint_of(self._given))
         if getattr(self.get_connection, "__func__", None) is _LOOKS_UP:
             return await lookups_here().get(self.conn_id)
         connection = await asyncio.to_thread(self.get_connection, self.conn_id)  # a subclass's own, or a test's
