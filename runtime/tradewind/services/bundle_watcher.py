@@ -7,29 +7,24 @@ processes, the edited ones first, and published in groups. One broken file costs
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, Final, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, NamedTuple
 
 import anyio
 
 from tradewind.bundles.claims import DagClaims
 from tradewind.bundles.folder import Changes, FolderBundle, compare
-from tradewind.bundles.folder_events import watching
 from tradewind.bundles.known_files import KnownFile, KnownFiles, fingerprint_of, read_cache, write_cache
 from tradewind.bundles.parse_queue import ParseQueue, Urgency
 from tradewind.bundles.parser import FileToParse, ParseHostFailed, Parser, ParseResult
 from tradewind.bundles.traces import in_one_line
 from tradewind.config import Config
 from tradewind.config_values import without_password
-from tradewind.model.errors import ConfigError, StoreUnavailable
-from tradewind.model.rows import DagRow, DagVersionRow, ImportErrorRow, Lease, ParsedFile, RunRow
+from tradewind.model.errors import ConfigError
+from tradewind.model.rows import DagRow, Lease, ParsedFile
 from tradewind.model.specs import DagSource
-from tradewind.model.states import RunState
-from tradewind.ports import RunFilter
 from tradewind.services.bundle_sources import (
     DAGS_BUNDLE,
     EXAMPLES_BUNDLE,
@@ -41,51 +36,17 @@ from tradewind.services.bundle_sources import (
     sources_of,
     versioned,
 )
+from tradewind.services.dag_publisher import FIRST_RETRY, LAST_RETRY, DagPublisher, DagPublishing
+from tradewind.services.folder_listener import listen
 from tradewind.services.git_follower import GitFollower
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
 EXTERNAL_SECONDS: Final = 300.0
 """Files that ask the network or a program are parsed again this often: no file tells of such a change."""
 
-FIRST_RETRY: Final = 0.5
-LAST_RETRY: Final = 15.0
-
 REPOSITORY: Final = "(repository)"
 """In place of a file, where a whole repository cannot be read."""
-
-IN_USE_RUNS: Final = 10_000
-"""So many unfinished runs at most are asked which commit they need."""
-
-
-class DagPublishing(Protocol):
-    """The part of the store that this service uses; `ports.Store` says what each call does."""
-
-    async def dag_list(self) -> list[DagRow]:
-        """See `StoreReads`."""
-        ...
-
-    async def import_error_list(self) -> list[ImportErrorRow]:
-        """See `StoreReads`."""
-        ...
-
-    async def run_list(self, where: RunFilter) -> tuple[list[RunRow], int]:
-        """See `StoreReads`."""
-        ...
-
-    async def dag_version_get(self, dag_id: str, version_hash: str | None = None) -> DagVersionRow | None:
-        """See `StoreReads`."""
-        ...
-
-    async def dag_publish(self, lease: Lease, bundle: str, files: Sequence[ParsedFile]) -> list[str]:
-        """See `Store`."""
-        ...
-
-    async def dag_retire(self, lease: Lease, bundle: str, relative_filelocs: Sequence[str]) -> list[str]:
-        """See `Store`."""
-        ...
 
 
 class _Watched(NamedTuple):
@@ -111,10 +72,8 @@ class BundleWatcher:
         config: Config,
         on_published: Callable[[list[str]], None],
     ) -> None:
-        self._store = store
-        self._lease = lease
+        self._publisher = DagPublisher(store, lease, on_published)
         self._config = config
-        self._on_published = on_published
         self._settings = parse_settings(config)
         self._parser = Parser(self._settings)
         self._queue = ParseQueue()
@@ -149,13 +108,13 @@ class BundleWatcher:
                     if bundle.name == DAGS_BUNDLE:
                         await asyncio.to_thread(bundle.root.mkdir, parents=True, exist_ok=True)
                     if bundle.name != EXAMPLES_BUNDLE and not bundle.is_commit:
-                        tasks.start_soon(self._listen, bundle.root)
+                        tasks.start_soon(listen, bundle.root, self._hint, self._config.dags.sweep_interval)
                 for _ in range(self._settings.processes):
                     tasks.start_soon(self._work)
                 tasks.start_soon(self._publish)
                 await self._first_pass()
                 for repository in self._repositories.values():
-                    tasks.start_soon(GitFollower(repository, self, self._files_in_use).run)
+                    tasks.start_soon(GitFollower(repository, self, self._publisher.files_in_use).run)
                 tasks.start_soon(self._sweep)
                 tasks.start_soon(self._reparse_external)
                 await self._follow()
@@ -164,36 +123,6 @@ class BundleWatcher:
                 await self._parser.close()
 
     # -------------------------------------------------------------- what has changed
-
-    async def _listen(self, root: Path) -> None:
-        """Turns file events into hints. Ends never; a folder that is replaced is watched anew."""
-        there = anyio.Path(root)
-        while True:
-            try:
-                async with watching(root) as events:
-                    self._hint([str(root)])
-                    while await there.is_dir():
-                        paths = await events.next_burst()
-                        self._hint(paths)
-                        if str(root) in paths:
-                            break  # it was moved, replaced, or points elsewhere
-            except (FileNotFoundError, NotADirectoryError):
-                log.warning("the DAG folder %s is gone; waiting for it to come back", root)
-            except OSError as error:
-                seconds = self._config.dags.sweep_interval
-                log.error("changes in %s cannot be watched, so it is listed each %g s: %s", root, seconds, error)
-                return
-            while not await there.is_dir():
-                await self._something_in_nearest(root)
-
-    async def _something_in_nearest(self, root: Path) -> None:
-        """The folder itself was removed: waits for a change in the nearest folder above that is left."""
-        for above in root.parents:
-            if await anyio.Path(above).is_dir():
-                async with watching(above, recursive=False) as events:
-                    if not await anyio.Path(root).is_dir():
-                        await events.next_burst()
-                return
 
     def _hint(self, paths: Iterable[str]) -> None:
         self._hints.update(paths)
@@ -280,31 +209,17 @@ class BundleWatcher:
         if error is not None:
             self._unreachable.add(bundle)
             parsed = ParsedFile(DagSource(bundle, "", url, REPOSITORY), error=error)
-            await self._write(functools.partial(self._store_files, bundle, [parsed]))
+            await self._publisher.publish(bundle, [parsed])
         elif bundle in self._unreachable:
             self._unreachable.discard(bundle)
-            await self._write(functools.partial(self._retire_files, bundle, [REPOSITORY]))
+            await self._publisher.retire(bundle, [REPOSITORY])
         self._unfetched.discard(bundle)
         self._resulted.set()
-
-    async def _files_in_use(self) -> set[str]:
-        """The files of DAGs as they are, and as unfinished runs need them."""
-        where = RunFilter(states=(RunState.QUEUED, RunState.RUNNING), limit=IN_USE_RUNS)
-
-        async def read() -> set[str]:
-            found = {row.source.fileloc for row in await self._store.dag_list() if row.is_active}
-            runs, _ = await self._store.run_list(where)
-            for dag_id, version_hash in {(run.dag_id, run.version_hash) for run in runs}:
-                version = await self._store.dag_version_get(dag_id, version_hash)
-                found |= {version.source.fileloc} if version is not None else set()
-            return found
-
-        return await _patiently(read)
 
     # -------------------------------------------------------------- the start
 
     async def _first_pass(self) -> None:
-        rows, errors = await _patiently(self._from_store)
+        rows, errors = await self._publisher.known()
         self._fingerprint = await asyncio.to_thread(fingerprint_of, self._settings)
         cached = await asyncio.to_thread(read_cache, self._cache, self._fingerprint)
         stored = {(row.source.bundle, row.source.relative_fileloc) for row in rows if row.is_active}
@@ -334,9 +249,6 @@ class BundleWatcher:
             if name not in self._watched:
                 self._gone.setdefault(name, set()).add(path)
         self._resulted.set()
-
-    async def _from_store(self) -> tuple[list[DagRow], list[ImportErrorRow]]:
-        return await self._store.dag_list(), await self._store.import_error_list()
 
     # -------------------------------------------------------------- parsing and publishing
 
@@ -368,7 +280,7 @@ class BundleWatcher:
                 files.setdefault(result.file.bundle, []).extend(await self._learn(result))
             for name, parsed in files.items():
                 if parsed:
-                    await self._write(functools.partial(self._store_files, name, parsed))
+                    await self._publisher.publish(name, parsed)
             if not (self._results or self._resulted.is_set()) and self._queue.idle:
                 await self._settle()
 
@@ -379,7 +291,7 @@ class BundleWatcher:
             known = self._watched[name].known if name in self._watched else None
             left = sorted(path for path in paths if known is None or path not in known.listing.python)
             if left:
-                await self._write(functools.partial(self._retire_files, name, left))
+                await self._publisher.retire(name, left)
         bundles = {_cache_key(bundle): known.to_json() for bundle, known in self._watched.values()}
         try:
             await asyncio.to_thread(write_cache, self._cache, self._fingerprint, bundles)
@@ -417,38 +329,6 @@ class BundleWatcher:
 
     def _was_stored(self, file: FileToParse) -> bool:
         return (file.bundle, file.relative) in self._stored
-
-    async def _store_files(self, bundle: str, files: list[ParsedFile]) -> list[str]:
-        return await self._store.dag_publish(self._lease(), bundle, files)
-
-    async def _retire_files(self, bundle: str, paths: list[str]) -> list[str]:
-        return await self._store.dag_retire(self._lease(), bundle, paths)
-
-    async def _write(self, write: Callable[[], Awaitable[list[str]]]) -> None:
-        """One write, repeated until the database is there. The ids it returns are told."""
-        delay = FIRST_RETRY
-        while True:
-            try:
-                changed = await write()
-            except StoreUnavailable as error:
-                log.warning("DAGs cannot be written yet, trying again in %g s: %s", delay, error)
-                await asyncio.sleep(delay)
-                delay = min(delay * 2, LAST_RETRY)
-            else:
-                self._on_published(changed)
-                return
-
-
-async def _patiently(read: Callable[[], Awaitable[T]]) -> T:
-    """What the store has, waiting for it while it cannot be reached."""
-    delay = FIRST_RETRY
-    while True:
-        try:
-            return await read()
-        except StoreUnavailable as error:
-            log.warning("DAGs cannot be read yet, trying again in %g s: %s", delay, error)
-            await asyncio.sleep(delay)
-            delay = min(delay * 2, LAST_RETRY)
 
 
 def _count(changes: Changes) -> int:
