@@ -54,6 +54,10 @@ class Inotify:
             raise _error("inotify_add_watch")
         return watch
 
+    def unwatch(self, watch: int) -> None:
+        """Gives up one watch; one that is gone already (its folder was deleted) is no error."""
+        _libc.inotify_rm_watch(self._fd, watch)
+
     def begin(self, on_events: Callable[[Iterator[Event]], None]) -> None:
         """From now on `on_events` is called on the loop with what comes."""
         asyncio.get_running_loop().add_reader(self._fd, self._read, on_events)

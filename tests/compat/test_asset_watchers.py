@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tests.served_airflow import served_airflow
-from tradewind.compat.file_triggers import DirectoryFileDeleteTrigger, FileDeleteTrigger, FileTrigger
-from tradewind.compat.helping import BaseTrigger
+from tradewind.authoring.triggers import BaseTrigger
+from tradewind.standard.file_triggers import DirectoryFileDeleteTrigger, FileDeleteTrigger, FileTrigger
 
 
 @pytest.fixture(autouse=True)
@@ -62,5 +62,5 @@ async def test_triggers_end_when_the_file_comes(kind: str, tmp_path: Path) -> No
     assert not waiting.done()
     path.touch()
     payload = await asyncio.wait_for(waiting, 10)
-    assert payload is True if kind == "file" else payload == str(path)
+    assert payload == (str(path) if kind == "directory" else True)
     assert path.exists() is (kind == "file")

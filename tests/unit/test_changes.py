@@ -33,9 +33,11 @@ async def test_a_change_between_two_questions_is_told_at_once() -> None:
     assert await hub.changes("assets", "", -1, 60) == now
 
 
-async def test_without_a_change_the_number_stays_and_nothing_is_kept() -> None:
+async def test_without_a_change_the_number_stays_and_changes_after_it_count() -> None:
     hub = LiveHub()
     assert not hub.is_watched
     assert await hub.changes("runs", "a", 0, 0.001) == 0
     assert hub.is_watched, "what happens between two questions counts"
-    assert not hub._waiting
+    async with asyncio.timeout(5):
+        hub.publish(LiveEvent("run", "a", "r1"))
+        assert await hub.changes("runs", "a", 0, 60) > 0

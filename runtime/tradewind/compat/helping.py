@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import inspect
 import re
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final, NamedTuple, TypeVar, cast
 
 T = TypeVar("T")
@@ -134,40 +134,3 @@ class NoCollector:
 def get_hook_lineage_collector() -> NoCollector:
     """The collector of this process."""
     return NoCollector()
-
-
-class TriggerEvent:
-    """What a trigger gives back."""
-
-    def __init__(self, payload: Any) -> None:
-        self.payload = payload
-
-    def __repr__(self) -> str:
-        return f"TriggerEvent<{self.payload!r}>"
-
-
-class BaseTrigger:
-    """A wait outside of tasks. Importable, so that packages which define triggers load; nothing here runs them."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        self.task_instance: Any = None
-
-    def serialize(self) -> tuple[str, dict[str, Any]]:
-        """The path of the class and the arguments of an equal trigger."""
-        raise NotImplementedError(f"{type(self).__name__} defines no serialize()")
-
-    def run(self) -> AsyncIterator[TriggerEvent]:
-        """Waits, and yields what has happened."""
-        raise NotImplementedError(f"{type(self).__name__} defines no run()")
-
-    async def cleanup(self) -> None:
-        """Called at the end."""
-
-
-class TaskDeferred(BaseException):
-    """Raised by `defer()`."""
-
-    def __init__(self, *, trigger: Any, method_name: str, kwargs: Any = None, timeout: Any = None) -> None:
-        said = f"deferring to {method_name}() is not possible: there are no triggers; use deferrable=False"
-        super().__init__(said)
-        self.trigger = trigger

@@ -101,7 +101,17 @@ _SUBDAG: Final = names_of("standard.subdag", "SubDagOperator")
 
 _LOADING: Final = names_of("compat.words", "import_string", "iter_namespace", "qualname", "is_valid_dotpath")
 _SKIP: Final = names_of("compat.skipping", "SkipMixin")
-_TRIGGER_BASE: Final = names_of("compat.helping", "BaseTrigger", "TriggerEvent")
+_TRIGGER_BASE: Final = names_of(
+    "authoring.triggers",
+    *("BaseTrigger", "BaseEventTrigger", "TriggerEvent", "StartTriggerArgs", "BaseTaskEndEvent"),
+    *("TaskSuccessEvent", "TaskFailedEvent", "TaskSkippedEvent"),
+)
+_DEFERRAL: Final = names_of("authoring.deferral", "TaskDeferred", "TaskDeferralError", "TaskDeferralTimeout")
+_MOMENT_TRIGGERS: Final = names_of("standard.moment_triggers", "DateTimeTrigger", "TimeDeltaTrigger")
+_RUN_TRIGGERS: Final = names_of("standard.run_triggers", "DagStateTrigger", "WorkflowTrigger")
+_FILE_TRIGGERS: Final = names_of(
+    "standard.file_triggers", "FileTrigger", "FileDeleteTrigger", "DirectoryFileDeleteTrigger"
+)
 _KEY: Final = names_of("compat.helping", "XCOM_RETURN_KEY")
 _LINEAGE: Final = {
     **names_of("compat.helping", "get_hook_lineage_collector", "HookLineage"),
@@ -145,11 +155,14 @@ SDK: Final[Mapping[str, Mapping[str, str]]] = {
         **names_of("standard.asset_decorator", "asset"),
         **names_of("standard.branch", "BaseBranchOperator"),
         **names_of("authoring.xcom", "BaseXCom"),
+        **names_of("authoring.triggers", "BaseTrigger", "BaseEventTrigger", "TriggerEvent", "StartTriggerArgs"),
         "macros": "tradewind.authoring.macros",
     },
     "airflow.sdk.definitions.asset.decorators": names_of("standard.asset_decorator", "asset"),
     "airflow.sdk.bases.skipmixin": _SKIP,
     "airflow.sdk.bases.trigger": _TRIGGER_BASE,
+    "airflow.sdk.triggers.base": _TRIGGER_BASE,
+    "airflow.sdk.exceptions": _DEFERRAL,
     "airflow.sdk.bases.xcom": _KEY,
     "airflow.sdk.plugins_manager": names_of("authoring.plugin", "AirflowPlugin"),
     "airflow.sdk.lineage": _LINEAGE,
@@ -217,7 +230,7 @@ OTHERS: Final[Mapping[str, Mapping[str, str]]] = {
             *("AirflowOptionalProviderFeatureException", "AirflowProviderDeprecationWarning"),
             *("RemovedInAirflow3Warning", "RemovedInAirflow4Warning"),
         ),
-        **names_of("compat.helping", "TaskDeferred"),
+        **_DEFERRAL,
         "AirflowWebServerException": "tradewind.model.errors:TradewindError",
         "AirflowClusterPolicyViolation": "tradewind.model.errors:AuthoringError",
         "AirflowClusterPolicySkipDag": "tradewind.model.errors:AuthoringError",
@@ -263,7 +276,13 @@ OTHERS: Final[Mapping[str, Mapping[str, str]]] = {
     "airflow.operators.trigger_dagrun": _TRIGGER,
     "airflow.models.skipmixin": _SKIP,
     "airflow.models.xcom": _KEY,
-    "airflow.triggers.base": {**_TRIGGER_BASE, "BaseEventTrigger": "tradewind.compat.helping:BaseTrigger"},
+    "airflow.triggers.base": _TRIGGER_BASE,
+    "airflow.triggers.temporal": _MOMENT_TRIGGERS,
+    "airflow.triggers.file": _FILE_TRIGGERS,
+    "airflow.triggers.external_task": {**_RUN_TRIGGERS, "TaskStateTrigger": _RUN_TRIGGERS["WorkflowTrigger"]},
+    "airflow.providers.standard.triggers.temporal": _MOMENT_TRIGGERS,
+    "airflow.providers.standard.triggers.external_task": _RUN_TRIGGERS,
+    "airflow.providers.standard.triggers.asset": names_of("standard.asset_trigger", "AssetEventTrigger"),
     "airflow.utils.helpers": names_of(
         "compat.helping",
         *("exactly_one", "at_most_one", "prune_dict", "merge_dicts", "chunks", "is_container", "as_tuple"),
@@ -288,9 +307,7 @@ OTHERS: Final[Mapping[str, Mapping[str, str]]] = {
     "airflow.providers.standard.sensors.time": _TIME_SENSORS,
     "airflow.providers.standard.sensors.time_delta": _DELTA_SENSORS,
     "airflow.providers.standard.sensors.weekday": _DAY_SENSOR,
-    "airflow.providers.standard.triggers.file": names_of(
-        "compat.file_triggers", "FileTrigger", "FileDeleteTrigger", "DirectoryFileDeleteTrigger"
-    ),
+    "airflow.providers.standard.triggers.file": _FILE_TRIGGERS,
     "airflow.providers.standard.utils.weekday": _WEEKDAY,
     "airflow.sensors.date_time": _DATE_SENSORS,
     "airflow.sensors.time_delta": _DELTA_SENSORS,

@@ -62,7 +62,6 @@ FOR_PACKAGES: Final[Mapping[str, Mapping[str, str]]] = {
     "airflow.sdk.timezone": _TIMEZONE,
     "airflow.sdk.types": _KEY,
     "airflow.sensors.base": _ONLY_POKE,
-    "airflow.triggers.base": names_of("compat.package_words", "StartTriggerArgs"),
     "airflow.utils": {"yaml": "yaml"},
     "airflow.utils.context": _MERGE,
     "airflow.utils.email": names_of("compat.mails", "build_mime_message", "get_email_address_list"),

@@ -5,8 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, timedelta
+from datetime import UTC
 from datetime import datetime as _datetime
 from typing import Any, Final, NamedTuple, NoReturn, TypeVar, cast
 
@@ -43,17 +42,6 @@ class TaskInstanceKey(NamedTuple):
     run_id: str
     try_number: int = 1
     map_index: int = -1
-
-
-@dataclass
-class StartTriggerArgs:
-    """How a task begins that is a trigger from the start. Kept for classes that say so; tasks begin with `execute`."""
-
-    trigger_cls: str
-    next_method: str
-    trigger_kwargs: dict[str, Any] | None = None
-    next_kwargs: dict[str, Any] | None = None
-    timeout: timedelta | None = None
 
 
 def provide_session(function: Callable[..., Any]) -> Callable[..., Any]:
