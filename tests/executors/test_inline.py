@@ -1,9 +1,10 @@
-"""The inline executor: the suite, and what only an executor on the loop must do."""
+"""The inline executor: the suite with coroutines on its loop and in async hosts, and what both must do."""
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
+import os
 import sys
 from collections.abc import Mapping
 from datetime import timedelta
@@ -17,6 +18,7 @@ from tradewind.authoring.xcom import decode
 from tradewind.bundles.parse_protocol import defaults_to_json
 from tradewind.executor_ports import Executor
 from tradewind.model.errors import ConfigError
+from tradewind.model.loop import OffenceKind
 from tradewind.model.specs import DagSource
 from tradewind.model.states import OutcomeKind
 from tradewind.testing import executor_dags
@@ -24,9 +26,11 @@ from tradewind.testing.executor_host import AttemptMaker, MemoryHost
 from tradewind.testing.executor_suite import ExecutorSuite, Stage, suite_dag
 from tradewind_executors.inline import InlineExecutor
 
+LIMITS = {"block_warn": 0.05, "block_kill": 0.3}
 
-class TestInline(ExecutorSuite):
-    settings: ClassVar[Mapping[str, Any]] = {"block_warn": 0.05, "block_kill": 0.3}
+
+class InlineTests(ExecutorSuite):
+    """What holds wherever the coroutines run."""
 
     def make(self) -> Executor:
         return InlineExecutor()
@@ -61,25 +65,80 @@ class TestInline(ExecutorSuite):
         assert "_block" in end.outcome.error.traceback
         executor = stage.executor
         assert isinstance(executor, InlineExecutor)
-        report = executor.blocked[0]
-        assert report.owner.task_id == "a_block"
+        await until_offended(stage, 1)
+        [report] = executor.offences
+        assert (report.offence, report.interrupted) == (OffenceKind.BLOCKED, True)
+        assert 0.3 <= report.seconds < 25
+        assert report.kind == ("suite", "a_block", "task")
+        assert (report.dag_run_id, report.try_number) == (stage.maker.run.dag_run_id, 1)
         assert report.file.endswith("executor_dags.py")
         assert report.function == "_block"
+        assert "_block" in report.stack
         assert any("held the event loop" in r.message and "_block" in r.message for r in await stage.log(attempt))
 
     @pytest.mark.blocks_the_loop
-    async def test_code_that_holds_the_interpreter_is_named_too(self, tmp_path: Path) -> None:
+    async def test_code_that_holds_the_interpreter_is_named_too(self, stage: Stage) -> None:
         """C code gives the watching thread no turn: the stack is written without one."""
-        host = MemoryHost(str(tmp_path), {"block_warn": 0.05})
-        executor = InlineExecutor()
-        executor.register_dag(suite_dag())
-        await executor.start(host)
-        attempt = AttemptMaker(suite_dag().to_spec(), "").attempt("a_hold")
-        await executor.submit([attempt])
-        assert (await host.end_of(attempt)).outcome.kind is OutcomeKind.SUCCESS
-        await executor.stop(drain=None)
-        assert executor.blocked[0].function == "_hold"
-        assert executor.blocked[0].line > 0
+        executor = stage.executor
+        assert isinstance(executor, InlineExecutor)
+        stage.host = MemoryHost(stage.host.log_root, {**self.settings, "block_kill": 30.0})
+        attempt = stage.maker.attempt("a_hold")
+        assert (await stage.carry(attempt)).outcome.kind is OutcomeKind.SUCCESS
+        await until_offended(stage, 1)
+        report = executor.offences[0]
+        assert (report.function, report.kind.task_id) == ("_hold", "a_hold")
+        assert report.line > 0
+
+    async def test_tasks_left_behind_are_ended_and_named(self, stage: Stage) -> None:
+        """Before the attempt's own end is reported."""
+        attempt = stage.maker.attempt("a_leak")
+        assert (await stage.carry(attempt)).outcome.kind is OutcomeKind.SUCCESS
+        messages = [r.message for r in await stage.log(attempt)]
+        assert messages.index("forgotten is over") < len(messages) - 1
+        assert any("the forgotten one (_leak.<locals>.forgotten)" in message for message in messages)
+        await until_offended(stage, 1)
+        executor = stage.executor
+        assert isinstance(executor, InlineExecutor)
+        [report] = executor.offences
+        assert (report.offence, report.kind.task_id) == (OffenceKind.LEAKED, "a_leak")
+        assert executor.loop_report().counters["leaked"] == 1
+
+    async def test_use_of_the_loop_is_counted(self, stage: Stage) -> None:
+        executor = stage.executor
+        assert isinstance(executor, InlineExecutor)
+        for _ in range(2):
+            await stage.run("a_talk")
+        uses = {use.kind.task_id: use for use in executor.loop_report().kinds}
+        assert (uses["a_talk"].started, uses["a_talk"].running) == (2, 0)
+        assert 0 < uses["a_talk"].loop_seconds < 10
+
+    async def test_isolation_that_does_not_exist(self, stage: Stage) -> None:
+        outcome = await stage.run("a_place_bad")
+        assert outcome.kind is OutcomeKind.FAILED_FOR_GOOD
+        assert "'loop' or 'host'" in (outcome.reason or "")
+
+    async def test_missing_file_is_an_outcome(self, stage: Stage) -> None:
+        source = DagSource("tests", "", "/nowhere/at_all.py", "at_all.py")
+        stage.maker.run = dataclasses.replace(stage.maker.run, source=source)
+        attempt = stage.maker.attempt("a_none")
+        end = await stage.carry(attempt)
+        assert end.outcome.kind is OutcomeKind.FAILED
+        assert "/nowhere/at_all.py" in (end.outcome.reason or "")
+
+    async def test_a_thread_that_cannot_be_stopped_is_left_behind(self, stage: Stage) -> None:
+        """Its attempt ends all the same, once, and on_kill is called once."""
+        attempt = stage.maker.attempt("s_long_wait")
+        await stage.submit([attempt])
+        await stage.until_said(attempt, "poke 1")
+        await stage.executor.cancel(attempt.key, grace=timedelta(seconds=5))
+        end = await stage.host.end_of(attempt)
+        assert end.outcome.kind is OutcomeKind.CANCELLED
+        assert [r.end for r in await stage.log(attempt) if r.end] == ["cancelled"]
+        assert len(stage.host.reports) == 1
+
+
+class TestInline(InlineTests):
+    settings: ClassVar[Mapping[str, Any]] = LIMITS
 
     async def test_authoring_defaults_hold_in_attempts(self, tmp_path: Path) -> None:
         small = defaults_to_json(AuthoringDefaults(xcom_max_bytes=100))
@@ -103,14 +162,6 @@ class TestInline(ExecutorSuite):
         stage.maker.run = dataclasses.replace(stage.maker.run, source=source)
         assert (await stage.run("a_none")).kind is OutcomeKind.SUCCESS
 
-    async def test_missing_file_is_an_outcome(self, stage: Stage) -> None:
-        source = DagSource("tests", "", "/nowhere/at_all.py", "at_all.py")
-        stage.maker.run = dataclasses.replace(stage.maker.run, source=source)
-        attempt = stage.maker.attempt("a_none")
-        end = await stage.carry(attempt)
-        assert end.outcome.kind is OutcomeKind.FAILED
-        assert "/nowhere/at_all.py" in (end.outcome.reason or "")
-
     async def test_output_outside_attempts_stays_where_it_was(self, stage: Stage) -> None:
         await stage.run("a_none")
         inside = sys.stdout
@@ -132,19 +183,36 @@ class TestInline(ExecutorSuite):
         assert "callback failure" in messages
         assert stage.executor.free_slots == 512
 
-    async def test_a_thread_that_cannot_be_stopped_is_left_behind(self, stage: Stage) -> None:
-        """Its attempt ends all the same, once, and on_kill is called once."""
-        attempt = stage.maker.attempt("s_long_wait")
-        await stage.submit([attempt])
-        await stage.until_said(attempt, "poke 1")
-        await stage.executor.cancel(attempt.key, grace=timedelta(seconds=5))
-        end = await stage.host.end_of(attempt)
-        assert end.outcome.kind is OutcomeKind.CANCELLED
-        assert [r.end for r in await stage.log(attempt) if r.end] == ["cancelled"]
-        assert len(stage.host.reports) == 1
+    async def test_a_task_may_ask_for_a_host(self, stage: Stage) -> None:
+        here = os.getpid()
+        assert decode((await stage.run("a_place")).xcoms[0].value) == here
+        assert decode((await stage.run("a_place_host")).xcoms[0].value) != here
 
 
-@pytest.mark.parametrize("name", ["max_in_flight", "threads", "block_warn", "block_kill"])
+class TestInlineInHosts(InlineTests):
+    settings: ClassVar[Mapping[str, Any]] = {**LIMITS, "isolation": "host"}
+
+    async def test_a_task_may_ask_for_the_loop(self, stage: Stage) -> None:
+        here = os.getpid()
+        elsewhere = decode((await stage.run("a_place")).xcoms[0].value)
+        assert elsewhere != here
+        assert decode((await stage.run("a_place_host")).xcoms[0].value) == elsewhere
+        assert decode((await stage.run("a_place_loop")).xcoms[0].value) == here
+
+
+async def until_offended(stage: Stage, count: int) -> None:
+    """Reports come after the step that they are about."""
+    executor = stage.executor
+    assert isinstance(executor, InlineExecutor)
+    changed = asyncio.Event()
+    executor.on_offence.append(lambda _: changed.set())
+    async with asyncio.timeout(10):
+        while len(executor.offences) < count:
+            changed.clear()
+            await changed.wait()
+
+
+@pytest.mark.parametrize("name", ["max_in_flight", "threads", "block_warn", "block_kill", "isolation"])
 async def test_bad_settings(tmp_path: object, name: str) -> None:
     with pytest.raises(ConfigError, match=name):
         await InlineExecutor().start(MemoryHost(str(tmp_path), {name: "none"}))

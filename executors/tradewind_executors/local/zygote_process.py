@@ -74,9 +74,16 @@ class ZygoteProcess:
     """Starts a zygote, hands it attempts once its file is loaded, and hears of their ends."""
 
     def __init__(
-        self, source: Source, watcher: Watcher, loop: asyncio.AbstractEventLoop, load: Mapping[str, str]
+        self,
+        source: Source,
+        watcher: Watcher,
+        loop: asyncio.AbstractEventLoop,
+        load: Mapping[str, str],
+        *,
+        module: str = "tradewind.worker.zygote",
     ) -> None:
         self.source = source
+        self._module = module
         self.loaded = False
         self.gone = False
         self._ended = asyncio.Event()
@@ -121,7 +128,7 @@ class ZygoteProcess:
         self._loop.add_reader(ours.fileno(), self._on_readable)
         self._send({"load": {**self._load, "fileloc": self.source.fileloc, "root": self.source.root}})
         try:
-            process = await self._loop.run_in_executor(spawner, _execute, theirs, output, environment)
+            process = await self._loop.run_in_executor(spawner, _execute, self._module, theirs, output, environment)
         except OSError as error:
             ending = f"could not be started: {error}"
             theirs.close()
@@ -157,11 +164,11 @@ class ZygoteProcess:
             return False
         return True
 
-    def kill(self, attendant: Attendant, signum: int) -> None:
-        """Sends a signal to the attempt's process group."""
+    def kill(self, attendant: Attendant, signum: int, *, alone: bool = False) -> None:
+        """Sends a signal to the attempt's process group, or to its process alone."""
         number = self._numbers.get(attendant)
         if number is not None:
-            self._send({"kill": number, "signal": int(signum)})
+            self._send({"kill": number, "signal": int(signum), "alone": alone})
 
     def close(self) -> None:
         """Ends the zygote and all that runs in it: the end of its control socket is the order."""
@@ -262,12 +269,12 @@ class ZygoteProcess:
         self._ended.set()
 
 
-def _execute(theirs: socket.socket, output: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+def _execute(module: str, theirs: socket.socket, output: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
     output.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(output, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
     try:
         return subprocess.Popen(
-            [sys.executable, "-m", "tradewind.worker.zygote", str(theirs.fileno()), str(os.getpid())],
+            [sys.executable, "-m", module, str(theirs.fileno()), str(os.getpid())],
             stdin=subprocess.DEVNULL,
             stdout=descriptor,
             stderr=descriptor,

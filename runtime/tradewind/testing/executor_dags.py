@@ -2,7 +2,8 @@
 """The DAG file that the executor suite runs: one task for each thing that can happen to an attempt.
 
 Tasks come in pairs, `a_…` with an `async def` and `s_…` with a plain function, unless only one
-kind makes sense. Tasks of processes (`p_…`) would end or freeze the runtime if they ran inside it.
+kind makes sense. Tasks of processes (`p_…`) and of async hosts (`h_…`) would end or freeze the runtime if they ran
+inside it.
 """
 
 from __future__ import annotations
@@ -269,6 +270,40 @@ def _hold(task: Any, context: Any) -> int:
     return sum(range(40_000_000))
 
 
+def _block_briefly(task: Any, context: Any) -> None:
+    until = time.monotonic() + 0.3
+    while time.monotonic() < until:
+        pass
+
+
+async def _hold_for_ever() -> int:
+    print("holding")
+    await asyncio.sleep(0.2)
+    return sum(range(1 << 60))
+
+
+async def _leak() -> str:
+    async def forgotten() -> None:
+        try:
+            await asyncio.sleep(600)
+        finally:
+            print("forgotten is over")
+
+    task = asyncio.create_task(forgotten(), name="the forgotten one")
+    await asyncio.sleep(0)
+    return task.get_name()
+
+
+async def _background_in_host() -> None:
+    child = await asyncio.create_subprocess_exec("sleep", "600")
+    print(f"background {child.pid} of {os.getpid()}")
+    await asyncio.sleep(600)
+
+
+def _segfault(task: Any, context: Any) -> None:
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
 def _own_part(task: Any, context: Any) -> Any:
     return [context["ti"].map_index, task.value]
 
@@ -344,6 +379,17 @@ with DAG("suite", start_date=datetime(2026, 1, 1, tzinfo=UTC), schedule=None, ca
     Async(task_id="a_self_cancelled", does=lambda task, context: _self_cancelled())
     Async(task_id="a_child_exits", does=lambda task, context: _child_exits())
     Async(task_id="a_block", does=_block)
+    Async(task_id="a_block_briefly", does=_block_briefly)
+    Async(task_id="a_stubborn", does=lambda task, context: _does_not_let_go())
+    Async(task_id="a_leak", does=lambda task, context: _leak())
+    Async(task_id="a_place", does=lambda task, context: os.getpid())
+    Async(task_id="a_place_host", does=lambda task, context: os.getpid(), executor_config={"isolation": "host"})
+    Async(task_id="a_place_loop", does=lambda task, context: os.getpid(), executor_config={"isolation": "loop"})
+    Async(task_id="a_place_bad", does=lambda task, context: None, executor_config={"isolation": "moon"})
+    Async(task_id="h_hold", does=lambda task, context: _hold_for_ever())
+    Async(task_id="h_leave", does=_leave)
+    Async(task_id="h_crash", does=_segfault)
+    Async(task_id="h_background", does=lambda task, context: _background_in_host())
     Async(task_id="a_hold", does=_hold)
     Sync(task_id="s_ask", does=_ask)
     Sync(task_id="p_hang", does=_hang)

@@ -32,6 +32,10 @@ class DagCache:
         """A DAG that needs no import."""
         self._registered[dag.dag_id] = dag
 
+    def is_registered(self, dag_id: str) -> bool:
+        """Whether the DAG was handed over as an object."""
+        return dag_id in self._registered
+
     def get(self, run: RunFacts) -> DAG | None:
         """The DAG, if it is here."""
         dag = self._registered.get(run.dag_id)

@@ -1,11 +1,12 @@
 """Watches user coroutines that share the loop: who uses how much of it, and who blocks it.
 
-Each step of a user coroutine is bracketed (`GuardedCoroutine.send`), which costs well under a
-microsecond and says at any moment whose code holds the loop. A daemon thread looks at that mark
+Each step of a user coroutine is bracketed (`_stepping`), which costs 0.2 µs and says at any moment whose code
+holds the loop. A daemon thread looks at that mark
 while steps are taken, and sleeps while none are. A step longer than `warn_after` is reported with
 the line it stands at; one longer than `kill_after` gets `LoopBlocked` raised in it, where
 the loop runs in the main thread. While C code holds the interpreter lock the thread gets no turn;
-then `faulthandler`, which needs no lock, has written the stack down in time.
+then `faulthandler`, which needs no lock, has written the stack down in time. In somebody else's process
+the signal and `faulthandler` are theirs: there blocking code is reported, as far as the thread sees it.
 """
 
 from __future__ import annotations
@@ -18,12 +19,16 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Callable, Coroutine
+import types
+from collections import deque
+from collections.abc import Callable, Coroutine, Generator
+from contextvars import ContextVar
 from time import perf_counter
-from types import FrameType, TracebackType
-from typing import IO, Any, Final, NamedTuple, TypeVar
+from types import FrameType
+from typing import IO, Any, Final, NamedTuple, TypeVar, cast
 
 from tradewind.model.errors import TradewindError
+from tradewind.model.loop import CoroutineKind
 
 T = TypeVar("T")
 
@@ -42,20 +47,46 @@ class UserExit(TradewindError):
 
 
 class Owner:
-    """Whose code it is, and how much of the loop it has used (`cpu`, seconds in its steps)."""
+    """Whose code it is: one attempt, or one trigger. `seconds`: how long its steps have held the loop.
 
-    __slots__ = ("cpu", "dag_id", "task_id")
+    `number` tells it apart from all others of its process while it lives; `tasks` are the asyncio tasks that it
+    has started, without many that have ended; `subject` is whatever its starter wants to know it by.
+    """
 
-    def __init__(self, dag_id: str, task_id: str) -> None:
-        self.dag_id = dag_id
-        self.task_id = task_id
-        self.cpu = 0.0
+    __slots__ = ("_prune_at", "kind", "number", "seconds", "subject", "tasks")
+
+    def __init__(self, kind: CoroutineKind, number: int = 0) -> None:
+        self.kind = kind
+        self.number = number
+        self.seconds = 0.0
+        self.subject: object = None
+        self.tasks: list[asyncio.Task[Any]] = []
+        self._prune_at = 32
+
+    def started(self, task: asyncio.Task[Any]) -> None:
+        """Takes note of a task that its code has started."""
+        self.tasks.append(task)
+        if len(self.tasks) > self._prune_at:
+            self.tasks = [one for one in self.tasks if not one.done()]
+            self._prune_at = 2 * len(self.tasks) + 32
+
+    def left_behind(self) -> list[asyncio.Task[Any]]:
+        """Those of its tasks that have not ended."""
+        return [task for task in self.tasks if not task.done()]
+
+
+current_owner: ContextVar[Owner | None] = ContextVar("tradewind_current_owner", default=None)
+"""In whose context code runs; None outside user code. Work that is to outlive its owner is started in a context
+without it: ``loop.create_task(work, context=contextvars.Context())``.
+"""
 
 
 class Blocked(NamedTuple):
-    """A report: this code has held the loop for `seconds` and stands at this line."""
+    """A report: this code has held the loop for `seconds` and stood at this line when it was looked at."""
 
     owner: Owner
+    began: float
+    """When the step began: the same in all reports of one step."""
     seconds: float
     file: str
     line: int
@@ -64,61 +95,60 @@ class Blocked(NamedTuple):
     interrupted: bool
 
 
-class GuardedCoroutine(Coroutine[Any, Any, T]):
-    """A coroutine whose steps are marked with their owner."""
-
-    __slots__ = ("__name__", "__qualname__", "_coroutine", "_guard", "_owner")
-
-    def __init__(self, coroutine: Coroutine[Any, Any, T], owner: Owner, guard: LoopGuard) -> None:
-        self._coroutine = coroutine
-        self._owner = owner
-        self._guard = guard
-        self.__name__ = self.__qualname__ = getattr(coroutine, "__qualname__", type(coroutine).__name__)
-
-    def send(self, value: Any, /) -> Any:
-        """Runs to the next await."""
-        guard = self._guard
-        owner = self._owner
-        guard.steps += 1
-        guard.started = started = perf_counter()
+@types.coroutine
+def _stepping(coroutine: Coroutine[Any, Any, T], owner: Owner, guard: LoopGuard) -> Generator[Any, Any, T]:
+    """Takes the coroutine's steps, each between two marks. It waits once before the first."""
+    clock, limit, mark = perf_counter, guard.warn_after, guard.mark
+    send: Callable[[Any], Any] = coroutine.send
+    throw: Callable[[Any], Any] = coroutine.throw
+    step = send
+    argument: Any = None
+    awaited: Any = None
+    while True:
+        try:
+            yield awaited
+        except GeneratorExit:
+            coroutine.close()
+            raise
+        except BaseException as error:
+            step, argument = throw, error
+        else:
+            step, argument = send, None
+        guard.began = began = clock()
         guard.owner = owner
+        if mark is not None:
+            mark[0] = owner.number
         if guard.asleep:
             guard.wake()
         try:
-            return self._coroutine.send(value)
-        except (SystemExit, KeyboardInterrupt) as error:
-            raise UserExit(f"a coroutine of the task raised {error!r}") from error
-        finally:
-            guard.started = 0.0
-            owner.cpu += perf_counter() - started
+            awaited = step(argument)
+        except StopIteration as end:
+            guard.step_ended(owner, clock() - began)
+            return cast("T", end.value)
+        except BaseException as error:
+            guard.step_ended(owner, clock() - began)
+            if isinstance(error, SystemExit | KeyboardInterrupt):
+                raise UserExit(f"a coroutine of the task raised {error!r}") from error
+            raise
+        guard.owner = None
+        owner.seconds += (took := clock() - began)
+        if mark is not None:
+            mark[0] = 0
+        if took >= limit:
+            guard.took_long(owner, took)
 
-    def throw(self, typ: Any, val: Any = None, tb: TracebackType | None = None, /) -> Any:
-        """Raises an exception in the coroutine and runs to the next await."""
-        guard = self._guard
-        guard.steps += 1
-        guard.started = started = perf_counter()
-        guard.owner = self._owner
-        error = val if isinstance(val, BaseException) else typ if isinstance(typ, BaseException) else typ(val)
-        if tb is not None:
-            error = error.with_traceback(tb)
-        try:
-            return self._coroutine.throw(error)
-        except (SystemExit, KeyboardInterrupt) as ended:
-            raise UserExit(f"a coroutine of the task raised {ended!r}") from ended
-        finally:
-            guard.started = 0.0
-            self._owner.cpu += perf_counter() - started
 
-    def close(self) -> None:
-        """Ends the coroutine."""
-        self._coroutine.close()
-
-    def __await__(self) -> Any:
-        return self._coroutine.__await__()
+async def _guarded(steps: Generator[Any, Any, T]) -> T:
+    return cast("T", await cast("Any", steps))
 
 
 class LoopGuard:
-    """Watches one loop. `on_blocked` is called on the loop, for each blocked step at most twice."""
+    """Watches one loop.
+
+    `on_blocked` is called on the loop, for each blocked step at most twice, after the step; `on_noticed` in a thread
+    and at once, for the step may never end. `mark`: shared memory whose first place always holds the number of the
+    owner whose step it is, so that another process can see it.
+    """
 
     def __init__(
         self,
@@ -126,14 +156,21 @@ class LoopGuard:
         *,
         warn_after: float = 0.1,
         kill_after: float = 10.0,
+        on_noticed: Callable[[Blocked], None] | None = None,
+        mark: memoryview | None = None,
+        own_process: bool = True,
     ) -> None:
-        self.owner = Owner("", "")
-        self.started = 0.0
-        self.steps = 0
+        """`own_process`: whether the signal and faulthandler may be used."""
+        self.owner: Owner | None = None
+        self.began = 0.0
         self.asleep = False
+        self.warn_after = warn_after
+        self.mark = mark
         self._on_blocked = on_blocked
-        self._warn_after = warn_after
+        self._on_noticed = on_noticed
         self._kill_after = kill_after
+        self._own_process = own_process
+        self._long: deque[tuple[float, float, Owner]] = deque(maxlen=16)
         self._awake = threading.Event()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -141,15 +178,16 @@ class LoopGuard:
         self._loop_thread = 0
         self._can_interrupt = False
         self._old_handler: Any = None
-        self._target = -1
+        self._target = -1.0
         self._dump: IO[str] | None = None
 
     async def start(self) -> None:
         """Begins to watch the running loop."""
-        self._dump = await asyncio.to_thread(tempfile.TemporaryFile, "w+", encoding="utf-8", errors="replace")
+        if self._own_process:
+            self._dump = await asyncio.to_thread(tempfile.TemporaryFile, "w+", encoding="utf-8", errors="replace")
         self._loop = asyncio.get_running_loop()
         self._loop_thread = threading.get_ident()
-        self._can_interrupt = threading.current_thread() is threading.main_thread()
+        self._can_interrupt = self._own_process and threading.current_thread() is threading.main_thread()
         if self._can_interrupt:
             self._old_handler = signal.signal(_SIGNAL, self._interrupt)
         self._thread = threading.Thread(target=self._watch, name="tradewind-loop-guard", daemon=True)
@@ -169,9 +207,20 @@ class LoopGuard:
         if dump is not None:
             dump.close()
 
-    def wrap(self, coroutine: Coroutine[Any, Any, T], owner: Owner) -> GuardedCoroutine[T]:
-        """The same coroutine, watched."""
-        return GuardedCoroutine(coroutine, owner, self)
+    def wrap(self, coroutine: Coroutine[Any, Any, T], owner: Owner) -> Coroutine[Any, Any, T]:
+        """The same coroutine, watched. It is begun already, so that one which is thrown away is closed in silence."""
+        steps = cast("Generator[Any, Any, T]", _stepping(coroutine, owner, self))
+        guarded = _guarded(steps)
+        for name in ("__name__", "__qualname__"):
+            setattr(guarded, name, getattr(coroutine, "__qualname__", type(coroutine).__name__))
+        guarded.send(None)
+        return guarded
+
+    def used_by(self, owner: Owner) -> float:
+        """How long its steps have held the loop until now."""
+        return owner.seconds + (perf_counter() - self.began if self.owner is owner else 0.0)
+
+    # -- what steps say
 
     def wake(self) -> None:
         """Called by the first step after a quiet time. Should that step hold the interpreter's lock, the daemon
@@ -181,49 +230,62 @@ class LoopGuard:
         self._arm()
         self._awake.set()
 
+    def step_ended(self, owner: Owner, took: float) -> None:
+        """The last step of a coroutine."""
+        self.owner = None
+        owner.seconds += took
+        if self.mark is not None:
+            self.mark[0] = 0
+        if took >= self.warn_after:
+            self.took_long(owner, took)
+
+    def took_long(self, owner: Owner, took: float) -> None:
+        """A step that is to be reported has ended: how long it took is known now."""
+        self._long.append((self.began, took, owner))
+
     # -- the daemon thread
 
     def _watch(self) -> None:
         quiet = _QUIET_TICKS
-        seen = -1
-        warned = -1
+        seen = warned = -1.0
         while not self._stopping.is_set():
             if quiet >= _QUIET_TICKS:
                 self._sleep_until_needed()
                 quiet = 0
             self._arm()
             self._stopping.wait(_TICK)
-            faulthandler.cancel_dump_traceback_later()
-            steps, owner, started = self.steps, self.owner, self.started
-            quiet = quiet + 1 if steps == seen and not started else 0
-            seen = steps
-            if started and steps == self.steps:
-                seconds = perf_counter() - started
-                if seconds >= self._kill_after and self._can_interrupt and self._target != steps:
-                    self._report(owner, seconds, interrupted=True)
-                    self._target = steps
+            if self._dump is not None:
+                faulthandler.cancel_dump_traceback_later()
+            began, owner = self.began, self.owner
+            quiet = quiet + 1 if began == seen and owner is None else 0
+            seen = began
+            if owner is not None and began == self.began:
+                seconds = perf_counter() - began
+                if seconds >= self._kill_after and self._can_interrupt and self._target != began:
+                    self._report(owner, began, interrupted=True)
+                    self._target = warned = began
                     signal.pthread_kill(self._loop_thread, _SIGNAL)
-                elif seconds >= self._warn_after and warned != steps:
-                    warned = steps
-                    self._report(owner, seconds, interrupted=False)
+                elif seconds >= self.warn_after and warned != began:
+                    warned = began
+                    self._report(owner, began, interrupted=False)
             else:
-                self._report_dump()
-        self._report_dump()
+                self._report_dump(warned)
+        self._report_dump(warned)
 
     def _sleep_until_needed(self) -> None:
         self._awake.clear()
-        before = self.steps
+        before = self.began
         self.asleep = True
-        if self.steps == before and not self._stopping.is_set():
+        if self.began == before and not self._stopping.is_set():
             self._awake.wait()
         self.asleep = False
 
     def _arm(self) -> None:
         """From here on faulthandler writes all stacks unless we come back in time."""
         if self._dump is not None:
-            faulthandler.dump_traceback_later(_TICK + self._warn_after, file=self._dump)
+            faulthandler.dump_traceback_later(_TICK + self.warn_after, file=self._dump)
 
-    def _report_dump(self) -> None:
+    def _report_dump(self, warned: float) -> None:
         """Code that held the interpreter lock has let go: its stack was written meanwhile."""
         dump = self._dump
         if dump is None or dump.seek(0, 2) == 0:
@@ -232,24 +294,14 @@ class LoopGuard:
         text = dump.read()
         dump.seek(0)
         dump.truncate()
-        name = "(most recent call first):\n"
-        section = text[text.find(name, max(text.find(f"0x{self._loop_thread:016x}"), 0)) + len(name) :].split("\n\n")[0]
-        frame = _DUMP_LINE.search(section)
-        if frame is None or "tradewind/worker/guard.py" not in section:
+        found = stack_in_dump(text, self._loop_thread)
+        if found is None or not self._long:
             return
-        self._tell(
-            Blocked(
-                self.owner,
-                self._warn_after,
-                frame["file"],
-                int(frame["line"]),
-                frame["name"],
-                section,
-                interrupted=False,
-            )
-        )
+        began, seconds, owner = self._long[-1]
+        if began != warned:
+            self._tell(Blocked(owner, began, seconds, *found, interrupted=False))
 
-    def _report(self, owner: Owner, seconds: float, *, interrupted: bool) -> None:
+    def _report(self, owner: Owner, began: float, *, interrupted: bool) -> None:
         frame = sys._current_frames().get(self._loop_thread)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # documented
         if frame is None:
             return
@@ -258,22 +310,48 @@ class LoopGuard:
             return
         top = stack[-1]
         text = "".join(traceback.format_list(_users_part(stack)))
-        self._tell(Blocked(owner, seconds, top.filename, top.lineno or 0, top.name, text, interrupted))
+        seconds = perf_counter() - began
+        self._tell(Blocked(owner, began, seconds, top.filename, top.lineno or 0, top.name, text, interrupted))
 
     def _tell(self, blocked: Blocked) -> None:
+        if self._on_noticed is not None:
+            self._on_noticed(blocked)
         loop = self._loop
         if loop is not None and not loop.is_closed():
-            loop.call_soon_threadsafe(self._on_blocked, blocked)
+            loop.call_soon_threadsafe(self._deliver, blocked)
 
     # -- in the loop's thread
+
+    def _deliver(self, blocked: Blocked) -> None:
+        for began, took, _ in self._long:
+            if began == blocked.began:
+                blocked = blocked._replace(seconds=took)
+        self._on_blocked(blocked)
 
     def _interrupt(self, signum: int, frame: FrameType | None) -> None:
         """Raises in the step that was found too long; does nothing if it has ended meanwhile."""
         if frame is not None and frame.f_code.co_filename == __file__:
-            self._target = -1  # between two steps: raised here it would hit the wrong task; the daemon asks again
-        elif self.started and self.steps == self._target:
-            seconds = perf_counter() - self.started
+            self._target = -1.0  # between two steps: raised here it would hit the wrong task; the daemon asks again
+        elif self.owner is not None and self.began == self._target:
+            seconds = perf_counter() - self.began
             raise LoopBlocked(f"the task held the event loop for {seconds:.1f} s without awaiting anything")
+
+
+def stack_in_dump(text: str, thread: int) -> tuple[str, int, str, str] | None:
+    """File, line, function and stack of a thread in what faulthandler wrote, if it stood in a guarded step."""
+    name = "(most recent call first):\n"
+    section = text[text.find(name, max(text.find(f"0x{thread:016x}"), 0)) + len(name) :].split("\n\n")[0]
+    frame = _DUMP_LINE.search(section)
+    if frame is None or "tradewind/worker/guard.py" not in section:
+        return None
+    return frame["file"], int(frame["line"]), frame["name"], section
+
+
+def stack_of_main_thread(text: str) -> tuple[str, int, str, str] | None:
+    """The same of the main thread, which faulthandler writes last."""
+    start = text.rfind("(most recent call first):")
+    found = _DUMP_LINE.search(text, start) if start >= 0 else None
+    return None if found is None else (found["file"], int(found["line"]), found["name"], text[start:].strip())
 
 
 def _users_part(stack: traceback.StackSummary) -> list[traceback.FrameSummary]:

@@ -12,7 +12,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from pathlib import Path
 
 from tradewind.model.attempts import Attempt
@@ -58,6 +58,8 @@ class InlineLogs:
         self._broken: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
         self._tee = record_tee.get()
+        self._outside = copy_context()
+        """Files serve all attempts: they are opened and written in nobody's context."""
 
     def open(self, attempt: Attempt) -> InlineLog:
         """A log for this attempt; costs no file operation."""
@@ -80,9 +82,9 @@ class InlineLogs:
                 return
             self._scheduled = True
         if threading.get_ident() == self._thread:
-            self._loop.call_soon(self.flush)
+            self._loop.call_soon(self.flush, context=self._outside)
         else:
-            self._loop.call_soon_threadsafe(self.flush)
+            self._loop.call_soon_threadsafe(self.flush, context=self._outside)
 
     def flush(self) -> None:
         """Writes all that waits; lines of a file that is not open yet wait for it."""

@@ -6,7 +6,7 @@ the only one that reaps its children. Packets to it::
 
     {"load": {fileloc, root, start_method, authoring_defaults}}               once, first
     {"start": n} + descriptor                         an attempt's socket: fork, and let the child serve it
-    {"kill": n, "signal": s}                          to the attempt's process group
+    {"kill": n, "signal": s, "alone": false}          to the attempt's process group, or to its process alone
 
 Packets from it: ``{"loaded": {mode, because}}`` or ``{"failed": {type, message, traceback}}``,
 ``{"forked": n, "pid": p}``, ``{"exited": n, "status": s, "oom": …, "rss": KiB, "user": s, "system": s}``.
@@ -116,13 +116,17 @@ class Zygote:
         because = "" if configured else self._why_not_fork()
         if because or configured:
             self._mode = "spawn"
+        failpoint("worker.zygote.loaded")
+        self._is_ready(because)
+        return True
+
+    def _is_ready(self, because: str = "") -> None:
+        """All is imported that forks will need."""
         gc.collect()
         gc.disable()
         gc.freeze()
-        failpoint("worker.zygote.loaded")
         live_without_parent()  # from here on the end of the control socket tells, and leaves time to end all groups
         self._say(loaded={"mode": self._mode, "because": because})
-        return True
 
     def _why_not_fork(self) -> str:
         """What the import has left behind that does not survive a fork; '' for nothing."""
@@ -152,7 +156,7 @@ class Zygote:
         if "start" in order:
             self._start(order["start"], descriptors[0])
         elif "kill" in order:
-            self._kill(order["kill"], order["signal"])
+            self._kill(order["kill"], order["signal"], alone=order.get("alone", False))
         return True
 
     def _start(self, number: int, descriptor: int) -> None:
@@ -180,18 +184,22 @@ class Zygote:
                 order.close()
                 return pid
             try:
-                os.setsid()
-                die_with_parent(parent)
-                signal.set_wakeup_fd(-1)
-                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                signal.signal(signal.SIGINT, signal.default_int_handler)
-                self._control.close()
-                os.close(self._wake_read)
-                os.close(self._wake_write)
-                gc.enable()
+                self._begin_child(parent)
                 run_child(order, self._output, self._dag_of, self._hostname)
             finally:
                 os._exit(70)
+
+    def _begin_child(self, parent: int) -> None:
+        """The first steps of a fork: it is nobody's zygote, and dies with this one."""
+        os.setsid()
+        die_with_parent(parent)
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        self._control.close()
+        os.close(self._wake_read)
+        os.close(self._wake_write)
+        gc.enable()
 
     def _prepare(self, order: Order) -> None:
         """What all forks need alike is made once, here."""
@@ -222,10 +230,13 @@ class Zygote:
             raise missing_dag(attempt.run.dag_id, attempt.run.source)
         return dag
 
-    def _kill(self, number: int, signum: int) -> None:
+    def _kill(self, number: int, signum: int, *, alone: bool) -> None:
         """Only the reaper may do this: until it has reaped, the pid cannot be anyone else's."""
         for pid, child in self._children.items():
             if child == number:
+                if alone:
+                    os.kill(pid, signum)
+                    continue
                 try:
                     os.killpg(pid, signum)
                 except ProcessLookupError:

@@ -1,0 +1,259 @@
+"""The inline executor's port: it decides where each attempt runs, and tells how they all get on."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from tradewind.authoring.dag import DAG
+from tradewind.executor_ports import ExecutorHost
+from tradewind.model.attempts import Attempt, AttemptKey, WaitStart
+from tradewind.model.errors import ConfigError
+from tradewind.model.loop import CoroutineKind, LoopOffence, LoopReport, OffenceKind
+from tradewind.model.outcomes import Finished, Outcome
+from tradewind.model.states import OutcomeKind
+from tradewind.rules.offences import OFFENCE_WINDOW, OFFENCES_MAX, Offenders
+from tradewind.worker.carrier import STOP_GRACE, CarrierSettings, Ended, LoopCarrier
+from tradewind.worker.dag_cache import DagCache
+from tradewind.worker.endings import lost
+from tradewind.worker.loop_tally import by_use
+from tradewind.worker.loop_watch import WatchLimits, say_offence
+from tradewind.worker.trigger_runner import Means, TriggerRunner
+from tradewind_executors.inline.hosts import AsyncHosts, HostsTold
+from tradewind_executors.inline.settings import HOST, InlineSettings, isolation_of
+
+_log = logging.getLogger(__name__)
+_OFFENCES_KEPT: Final = 1000
+
+
+class InlineExecutor:
+    """Carries attempts out on the running loop, or on those of async hosts."""
+
+    kind: str = "inline"
+    starts_at_once: bool = True
+
+    def __init__(self) -> None:
+        self._dags = DagCache()
+        self._host: ExecutorHost | None = None
+        self._settings = InlineSettings()
+        self._on_hosts: dict[bytes, Attempt] = {}
+        self._stopping = False
+        self._empty = asyncio.Event()
+        self._offenders = Offenders()
+        self._counters: Counter[str] = Counter()
+        self.offences: deque[LoopOffence] = deque(maxlen=_OFFENCES_KEPT)
+        """The latest reports of what coroutines did to others, the newest last."""
+        self.on_offence: list[Callable[[LoopOffence], None]] = []
+        """Called with each new report."""
+
+    # -- the port
+
+    async def start(self, host: ExecutorHost) -> None:
+        """Takes its settings and begins to watch the loop. Raises ConfigError."""
+        self._settings = settings = InlineSettings.of(host.settings)
+        self._host = host
+        self._carrier = LoopCarrier(
+            CarrierSettings(
+                settings.threads,
+                settings.level,
+                settings.capture_output,
+                WatchLimits(settings.block_warn, settings.block_kill, settings.own_process),
+                settings.authoring_defaults,
+            ),
+            host.services,
+            host.log_root,
+            self._dags,
+            on_end=self._ended,
+            on_offence=self._offended_here,
+        )
+        await self._carrier.start()
+        self._triggers = TriggerRunner(
+            Means(
+                host=host,
+                dags=self._dags,
+                services=host.services,
+                blocking=self._carrier.blocking,
+                threads=self._carrier.threads,
+                open_log=self._carrier.logs.open,
+                spawn=self._carrier.spawn,
+            )
+        )
+        told = HostsTold(self._ended_on_host, self._offended)
+        self._hosts = AsyncHosts(host, settings, self._carrier.logs.open, told)
+
+    def register_dag(self, dag: DAG) -> None:
+        """A DAG of the embedding program: its attempts need no import of a file, and cannot leave this process."""
+        self._dags.register(dag)
+
+    @property
+    def free_slots(self) -> int | None:
+        """How many attempts it would accept now."""
+        return 0 if self._stopping else max(self._settings.max_in_flight - self._in_flight(), 0)
+
+    def _in_flight(self) -> int:
+        return len(self._carrier) + len(self._on_hosts) if self._host is not None else 0
+
+    async def submit(self, attempts: Sequence[Attempt]) -> None:
+        """Starts each where it belongs."""
+        for attempt in attempts:
+            key = attempt.key.attempt
+            if self._stopping:
+                self._refuse(attempt, lost("the executor is stopping"))
+            elif key not in self._carrier and key not in self._on_hosts:
+                self._begin(attempt)
+
+    async def cancel(self, key: AttemptKey, *, grace: timedelta) -> None:
+        """Cancels the attempt's task and returns; one that does not end within `grace` is reported ended and left
+        behind, in a host that ends as soon as its other attempts have ended.
+        """
+        outcome = Outcome(OutcomeKind.CANCELLED, reason="ended from outside")
+        if key.attempt in self._on_hosts:
+            self._hosts.cancel(key.attempt, outcome, grace.total_seconds())
+        elif self._host is not None:
+            self._carrier.cancel(key.attempt, outcome, grace.total_seconds())
+
+    async def adopt(self, keys: Sequence[AttemptKey]) -> set[AttemptKey]:
+        """Coroutines do not outlive their runtime: only what this one runs is found."""
+        if self._host is None:
+            return set()
+        return {key for key in keys if key.attempt in self._carrier or key.attempt in self._on_hosts}
+
+    async def stop(self, *, drain: timedelta | None) -> None:
+        """Lets attempts end for `drain`, then cancels them as lost. Twice is allowed."""
+        if self._host is None or self._stopping:
+            return
+        self._stopping = True
+        if drain is not None:
+            await self._until_empty(drain.total_seconds())
+        await self._triggers.stop()
+        outcome = lost("the runtime was stopped")
+        for key in list(self._on_hosts):
+            self._hosts.cancel(key, outcome, STOP_GRACE)
+        if self._on_hosts:
+            await self._until_empty(STOP_GRACE + 1.0)
+        await self._hosts.stop(outcome)
+        await self._carrier.stop(outcome)
+
+    # -- waits
+
+    def begin_waits(self, starts: Sequence[WaitStart]) -> None:
+        """Carries waits out, beside the attempts and without a place among them. They stay on this loop."""
+        self._triggers.begin(starts)
+
+    def end_waits(self, starts: Sequence[WaitStart]) -> None:
+        """Ends waits; each is reported when it is gone."""
+        self._triggers.end(starts)
+
+    def drop_waits(self) -> None:
+        """Lets go of all waits."""
+        self._triggers.drop()
+
+    # -- within
+
+    async def _until_empty(self, seconds: float) -> None:
+        self._empty.clear()
+        if self._in_flight():
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._empty.wait()
+            except TimeoutError:
+                return
+
+    # -- where attempts run
+
+    def _begin(self, attempt: Attempt) -> None:
+        try:
+            isolation = isolation_of(attempt, self._settings.isolation)
+        except ConfigError as error:
+            self._refuse(attempt, Outcome(OutcomeKind.FAILED_FOR_GOOD, reason=str(error)))
+            return
+        kind = CoroutineKind(attempt.run.dag_id, attempt.key.task_id)
+        own = self._offenders.is_isolated(kind, attempt.run.source.bundle_version)
+        if (own or isolation == HOST) and not self._dags.is_registered(attempt.run.dag_id):
+            self._on_hosts[attempt.key.attempt] = attempt
+            self._hosts.begin(attempt, kind if own else None)
+        else:
+            self._carrier.begin(attempt)
+
+    def _refuse(self, attempt: Attempt, outcome: Outcome) -> None:
+        self._report(attempt, Finished(attempt.key.attempt, outcome, None, datetime.now(UTC)))
+
+    def _ended(self, ended: Ended) -> None:
+        self._report(ended.attempt, ended.end)
+
+    def _ended_on_host(self, attempt: Attempt, end: Finished) -> None:
+        self._on_hosts.pop(attempt.key.attempt, None)
+        self._report(attempt, end)
+
+    def _report(self, attempt: Attempt, end: Finished) -> None:
+        if self._host is not None:
+            self._host.finished(attempt.key, end)
+            self._host.slots_changed()
+        if not self._in_flight():
+            self._empty.set()
+
+    # -- how they get on
+
+    def _offended_here(self, offence: LoopOffence, attempt: Attempt | None) -> None:
+        self._offended(offence, "" if attempt is None else attempt.run.source.bundle_version)
+
+    def _offended(self, offence: LoopOffence, version: str) -> None:
+        self.offences.append(offence)
+        self._counters[offence.offence.value] += 1
+        self._counters["interrupted"] += offence.interrupted
+        say_offence(offence)
+        for hear in self.on_offence:
+            hear(offence)
+        if offence.offence is OffenceKind.LEAKED:
+            return
+        weight = OFFENCES_MAX if offence.offence is OffenceKind.ENDED_ITS_HOST else 1
+        now = asyncio.get_running_loop().time()
+        if self._offenders.offended(offence.kind, version, now, weight=weight):
+            self._say_isolated(offence)
+
+    def _say_isolated(self, offence: LoopOffence) -> None:
+        if offence.kind.what != "task":
+            _log.warning("%s has blocked the event loop %d times; it cannot be moved", offence.kind, OFFENCES_MAX)
+            return
+        if self._dags.is_registered(offence.kind.dag_id):
+            _log.warning(
+                "%s has blocked the event loop %d times in %d minutes; its DAG was handed over as an object, so it "
+                "cannot be given a process of its own",
+                offence.kind,
+                OFFENCES_MAX,
+                OFFENCE_WINDOW / 60,
+            )
+            return
+        because = (
+            "has ended its async host"
+            if offence.offence is OffenceKind.ENDED_ITS_HOST
+            else f"has blocked its event loop {OFFENCES_MAX} times in {OFFENCE_WINDOW / 60:g} minutes"
+        )
+        _log.warning(
+            "%s %s: from now on it starts in an async host of its own, until its DAG file changes or the runtime "
+            "starts anew; what runs already stays where it is",
+            offence.kind,
+            because,
+        )
+
+    def loop_report(self) -> LoopReport:
+        """How the coroutines of this runtime share its loop and those of its hosts."""
+        if self._host is None:
+            return LoopReport(self._settings.isolation)
+        uses = by_use([*self._carrier.watch.tally.uses(), *self._hosts.uses()])
+        counters: dict[str, float] = {kind.value: self._counters[kind.value] for kind in OffenceKind}
+        counters["interrupted"] = self._counters["interrupted"]
+        counters["in_flight_on_loop"] = len(self._carrier)
+        counters["in_flight_on_hosts"] = len(self._on_hosts)
+        return LoopReport(
+            self._settings.isolation,
+            tuple(reversed(self.offences)),
+            tuple(uses),
+            tuple(self._offenders.isolated),
+            tuple(self._hosts.facts()),
+            {**counters, **self._hosts.counters},
+        )

@@ -1,0 +1,402 @@
+"""One async host as its executor sees it: a process, its channel, and the attempts that it carries."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import mmap
+import os
+import signal
+import socket
+import struct
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, Literal, NamedTuple
+
+from tradewind.executor_ports import ExecutorHost
+from tradewind.model.attempts import Attempt
+from tradewind.model.loop import CoroutineKind, HostFacts, LoopOffence, OffenceKind
+from tradewind.model.outcomes import ErrorInfo, ExitInfo, Finished, Outcome
+from tradewind.model.states import OutcomeKind
+from tradewind.worker import codec
+from tradewind.worker.async_host import MARK_BYTES, offence_of
+from tradewind.worker.carrier import number_of
+from tradewind.worker.channel import answer
+from tradewind.worker.endings import lost, outcome_of_exit, signal_name
+from tradewind.worker.frame_stream import FrameStream
+from tradewind.worker.frames import Frame, pack
+from tradewind.worker.guard import LoopBlocked, Owner, stack_of_main_thread
+from tradewind_executors.local.zygote_process import Source
+
+_log = logging.getLogger(__name__)
+
+DUMP_MAY_TAKE: Final = 0.3
+"""Seconds between asking a host for its stacks and killing it."""
+
+LEAVING_MAY_TAKE: Final = 10.0
+"""Seconds that a host has to end in good order."""
+
+_CRASHES: Final = frozenset({signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL})
+"""Signals that the process brings upon itself, by the code that runs."""
+
+
+class Place(NamedTuple):
+    """What a host is for: a file in one version, or one kind of it alone."""
+
+    source: Source
+    own_kind: CoroutineKind | None
+
+
+@dataclass(frozen=True, slots=True)
+class HostsShared:
+    """What all hosts of an executor share."""
+
+    host: ExecutorHost
+    loop: asyncio.AbstractEventLoop
+    order: Mapping[str, Any]
+    """The `load` frame without what is the host's own."""
+    block_kill: float
+    ended: Callable[[HostProcess, HostFlight, Finished], None]
+    offended: Callable[[LoopOffence, str], None]
+    """With the version of the file."""
+    gone: Callable[[HostProcess, str], None]
+    import_failed: Callable[[HostProcess, ErrorInfo], None]
+    served: Callable[[HostProcess], None]
+    send_signal: Callable[[HostProcess, int, bool], None]
+
+
+class HostFlight:
+    """An attempt in a host. `owner` adds up what it used."""
+
+    __slots__ = ("attempt", "forced", "owner", "was_sent")
+
+    def __init__(self, attempt: Attempt, owner: Owner) -> None:
+        self.attempt = attempt
+        self.owner = owner
+        self.forced: Outcome | None = None
+        self.was_sent = False
+
+
+class HostProcess:
+    """Starts when it is handed to a nursery; carries attempts; tells how each ended, also when it dies."""
+
+    def __init__(self, place: Place, shared: HostsShared) -> None:
+        self.place = place
+        self.state: Literal["starting", "serving", "leaving", "gone"] = "starting"
+        self.flights: dict[bytes, HostFlight] = {}
+        self.pid: int | None = None
+        self.idle_timer: asyncio.TimerHandle | None = None
+        self._shared = shared
+        self._hostname: str | None = None
+        self._stream: FrameStream | None = None
+        self._scratch = -1
+        self._orders: list[Any] = []
+        self._calls: set[asyncio.Task[None]] = set()
+        self._watchdog: asyncio.TimerHandle | None = None
+        self._pinged_at: float | None = None
+        self._is_retired = False
+        self._killed_for: float | None = None
+        self._was_serving = False
+
+    @property
+    def takes_work(self) -> bool:
+        """Whether attempts may be begun in it."""
+        return self.state in ("starting", "serving") and not self._is_retired
+
+    @property
+    def facts(self) -> HostFacts:
+        """For those who look on."""
+        state = "leaving" if self._is_retired else self.state
+        return HostFacts(self.pid, self.place.source.fileloc, self.place.own_kind, len(self.flights), state)
+
+    # -- what its nursery tells
+
+    def take_socket(self) -> socket.socket:
+        """Opens the channel, sends the order, and hands out the host's end."""
+        shared = self._shared
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._scratch = _scratch_file()
+        source = self.place.source
+        order = {**shared.order, "fileloc": source.fileloc, "root": source.root}
+        socket.send_fds(ours, [pack(Frame("load", 0, order))], [self._scratch])
+        self._stream = FrameStream(ours, shared.loop, self._take, self._on_closed)
+        return theirs
+
+    def forked(self, pid: int) -> None:
+        """Its process exists."""
+        self.pid = pid
+
+    def exited(self, exit_info: ExitInfo) -> None:
+        """Its process has ended: what it has sent is all here already."""
+        if self._stream is not None:
+            self._stream.read()
+        if exit_info.signal is not None:
+            ending = f"was killed by signal {exit_info.signal} ({signal_name(exit_info.signal)})"
+        else:
+            ending = f"ended with exit code {exit_info.code}"
+        self._gone("ran out of memory and was killed" if exit_info.oom else ending, exit_info)
+
+    def not_started(self, reason: str) -> None:
+        """There was no process for it."""
+        self._gone(f"could not be started: {reason}", None)
+
+    def orphaned(self, reason: str) -> None:
+        """Its nursery died, and it with it."""
+        if self._stream is not None:
+            self._stream.read()
+        self._gone(f"ended with its nursery ({reason})", None)
+
+    # -- attempts
+
+    def begin(self, flight: HostFlight) -> None:
+        """Starts the attempt, now or once the file is loaded."""
+        self.flights[flight.attempt.key.attempt] = flight
+        if self.idle_timer is not None:
+            self.idle_timer.cancel()
+            self.idle_timer = None
+        if self.state == "serving":
+            self._order(flight)
+
+    def cancel(self, attempt: bytes, outcome: Outcome, grace: float) -> None:
+        """Ends the attempt with this outcome: at once if it has not been begun."""
+        flight = self.flights.get(attempt)
+        if flight is None or flight.forced is not None:
+            return
+        flight.forced = outcome
+        if not flight.was_sent:
+            self.end(flight, outcome)
+        elif self._stream is not None:
+            body = {"attempt": attempt, "kind": outcome.kind, "reason": outcome.reason, "grace": grace}
+            self._flush_orders()
+            self._stream.say("cancel", body)
+
+    def leave(self) -> None:
+        """Ends it in good order; nothing may run in it any more."""
+        self.state = "leaving"
+        self._stop_watching()
+        if self._stream is not None:
+            self._stream.say("stop", {})
+        self._watchdog = self._shared.loop.call_later(LEAVING_MAY_TAKE, self.kill)
+
+    def kill(self) -> None:
+        """Ends it now, with all that it has started."""
+        self._shared.send_signal(self, signal.SIGKILL, False)
+
+    def _order(self, flight: HostFlight) -> None:
+        flight.was_sent = True
+        if not self._orders:
+            self._shared.loop.call_soon(self._flush_orders)
+        self._orders.append(codec.plain_attempt(flight.attempt))
+        if self._watchdog is None:
+            self._watch()
+
+    def _flush_orders(self) -> None:
+        orders, self._orders = self._orders, []
+        if orders and self._stream is not None:
+            self._stream.say("attempts", {"items": orders})
+
+    # -- the channel
+
+    def _take(self, frames: Sequence[Frame]) -> None:
+        for frame in frames:
+            body: dict[str, Any] = frame.body
+            if frame.kind == "finished":
+                self._finished(body)
+            elif frame.kind == "call":
+                task = self._shared.loop.create_task(self._answer(frame))
+                self._calls.add(task)
+                task.add_done_callback(self._calls.discard)
+            elif frame.kind == "pong":
+                self._pinged_at = None
+                for attempt, seconds in body["uses"]:
+                    flight = self.flights.get(attempt)
+                    if flight is not None:
+                        flight.owner.seconds = seconds
+            elif frame.kind == "offence":
+                self._shared.offended(offence_of(body), self.place.source.bundle_version)
+            elif frame.kind == "loaded":
+                self._loaded(body)
+            elif frame.kind == "failed":
+                self.state = "leaving"
+                self._shared.import_failed(self, ErrorInfo(body["type"], body["message"], body["traceback"]))
+
+    async def _answer(self, frame: Frame) -> None:
+        packed = await answer(frame, self._shared.host.services)
+        if self._stream is not None:
+            self._stream.put(packed)
+
+    def _loaded(self, body: dict[str, Any]) -> None:
+        if self.state != "starting":
+            return
+        self.state = "serving"
+        self._was_serving = True
+        self._hostname = body["hostname"]
+        self._shared.served(self)
+        for flight in self.flights.values():
+            self._order(flight)
+
+    def _finished(self, body: dict[str, Any]) -> None:
+        flight = self.flights.get(body["attempt"])
+        if flight is None:
+            return
+        flight.owner.seconds = body["seconds"]
+        if body["left_behind"]:
+            self._is_retired = True  # what cannot be ended in it ends with it, as soon as nothing else runs there
+        started = body["started_at"]
+        self._report(
+            flight,
+            codec.outcome_of(body["outcome"]),
+            None if started is None else datetime.fromisoformat(started),
+            datetime.fromisoformat(body["ended_at"]),
+        )
+
+    def _on_closed(self, reason: str) -> None:
+        """Its process is ending, or speaks what it should not: then it is made to end."""
+        if self.state in ("starting", "serving"):
+            self.kill()
+
+    # -- ends
+
+    def end(self, flight: HostFlight, outcome: Outcome) -> None:
+        """Ends an attempt of which the host will say nothing."""
+        self._report(flight, outcome, None, datetime.now(UTC))
+
+    def _report(self, flight: HostFlight, outcome: Outcome, started_at: datetime | None, ended_at: datetime) -> None:
+        key = flight.attempt.key.attempt
+        if self.flights.pop(key, None) is None:
+            return
+        self._shared.ended(self, flight, Finished(key, outcome, started_at, ended_at, self._hostname, self.pid))
+        if not self.flights:
+            self._stop_watching()
+            if self._is_retired:
+                self.kill()
+
+    def _gone(self, ending: str, exit_info: ExitInfo | None) -> None:
+        if self.state == "gone":
+            return
+        was_serving = self._was_serving
+        self.state = "gone"
+        self._stop_watching()
+        for task in list(self._calls):
+            task.cancel()
+        if self._stream is not None:
+            self._stream.close()
+        mark, dump = _read_scratch(self._scratch)
+        if self._scratch >= 0:
+            os.close(self._scratch)
+            self._scratch = -1
+        if was_serving:
+            self._judge(ending, exit_info, mark, dump)
+        self._shared.gone(self, ending)
+
+    def _judge(self, ending: str, exit_info: ExitInfo | None, mark: int, dump: str) -> None:
+        """Whoever held the loop when it died has failed; the others are lost, and may be repeated."""
+        holder = next((f for f in self.flights.values() if number_of(f.attempt.key.attempt) == mark), None)
+        culprit = holder if holder is not None and self._is_to_blame(exit_info) else None
+        if culprit is not None:
+            held, found = self._killed_for, stack_of_main_thread(dump)
+            self._accuse(culprit, held or 0.0, found)
+            if held is not None:
+                outcome = _blocked(held, found)
+                ending = f"was killed because {culprit.owner.kind} held its loop for {held:.1f} s"
+            else:
+                outcome = outcome_of_exit(exit_info or ExitInfo())
+                ending = f"{ending} while {culprit.owner.kind} held its loop"
+            self.end(culprit, culprit.forced or outcome)
+        elif self._killed_for is not None:
+            ending = f"was killed because its loop stood still for {self._killed_for:.1f} s"
+            _log.error("async host %s of %s %s:\n%s", self.pid, self.place.source.fileloc, ending, dump)
+        for flight in list(self.flights.values()):
+            self.end(flight, flight.forced or lost(f"its async host {ending}"))
+
+    def _is_to_blame(self, exit_info: ExitInfo | None) -> bool:
+        """Whether the process ended by what ran in it, and not by a hand from outside."""
+        if self._killed_for is not None:
+            return True
+        return exit_info is not None and (exit_info.code is not None or exit_info.signal in _CRASHES)
+
+    def _accuse(self, flight: HostFlight, seconds: float, found: tuple[str, int, str, str] | None) -> None:
+        key = flight.attempt.key
+        file, line, function, stack = found or (self.place.source.fileloc, 0, "?", "")
+        offence = LoopOffence(
+            datetime.now(UTC),
+            OffenceKind.ENDED_ITS_HOST,
+            flight.owner.kind,
+            seconds,
+            file,
+            line,
+            function,
+            stack,
+            self._killed_for is not None,
+            f"host {self.pid}",
+            flight.attempt.run.dag_run_id,
+            key.map_index,
+            key.try_number,
+        )
+        self._shared.offended(offence, self.place.source.bundle_version)
+
+    # -- the watchdog: a loop that answers no ping for long is dumped and killed
+
+    @property
+    def _kill_after(self) -> float:
+        """The host's own guard interrupts Python code after `block_kill`; this is for what it cannot interrupt."""
+        return 1.25 * self._shared.block_kill + 0.25
+
+    def _watch(self) -> None:
+        loop = self._shared.loop
+        now = loop.time()
+        if self._pinged_at is None and self._stream is not None:
+            self._pinged_at = now
+            self._stream.say("ping", {})
+        elif self._pinged_at is not None and now - self._pinged_at > self._kill_after:
+            # A last look: if it was this loop that stood still, the answer is waiting to be read.
+            self._watchdog = loop.call_later(DUMP_MAY_TAKE, self._look_again, now)
+            return
+        self._watchdog = loop.call_later(max(self._shared.block_kill / 4, 0.05), self._watch)
+
+    def _look_again(self, noticed_at: float) -> None:
+        if self._pinged_at is None:
+            self._watch()
+            return
+        loop = self._shared.loop
+        self._killed_for = loop.time() - self._pinged_at
+        self._shared.send_signal(self, signal.SIGUSR1, True)
+        self._watchdog = loop.call_later(DUMP_MAY_TAKE, self.kill)
+
+    def _stop_watching(self) -> None:
+        if self._watchdog is not None and self._killed_for is None:
+            self._watchdog.cancel()
+            self._watchdog = None
+        self._pinged_at = None
+
+
+def _blocked(seconds: float, found: tuple[str, int, str, str] | None) -> Outcome:
+    text = f"the task held the event loop of its host for {seconds:.1f} s and could not be interrupted"
+    stack = "" if found is None else f"Stack when its host was killed {found[3].strip()}\n"
+    name = f"{LoopBlocked.__module__}.{LoopBlocked.__qualname__}"
+    error = ErrorInfo(name, text, f"{stack}{name}: {text}\n")
+    return Outcome(OutcomeKind.FAILED, error=error, reason=f"LoopBlocked: {text}")
+
+
+def _scratch_file() -> int:
+    """An unnamed file that a host and its executor share."""
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("tradewind-host", os.MFD_CLOEXEC)
+    else:
+        with tempfile.TemporaryFile() as file:
+            descriptor = os.dup(file.fileno())
+    os.ftruncate(descriptor, MARK_BYTES)
+    return descriptor
+
+
+def _read_scratch(descriptor: int) -> tuple[int, str]:
+    """Whose step it was, and the stacks."""
+    if descriptor < 0:
+        return 0, ""
+    with contextlib.suppress(OSError, ValueError), mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as memory:
+        (mark,) = struct.unpack_from("=Q", memory)
+        return mark, memory[MARK_BYTES:].decode("utf-8", "replace")
+    return 0, ""
