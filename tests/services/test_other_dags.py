@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.services.conftest import StartRuntime, until
+from tests.services.conftest import StartRuntime, run_to_end, until, why
 from tradewind import DAG, TaskGroup, task
 from tradewind.control_ports import TriggerRequest
 from tradewind.host import Runtime
@@ -21,17 +21,6 @@ from tradewind.standard.external_task import ExternalTaskMarker, ExternalTaskSen
 from tradewind.standard.trigger_dag_run import TriggerDagRunOperator
 
 DAY = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-async def ended(runtime: Runtime, dag_id: str, **wish: Any) -> RunRow:
-    run = await runtime.control.run_trigger(TriggerRequest(dag_id, unpause=True, **wish))
-    return await runtime.control.run_wait(run.run_id, 20)
-
-
-async def why(runtime: Runtime, run: RunRow, task_id: str) -> str:
-    """The last attempt's reason."""
-    detail = (await runtime.control.reads.attempt_list(run.run_id, task_id))[-1].detail
-    return str(detail.get("reason")) if detail else ""
 
 
 async def runs_of(runtime: Runtime, dag_id: str) -> list[RunRow]:
@@ -73,7 +62,7 @@ async def test_one_dag_starts_another_several_times_and_a_clear_makes_new_runs(s
             )  # fmt: skip
     runtime = await start(dag, target(seen))
     await runtime.control.dag_pause("target", paused=False)
-    run = await ended(runtime, "ingest", logical_date=DAY)
+    run = await run_to_end(runtime, "ingest", logical_date=DAY)
     assert run.state == "success"
     assert sorted(conf["shop"] for conf in seen) == [0, 1, 2, 3]
     assert {conf["day"] for conf in seen} == {"2026-01-01"}
@@ -92,7 +81,7 @@ async def test_the_end_of_the_other_run_is_waited_for_and_decides(start: StartRu
     seen: list[Any] = []
     runtime = await start(triggering(wait_for_completion=True, conf={"fail": True}), target(seen))
     await runtime.control.dag_pause("target", paused=False)
-    run = await ended(runtime, "source")
+    run = await run_to_end(runtime, "source")
     assert run.state == "failed"
     assert "target failed with failed states failed" in await why(runtime, run, "go")
 
@@ -103,7 +92,7 @@ async def test_other_states_can_be_the_good_ones(start: StartRuntime) -> None:
     source = triggering(allowed_states=["failed"], failed_states=["success"], **arguments)
     runtime = await start(source, target(seen))
     await runtime.control.dag_pause("target", paused=False)
-    assert (await ended(runtime, "source")).state == "success"
+    assert (await run_to_end(runtime, "source")).state == "success"
 
 
 @pytest.mark.parametrize(
@@ -118,8 +107,8 @@ async def test_other_states_can_be_the_good_ones(start: StartRuntime) -> None:
 async def test_a_run_that_exists(start: StartRuntime, arguments: dict[str, Any], state: str, message: str) -> None:
     seen: list[Any] = []
     runtime = await start(triggering(**({"trigger_run_id": "once"} | arguments)), target(seen))
-    first = await ended(runtime, "target", dag_run_id="once", logical_date=DAY)
-    run = await ended(runtime, "source", logical_date=DAY)
+    first = await run_to_end(runtime, "target", dag_run_id="once", logical_date=DAY)
+    run = await run_to_end(runtime, "source", logical_date=DAY)
     assert await outcome(runtime, run, "go") == state
     assert message in await why(runtime, run, "go")
     assert [row.dag_run_id for row in await runs_of(runtime, "target")] == [first.dag_run_id]
@@ -129,7 +118,7 @@ async def test_a_run_that_exists(start: StartRuntime, arguments: dict[str, Any],
 async def test_a_paused_dag_gets_a_run_that_waits_unless_that_is_to_fail(start: StartRuntime) -> None:
     seen: list[Any] = []
     runtime = await start(triggering(), target(seen))
-    assert (await ended(runtime, "source")).state == "success"
+    assert (await run_to_end(runtime, "source")).state == "success"
     (waiting,) = await runs_of(runtime, "target")
     assert waiting.state == "queued"
     await runtime.control.dag_pause("target", paused=False)
@@ -148,14 +137,14 @@ async def test_a_paused_dag_gets_a_run_that_waits_unless_that_is_to_fail(start: 
 )
 async def test_what_cannot_be_triggered_says_why(start: StartRuntime, arguments: dict[str, Any], message: str) -> None:
     runtime = await start(triggering(**arguments), target([]))
-    run = await ended(runtime, "source")
+    run = await run_to_end(runtime, "source")
     assert message in await why(runtime, run, "go")
     assert await runs_of(runtime, "target") == []
 
 
 async def test_an_unknown_dag_cannot_be_triggered(start: StartRuntime) -> None:
     runtime = await start(triggering())
-    run = await ended(runtime, "source")
+    run = await run_to_end(runtime, "source")
     assert "there is no DAG 'target'" in await why(runtime, run, "go")
 
 
@@ -221,12 +210,12 @@ async def test_the_run_of_the_same_date_is_waited_for(start: StartRuntime, what:
 
     async def has_poked() -> bool:
         rows = await runtime.control.reads.instance_list(report.run_id)
-        return rows[0].state in ("running", "up_for_reschedule")
+        return rows[0].state in ("deferred", "up_for_reschedule")
 
     await until(runtime, has_poked)
-    await ended(runtime, "etl", logical_date=DAY + timedelta(days=1))
-    assert await outcome(runtime, report, "wait") in ("running", "up_for_reschedule", "queued", "scheduled")
-    await ended(runtime, "etl", logical_date=DAY)
+    await run_to_end(runtime, "etl", logical_date=DAY + timedelta(days=1))
+    assert await outcome(runtime, report, "wait") in ("deferred", "running", "up_for_reschedule", "queued", "scheduled")
+    await run_to_end(runtime, "etl", logical_date=DAY)
     assert (await runtime.control.run_wait(report.run_id, 20)).state == "success"
 
 
@@ -256,16 +245,16 @@ def by_context(logical_date: datetime, data_interval_end: Any, context: Any) -> 
 async def test_runs_of_other_dates_are_waited_for(start: StartRuntime, where: dict[str, Any]) -> None:
     runtime = await start(etl(), waiting(**where))
     for days in (1, 2):
-        await ended(runtime, "etl", logical_date=DAY - timedelta(days=days))
-    assert (await ended(runtime, "report", logical_date=DAY)).state == "success"
+        await run_to_end(runtime, "etl", logical_date=DAY - timedelta(days=days))
+    assert (await run_to_end(runtime, "report", logical_date=DAY)).state == "success"
 
 
 @pytest.mark.spec("1:N3")
 @pytest.mark.parametrize(("soft", "state"), [(False, "failed"), (True, "skipped")])
 async def test_dates_that_never_meet_run_out_of_time(start: StartRuntime, soft: bool, state: str) -> None:
     runtime = await start(etl(), waiting(external_task_id="load.store", timeout=0.1, soft_fail=soft))
-    await ended(runtime, "etl", logical_date=DAY + timedelta(hours=1))
-    report = await ended(runtime, "report", logical_date=DAY)
+    await run_to_end(runtime, "etl", logical_date=DAY + timedelta(hours=1))
+    report = await run_to_end(runtime, "report", logical_date=DAY)
     assert await outcome(runtime, report, "wait") == state
     assert "Snap. Time is OUT." in await why(runtime, report, "wait")
 
@@ -283,16 +272,16 @@ async def test_what_has_failed_is_not_waited_for(
     start: StartRuntime, what: dict[str, Any], state: str, message: str
 ) -> None:
     runtime = await start(etl([True]), waiting(failed_states=["failed"], **what))
-    await ended(runtime, "etl", logical_date=DAY)
-    report = await ended(runtime, "report", logical_date=DAY)
+    await run_to_end(runtime, "etl", logical_date=DAY)
+    report = await run_to_end(runtime, "report", logical_date=DAY)
     assert await outcome(runtime, report, "wait") == state
     assert message in await why(runtime, report, "wait")
 
 
 async def test_what_was_skipped_can_skip(start: StartRuntime) -> None:
     runtime = await start(etl(), waiting(external_task_id="after", skipped_states=["skipped"]))
-    await ended(runtime, "etl", logical_date=DAY)
-    report = await ended(runtime, "report", logical_date=DAY)
+    await run_to_end(runtime, "etl", logical_date=DAY)
+    report = await run_to_end(runtime, "report", logical_date=DAY)
     assert await outcome(runtime, report, "wait") == "skipped"
 
 
@@ -306,13 +295,13 @@ async def test_what_was_skipped_can_skip(start: StartRuntime) -> None:
 )
 async def test_existence_is_checked(start: StartRuntime, what: dict[str, Any], message: str) -> None:
     runtime = await start(etl(), waiting(check_existence=True, **what))
-    report = await ended(runtime, "report", logical_date=DAY)
+    report = await run_to_end(runtime, "report", logical_date=DAY)
     assert message in await why(runtime, report, "wait")
 
 
 async def test_a_dag_that_does_not_exist(start: StartRuntime) -> None:
     runtime = await start(waiting(check_existence=True))
-    report = await ended(runtime, "report", logical_date=DAY)
+    report = await run_to_end(runtime, "report", logical_date=DAY)
     assert "The external DAG etl does not exist." in await why(runtime, report, "wait")
 
 
@@ -351,8 +340,8 @@ async def test_a_clear_goes_on_in_the_dags_that_markers_name(start: StartRuntime
     first = marked("first", "second", ran)
     runtime = await start(first, marked("second", "third", ran, logical_date=fixed), marked("third", "first", ran))
     dates = {"first": DAY, "second": DAY, "third": DAY - timedelta(days=1)}
-    runs = {dag_id: await ended(runtime, dag_id, logical_date=at) for dag_id, at in dates.items()}
-    other_day = await ended(runtime, "second", logical_date=DAY + timedelta(days=1))
+    runs = {dag_id: await run_to_end(runtime, dag_id, logical_date=at) for dag_id, at in dates.items()}
+    other_day = await run_to_end(runtime, "second", logical_date=DAY + timedelta(days=1))
     ran.clear()
     await runtime.control.instances_clear("first", runs["first"].dag_run_id, ["work"])
     for run in runs.values():
@@ -369,7 +358,7 @@ async def test_a_clear_goes_only_so_deep_and_then_changes_nothing(start: StartRu
     ran: list[str] = []
     chain = [marked(f"d{n}", f"d{n + 1}", ran, recursion_depth=2) for n in range(4)]
     runtime = await start(*chain)
-    runs = [await ended(runtime, f"d{n}", logical_date=DAY) for n in range(4)]
+    runs = [await run_to_end(runtime, f"d{n}", logical_date=DAY) for n in range(4)]
     ran.clear()
     with pytest.raises(ConflictError, match="Maximum recursion depth reached for ExternalTaskMarker marker of DAG d2"):
         await runtime.control.instances_clear("d0", runs[0].dag_run_id, [])
@@ -404,5 +393,5 @@ async def test_waiting_holds_no_process(start: StartRuntime) -> None:
         return all(row.state == "running" for row in rows)
 
     await until(runtime, all_wait)
-    await asyncio.gather(ended(runtime, "etl", logical_date=DAY), runtime.control.run_wait(run.run_id, 20))
+    await asyncio.gather(run_to_end(runtime, "etl", logical_date=DAY), runtime.control.run_wait(run.run_id, 20))
     assert (await runtime.control.run_wait(run.run_id, 1)).state == "success"

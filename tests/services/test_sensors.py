@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from tests.services.conftest import StartRuntime, until
+from tests.services.conftest import StartRuntime, run_to_end, until, why
 from tradewind import DAG, FileSensor, PokeReturnValue, PythonSensor, task
 from tradewind.authoring.sensor import BaseSensorOperator
 from tradewind.control_ports import TriggerRequest
 from tradewind.host import Runtime
-from tradewind.model.rows import InstanceRow, RunRow
+from tradewind.model.rows import InstanceRow
 from tradewind.ports import RunFilter
 from tradewind.standard.time_sensors import DateTimeSensorAsync, TimeDeltaSensor, WaitSensor
 
@@ -26,16 +26,6 @@ async def instances(runtime: Runtime, dag_id: str) -> list[InstanceRow]:
     return [row for run in runs for row in await runtime.control.reads.instance_list(run.run_id)]
 
 
-async def ended(runtime: Runtime, dag_id: str, **wish: Any) -> RunRow:
-    run = await runtime.control.run_trigger(TriggerRequest(dag_id, unpause=True, **wish))
-    return await runtime.control.run_wait(run.run_id, 20)
-
-
-async def why(runtime: Runtime, run: RunRow, task_id: str) -> str:
-    detail = (await runtime.control.reads.attempt_list(run.run_id, task_id))[-1].detail
-    return str(detail.get("reason")) if detail else ""
-
-
 def stuck(delivered: asyncio.Event, mode: Any, **settings: Any) -> DAG:
     """Three sensors a day that wait for ever, each before a task: the sixth day finds no slot."""
     began = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=6)
@@ -43,7 +33,7 @@ def stuck(delivered: asyncio.Event, mode: Any, **settings: Any) -> DAG:
         for n in range(3):
 
             @task.sensor(task_id=f"wait_{n}", mode=mode, poke_interval=0.2, timeout=600)
-            async def wait() -> bool:
+            def wait() -> bool:
                 return delivered.is_set()
 
             @task(task_id=f"load_{n}")
@@ -82,7 +72,7 @@ async def test_sensors_that_keep_their_slots_use_all_of_them_up(start: StartRunt
     (blocked, *_) = [row.task_id for row in sensing if row.started_at is None]
     reasons = await runtime.control.why_waiting("shops", late.dag_run_id, blocked)
     assert any("max_active_tasks" in reason or "16" in reason for reason in reasons), reasons
-    assert (await ended(runtime, "elsewhere")).state == "success"  # the jam is this DAG's own
+    assert (await run_to_end(runtime, "elsewhere")).state == "success"  # the jam is this DAG's own
     delivered.set()
 
     async def all_done() -> bool:
@@ -143,7 +133,7 @@ class Broken(BaseSensorOperator):
 async def test_pokes_that_raise(start: StartRuntime, arguments: dict[str, Any], state: str, pokes: int) -> None:
     Broken.pokes = 0
     runtime = await start(one(lambda: Broken(task_id="t", poke_interval=0.01, **arguments)))
-    run = await ended(runtime, "d")
+    run = await run_to_end(runtime, "d")
     (row,) = await runtime.control.reads.instance_list(run.run_id)
     assert row.state == state
     assert Broken.pokes == pokes
@@ -157,7 +147,7 @@ async def test_the_time_is_out_over_all_slices(
 ) -> None:
     arguments: dict[str, Any] = {"mode": mode, "poke_interval": 0.1, "timeout": 0.25, "retries": 5, **soft}
     runtime = await start(one(lambda: PythonSensor(task_id="t", python_callable=bool, **arguments)))
-    run = await ended(runtime, "d")
+    run = await run_to_end(runtime, "d")
     (row,) = await runtime.control.reads.instance_list(run.run_id)
     assert row.state == state
     assert "Snap. Time is OUT." in await why(runtime, run, "t")
@@ -182,7 +172,7 @@ async def test_a_poke_can_leave_a_value(start: StartRuntime, mode: Any) -> None:
 
         after(wait())
     runtime = await start(dag)
-    assert (await ended(runtime, "d")).state == "success"
+    assert (await run_to_end(runtime, "d")).state == "success"
     assert seen == [{"n": 1}]
 
 
@@ -213,7 +203,7 @@ async def test_moments_are_waited_for_exactly_and_without_slots(start: StartRunt
         DateTimeSensorAsync(task_id="late", target_time=soon + timedelta(days=1), timeout=0.3, soft_fail=True)
     assert {spec.task_id: spec.executor for spec in dag.to_spec().tasks} == dict.fromkeys(dag.task_ids, "inline")
     runtime = await start(dag)
-    run = await ended(runtime, "d")
+    run = await run_to_end(runtime, "d")
     states = {row.task_id: row for row in await runtime.control.reads.instance_list(run.run_id)}
     assert {name: row.state.value for name, row in states.items()} == {
         "moment": "success", "wait": "success", "delta": "success", "late": "skipped",

@@ -362,7 +362,8 @@ class RunMachine(Expanding):
         if event.outcome is None:
             self._offer(n, event.stamp, decision)
             return
-        ended = AttemptEnded(event.stamp, pending.origin, event.outcome, self.active[n].started_at, event.stamp.at)
+        attempt = self.note_end_by_trigger(n, pending, event.outcome, event.stamp)
+        ended = AttemptEnded(event.stamp, attempt, event.outcome, self.active[n].started_at, event.stamp.at)
         self._conclude(n, ended, decision)
         self._close_if_done(event.stamp, decision)
 

@@ -19,7 +19,7 @@ import hashlib
 import hmac
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 import orjson
 
@@ -88,7 +88,7 @@ def _stripe(by: SignedBy, secret: str, headers: Mapping[str, str], body: bytes, 
         told: Json = orjson.loads(body)
     except orjson.JSONDecodeError:
         told = None
-    own = told.get("id") if isinstance(told, dict) else None
+    own: Json = cast("dict[str, Json]", told).get("id") if isinstance(told, dict) else None
     return own if isinstance(own, str) and own else _digest(body)
 
 

@@ -17,14 +17,14 @@ from tradewind.model.attempts import Attempt, AttemptKey, WaitStart
 from tradewind.model.commands import Decision, Ready, Timer
 from tradewind.model.events import Stamp
 from tradewind.model.keys import AttemptId
-from tradewind.model.outcomes import EncodedValue
-from tradewind.model.rows import RunRow
+from tradewind.model.outcomes import EncodedValue, Outcome
+from tradewind.model.rows import AttemptClosed, AttemptOpened, RunRow
 from tradewind.model.specs import DagSource, Json
 from tradewind.model.states import TaskState
 from tradewind.model.waits import Resume, Wait, WaitAnswer, WaitGone, WaitKey, WaitRow
 from tradewind.rules.graph import Graph
 from tradewind.rules.judging import Judge
-from tradewind.rules.run_ledger import Active
+from tradewind.rules.run_ledger import Active, detail_of
 
 TIMED_OUT: Final = "Trigger timeout"
 
@@ -109,10 +109,29 @@ class Waiting(Judge):
         )
         self.defer(n, (wait,), self._origin_of(n), stamp, decision)
 
+    def note_end_by_trigger(self, n: int, pending: Pending, outcome: Outcome, stamp: Stamp) -> AttemptId:
+        """The end of a try without an attempt has the row of one all the same: there views look for the reason."""
+        task = self.tasks[n]
+        attempt = _named(f"{pending.origin.hex()}/{pending.wait.key}")
+        self.segment.opened.append(
+            AttemptOpened(
+                attempt,
+                task.task_id,
+                self.maps[n],
+                self.tries[n],
+                task.executor,
+                task.pool,
+                task.pool_slots,
+                stamp.at,
+            )
+        )
+        closed = AttemptClosed(attempt, outcome.kind, stamp.at, stamp.at, detail=detail_of(outcome))
+        self.segment.closed.append(closed)
+        return attempt
+
     def _origin_of(self, n: int) -> AttemptId:
-        """A name for the attempt that a try would have begun with; no real one has it."""
-        text = f"{self.run.run_id}/{self.tasks[n].task_id}/{self.maps[n]}/{self.tries[n]}/{self.lost[n]}"
-        return AttemptId(hashlib.blake2b(text.encode(), digest_size=16).digest())
+        """A name for the attempt that a try would have begun with."""
+        return _named(f"{self.run.run_id}/{self.tasks[n].task_id}/{self.maps[n]}/{self.tries[n]}/{self.lost[n]}")
 
     def _begin(self, n: int, origin: AttemptId, wait: Wait, decision: Decision) -> Pending:
         pending = Pending(origin, wait)
@@ -250,6 +269,11 @@ class Waiting(Judge):
             n = self.node_of(row.task_id, row.map_index)
             if n is not None and n in self.active:
                 self.waits[n] = (*self.waits.get(n, ()), Pending(row.origin, row.wait, row.answer))
+
+
+def _named(text: str) -> AttemptId:
+    """The id of an attempt that there never was; no real one has it."""
+    return AttemptId(hashlib.blake2b(text.encode(), digest_size=16).digest())
 
 
 def _moments(wait: Wait) -> list[datetime]:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 from tradewind.authoring.other_dags import Alone
 from tradewind.model.assets import AssetEvent, AssetEventFilter
-from tradewind.model.attempts import Attempt, AttemptKey, RunFacts
+from tradewind.model.attempts import Attempt, AttemptKey, RunFacts, WaitStart
 from tradewind.model.errors import NotFoundError
 from tradewind.model.keys import UNMAPPED, AttemptId, RunId
-from tradewind.model.outcomes import EncodedValue, Finished
+from tradewind.model.outcomes import EncodedValue, Finished, Outcome
 from tradewind.model.rows import InstanceRow, RunRow
 from tradewind.model.specs import DagSource, DagSpec, Json
 from tradewind.model.states import RunState, RunType
+from tradewind.model.waits import Resume, WaitAnswer, WaitKey
 
 
 class Began(NamedTuple):
@@ -23,6 +25,13 @@ class Began(NamedTuple):
 
     hostname: str
     pid: int | None
+
+
+class Answered(NamedTuple):
+    """How a wait ended."""
+
+    answer: WaitAnswer
+    outcome: Outcome | None
 
 
 class MemoryServices(Alone):
@@ -141,6 +150,10 @@ class MemoryHost:
         self.ends: dict[AttemptKey, Finished] = {}
         self.reports: list[Finished] = []
         """Every report, repeated ones too."""
+        self.answers: dict[WaitKey, Answered] = {}
+        """How waits ended by themselves."""
+        self.gone: list[WaitKey] = []
+        """Waits that were ended."""
         self.slot_news = 0
         self.began_at: dict[AttemptKey, float] = {}
         self.ended_at: dict[AttemptKey, float] = {}
@@ -183,6 +196,27 @@ class MemoryHost:
         self.slot_news += 1
         self._changed.set()
 
+    def wait_answered(
+        self, key: WaitKey, answer: WaitAnswer, outcome: Outcome | None, on_committed: Callable[[bool], None]
+    ) -> None:
+        """Keeps the first answer of a wait; another one is refused."""
+        accepted = key not in self.answers
+        self.answers.setdefault(key, Answered(answer, outcome))
+        for put in outcome.xcoms if outcome is not None and accepted else ():
+            self._services.xcoms[key.run_id, key.task_id, put.key, key.map_index] = put.value
+        asyncio.get_running_loop().call_soon(on_committed, accepted)
+        self._changed.set()
+
+    def wait_ended(self, key: WaitKey) -> None:
+        """Keeps that it is gone."""
+        self.gone.append(key)
+        self._changed.set()
+
+    async def answer_of(self, start: WaitStart, within: float = 30.0) -> Answered:
+        """Waits for a wait's answer."""
+        await self.until(lambda: start.key in self.answers, within)
+        return self.answers[start.key]
+
     async def until(self, condition: Callable[[], bool], within: float = 30.0) -> None:
         """Waits until `condition` holds, looking whenever something is reported. Raises TimeoutError."""
         async with asyncio.timeout(within):
@@ -205,8 +239,15 @@ class AttemptMaker:
     """Makes attempts of one run of a DAG, as a scheduler would."""
 
     def __init__(
-        self, spec: DagSpec, fileloc: str, *, dag_run_id: str = "manual__2026-01-01T00:00:00+00:00", run: int = 1
+        self,
+        spec: DagSpec,
+        fileloc: str,
+        *,
+        dag_run_id: str = "manual__2026-01-01T00:00:00+00:00",
+        run: int = 1,
+        executor: str | None = None,
     ) -> None:
+        """`executor`: the kind that all tasks are to have, whatever the DAG says."""
         at = datetime(2026, 1, 1, tzinfo=UTC)
         self.spec = spec
         self.run = RunFacts(
@@ -225,7 +266,9 @@ class AttemptMaker:
             external_trigger=True,
             source=DagSource("tests", "", fileloc, fileloc.rpartition("/")[2]),
         )
-        self._tasks = {task.task_id: task for task in spec.tasks}
+        self._tasks = {
+            task.task_id: task if executor is None else replace(task, executor=executor) for task in spec.tasks
+        }
         self._made = run << 32
 
     def attempt(
@@ -242,3 +285,14 @@ class AttemptMaker:
         key = AttemptKey(AttemptId(self._made.to_bytes(16, "big")), self.run.run_id, task_id, map_index, try_number)
         began = first_started_at or datetime.now(UTC)
         return Attempt(key, self._tasks[task_id], self.run, max_tries, began)
+
+    def again(self, attempt: Attempt, resume: Resume) -> Attempt:
+        """The attempt that goes on after a wait."""
+        fresh = self.attempt(
+            attempt.key.task_id,
+            try_number=attempt.key.try_number,
+            max_tries=attempt.max_tries,
+            map_index=attempt.key.map_index,
+            first_started_at=attempt.first_started_at,
+        )
+        return fresh._replace(resume=resume)

@@ -26,11 +26,12 @@ from tradewind.authoring.dag import DAG
 from tradewind.authoring.serialize import dag_to_spec
 from tradewind.authoring.xcom import decode, encode
 from tradewind.bundles.loader import load_file
-from tradewind.executor_ports import Executor
-from tradewind.model.attempts import Attempt
+from tradewind.executor_ports import Executor, WaitExecutor
+from tradewind.model.attempts import Attempt, WaitStart
 from tradewind.model.keys import AttemptId
 from tradewind.model.outcomes import RETURN_KEY, Finished, Outcome
 from tradewind.model.states import OutcomeKind
+from tradewind.model.waits import Resume
 from tradewind.testing import executor_dags
 from tradewind.testing.executor_host import AttemptMaker, MemoryHost
 from tradewind.worker.log import ref_of
@@ -69,9 +70,21 @@ class Stage:
         return (await self.carry(self.maker.attempt(task_id, **facts))).outcome
 
     async def carry(self, attempt: Attempt) -> Finished:
-        """Carries out this attempt."""
+        """Carries out this attempt and, where the executor carries waits too, those that it begins."""
         await self.submit([attempt])
-        return await self.host.end_of(attempt)
+        end = await self.host.end_of(attempt)
+        while end.outcome.waits and isinstance(self.executor, WaitExecutor):
+            (wait,) = end.outcome.waits
+            start = WaitStart(attempt, wait)
+            self.executor.begin_waits([start])
+            answered = await self.host.answer_of(start)
+            if answered.outcome is not None:
+                return end._replace(outcome=answered.outcome)
+            resume = Resume(wait.method, wait.kwargs, answered.answer)
+            attempt = self.maker.again(attempt, resume)
+            await self.submit([attempt])
+            end = await self.host.end_of(attempt)
+        return end
 
     async def log(self, attempt: Attempt) -> list[LogRecord]:
         """The attempt's complete log."""
@@ -107,7 +120,7 @@ class ExecutorSuite(ABC):
         host = MemoryHost(str(tmp_path / "logs"), self.settings)
         executor = self.make()
         spec = await asyncio.to_thread(lambda: dag_to_spec(suite_dag()))
-        yield Stage(executor, host, AttemptMaker(spec, executor_dags.HERE))
+        yield Stage(executor, host, AttemptMaker(spec, executor_dags.HERE, executor=executor.kind))
         await executor.stop(drain=timedelta(seconds=0))
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:

@@ -1,4 +1,4 @@
-"""What a store owes to deferred task instances: their waits come back as they were, with the run that they belong to."""
+"""What a store owes to deferred task instances: their waits come back as they were, with the run they belong to."""
 
 from __future__ import annotations
 
@@ -57,7 +57,9 @@ class WaitsSuite:
         segment.waits += [row, other, WaitGone("a", -1, "other"), answered]
         await world.apply(segment)
         assert await _waits(world, run) == [answered]
-        late = row._replace(origin=AttemptId(b"another attempt!"), answer=WaitAnswer(error="too \0 late", timed_out=True))
+        late = row._replace(
+            origin=AttemptId(b"another attempt!"), answer=WaitAnswer(error="too \0 late", timed_out=True)
+        )
         segment = world.segment(run)
         segment.waits.append(late)
         await world.apply(segment)
