@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -45,19 +45,31 @@ class Standalone:
 
     async def tradewind(self, *args: str) -> Done:
         """Runs another command on the same home, and waits for its end."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "tradewind",
-            *args,
-            env=dict(self.environment),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        async with asyncio.timeout(SECONDS):
-            output, errors = await process.communicate()
-        return Done(process.returncode or 0, output.decode(), errors.decode())
+        return await _to_its_end(args, self.environment)
+
+
+async def tradewind(home: Path, *args: str, **variables: str) -> Done:
+    """Runs a command on a home to its end."""
+    return await _to_its_end(args, _environment(home, variables))
+
+
+async def _to_its_end(args: Sequence[str], environment: Mapping[str, str]) -> Done:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tradewind", *args),
+        env=dict(environment),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(SECONDS):
+        output, errors = await process.communicate()
+    return Done(process.returncode or 0, output.decode(), errors.decode())
+
+
+def _environment(home: Path, variables: Mapping[str, str]) -> dict[str, str]:
+    """Nothing of the machine's own settings comes in."""
+    kept = {name: text for name, text in os.environ.items() if not name.startswith(("TRADEWIND", "AIRFLOW"))}
+    return {**kept, "TRADEWIND_HOME": str(home), "PYTHONPATH": os.pathsep.join(sys.path), **variables}
 
 
 def standalone(home: Path, **variables: str) -> contextlib.AbstractAsyncContextManager[Standalone]:
@@ -68,8 +80,7 @@ def standalone(home: Path, **variables: str) -> contextlib.AbstractAsyncContextM
 @contextlib.asynccontextmanager
 async def daemon(home: Path, *command: str, **variables: str) -> AsyncGenerator[Standalone]:
     """Starts a command that goes on until it is stopped; afterwards stops it as Ctrl-C would, if it still runs."""
-    kept = {name: text for name, text in os.environ.items() if not name.startswith(("TRADEWIND", "AIRFLOW"))}
-    environment = {**kept, "TRADEWIND_HOME": str(home), "PYTHONPATH": os.pathsep.join(sys.path), **variables}
+    environment = _environment(home, variables)
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-u", "-m", "tradewind", *command),
         env=environment,

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import sys
 import urllib.parse
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from pathlib import Path
@@ -16,7 +14,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from tests.acceptance.standalone import SECONDS, Done, daemon
+from tests.acceptance.standalone import Done, daemon, tradewind
 from tests.conftest import databases_of, running_postgres, url_of
 from tests.groups import postgres15_bin, wheel_bin
 from tradewind.store.migrate import migrate_url, migrations
@@ -85,21 +83,6 @@ async def _carry(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> 
             target.write(data)
             await target.drain()
         target.write_eof()
-
-
-async def tradewind(home: Path, *args: str, **variables: str) -> Done:
-    """Runs a command to its end."""
-    kept = {name: text for name, text in os.environ.items() if not name.startswith(("TRADEWIND", "AIRFLOW"))}
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tradewind", *args),
-        env={**kept, "TRADEWIND_HOME": str(home), "PYTHONPATH": os.pathsep.join(sys.path), **variables},
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    async with asyncio.timeout(SECONDS):
-        output, errors = await process.communicate()
-    return Done(process.returncode or 0, output.decode(), errors.decode())
 
 
 @pytest.fixture(

@@ -12,7 +12,9 @@ import pytest
 
 from tradewind import DAG
 from tradewind.config import load_config
+from tradewind.control_ports import TriggerRequest
 from tradewind.host import Parts, Runtime
+from tradewind.model.rows import RunRow
 from tradewind.store.memory import MemoryStore, new_database
 from tradewind_executors.inline import InlineExecutor
 
@@ -69,3 +71,15 @@ async def until(runtime: Runtime, condition: Callable[[], Awaitable[bool]], seco
     finally:
         following.cancel()
         await asyncio.wait([following])
+
+
+async def run_to_end(runtime: Runtime, dag_id: str, **wish: Any) -> RunRow:
+    """Triggers a run and returns it once it has ended."""
+    run = await runtime.control.run_trigger(TriggerRequest(dag_id, unpause=True, **wish))
+    return await runtime.control.run_wait(run.run_id, 20)
+
+
+async def why(runtime: Runtime, run: RunRow, task_id: str) -> str:
+    """The reason of the task's last attempt."""
+    detail = (await runtime.control.reads.attempt_list(run.run_id, task_id))[-1].detail
+    return str(detail.get("reason")) if detail else ""

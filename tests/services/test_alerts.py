@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.services.conftest import StartRuntime
+from tests.services.conftest import StartRuntime, run_to_end
 from tests.services.mail_server import MailServer, mail_server
 from tradewind import DAG
 from tradewind.bundles.loader import load_file
@@ -53,8 +53,7 @@ async def told(folder: Path) -> list[str]:
 
 
 async def ended(runtime: Runtime, dag_id: str) -> str:
-    run = await runtime.control.run_trigger(TriggerRequest(dag_id, unpause=True))
-    return (await runtime.control.run_wait(run.run_id, 20)).state.value
+    return (await run_to_end(runtime, dag_id)).state.value
 
 
 SLA = """

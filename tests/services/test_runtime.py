@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.services.conftest import StartRuntime, until
+from tests.services.conftest import StartRuntime, run_to_end, until
 from tradewind import DAG, task
 from tradewind.control_ports import TriggerRequest
 from tradewind.host import Runtime
@@ -20,9 +20,7 @@ from tradewind.ports import RunFilter
 
 async def finished(runtime: Runtime, dag_id: str, **wish: Any) -> str:
     """Triggers a run and returns its final state."""
-    run = await runtime.control.run_trigger(TriggerRequest(dag_id, unpause=True, **wish))
-    ended = await runtime.control.run_wait(run.run_id, 20)
-    return ended.state.value
+    return (await run_to_end(runtime, dag_id, **wish)).state.value
 
 
 async def states(runtime: Runtime, dag_id: str, dag_run_id: str) -> dict[str, str]:

@@ -26,15 +26,20 @@ async def instances(runtime: Runtime, dag_id: str) -> list[InstanceRow]:
     return [row for run in runs for row in await runtime.control.reads.instance_list(run.run_id)]
 
 
-def stuck(delivered: asyncio.Event, mode: Any, **settings: Any) -> DAG:
+def stuck(delivered: asyncio.Event, mode: Any, *, is_async: bool = False, **settings: Any) -> DAG:
     """Three sensors a day that wait for ever, each before a task: the sixth day finds no slot."""
     began = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=6)
     with DAG("shops", schedule="@daily", start_date=began, catchup=True, **settings) as dag:
         for n in range(3):
 
-            @task.sensor(task_id=f"wait_{n}", mode=mode, poke_interval=0.2, timeout=600)
-            def wait() -> bool:
+            def poke() -> bool:
                 return delivered.is_set()
+
+            async def poke_on_loop() -> bool:
+                return delivered.is_set()
+
+            sensor = task.sensor(task_id=f"wait_{n}", mode=mode, poke_interval=0.2, timeout=600)
+            wait = sensor(poke_on_loop if is_async else poke)
 
             @task(task_id=f"load_{n}")
             async def load() -> None: ...
@@ -83,8 +88,12 @@ async def test_sensors_that_keep_their_slots_use_all_of_them_up(start: StartRunt
 
 
 @pytest.mark.spec("1:N4", "1:N8")
-@pytest.mark.parametrize(("mode", "settings"), [("reschedule", {}), ("poke", {"concurrency": 50})])
-async def test_rescheduling_or_more_slots_cure_it(start: StartRuntime, mode: str, settings: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("mode", "settings"), [("reschedule", {}), ("poke", {"concurrency": 50}), ("poke", {"is_async": True})]
+)
+async def test_rescheduling_or_more_slots_or_a_coroutine_cure_it(
+    start: StartRuntime, mode: str, settings: dict[str, Any]
+) -> None:
     delivered = asyncio.Event()
     runtime = await start(stuck(delivered, mode, max_active_runs=6, **settings))
     await runtime.control.dag_pause("shops", paused=False)
