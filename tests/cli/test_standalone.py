@@ -131,7 +131,7 @@ os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 
 
 def test_on_a_terminal(own_home: Path) -> None:
-    """The spinner goes when the system is up, prints of coroutines go to their logs, and Ctrl-C is the key."""
+    """It says where everything is, prints of coroutines go to their logs, and Ctrl-C is the key."""
     (own_home / "dags" / "prints.py").write_text(PRINTS)
     terminal, inside = os.openpty()
     command = [sys.executable, "-c", TAKE_THE_TERMINAL, "-m", "tradewind", "standalone", "--port", "0", "--no-examples"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -127,57 +126,14 @@ def _serve(ctx: click.Context, roles: frozenset[str], given: dict[str, Any], *, 
 
     for variable, reason in config.ignored.items():
         click.echo(f"{variable} changes nothing: {reason}.", err=True)
-    with _Progress() as progress:
-        code = serve(
-            config,
-            roles,
-            on_ready=lambda ready: progress.done(welcome(config, ready)),
-            make_tables=make_tables,
-        )
+    click.echo("Starting Tradewind …")
+    code = serve(
+        config,
+        roles,
+        on_ready=lambda ready: click.echo(welcome(config, ready)),
+        make_tables=make_tables,
+    )
     ctx.exit(code)
-
-
-class _Progress:
-    """A sign of life until the system is up: a spinner on a terminal, one line elsewhere.
-
-    The spinner writes to the terminal itself and leaves `sys.stdout` alone: the executor puts its own stream there
-    meanwhile, for what tasks print.
-    """
-
-    def __init__(self) -> None:
-        self._live: Any = None
-
-    def __enter__(self) -> _Progress:
-        if sys.stdout.isatty():
-            from rich.console import Console
-            from rich.live import Live
-            from rich.spinner import Spinner
-
-            self._live = Live(
-                Spinner("dots", "Starting Tradewind …"),
-                console=Console(file=sys.stdout),
-                refresh_per_second=12.5,
-                transient=True,
-                redirect_stdout=False,
-                redirect_stderr=False,
-            )
-            self._live.start()
-        else:
-            click.echo("Starting Tradewind …")
-        return self
-
-    def done(self, text: str) -> None:
-        """The system is up."""
-        self._stop()
-        click.echo(text)
-
-    def __exit__(self, *error: object) -> None:
-        self._stop()
-
-    def _stop(self) -> None:
-        if self._live is not None:
-            self._live.stop()
-            self._live = None
 
 
 def welcome(config: Config, ready: ReadyInfo) -> str:
