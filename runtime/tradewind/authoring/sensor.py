@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import inspect
+import pkgutil
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, ClassVar, Final, Literal, TypedDict, Unpack, cast
 
+from tradewind.authoring.access import current_attempt
 from tradewind.authoring.arguments import OperatorArguments
+from tradewind.authoring.deferral import TaskDeferralTimeout
 from tradewind.authoring.instants import duration
 from tradewind.authoring.operator import BaseOperator, OutcomeForm
-from tradewind.model.errors import AuthoringError, SkipTask, TaskFailed
+from tradewind.authoring.pace import now
+from tradewind.model.errors import (
+    AuthoringError,
+    FailWithoutRetry,
+    SkipTask,
+    TaskFailed,
+    TaskTimeout,
+    TradewindError,
+)
 
 MODES: Final = ("poke", "reschedule")
 TIMED_OUT: Final = "Snap. Time is OUT."
@@ -51,12 +62,19 @@ class SensorSettings(SensorOptions, OperatorArguments, total=False):
     """Arguments of every sensor."""
 
 
+class SensorTimeout(TaskTimeout, FailWithoutRetry):
+    """Snap. Time is OUT."""
+
+
 class BaseSensorOperator(BaseOperator):
     """Subclass it and define `poke(self, context)`, plain or async: True when the wait is over.
 
     It is asked every `poke_interval` seconds until `timeout` seconds have passed since the first
     try began; then the task fails, or is skipped with `soft_fail`. With `mode="reschedule"` the
     slot is free between the pokes. The waiting itself is the worker's.
+
+    A class that defines `execute` itself is asked that way: to `defer` its wait, say, or to do something before and
+    after `super().execute(context)`.
     """
 
     outcome_kind: ClassVar[OutcomeForm] = "sensor"
@@ -71,6 +89,11 @@ class BaseSensorOperator(BaseOperator):
     never_fail: bool = False
     exponential_backoff: bool = False
     max_wait: float | None = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "execute" in cls.__dict__ and "outcome_kind" not in cls.__dict__:
+            cls.outcome_kind = "value"
 
     def __init__(self, **arguments: Unpack[SensorSettings]) -> None:
         given = cast("dict[str, Any]", arguments)
@@ -113,8 +136,46 @@ class BaseSensorOperator(BaseOperator):
         delay = min(base * (1.0 + draw), _LONGEST_WAIT)
         return delay if self.max_wait is None else min(delay, self.max_wait)
 
+    @property
+    def time_left(self) -> timedelta:
+        """What is left of `timeout` in the running attempt: for the time limit of a wait that is deferred."""
+        running = current_attempt.get(None)
+        gone = 0.0 if running is None else (now() - running.attempt.first_started_at).total_seconds()
+        return timedelta(seconds=max(self.timeout - max(gone, 0.0), 0.0))
+
+    def resume_execution(self, next_method: str, next_kwargs: Mapping[str, Any] | None, context: Any) -> Any:
+        """As that of every operator. A wait that took too long ends as a poke would; with `soft_fail` what fails skips.
+
+        Raises SensorTimeout, SkipTask.
+        """
+        try:
+            result: object = super().resume_execution(next_method, next_kwargs, context)
+        except TradewindError as error:
+            means = self._softened(error)
+            if means is error:
+                raise
+            raise means from error
+        return self._going_on(result) if inspect.isawaitable(result) else result
+
+    async def _going_on(self, result: Awaitable[Any]) -> Any:
+        try:
+            return await result
+        except TradewindError as error:
+            means = self._softened(error)
+            if means is error:
+                raise
+            raise means from error
+
+    def _softened(self, error: TradewindError) -> TradewindError:
+        late = isinstance(error, TaskDeferralTimeout)
+        if (self.soft_fail or self.never_fail) and not isinstance(error, SkipTask):
+            return SkipTask(TIMED_OUT if late else error.message)
+        return SensorTimeout(TIMED_OUT) if late else error
+
     def execute(self, context: Any) -> Any:
-        """The wait in a plain loop, for calls by hand; workers wait without holding a thread."""
+        """The wait, for classes that define an `execute` around it, and for calls by hand."""
+        if current_attempt.get(None) is not None:
+            return pkgutil.resolve_name("tradewind.worker.sensing:sense_inside")(self, context)
         began = time.monotonic()
         pokes = 0
         while True:

@@ -16,7 +16,7 @@ _EXCEPTIONS: Final = {
     "AirflowSkipException": "tradewind.model.errors:SkipTask",
     "AirflowFailException": "tradewind.model.errors:FailWithoutRetry",
     "AirflowTaskTimeout": "tradewind.model.errors:TaskTimeout",
-    "AirflowSensorTimeout": "tradewind.model.errors:TaskTimeout",
+    "AirflowSensorTimeout": "tradewind.authoring.sensor:SensorTimeout",
     "AirflowRescheduleException": "tradewind.compat.exceptions:AirflowRescheduleException",
     "AirflowNotFoundException": "tradewind.model.errors:NotFoundError",
     "TaskNotFound": "tradewind.model.errors:NotFoundError",

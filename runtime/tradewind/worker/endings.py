@@ -30,10 +30,6 @@ class AttemptCancelled(BaseException):
     """Raised in user code when its attempt is ended from outside. Not an Exception: `except Exception` lets it by."""
 
 
-class SensorTimeout(TaskTimeout, FailWithoutRetry):
-    """Snap. Time is OUT."""
-
-
 def outcome_of_error(error: BaseException) -> Outcome:
     """What an exception that left user code means."""
     message = _text(error)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import random
 from typing import Any, Final, NamedTuple, cast
 
+from tradewind.authoring.access import current_attempt
 from tradewind.authoring.pace import Pace, current_pace
-from tradewind.authoring.sensor import TIMED_OUT, BaseSensorOperator, PokeReturnValue
+from tradewind.authoring.sensor import TIMED_OUT, BaseSensorOperator, PokeReturnValue, SensorTimeout
 from tradewind.authoring.xcom import decode, encode
 from tradewind.model.errors import FailWithoutRetry, RescheduleTask, SkipTask, TaskSignal, TaskTimeout
 from tradewind.model.waits import Wait
-from tradewind.worker.endings import SensorTimeout
 from tradewind.worker.steps import Work
 
 SENSOR_KIND: Final = "tradewind.sensor"
@@ -29,7 +31,7 @@ class SensorWait(NamedTuple):
     @staticmethod
     def of(wait: Wait) -> SensorWait:
         """What `Sensing.wait` has written."""
-        given = {} if wait.args is None else decode(wait.args)
+        given: dict[str, Any] = {} if wait.args is None else decode(wait.args)
         return SensorWait(given["at"], given["pokes"])
 
 
@@ -50,9 +52,14 @@ class Sensing:
     @staticmethod
     def of(work: Work) -> Sensing:
         """For the attempt that begins now."""
+        return Sensing.since(cast("BaseSensorOperator", work.operator), work.attempt.first_started_at)
+
+    @staticmethod
+    def since(sensor: BaseSensorOperator, first_started_at: datetime) -> Sensing:
+        """For a sensor whose try began then."""
         pace = current_pace.get()
-        since = (pace.now() - work.attempt.first_started_at).total_seconds()
-        return Sensing(cast("BaseSensorOperator", work.operator), max(since, 0.0), pace.monotonic(), pace)
+        since = (pace.now() - first_started_at).total_seconds()
+        return Sensing(sensor, max(since, 0.0), pace.monotonic(), pace)
 
     @property
     def elapsed(self) -> float:
@@ -107,6 +114,39 @@ class Sensing:
             logging.getLogger("tradewind.task").error("The poke failed; silent_fail is set", exc_info=error)
             return
         raise error
+
+
+def sense_inside(sensor: BaseSensorOperator, context: Any) -> Any:
+    """The wait of a sensor whose class has an `execute` of its own, called from in there: the result, or on a loop the
+    coroutine that gives it.
+    """
+    sensing = Sensing.since(sensor, current_attempt.get().attempt.first_started_at)
+    return _sense_on_loop(sensing, context) if sensor.is_async else _sense_in_thread(sensing, context)
+
+
+async def _sense_on_loop(sensing: Sensing, context: Any) -> Any:
+    while True:
+        sensing.check()
+        try:
+            answer: Any = sensing.sensor.poke(context)
+            done, value = satisfied(await answer if inspect.isawaitable(answer) else answer)
+            if done:
+                return value
+        except Exception as error:
+            sensing.failed(error)
+        await asyncio.sleep(sensing.pause())
+
+
+def _sense_in_thread(sensing: Sensing, context: Any) -> Any:
+    while True:
+        sensing.check()
+        try:
+            done, value = satisfied(sensing.sensor.poke(context))
+            if done:
+                return value
+        except Exception as error:
+            sensing.failed(error)
+        sensing.pace.rest(sensing.pause())
 
 
 def senses(work: Work) -> bool:
