@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import timedelta
+from typing import Any
 
 from tradewind.model.keys import AttemptId
 from tradewind.model.outcomes import EncodedValue
@@ -15,7 +16,7 @@ from tradewind.testing.store_world import NOON, NewStore, World, attempt_id, new
 _ODD = EncodedValue(2, "a\0b \U0001f600".encode())
 
 
-def _wait(key: str = "", **given: object) -> WaitRow:
+def _wait(key: str = "", **given: Any) -> WaitRow:
     wait = Wait("acme.queue", _ODD, "go_on", EncodedValue(1, b"{}"), None, NOON + timedelta(hours=1), key)
     return WaitRow("a", -1, attempt_id("a0"), wait._replace(**given))
 
