@@ -10,7 +10,6 @@ import asyncio
 import base64
 import logging
 import socket
-import sys
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final, cast
@@ -27,6 +26,7 @@ from tradewind.model.rows import DagVersionRow, Lease, OutboxItem, RunRow
 from tradewind.ports import Store
 from tradewind.services.mailer import Mailer, SayInLog
 from tradewind.services.on_demand import OnDemand
+from tradewind.services.worker_process import worker_process
 
 log = logging.getLogger(__name__)
 
@@ -141,28 +141,13 @@ def request_of(item: OutboxItem, run: RunRow, version: DagVersionRow) -> dict[st
 
 async def _in_a_process(dag_id: str, request: bytes, theirs: socket.socket) -> bool:
     """Runs the child. False, and a line in the log, if it failed."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "tradewind.worker.callback",
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        start_new_session=True,
-        pass_fds=(theirs.fileno(),),
-    )
-    theirs.close()
     try:
-        async with asyncio.timeout(TIME_LIMIT):
+        async with worker_process("callback", [theirs.fileno()]) as process, asyncio.timeout(TIME_LIMIT):
+            theirs.close()
             output, _ = await process.communicate(request)
     except TimeoutError:
         log.error("a callback of DAG %s took longer than %s s", dag_id, TIME_LIMIT)
         return False
-    finally:
-        if process.returncode is None:
-            process.kill()
-            with anyio.CancelScope(shield=True):
-                await process.communicate()
     text = output.decode(errors="replace")
     if process.returncode:
         log.error("a callback of DAG %s failed:\n%s", dag_id, text)

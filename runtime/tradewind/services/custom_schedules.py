@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
@@ -21,6 +20,7 @@ from tradewind.ports import Clock
 from tradewind.rules.due import DueRuns, cursor_of, foreseen_in, interval_in, restriction_of
 from tradewind.rules.timetables import DataInterval, RunInfo
 from tradewind.services.owned_dag import OwnedDag
+from tradewind.services.worker_process import worker_process
 
 log = logging.getLogger(__name__)
 
@@ -108,24 +108,11 @@ class CustomSchedules:
 
 async def ask_in_process(request: Mapping[str, Json]) -> Json:
     """The reply of a process of its own. Never raises for what the process does."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "tradewind.worker.timetable",
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        start_new_session=True,
-    )
     try:
-        async with asyncio.timeout(TIME_LIMIT):
+        async with worker_process("timetable") as process, asyncio.timeout(TIME_LIMIT):
             output, _ = await process.communicate(orjson.dumps(dict(request)))
     except TimeoutError:
         return {"error": f"it took longer than {TIME_LIMIT:g} s to say when the next run is"}
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
     try:
         return orjson.loads(output.rstrip().rpartition(b"\n")[2])
     except orjson.JSONDecodeError:
