@@ -61,6 +61,7 @@ def _validator(schema: dict[str, Any]) -> Any:
 
 ANSWERS = [
     ("/health", "get_health"),
+    ("/loop", "get_loop"),
     ("/version", "get_version"),
     ("/dags", "get_dags"),
     ("/dags?fields=dag_id", "get_dags"),

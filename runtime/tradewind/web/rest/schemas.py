@@ -57,6 +57,12 @@ _TASK_STATE: Final[Schema] = {
     "description": "null: not scheduled yet.",
 }
 
+_COROUTINE_KIND: Final[dict[str, Schema]] = {
+    "dag_id": TEXT,
+    "task_id": TEXT,
+    "what": {**TEXT, "description": "task or trigger"},
+}
+
 _DAG: Final = _object(
     dag_id=TEXT,
     dag_display_name=TEXT,
@@ -340,6 +346,20 @@ COMPONENTS: Final[dict[str, Schema]] = {
     "XComCollection": _collection("xcom_entries", "XComReference"),
     **_asset_components("Dataset", "dataset"),
     **_asset_components("Asset", "asset"),
+    "AcceptedEvent": {"oneOf": [_ref("TakenEvent"), _ref("RequestedRun")]},
+    "TakenEvent": _object(event_id=INTEGER, name=TEXT, key=TEXT_OR_NULL, timestamp=INSTANT, is_new=FLAG),
+    "RequestedRun": _object(dag_id=TEXT, dag_run_id=TEXT, key=TEXT),
+    "EventSchedule": _object(
+        dag_id=TEXT,
+        policy=MAPPING,
+        description=TEXT,
+        waiting=INTEGER,
+        first_queued_at=INSTANT_OR_NULL,
+        last_queued_at=INSTANT_OR_NULL,
+        last_run_at=INSTANT_OR_NULL,
+        next_run_at=INSTANT_OR_NULL,
+        reason={**TEXT, "description": "Why nothing begins: debounce, batch, throttle, paused, max_active_runs."},
+    ),
     "Pool": _POOL,
     "PoolCollection": _collection("pools", "Pool"),
     "Variable": _VARIABLE,
@@ -356,6 +376,39 @@ COMPONENTS: Final[dict[str, Schema]] = {
         scheduler=_object(status=TEXT_OR_NULL, latest_scheduler_heartbeat=INSTANT_OR_NULL),
         triggerer=_object(status=TEXT_OR_NULL, latest_triggerer_heartbeat=INSTANT_OR_NULL),
         dag_processor=_object(status=TEXT_OR_NULL, latest_dag_processor_heartbeat=INSTANT_OR_NULL),
+    ),
+    "Loop": _object(
+        isolation={**TEXT, "enum": ["loop", "host"]},
+        counters={**MAPPING, "additionalProperties": {"type": "number"}},
+        kinds=_list_of("LoopKind"),
+        isolated=_list_of("CoroutineKind"),
+        hosts=_list_of("AsyncHost"),
+        offences=_list_of("LoopOffence"),
+        total_kinds=INTEGER,
+        total_offences=INTEGER,
+    ),
+    "CoroutineKind": _object(**_COROUTINE_KIND),
+    "LoopKind": _object(
+        **_COROUTINE_KIND, place=TEXT, started=INTEGER, running=INTEGER, loop_seconds={"type": "number"}
+    ),
+    "AsyncHost": _object(
+        pid=INTEGER_OR_NULL, fileloc=TEXT, only={"oneOf": [_ref("CoroutineKind"), NULL]}, running=INTEGER, state=TEXT
+    ),
+    "LoopOffence": _object(
+        **_COROUTINE_KIND,
+        timestamp=INSTANT,
+        offence={**TEXT, "description": "blocked, leaked (asyncio tasks left behind) or ended_its_host."},
+        seconds={"type": "number"},
+        file=TEXT,
+        line=INTEGER,
+        function=TEXT,
+        stack=TEXT,
+        tasks={**TEXTS, "description": "The tasks that were left behind."},
+        interrupted=FLAG,
+        place=TEXT,
+        dag_run_id=TEXT,
+        map_index=INTEGER,
+        try_number=INTEGER,
     ),
     "Version": _object(version=TEXT, git_version=TEXT_OR_NULL),
     "ConfigOption": _object(key=TEXT, value=TEXT),

@@ -20,6 +20,8 @@ from tradewind.web.rest import (
     dags,
     events,
     logs,
+    loop,
+    outside_events,
     pools,
     runs,
     system,
@@ -119,12 +121,14 @@ ROUTES: Final[tuple[Route, ...]] = (
     *task_instances.ROUTES,
     *clearing.ROUTES,
     *logs.ROUTES,
+    *loop.ROUTES,
     *xcoms.ROUTES,
     *connections.ROUTES,
     *variables.ROUTES,
     *pools.ROUTES,
     *assets.ROUTES,
     *events.ROUTES,
+    *outside_events.ROUTES,
     *_DESCRIPTION,
 )
 
