@@ -65,12 +65,14 @@ if TYPE_CHECKING:
     from tradewind.authoring.timetables import DatasetOrTimeSchedule as DatasetOrTimeSchedule
     from tradewind.authoring.timetables import DeltaDataIntervalTimetable as DeltaDataIntervalTimetable
     from tradewind.authoring.timetables import DeltaTriggerTimetable as DeltaTriggerTimetable
+    from tradewind.authoring.timetables import EventSchedule as EventSchedule
     from tradewind.authoring.timetables import EventsTimetable as EventsTimetable
     from tradewind.authoring.timetables import MultipleCronTriggerTimetable as MultipleCronTriggerTimetable
     from tradewind.authoring.timetables import OnceTimetable as OnceTimetable
     from tradewind.authoring.timetables import Timetable as Timetable
     from tradewind.authoring.timetables import register_timetable as register_timetable
     from tradewind.authoring.variable import Variable as Variable
+    from tradewind.authoring.webhook import Webhook as Webhook
     from tradewind.authoring.xcom import BaseXCom as BaseXCom
     from tradewind.authoring.xcom_access import XCom as XCom
     from tradewind.authoring.xcom_arg import XComArg as XComArg
@@ -158,6 +160,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "DatasetOrTimeSchedule",
         "DeltaDataIntervalTimetable",
         "DeltaTriggerTimetable",
+        "EventSchedule",
         "EventsTimetable",
         "MultipleCronTriggerTimetable",
         "OnceTimetable",
@@ -165,6 +168,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "register_timetable",
     ),
     "authoring.variable": ("Variable",),
+    "authoring.webhook": ("Webhook",),
     "authoring.xcom": ("BaseXCom",),
     "authoring.xcom_access": ("XCom",),
     "authoring.xcom_arg": ("XComArg",),
@@ -281,10 +285,12 @@ __all__ = [  # noqa: RUF022 - by theme: how a DAG is written, what tasks are, wh
     "CronTriggerTimetable",
     "DeltaDataIntervalTimetable",
     "DeltaTriggerTimetable",
+    "EventSchedule",
     "EventsTimetable",
     "MultipleCronTriggerTimetable",
     "OnceTimetable",
     "Timetable",
+    "Webhook",
     "register_timetable",
     #
     "AuthoringError",

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from tradewind.model.assets import AssetEvent, AssetEventFilter, AssetRow, ExternalEvent, QueuedEvent
+from tradewind.model.assets import (
+    AssetEvent,
+    AssetEventFilter,
+    AssetRow,
+    AssetUse,
+    ExternalEvent,
+    QueuedEvent,
+    QueueSummary,
+)
 from tradewind.model.rows import RunRow
 
 
@@ -28,10 +36,18 @@ class AssetReads(Protocol):
         """(event, run) for the runs that these events caused."""
         ...
 
+    async def asset_uses(self, uri: str) -> list[tuple[str, AssetUse]]:
+        """(DAG id, use) of the DAGs in force that define this asset, by DAG id."""
+        ...
+
     async def asset_queue_list(
-        self, dag_id: str | None = None, uri: str | None = None
+        self, dag_id: str | None = None, uri: str | None = None, limit: int | None = None
     ) -> list[tuple[str, QueuedEvent]]:
-        """(DAG id, event) of the events that wait to cause runs, oldest first."""
+        """(DAG id, event) of the events that wait to cause runs, oldest first; the first `limit`."""
+        ...
+
+    async def asset_queue_summary(self, dag_id: str) -> QueueSummary:
+        """What waits for the DAG, without the events themselves."""
         ...
 
 

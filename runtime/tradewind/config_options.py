@@ -100,6 +100,9 @@ class CoreSection:
     default_task_retry_delay: float = _seconds(
         300.0, "Seconds before a retry, where neither task nor DAG say.", "core.default_task_retry_delay"
     )
+    default_deferrable: bool = _flag(
+        False, "Operators that can defer do so where their tasks do not say.", "operators.default_deferrable"
+    )
     default_pool_slots: int = _integer(
         128, "Slots of default_pool when it is made; -1: no limit.", "core.default_pool_task_slot_count", minimum=-1
     )
@@ -244,6 +247,11 @@ class WebSection:
         secret=True,
     )
     session_lifetime: float = _seconds(30 * 86400.0, "Seconds after which a login ends.", minimum=60.0)
+    webhooks: str | None = _text(
+        None,
+        "Webhooks by the name of the event that they bring, as a JSON object: "
+        '{"orders": {"secret": "variable:NAME", "style": "github"}}.',
+    )
     access_logfile: str | None = _text(
         None,
         "File with one line a request, from the home folder on; -: standard error; not set: none.",
@@ -271,10 +279,18 @@ class SchedulerSection:
 
 @dataclass(frozen=True, slots=True)
 class InlineSection:
-    """The executor of async tasks, on the runtime's loop."""
+    """The executor of async tasks, on the runtime's loop or in processes that have one each."""
 
     in_flight: int = _integer(512, "Attempts in flight at once.", minimum=1)
-    threads: int = _integer(32, "Threads for sync tasks sent here.", minimum=1)
+    threads: int = _integer(32, "Threads for sync tasks sent here; of each async host too.", minimum=1)
+    isolation: str = _choice(
+        "loop",
+        "Where coroutines run. loop: on the runtime's own; host: in async hosts, a process for each DAG file. "
+        "Of one task: executor_config={'isolation': ...}.",
+        choices=("loop", "host"),
+    )
+    hosts_max: int = _integer(16, "Async hosts kept while nothing runs in them.", minimum=1)
+    host_idle: float = _seconds(60.0, "Seconds without work after which an async host ends.", minimum=1.0)
 
 
 @dataclass(frozen=True, slots=True)

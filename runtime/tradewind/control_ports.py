@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Protocol
 
 from tradewind.model.keys import UNMAPPED, RunId
+from tradewind.model.loop import LoopReport
 from tradewind.model.rows import DagRow, InstanceRow, RunRow
 from tradewind.model.specs import Json
 from tradewind.model.states import RunType
@@ -84,6 +85,16 @@ class Control(Protocol):
         """
         ...
 
+    async def run_request(self, request: TriggerRequest, key: str) -> str:
+        """Asks for the one run that there is for a key and does not wait for it: the wish is durable when this
+        returns the run's id. It waits while the DAG is paused. Raises NotFoundError, ParamValidationError.
+        """
+        ...
+
+    async def secret(self, place: str) -> str | None:
+        """The text of ``variable:NAME``, or the password of ``connection:ID``, from wherever these come; or None."""
+        ...
+
     async def dag_pause(self, dag_id: str, *, paused: bool) -> DagRow:
         """Raises NotFoundError."""
         ...
@@ -134,4 +145,8 @@ class Control(Protocol):
 
     def health(self) -> Health:
         """Whether the parts work, as far as this runtime knows."""
+        ...
+
+    def loop_report(self) -> LoopReport:
+        """How coroutines share the loop of this runtime; of a process that carries no tasks it is empty."""
         ...

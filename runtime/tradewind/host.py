@@ -274,7 +274,7 @@ class Runtime:
         log_root = str(config.logging.folder)
         mailed = MailedWishes(store, clock)
         control = self.control
-        control.connect(store, mailed)
+        control.connect(store, mailed, look_ups)
         task_services = RuntimeServices(store, control, look_ups)
         for executor in executors.values():
             for dag in self._given.dags.values():
@@ -286,6 +286,7 @@ class Runtime:
             kind: _executor_settings(config, kind) | own | dict(self.parts.executor_settings) for kind in executors
         }
         dispatcher = Dispatcher(executors, task_services, clock, log_root, settings)
+        control.asks_loop = dispatcher.loop_report
         scheduler = Scheduler(store, clock, dispatcher, self.live)
         scheduler.on_committed.append(task_services.cache.learn)
         task_services.attach(scheduler.intake)

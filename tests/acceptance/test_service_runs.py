@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -14,7 +16,8 @@ import pytest
 
 from tests.acceptance.test_embedding import new_runtime
 from tests.conftest import NewDatabase
-from tradewind import DAG, AuthoringError, RunFailed, Runtime, dag, task
+from tradewind import DAG, AuthoringError, EventSchedule, RunFailed, Runtime, StartedRun, dag, task
+from tradewind.model.assets import ExternalEvent
 from tradewind.model.errors import ConfigError, ConflictError, NotFoundError, ParamValidationError, StoreError
 from tradewind.ports import RunFilter
 from tradewind.services.given_dags import GivenDag
@@ -386,3 +389,67 @@ async def test_a_new_release_beside_the_old_one(start: Start) -> None:
     assert await new.run("priced", timeout=20) == 2
     versions, total = await new.control.reads.dag_version_list("priced", 10)
     assert (total, [line.number for line in versions]) == (2, [2, 1])
+
+
+# --------------------------------------------------------------------------- events from outside
+
+
+def ordered(schedule: EventSchedule) -> DAG:
+    """Tells how many events its run had."""
+    with DAG("ordered", schedule=schedule, max_active_runs=3) as made:
+
+        @task
+        async def count(triggering_asset_events: Any = None) -> int:
+            return sum(len(found) for found in triggering_asset_events.values())
+
+        count()
+    return made
+
+
+async def sent(runtime: Runtime, count: int, name: str = "orders") -> None:
+    for n in range(count):
+        event = ExternalEvent(name, b'{"n": %d}' % n, f"{name}:{n}")
+        assert (await runtime.control.store.asset_event_add(event))[1]
+        assert not (await runtime.control.store.asset_event_add(event))[1]
+
+
+async def counts(runtime: Runtime, runs: int) -> list[int]:
+    """What the runs have returned, once there are so many and all have ended."""
+    async with asyncio.timeout(20):
+        while True:
+            seen = await runtime.control.changes("runs", "ordered", 0, 0.0)
+            rows, total = await runtime.control.reads.run_list(RunFilter("ordered", order_by="run_id"))
+            if total >= runs and all(row.ended_at for row in rows):
+                found = [StartedRun(runtime.control, "ordered", row.dag_run_id) for row in rows]
+                return [await run.result(timeout=5) for run in found]
+            await runtime.control.changes("runs", "ordered", seen, 1.0)
+
+
+async def test_what_waits_is_there_after_a_restart(start: Start) -> None:
+    """The timer is not: the next runtime reads from the queue when it is due."""
+    dag = ordered(EventSchedule("orders", debounce=0.3))
+    runtime, end = await start(dag)
+    await sent(runtime, 2)
+    await end()
+    runtime, _ = await start(dag)
+    assert await counts(runtime, 1) == [2]
+
+
+async def test_every_event_has_its_run_and_pauses_lose_none(start: Start) -> None:
+    runtime, _ = await start(ordered(EventSchedule("orders")))
+    await sent(runtime, 4)
+    await runtime.control.dag_pause("ordered", paused=True)
+    for n in range(4, 8):
+        await runtime.control.store.asset_event_add(ExternalEvent("orders", b"{}", f"orders:{n}"))
+    await runtime.control.dag_pause("ordered", paused=False)
+    assert await counts(runtime, 8) == [1] * 8
+
+
+async def test_batches_and_throttle_in_postgres(start: Start) -> None:
+    runtime, _ = await start(ordered(EventSchedule("orders", batch=2, max_wait=0.2, throttle=0.1)))
+    await sent(runtime, 5)
+    assert await counts(runtime, 3) == [2, 2, 1]
+    rows, _ = await runtime.control.reads.run_list(RunFilter("ordered", order_by="run_id"))
+    assert all(b.queued_at - a.queued_at >= timedelta(seconds=0.1) for a, b in pairwise(rows))
+    summary = await runtime.control.reads.asset_queue_summary("ordered")
+    assert (summary.size, summary.last_run_at) == (0, rows[-1].queued_at)

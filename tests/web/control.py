@@ -7,15 +7,19 @@ scheduling, a test does by calling `finish` and the like.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import orjson
 
+from tradewind.authoring.connection import Connection
 from tradewind.control_ports import Health, LiveEvent, TriggerRequest
 from tradewind.model.errors import ConflictError, DagPausedError, NotFoundError
 from tradewind.model.keys import UNMAPPED, AttemptId, RunId, run_id_of
+from tradewind.model.loop import LoopReport
 from tradewind.model.outcomes import CODEC_JSON, EncodedValue
 from tradewind.model.rows import (
     AttemptClosed,
@@ -34,6 +38,7 @@ from tradewind.model.rows import (
 )
 from tradewind.model.states import FINISHED, RUN_FINISHED, OutcomeKind, RunState, RunType, TaskState
 from tradewind.ports import NamedWrites, Store, StoreReads
+from tradewind.rules.due import keyed_run_id
 
 QUEUE_SIZE = 100
 
@@ -51,6 +56,7 @@ class LocalControl:
         self._draws = 0
         self.now = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
         self.database_works = True
+        self.loop = LoopReport()
 
     @property
     def reads(self) -> StoreReads:
@@ -99,6 +105,20 @@ class LocalControl:
             raise ConflictError(f"{row.dag_id} already has a run {run.dag_run_id!r}")
         await self._tell(LiveEvent("run", run.dag_id, run.dag_run_id, run=run))
         return run
+
+    async def run_request(self, request: TriggerRequest, key: str) -> str:
+        dag_run_id = keyed_run_id(request.run_type, key)
+        row = await self._dag(request.dag_id)
+        with contextlib.suppress(ConflictError):
+            await self.run_trigger(replace(request, dag_id=row.dag_id, dag_run_id=dag_run_id, unpause=True))
+        return dag_run_id
+
+    async def secret(self, place: str) -> str | None:
+        kind, _, name = place.partition(":")
+        if kind == "variable":
+            return await self._store.variable_get(name)
+        found = await self._store.connection_get(name)
+        return None if found is None else Connection.from_text(name, found).password
 
     async def dag_pause(self, dag_id: str, *, paused: bool) -> DagRow:
         await self._dag(dag_id)
@@ -160,6 +180,9 @@ class LocalControl:
 
     def health(self) -> Health:
         return Health(self.database_works, True, self.now, "0.1.0")
+
+    def loop_report(self) -> LoopReport:
+        return self.loop
 
     # -- what a scheduler would do
 

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final, Self, cast, overload
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, Self, cast, overload
 
 import orjson
 
@@ -34,6 +35,9 @@ from tradewind.model.assets import AssetEvent, AssetEventFilter, AssetEventPut
 from tradewind.model.errors import AuthoringError
 from tradewind.model.states import RunType
 
+if TYPE_CHECKING:
+    from pendulum import DateTime
+
 Key = Asset | AssetAlias | AssetRef
 MOST: Final = 10_000
 """Events of one inlet that a task sees: the newest."""
@@ -45,8 +49,18 @@ class SourceRun:
     def __init__(self, event: AssetEvent) -> None:
         self.dag_id = event.source_dag_id
         self.run_id = event.source_run_id
-        self.data_interval_start = None if event.source_interval_start is None else moment(event.source_interval_start)
-        self.data_interval_end = None if event.source_interval_end is None else moment(event.source_interval_end)
+        self._start = event.source_interval_start
+        self._end = event.source_interval_end
+
+    @cached_property
+    def data_interval_start(self) -> DateTime | None:
+        """Where what the run was about began."""
+        return None if self._start is None else moment(self._start)
+
+    @cached_property
+    def data_interval_end(self) -> DateTime | None:
+        """Where it ended."""
+        return None if self._end is None else moment(self._end)
 
 
 class ReceivedEvent:
@@ -58,7 +72,7 @@ class ReceivedEvent:
         self.id = event.event_id
         self.uri = event.uri
         self.asset = Asset(event.name, event.uri)
-        self.timestamp = moment(event.at)
+        self._at = event.at
         self.extra: dict[str, Any] = orjson.loads(event.extra)
         self.source_dag_id = event.source_dag_id
         self.source_task_id = event.source_task_id
@@ -75,6 +89,11 @@ class ReceivedEvent:
 
     def __repr__(self) -> str:
         return f"AssetEvent(uri={self.uri!r}, timestamp={self.timestamp.isoformat()!r}, extra={self.extra!r})"
+
+    @cached_property
+    def timestamp(self) -> DateTime:
+        """When it happened. Made when it is first looked at: an async task that does not pays nothing for Pendulum."""
+        return moment(self._at)
 
 
 class EventList(Sequence[ReceivedEvent]):

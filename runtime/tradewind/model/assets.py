@@ -106,6 +106,17 @@ class QueuedEvent:
     """The aliases that the asset has ever been sent through."""
 
 
+class QueueSummary(NamedTuple):
+    """What waits in the queue of a DAG: how many events, when the first and the last of them were queued, and when
+    events have last started a run.
+    """
+
+    size: int = 0
+    first_at: datetime | None = None
+    last_at: datetime | None = None
+    last_run_at: datetime | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class AssetEventFilter:
     """Which events a list shows; None is no condition. Newest last unless `descending`."""

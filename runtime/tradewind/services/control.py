@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Final
 
+import orjson
+
+from tradewind.authoring.connection import Connection
+from tradewind.authoring.params import values_for_run
 from tradewind.control_ports import Health, LiveEvent, TriggerRequest
-from tradewind.model.errors import NotFoundError, TradewindError
+from tradewind.model.errors import ConflictError, NotFoundError, TradewindError
 from tradewind.model.keys import UNMAPPED, RunId
+from tradewind.model.loop import LoopReport
 from tradewind.model.rows import DagRow, InstanceRow, RunRow
 from tradewind.model.specs import DagSpec
 from tradewind.model.states import RUN_FINISHED
 from tradewind.ports import NamedWrites, Store, StoreReads
+from tradewind.rules.due import keyed_run_id
 from tradewind.rules.run_machine import RunMachine
 from tradewind.services.dependent_dags import dependents
-from tradewind.services.inbox import MailedWishes
+from tradewind.services.inbox import MailedWishes, mail_key_of, trigger_mail
 from tradewind.services.instances_chosen import Cleared
 from tradewind.services.live import LiveHub
 from tradewind.services.scheduler import Scheduler
+from tradewind.services.secrets import SecretLookups
 from tradewind.services.wishes import OwnerWishes
 
 FIRST_LOOK: Final = 0.02
@@ -37,13 +46,17 @@ class RuntimeControl:
         self._live = live
         self._health = health
         self.log_root = log_root
+        self._look_ups: SecretLookups | None = None
         self._closed = False
         self._own: OwnerWishes | None = None
         self._scheduler: Scheduler | None = None
         self._waiting: dict[RunId, list[asyncio.Future[None]]] = {}
+        self.asks_loop: Callable[[], LoopReport] = LoopReport
+        """Who knows how coroutines share the loop."""
 
-    def connect(self, store: Store, mailed: MailedWishes) -> None:
-        """Gives it the database and the way to other runtimes."""
+    def connect(self, store: Store, mailed: MailedWishes, look_ups: SecretLookups | None = None) -> None:
+        """Gives it the database, the way to other runtimes, and where secrets come from (the database alone)."""
+        self._look_ups = look_ups
         self._way = store, mailed
         self._closed = False
 
@@ -82,6 +95,38 @@ class RuntimeControl:
         if own is not None:
             return await own.trigger(request)
         return await self.mailed.trigger(request)
+
+    async def run_request(self, request: TriggerRequest, key: str) -> str:
+        """See `Control`."""
+        row, spec = await self.dag_with_spec(request.dag_id)
+        await asyncio.to_thread(values_for_run, spec.params, request.conf)
+        request = replace(request, dag_run_id=keyed_run_id(request.run_type, key), while_paused=True)
+        dag_run_id, body = trigger_mail(request, datetime.now(UTC))
+        mail_key = mail_key_of(row.dag_id, dag_run_id)
+        await self.store.mail_send(row.dag_id, "trigger", orjson.dumps(body), mail_key)
+        return dag_run_id
+
+    async def dag_with_spec(self, dag_id: str) -> tuple[DagRow, DagSpec]:
+        """An active DAG with the version in force. Raises NotFoundError, ConflictError for one that is gone."""
+        known = self.dag_in_memory(dag_id)
+        if known is None:
+            row = await self.reads.dag_get(dag_id)
+            version = None if row is None else await self.reads.dag_version_get(dag_id)
+            if row is None or version is None:
+                raise NotFoundError(f"there is no DAG {dag_id!r}")
+            known = row, version.spec
+        if not known[0].is_active:
+            raise ConflictError(f"DAG {dag_id!r} is gone: nothing defines it any more")
+        return known
+
+    async def secret(self, place: str) -> str | None:
+        """See `Control`."""
+        kind, _, name = place.partition(":")
+        look_ups = self._look_ups or SecretLookups(self.store)
+        if kind == "variable":
+            return await look_ups.variable(name)
+        found = await look_ups.connection(name)
+        return None if found is None else Connection.from_text(name, found).password
 
     async def dag_pause(self, dag_id: str, *, paused: bool) -> DagRow:
         """See `Control`."""
@@ -198,6 +243,10 @@ class RuntimeControl:
     def health(self) -> Health:
         """See `Control`."""
         return self._health()
+
+    def loop_report(self) -> LoopReport:
+        """See `Control`."""
+        return self.asks_loop()
 
     def _run_ended(self, machine: RunMachine) -> None:
         for ended in self._waiting.pop(machine.run.run_id, ()):

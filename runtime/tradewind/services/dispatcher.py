@@ -12,10 +12,11 @@ from datetime import timedelta
 from typing import Final
 
 from tradewind.authoring.access import TaskServices
-from tradewind.executor_ports import Executor, WaitExecutor
+from tradewind.executor_ports import Executor, LoopExecutor, WaitExecutor
 from tradewind.failpoints import failpoint
 from tradewind.model.attempts import Attempt, AttemptKey, WaitStart
 from tradewind.model.events import AttemptBegan, AttemptEnded, WaitAnswered, WaitEnded
+from tradewind.model.loop import LoopReport
 from tradewind.model.outcomes import Finished, Outcome
 from tradewind.model.specs import Json
 from tradewind.model.states import OutcomeKind
@@ -168,6 +169,13 @@ class Dispatcher:
     def _waits_carrier(self) -> WaitExecutor | None:
         found = self.executors.get(CARRIES_WAITS)
         return found if isinstance(found, WaitExecutor) else None
+
+    def loop_report(self) -> LoopReport:
+        """How the coroutines of the executor that has some get on."""
+        for executor in self._distinct().values():
+            if isinstance(executor, LoopExecutor):
+                return executor.loop_report()
+        return LoopReport()
 
     async def adopt(self, keys: Sequence[AttemptKey]) -> set[AttemptKey]:
         """Which of these attempts of an earlier life still run in an executor here."""

@@ -237,6 +237,11 @@ def trigger_mail(request: TriggerRequest, now: datetime) -> tuple[str, dict[str,
     }
 
 
+def mail_key_of(dag_id: str, dag_run_id: str) -> str:
+    """The idempotency key of a wish for the one run of this name."""
+    return f"run:{dag_id}:{dag_run_id}"
+
+
 def _request(dag_id: str, body: Mapping[str, Any]) -> TriggerRequest:
     logical, interval = body.get("logical_date"), body.get("data_interval")
     return TriggerRequest(

@@ -40,6 +40,7 @@ from tradewind.model.specs import DagSpec
 from tradewind.model.states import RunState, RunType
 from tradewind.ports import Clock, Store
 from tradewind.rules.due import DueRuns, dag_run_id_of, due_runs, manual_run
+from tradewind.rules.event_policy import EventPolicy
 from tradewind.rules.mapping_plan import literal_lengths
 from tradewind.rules.partitions import partition_of
 from tradewind.rules.run_machine import RunMachine
@@ -47,6 +48,7 @@ from tradewind.rules.timetables import DataInterval, RunInfo
 from tradewind.rules.timetables.custom import is_custom
 from tradewind.services.asset_runs import asset_run, is_on_assets
 from tradewind.services.custom_schedules import CustomSchedules
+from tradewind.services.event_runs import event_run, is_on_events
 from tradewind.services.owned_dag import OwnedDag
 from tradewind.services.scheduler import Scheduler
 from tradewind.services.timers import Timers
@@ -113,6 +115,8 @@ class RunPlanner:
         self._wake = asyncio.Event()
         self._timers: Timers[str] = Timers(clock, lambda _, dag_id: self.plan(dag_id))
         self._planned_for: dict[str, datetime] = {}
+        self._events_wait: dict[str, tuple[str, datetime]] = {}
+        """Until when events wait that no batch is full of, and by which version of their DAG."""
         scheduler.on_run_ended.append(lambda machine: self.plan(machine.run.dag_id))
 
     def plan(self, dag_id: str) -> None:
@@ -150,6 +154,7 @@ class RunPlanner:
         """Forgets the moments at which schedules are due."""
         self._timers.stop()
         self._planned_for.clear()
+        self._events_wait.clear()
 
     async def _plan_one(self, dag_id: str) -> None:
         dag = self._scheduler.book.dags.get(dag_id)
@@ -160,6 +165,8 @@ class RunPlanner:
                 await self._create_due(dag)
                 if is_on_assets(dag.spec):
                     await self._create_on_assets(dag)
+                elif is_on_events(dag.spec):
+                    await self._create_on_events(dag)
         except AuthoringError as error:
             log.error("the schedule of DAG %s cannot be followed: %s", dag_id, error)
             if is_custom(dag.spec.timetable):
@@ -192,6 +199,24 @@ class RunPlanner:
                 return
             run = self._row(dag, found.info, RunType.ASSET_TRIGGERED)
             run = dataclasses.replace(run, dag_run_id=found.dag_run_id, run_key=found.partition_key)
+            await self._create(dag, run, consumed=found.event_ids)
+
+    async def _create_on_events(self, dag: OwnedDag) -> None:
+        """The runs that events cause by the DAG's policy. Until it says so they wait, with a timer for its moment."""
+        waits = self._events_wait.get(dag.dag_id)
+        if waits is not None and waits[0] == dag.row.version_hash and waits[1] > self._clock.now():
+            return  # whatever has come meanwhile, it does not make that moment an earlier one
+        while not dag.row.is_paused and dag.row.is_active and dag.unfinished < dag.spec.max_active_runs:
+            found = await event_run(self._store, self._clock, dag.spec)
+            if found is None:
+                return
+            if isinstance(found, datetime):
+                if EventPolicy.of(dag.spec.timetable.args).most is None:
+                    self._events_wait[dag.dag_id] = (dag.row.version_hash, found)
+                self._wake_at(dag.dag_id, found)
+                return
+            run = self._row(dag, found.info, RunType.ASSET_TRIGGERED)
+            run = dataclasses.replace(run, dag_run_id=found.dag_run_id, conf=found.conf)
             await self._create(dag, run, consumed=found.event_ids)
 
     async def _create_due(self, dag: OwnedDag) -> None:

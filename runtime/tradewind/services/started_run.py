@@ -24,13 +24,13 @@ from tradewind.model.errors import (
 )
 from tradewind.model.keys import UNMAPPED
 from tradewind.model.outcomes import RETURN_KEY, EncodedValue
-from tradewind.model.rows import DagRow, InstanceRow, RunRow
+from tradewind.model.rows import InstanceRow, RunRow
 from tradewind.model.specs import DagSpec, Json, TaskSpec
 from tradewind.model.states import RunState, TaskState
 from tradewind.ports import Clock, StoreReads
 from tradewind.rules.due import keyed_run_id
 from tradewind.services.control import RuntimeControl
-from tradewind.services.inbox import trigger_mail
+from tradewind.services.inbox import mail_key_of, trigger_mail
 from tradewind.store.enqueuing import SqlConnection, is_open
 
 SHOWN: Final = 5
@@ -201,24 +201,12 @@ class RunStarter:
         store = self._control.store
         if not _can_enqueue(store):
             raise StoreError("`connection` is for runtimes whose store is a PostgreSQL database")
-        row, spec = await self._dag(request.dag_id)
-        if not row.is_active:
-            raise ConflictError(f"DAG {row.dag_id!r} is gone: nothing defines it any more")
+        row, spec = await self._control.dag_with_spec(request.dag_id)
         await asyncio.to_thread(values_for_run, spec.params, request.conf)
         dag_run_id, body = trigger_mail(replace(request, while_paused=True), self._clock.now())
-        mail_key = uuid.uuid4().hex if key is None else f"run:{row.dag_id}:{dag_run_id}"
+        mail_key = uuid.uuid4().hex if key is None else mail_key_of(row.dag_id, dag_run_id)
         await store.mail_enqueue(connection, row.dag_id, "trigger", orjson.dumps(body), mail_key)
         return StartedRun(self._control, row.dag_id, dag_run_id, _Sent(mail_key, connection, store))
-
-    async def _dag(self, dag_id: str) -> tuple[DagRow, DagSpec]:
-        known = self._control.dag_in_memory(dag_id)
-        if known is not None:
-            return known
-        row = await self._control.reads.dag_get(dag_id)
-        version = None if row is None else await self._control.reads.dag_version_get(dag_id)
-        if row is None or version is None:
-            raise NotFoundError(f"there is no DAG {dag_id!r}")
-        return row, version.spec
 
 
 def _can_enqueue(store: object) -> TypeGuard[_Enqueues]:

@@ -14,6 +14,7 @@ from tradewind.model.assets import (
     AssetUse,
     ExternalEvent,
     QueuedEvent,
+    QueueSummary,
 )
 from tradewind.model.errors import NotFoundError
 from tradewind.model.rows import RunRow
@@ -99,12 +100,22 @@ class Assets(Lines):
         rows = await self._readers.fetch(query, *query.values({"event_ids": list(event_ids)}))
         return [(row["event_id"], run_of(row)) for row in rows]
 
+    async def asset_uses(self, uri: str) -> list[tuple[str, AssetUse]]:
+        """As `AssetReads.asset_uses`."""
+        rows = await self._readers.fetch(statement("asset", "asset_uses"), uri)
+        return [(row["dag_id"], _use_of(row)) for row in rows]
+
+    async def asset_queue_summary(self, dag_id: str) -> QueueSummary:
+        """As `AssetReads.asset_queue_summary`."""
+        row = await self._readers.fetchrow(statement("asset", "asset_queue_summary"), dag_id)
+        return QueueSummary() if row is None else QueueSummary(*row)
+
     async def asset_queue_list(
-        self, dag_id: str | None = None, uri: str | None = None
+        self, dag_id: str | None = None, uri: str | None = None, limit: int | None = None
     ) -> list[tuple[str, QueuedEvent]]:
         """As `AssetReads.asset_queue_list`."""
         query = statement("asset", "asset_queue_list")
-        rows = await self._readers.fetch(query, *query.values({"dag_id": dag_id, "uri": uri}))
+        rows = await self._readers.fetch(query, *query.values({"dag_id": dag_id, "uri": uri, "limit": limit}))
         return [
             (row["dag_id"], QueuedEvent(event_of(row), row["wakes"], row["queued_at"], tuple(row["linked"])))
             for row in rows

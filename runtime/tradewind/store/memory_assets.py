@@ -9,16 +9,19 @@ import orjson
 
 from tradewind.failpoints import failpoint
 from tradewind.model.assets import (
+    SCHEDULE,
     AssetEvent,
     AssetEventFilter,
     AssetRow,
     AssetUse,
     ExternalEvent,
     QueuedEvent,
+    QueueSummary,
 )
 from tradewind.model.errors import NotFoundError
 from tradewind.model.keys import RunId
 from tradewind.model.rows import MailRow, RunRow
+from tradewind.model.states import RunType
 from tradewind.store.bounds import known_assets
 from tradewind.store.memory_asset_tables import StoredEvent
 from tradewind.store.memory_process import MemoryProcess
@@ -116,8 +119,29 @@ class MemoryAssets(MemoryProcess):
             key=lambda pair: (pair[0], pair[1].run_id),
         )
 
+    async def asset_uses(self, uri: str) -> list[tuple[str, AssetUse]]:
+        """As `AssetReads.asset_uses`."""
+        self._live()
+        return [
+            (dag_id, use)
+            for dag_id, uses in sorted(self.database.assets.uses.items())
+            if self.database.dags[dag_id].is_active
+            for use in uses
+            if (use.kind, use.role, use.ref) == ("asset", SCHEDULE, uri)
+        ]
+
+    async def asset_queue_summary(self, dag_id: str) -> QueueSummary:
+        """As `AssetReads.asset_queue_summary`."""
+        self._live()
+        times = [at for _, at in self.database.assets.queues.get(dag_id, {}).values()]
+        runs = (tables.run() for tables in self.database.runs.values())
+        caused = [run for run in runs if run.dag_id == dag_id and run.run_type is RunType.ASSET_TRIGGERED]
+        last = max(caused, key=lambda run: run.logical_date, default=None)
+        last_at = None if last is None else last.queued_at
+        return QueueSummary(len(times), min(times, default=None), max(times, default=None), last_at)
+
     async def asset_queue_list(
-        self, dag_id: str | None = None, uri: str | None = None
+        self, dag_id: str | None = None, uri: str | None = None, limit: int | None = None
     ) -> list[tuple[str, QueuedEvent]]:
         """As `AssetReads.asset_queue_list`."""
         self._live()
@@ -128,7 +152,7 @@ class MemoryAssets(MemoryProcess):
             if dag_id in (None, name)
             for number, (wakes, at) in sorted(queue.items())
             if (event := tables.event(number)).uri == uri or uri is None
-        ]
+        ][:limit]
 
     def _assets(self, uri: str | None) -> list[AssetRow]:
         tables = self.database.assets

@@ -16,16 +16,21 @@ async def read_json(request: web.Request) -> Json:
     if request.content_type != "application/json":
         detail = f"The body is {request.content_type}; send JSON with the header Content-Type: application/json."
         raise Problem(415, "Unsupported Media Type", detail)
-    most = request.app[CONFIG].max_body_bytes
-    if (request.content_length or 0) > most:
-        raise _too_large(most)
-    raw = await _read_at_most(request, most)
+    raw = await read_raw(request)
     if not raw:
         raise bad_request("the body is empty; send a JSON object, at least {}")
     try:
         return orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         raise bad_request(f"the body is not valid JSON: {error}") from None
+
+
+async def read_raw(request: web.Request) -> bytes:
+    """The request's body as it came. Raises Problem 400 or 413."""
+    most = request.app[CONFIG].max_body_bytes
+    if (request.content_length or 0) > most:
+        raise _too_large(most)
+    return await _read_at_most(request, most)
 
 
 async def _read_at_most(request: web.Request, most: int) -> bytes:

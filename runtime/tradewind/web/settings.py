@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, cast
 
+import orjson
+
+from tradewind.authoring.webhook import Webhook
 from tradewind.config import Config
 from tradewind.home import WEB_SECRET, kept_secret
-from tradewind.model.errors import ConfigError
+from tradewind.model.errors import AuthoringError, ConfigError
 from tradewind.web.roles import Role
 
 SECRET_BYTES: Final = 16
@@ -49,6 +52,8 @@ class WebConfig:
     """Seconds after which a stream ends, so that its reader comes back and is checked again."""
     test_connection: str = "Disabled"
     """Whether connections may be tried out: Enabled, or not."""
+    webhooks: Mapping[str, Webhook] = field(default_factory=dict[str, Webhook])
+    """By the name of the event; they count before those of DAGs."""
     exposed_config: Mapping[str, Mapping[str, str]] | None = field(default=None, repr=False)
     """Sections of the configuration that `GET /config` shows to Op and Admin. None: none."""
 
@@ -69,6 +74,25 @@ class WebConfig:
             raise ConfigError("web.forwarded_hops must be 0 or more")
 
 
+def webhooks_of(text: str | None) -> dict[str, Webhook]:
+    """Reads `web.webhooks`. Raises ConfigError: what is wrong with which of them."""
+    try:
+        said: Any = orjson.loads(text or "{}")
+    except orjson.JSONDecodeError as error:
+        raise ConfigError(f"web.webhooks is not JSON: {error}") from error
+    if not isinstance(said, dict):
+        raise ConfigError(
+            'web.webhooks must be a JSON object: {"orders": {"secret": "variable:NAME", "style": "github"}}'
+        )
+    found: dict[str, Webhook] = {}
+    for name, arguments in cast("dict[str, Any]", said).items():
+        try:
+            found[name] = Webhook(**arguments)
+        except (TypeError, AuthoringError) as error:
+            raise ConfigError(f"web.webhooks: {name!r}: {error}") from error
+    return found
+
+
 def web_config(config: Config) -> WebConfig:
     """The web server's settings as configured. The key that signs sessions is made once, in the home folder; reads
     and writes files there. Raises ConfigError.
@@ -81,4 +105,5 @@ def web_config(config: Config) -> WebConfig:
         session_lifetime=timedelta(seconds=config.web.session_lifetime),
         test_connection=config.core.test_connection,
         access_log=config.web.access_logfile is not None,
+        webhooks=webhooks_of(config.web.webhooks),
     )

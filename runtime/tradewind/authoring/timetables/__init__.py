@@ -20,6 +20,7 @@ from tradewind.authoring.timetables.kinds import (
     NullTimetable,
     OnceTimetable,
 )
+from tradewind.authoring.timetables.outside import EventSchedule
 from tradewind.authoring.timetables.partitions import CronPartitionTimetable, PartitionedAssetTimetable
 from tradewind.authoring.timetables.registry import register_timetable, registered_timetables
 from tradewind.model.errors import AuthoringError
@@ -40,6 +41,7 @@ __all__ = [
     "DatasetOrTimeSchedule",
     "DeltaDataIntervalTimetable",
     "DeltaTriggerTimetable",
+    "EventSchedule",
     "EventsTimetable",
     "MultipleCronTriggerTimetable",
     "NullTimetable",

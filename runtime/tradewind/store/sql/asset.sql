@@ -112,7 +112,14 @@ SELECT q.dag_id, q.wakes, q.queued_at,
 FROM asset_queue q JOIN asset_event e USING (event_id) JOIN asset a ON a.uri = e.uri
 LEFT JOIN dag_run r ON r.run_id = e.source_run_id
 WHERE (:dag_id::text IS NULL OR q.dag_id = :dag_id::text) AND (:uri::text IS NULL OR e.uri = :uri::text)
-ORDER BY q.dag_id, q.event_id
+ORDER BY q.dag_id, q.event_id LIMIT :limit::bigint
+
+-- name: asset_queue_summary
+SELECT count(*) AS size, min(q.queued_at) AS first_at, max(q.queued_at) AS last_at,
+       (SELECT r.queued_at FROM dag_run r
+        WHERE r.namespace = 'default' AND r.dag_id = :dag_id::text AND r.run_type = 'asset_triggered'
+        ORDER BY r.logical_date DESC LIMIT 1) AS last_run_at
+FROM asset_queue q WHERE q.dag_id = :dag_id::text
 
 -- name: asset_queue_drop
 DELETE FROM asset_queue WHERE dag_id = :dag_id::text AND event_id = ANY (:event_ids::bigint[]) RETURNING event_id
@@ -121,6 +128,11 @@ DELETE FROM asset_queue WHERE dag_id = :dag_id::text AND event_id = ANY (:event_
 SELECT a.asset_id, a.uri, a.name, a.group_name, a.extra, a.created_at, a.updated_at,
        ARRAY(SELECT l.alias FROM asset_alias_link l WHERE l.uri = a.uri ORDER BY l.alias) AS aliases
 FROM asset a WHERE (:uri::text IS NULL OR a.uri = :uri::text) ORDER BY a.asset_id
+
+-- name: asset_uses
+SELECT u.dag_id, u.role, u.kind, u.ref, u.task_id, u.name, u.group_name, u.extra
+FROM asset_use u JOIN dag d ON d.namespace = 'default' AND d.dag_id = u.dag_id AND d.is_active
+WHERE u.kind = 'asset' AND u.role = 'schedule' AND u.ref = :uri::text ORDER BY u.dag_id
 
 -- name: asset_use_list
 SELECT u.dag_id, u.role, u.kind, u.ref, u.task_id, u.name, u.group_name, u.extra

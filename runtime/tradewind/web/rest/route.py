@@ -145,6 +145,7 @@ PATH_DOCS: Final = {
     "version_number": "Which version: 1 is the first.",
     "pool_name": "The pool's name.",
     "uri": "The URI of the asset; its slashes may be written as they are.",
+    "name": "The name of the event.",
     "xcom_key": "The XCom's key, such as `return_value`.",
 }
 

@@ -1,0 +1,62 @@
+"""Which run the events of an `EventSchedule` cause: what waits is in the store, `rules.event_policy` decides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from tradewind.model.assets import AssetEvent
+from tradewind.model.outcomes import CODEC_JSON, EncodedValue
+from tradewind.model.specs import DagSpec
+from tradewind.model.states import RunType
+from tradewind.ports import Clock, Store
+from tradewind.rules.assets import interval_of
+from tradewind.rules.due import dag_run_id_of
+from tradewind.rules.event_policy import EVENT_KIND, EventPolicy, verdict
+from tradewind.rules.timetables import RunInfo
+
+
+class EventRun(NamedTuple):
+    """A run that events cause now."""
+
+    info: RunInfo
+    event_ids: tuple[int, ...]
+    dag_run_id: str
+    conf: EncodedValue | None
+
+
+def is_on_events(spec: DagSpec) -> bool:
+    """Whether events by a stated policy cause runs of the DAG."""
+    return spec.timetable.kind == EVENT_KIND
+
+
+async def event_run(store: Store, clock: Clock, spec: DagSpec) -> EventRun | datetime | None:
+    """The run that what waits causes now; else when to look again; None: nothing waits.
+
+    Events that came while the DAG was paused count like others. The logical date is that of the last event.
+    """
+    policy = EventPolicy.of(spec.timetable.args)
+    most = policy.most
+    if most == 1 and policy.throttle is None:  # nothing ever waits for others: the first event is all there is to know
+        take = 1
+    else:
+        said = verdict(policy, await store.asset_queue_summary(spec.dag_id), clock.now())
+        if not said.take:
+            return said.at
+        take = said.take
+    events = [one.event for _, one in await store.asset_queue_list(spec.dag_id, limit=take)]
+    if not events:
+        return None
+    at = await _free_moment(store, clock, spec.dag_id, events)
+    conf = EncodedValue(CODEC_JSON, events[0].extra) if most == 1 else None
+    info = RunInfo(at, at, interval_of(events, at))
+    return EventRun(info, tuple(event.event_id for event in events), dag_run_id_of(RunType.ASSET_TRIGGERED, at), conf)
+
+
+async def _free_moment(store: Store, clock: Clock, dag_id: str, events: Sequence[AssetEvent]) -> datetime:
+    """The last event's moment, or one soon after it that no run has."""
+    at = max(event.at for event in events).astimezone(UTC)
+    while await store.run_get(dag_id, dag_run_id_of(RunType.ASSET_TRIGGERED, at)) is not None:
+        at = max(clock.now(), at + timedelta.resolution)
+    return at
