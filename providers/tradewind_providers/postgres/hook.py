@@ -269,7 +269,7 @@ class PostgresHook(PostgresPoolHook, DbApiHook):
         return await rows_of(session, pieces[-1])
 
     def _say_message(self, _session: Any, message: Any) -> None:
-        self.log.info("%s: %s", getattr(message, "severity", "NOTICE"), message)
+        self.log.info("%s: %s", message.severity, message.message)
 
 
 _PRIMARY_KEY: Final = """

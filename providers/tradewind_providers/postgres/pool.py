@@ -49,8 +49,10 @@ class PostgresPoolHook(AsyncHook["Pool[Any]"]):
 
         settings = self.settings_of(conn)
         arguments = await asyncio.to_thread(settings.for_asyncpg)
-        pool = await asyncpg.create_pool(**arguments, min_size=1, max_size=settings.pool_size)
+        pool = await asyncpg.create_pool(**arguments, min_size=0, max_size=settings.pool_size)
         try:
+            async with pool.acquire(timeout=settings.connect_timeout):
+                pass  # whoever opens it hears what is wrong
             yield pool
         finally:
             try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Rows:
 
     def fetchmany(self, size: int | None = None) -> list[tuple[Any, ...]]:
         """The next rows, at most `size` of them."""
-        return [row for row, _ in zip(self._rows, range(size or self.arraysize), strict=False)]
+        return list(islice(self._rows, size or self.arraysize))
 
     def fetchall(self) -> list[tuple[Any, ...]]:
         """All that are left."""

@@ -49,10 +49,12 @@ class SqlSensor(BaseSensorOperator):
     own_arguments: ClassVar[frozenset[str]] = frozenset(SqlSensorOptions.__annotations__)
     ui_color = "#7c7287"
 
-    def __init__(self, *, conn_id: str, sql: str, **arguments: Unpack[SqlSensorArguments]) -> None:
+    def __init__(self, *, sql: str, conn_id: str | None = None, **arguments: Unpack[SqlSensorArguments]) -> None:
         given = cast("dict[str, Any]", arguments)
         own = {name: given.pop(name) for name in SqlSensorOptions.__annotations__.keys() & given.keys()}
         super().__init__(**given)
+        if not conn_id:
+            raise AuthoringError(f"{type(self).__name__} {self.task_id!r}: conn_id is missing: which database?")
         self.conn_id = conn_id
         self.sql = sql
         self.parameters: Parameters = own.get("parameters")
