@@ -109,6 +109,7 @@ class Config:
             secrets_first=bool(self.secrets.backend),
             look_ups=self.look_ups,
             plugins_folder=str(self.dags.plugins_folder),
+            deferrable=bool(core.default_deferrable),
             operator_arguments={
                 "retries": core.default_task_retries,
                 "retry_delay": timedelta(seconds=core.default_task_retry_delay),

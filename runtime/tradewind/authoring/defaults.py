@@ -26,6 +26,7 @@ class AuthoringDefaults:
     secrets. `secrets_first`: secrets back ends are configured, so the runtime is asked before the environment.
     `look_ups` is the address where a runtime answers for variables and connections outside attempts.
     `plugins_folder` is the folder whose plug-ins are loaded before the first DAG file; empty: none.
+    `deferrable`: operators that can defer do so where their tasks do not say.
     `operator_arguments` are arguments of every operator, weaker than any `default_args`.
     """
 
@@ -43,6 +44,7 @@ class AuthoringDefaults:
     secrets_first: bool = False
     look_ups: str = ""
     plugins_folder: str = ""
+    deferrable: bool = False
     operator_arguments: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Final, TypedDict, Unpack, cast
 
 from tradewind.authoring.access import TaskServices, current_attempt
 from tradewind.authoring.arguments import OperatorArguments
 from tradewind.authoring.context import Context
+from tradewind.authoring.defaults import current_defaults
 from tradewind.authoring.instants import instant
+from tradewind.authoring.operator import OutcomeForm
 from tradewind.authoring.python_call import call_function
 from tradewind.authoring.sensor import BaseSensorOperator, SensorSettings
 from tradewind.model.errors import AuthoringError, SkipTask, TaskFailed
 from tradewind.model.states import RunState, TaskState
 from tradewind.standard.empty import EmptyOperator
+from tradewind.standard.run_triggers import WorkflowTrigger, states_in
 
 _TASK_STATES: Final = frozenset(state.value for state in TaskState if state is not TaskState.NONE)
 _RUN_STATES: Final = frozenset(state.value for state in RunState)
@@ -63,8 +66,11 @@ class ExternalTaskSensor(BaseSensorOperator):
     (all have to be there). A state among `failed_states` fails the task (skips it with
     `soft_fail`), one among `skipped_states` skips it. Without task or group the run itself is
     waited for. `check_existence` fails at once where DAG, task or group do not exist. Mapped tasks
-    count once all their instances have such a state. It waits as a coroutine and holds no process.
+    count once all their instances have such a state. It holds no process while it waits; with `deferrable` it is
+    woken by what happens in the other DAG, without it it looks every `poke_interval` seconds.
     """
+
+    outcome_kind: ClassVar[OutcomeForm] = "sensor"
 
     template_fields: Sequence[str] = (
         *("external_dag_id", "external_task_id", "external_task_ids"),
@@ -86,7 +92,9 @@ class ExternalTaskSensor(BaseSensorOperator):
         self.execution_delta: Any = own.get("execution_delta")
         self.execution_date_fn: Callable[..., Any] | None = own.get("execution_date_fn")
         self.check_existence: bool = own.get("check_existence", False)
-        self.deferrable: bool = own.get("deferrable", False)
+        self.deferrable: bool = own.get("deferrable", current_defaults().deferrable)
+        if self.deferrable:
+            vars(self)["outcome_kind"] = "value"
         self._existence_checked = False
         self._check_targets()
         self.allowed_states = _names(own.get("allowed_states")) or ["success"]
@@ -139,6 +147,36 @@ class ExternalTaskSensor(BaseSensorOperator):
     def is_async(self) -> bool:
         """It asks the system, and awaits the answers."""
         return True
+
+    async def execute(self, context: Any) -> Any:
+        """Looks, and defers where it has to wait. Without `deferrable` it is asked as other sensors are."""
+        if not self.deferrable:
+            return await super().execute(context)
+        if not await self.poke(context):
+            trigger = WorkflowTrigger(
+                self.external_dag_id,
+                external_task_ids=self.external_task_ids,
+                external_task_group_id=self.external_task_group_id,
+                allowed_states=self.allowed_states,
+                skipped_states=self.skipped_states,
+                failed_states=self.failed_states,
+                poke_interval=self.poke_interval,
+                soft_fail=self.soft_fail,
+                logical_dates=await self._dates(context),
+            )
+            self.defer(trigger=trigger, method_name="execute_complete", timeout=self.time_left)
+        return self.execute_complete(context, {"status": "success"})
+
+    def execute_complete(self, context: Any, event: Mapping[str, Any] | None = None) -> None:
+        """What the trigger has seen. Raises as `poke` does."""
+        status = None if event is None else event.get("status")
+        if status == "failed":
+            self._has_failed()
+        if status == "skipped":
+            raise SkipTask(f"{self._what(capital=True)} reached a state in {self.skipped_states}. Skipping.")
+        if status != "success":
+            raise ExternalTaskNotFoundError(f"{self._where}: the trigger gave {event!r}, which says nothing of a state")
+        self.log.info("%s has reached a state in %s", self._what(capital=True), self.allowed_states)
 
     async def poke(self, context: Any) -> bool:
         """Looks once. Raises ExternalTaskFailedError, SkipTask, ExternalDagNotFoundError, ExternalTaskNotFoundError."""
@@ -217,18 +255,7 @@ class ExternalTaskSensor(BaseSensorOperator):
         runs = await services.runs_at(self.external_dag_id, at)
         if not runs:
             return []
-        run = max(runs, key=lambda row: row.run_id)
-        if not ids and not self.external_task_group_id:
-            return [run.state.value]
-        rows = await services.instance_list(run.run_id)
-        if self.external_task_group_id:
-            facts = await services.dag_facts(self.external_dag_id)
-            ids = facts.groups.get(self.external_task_group_id, ()) if facts is not None else ()
-        states: list[str] = []
-        for task_id in ids:
-            own = [row.state.value for row in rows if row.task_id == task_id]
-            states += own or ["none"]
-        return states
+        return await states_in(services, max(runs, key=lambda row: row.run_id), ids, self.external_task_group_id)
 
     async def _check_existence(self, services: TaskServices, ids: tuple[str, ...]) -> None:
         dag = self.external_dag_id

@@ -10,7 +10,7 @@ from typing import Any, Final, TypedDict, Unpack, cast
 from tradewind.authoring.access import TaskServices, current_attempt
 from tradewind.authoring.instants import instant
 from tradewind.authoring.triggers import BaseTrigger, TriggerEvent
-from tradewind.model.errors import AuthoringError
+from tradewind.model.errors import AuthoringError, NotFoundError
 from tradewind.model.rows import RunRow
 
 _MODULE: Final = "airflow.providers.standard.triggers.external_task"
@@ -53,8 +53,13 @@ class DagStateTrigger(BaseTrigger, kind="tradewind.dag_run"):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Waits for the runs."""
         services = current_attempt.get().services
+        were_there = False
         async for _ in looks(services, "runs", self.dag_id):
             runs = await self._runs(services)
+            if runs is None and were_there:
+                which = self.run_ids or [at.isoformat() for at in self.execution_dates or ()]
+                raise NotFoundError(f"a run of DAG {self.dag_id!r} was deleted while it was waited for: one of {which}")
+            were_there = runs is not None
             if runs is not None and all(run.state.value in self.states for run in runs):
                 path, said = self.serialize()
                 yield TriggerEvent((path, {**said, **{run.dag_run_id: run.state.value for run in runs}}))

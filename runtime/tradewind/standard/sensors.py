@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import glob
-import os
+import asyncio
 import shutil
 import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar, Final, Unpack, cast
 
 from tradewind.authoring.attempt_environment import attempt_environment
+from tradewind.authoring.defaults import current_defaults
+from tradewind.authoring.operator import OutcomeForm
 from tradewind.authoring.python_call import call_function
 from tradewind.authoring.sensor import BaseSensorOperator, PokeReturnValue, SensorSettings
+from tradewind.authoring.triggers import StartTriggerArgs
 from tradewind.model.errors import AuthoringError, NotFoundError, TaskFailed
 from tradewind.standard.child_process import ChildProcess
+from tradewind.standard.file_triggers import FileTrigger, found_at
 from tradewind.standard.python import is_async_callable
 from tradewind.standard.time_sensors import DateTimeSensor as DateTimeSensor
 from tradewind.standard.time_sensors import TimeDeltaSensor as TimeDeltaSensor
@@ -123,8 +126,14 @@ class FileSensor(BaseSensorOperator):
     A folder counts once there is a file in it, however deep. `recursive` lets `**` cross folders.
     Relative paths start at the `path` of the connection `fs_conn_id`; `base_path` overrides that. Without
     such a connection (`fs_default` need not exist) they start at the worker's folder.
+
+    With `deferrable` it looks once; then a `FileTrigger` waits in the runtime, told by the kernel where that can.
+    `start_from_trigger`: so it begins, where the path is absolute and no template.
     """
 
+    outcome_kind: ClassVar[OutcomeForm] = "sensor"
+
+    deferrable: bool = False
     template_fields: Sequence[str] = ("filepath",)
     ui_color = "#91818a"
     own_arguments: ClassVar[frozenset[str]] = frozenset({"deferrable", "start_from_trigger", "trigger_kwargs"})
@@ -139,13 +148,54 @@ class FileSensor(BaseSensorOperator):
         **arguments: Unpack[FileSettings],
     ) -> None:
         given = cast("dict[str, Any]", arguments)
-        for name in ("deferrable", "start_from_trigger", "trigger_kwargs"):
-            given.pop(name, None)
+        own = {name: given.pop(name) for name in self.own_arguments & given.keys()}
         super().__init__(**given)
+        self.deferrable: bool = own.get("deferrable", current_defaults().deferrable)
+        self.start_from_trigger = bool(own.get("start_from_trigger"))
+        if self._defers:
+            vars(self)["outcome_kind"] = "value"
         self.filepath = filepath
         self.fs_conn_id = fs_conn_id
         self.base_path = base_path
         self.recursive = recursive
+        if self.start_from_trigger and Path(filepath).is_absolute() and "{" not in filepath:
+            arguments_of_trigger = {"filepath": filepath, "recursive": recursive, "poke_interval": self.poke_interval}
+            self.start_trigger_args = StartTriggerArgs(
+                trigger_cls=FileTrigger.trigger_kind,
+                trigger_kwargs=arguments_of_trigger,
+                next_method="execute_complete",
+                timeout=timedelta(seconds=self.timeout),
+            )
+
+    def execute(self, context: Any) -> Any:
+        """Looks, and defers where it has to wait. Without `deferrable` it is asked as other sensors are."""
+        if not self._defers:
+            return super().execute(context)
+        return self._execute_on_loop(context) if self.is_async else self._execute_here(context)
+
+    async def _execute_on_loop(self, context: Any) -> None:
+        await asyncio.to_thread(self._execute_here, context)
+
+    def _execute_here(self, context: Any) -> None:
+        if not self.poke(context):
+            trigger = FileTrigger(str(Path(self.path).absolute()), self.recursive, self.poke_interval)
+            self.defer(trigger=trigger, method_name="execute_complete", timeout=self.time_left)
+
+    @property
+    def _defers(self) -> bool:
+        return self.deferrable or self.start_from_trigger
+
+    @property
+    def is_async(self) -> bool:
+        """Whether it looks once, in a thread: then it needs no process. A subclass may do more than look."""
+        kind = type(self)
+        return self._defers and kind.poke is FileSensor.poke and kind.execute is FileSensor.execute
+
+    def execute_complete(self, context: Any, event: Any = None) -> None:
+        """The trigger has found the file. Raises TaskFailed where it says otherwise."""
+        if not event:
+            raise TaskFailed(f"{self.task_id} task failed as {self.filepath} not found.")
+        self.log.info("%s completed successfully as %s found.", self.task_id, self.filepath)
 
     @property
     def path(self) -> str:
@@ -169,11 +219,9 @@ class FileSensor(BaseSensorOperator):
         """Looks once."""
         path = self.path
         self.log.info("Poking for file %s", path)
-        for found in glob.iglob(path, recursive=self.recursive):  # noqa: PTH207 - absolute patterns
-            if Path(found).is_file():
-                changed = datetime.fromtimestamp(Path(found).stat().st_mtime, UTC)
-                self.log.info("Found File %s last modified: %s", found, changed.strftime("%Y%m%d%H%M%S"))
-                return True
-            if any(files for _, _, files in os.walk(found)):
-                return True
-        return False
+        found = found_at(path, recursive=self.recursive)
+        if found is None:
+            return False
+        changed = datetime.fromtimestamp(Path(found).stat().st_mtime, UTC)
+        self.log.info("Found File %s last modified: %s", found, changed.strftime("%Y%m%d%H%M%S"))
+        return True

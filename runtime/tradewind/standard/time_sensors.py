@@ -1,25 +1,34 @@
-"""Sensors for moments. They need no process: the plain ones are asked on the event loop, the `Async` ones sleep."""
+"""Sensors for moments. They need no process: the plain ones are asked on the event loop, the `Async` ones defer."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from datetime import UTC, datetime, time, timedelta
 from typing import Any, ClassVar, TypedDict, Unpack, cast
 
 from tradewind.authoring.access import current_attempt
+from tradewind.authoring.defaults import current_defaults
 from tradewind.authoring.instants import duration, instant
+from tradewind.authoring.operator import OutcomeForm
 from tradewind.authoring.pace import now
 from tradewind.authoring.sensor import BaseSensorOperator, SensorSettings
+from tradewind.authoring.triggers import StartTriggerArgs
 from tradewind.model.errors import AuthoringError
+from tradewind.standard.moment_triggers import DateTimeTrigger
 
 
 class DeferralSettings(TypedDict, total=False):
-    """Settings of deferral. They change nothing: waiting costs no slot here anyway."""
+    """How a sensor for a moment waits.
+
+    `deferrable`: it hands the moment to the runtime's timer. `start_from_trigger`: so it begins, without an attempt
+    before, where the moment is known when the file is read. `end_from_trigger`: so it ends, without an attempt after.
+    """
 
     deferrable: bool
     start_from_trigger: bool
     end_from_trigger: bool
-    trigger_kwargs: Any
+    trigger_kwargs: Mapping[str, Any] | None
 
 
 class MomentSettings(DeferralSettings, SensorSettings, total=False):
@@ -29,13 +38,35 @@ class MomentSettings(DeferralSettings, SensorSettings, total=False):
 class MomentSensor(BaseSensorOperator):
     """Waits until `moment(context)` has passed."""
 
+    outcome_kind: ClassVar[OutcomeForm] = "sensor"
     own_arguments: ClassVar[frozenset[str]] = frozenset(DeferralSettings.__annotations__)
+    always_defers: ClassVar[bool] = False
+    """The `…Async` classes wait on the runtime's timer whatever the configuration says."""
 
     def __init__(self, **arguments: Unpack[MomentSettings]) -> None:
         given = cast("dict[str, Any]", arguments)
-        for name in DeferralSettings.__annotations__:
-            given.pop(name, None)
+        own = {name: given.pop(name) for name in DeferralSettings.__annotations__.keys() & given.keys()}
         super().__init__(**given)
+        more: Mapping[str, Any] = own.get("trigger_kwargs") or {}
+        self.deferrable: bool = own.get("deferrable", self.always_defers or current_defaults().deferrable)
+        self.start_from_trigger = bool(own.get("start_from_trigger"))
+        self.end_from_trigger: bool = bool(own.get("end_from_trigger", more.get("end_from_trigger")))
+        if self.deferrable or self.start_from_trigger:
+            vars(self)["outcome_kind"] = "value"
+
+    def execute(self, context: Any) -> Any:
+        """Defers to the moment; without `deferrable` it is asked for as other sensors are."""
+        if not (self.deferrable or self.start_from_trigger):
+            return super().execute(context)
+        at = self.moment(context)
+        if at > now():
+            trigger = DateTimeTrigger(at, end_from_trigger=self.end_from_trigger)
+            self.defer(trigger=trigger, method_name="execute_complete", timeout=self.time_left)
+        return self.execute_complete(context)
+
+    def execute_complete(self, context: Any, event: Any = None) -> None:
+        """The moment has come."""
+        self.log.info("The time has come")
 
     @property
     def is_async(self) -> bool:
@@ -82,6 +113,13 @@ class DateTimeSensor(MomentSensor):
                 f"Got {type(given)}"
             )
         self.target_time = target_time.isoformat() if isinstance(target_time, datetime) else target_time
+        if self.start_from_trigger and "{" not in self.target_time:
+            self.start_trigger_args = StartTriggerArgs(
+                trigger_cls=DateTimeTrigger.trigger_kind,
+                trigger_kwargs={"moment": self.moment(None), "end_from_trigger": self.end_from_trigger},
+                next_method="execute_complete",
+                timeout=timedelta(seconds=self.timeout),
+            )
 
     def moment(self, context: Any) -> datetime:
         """The target. Raises AuthoringError for a text that is no date."""
@@ -89,7 +127,9 @@ class DateTimeSensor(MomentSensor):
 
 
 class DateTimeSensorAsync(DateTimeSensor, SleepingSensor):
-    """`DateTimeSensor` that sleeps exactly until then."""
+    """`DateTimeSensor` that defers until then."""
+
+    always_defers: ClassVar[bool] = True
 
 
 class TimeSensor(MomentSensor):
@@ -111,7 +151,9 @@ class TimeSensor(MomentSensor):
 
 
 class TimeSensorAsync(TimeSensor, SleepingSensor):
-    """`TimeSensor` that sleeps exactly until then."""
+    """`TimeSensor` that defers until then."""
+
+    always_defers: ClassVar[bool] = True
 
 
 class TimeDeltaSensor(MomentSensor):
@@ -129,7 +171,9 @@ class TimeDeltaSensor(MomentSensor):
 
 
 class TimeDeltaSensorAsync(TimeDeltaSensor, SleepingSensor):
-    """`TimeDeltaSensor` that sleeps exactly until then."""
+    """`TimeDeltaSensor` that defers until then."""
+
+    always_defers: ClassVar[bool] = True
 
 
 class WaitSensor(SleepingSensor):

@@ -10,12 +10,14 @@ from typing import Any, ClassVar, Final, TypedDict, Unpack, cast
 
 from tradewind.authoring.access import TaskServices, current_attempt
 from tradewind.authoring.arguments import OperatorArguments
+from tradewind.authoring.defaults import current_defaults
 from tradewind.authoring.instants import duration, instant
 from tradewind.authoring.operator import BaseOperator
 from tradewind.authoring.other_dags import LONGEST_WAIT
 from tradewind.model.errors import AuthoringError, ConflictError, SkipTask, TaskFailed
 from tradewind.model.rows import RunRow
 from tradewind.model.states import RUN_FINISHED, RunState
+from tradewind.standard.run_triggers import DagStateTrigger
 
 XCOM_RUN_ID: Final = "trigger_run_id"
 XCOM_LOGICAL_DATE_ISO: Final = "trigger_logical_date_iso"
@@ -51,8 +53,8 @@ class TriggerDagRunOperator(BaseOperator):
     with `skip_when_already_exists` the task is skipped. While the other DAG is paused its run waits
     in the queue; `fail_when_dag_is_paused` fails instead. With `wait_for_completion` the task ends
     when the run has reached one of `allowed_states` (success), and fails where it reached one of
-    `failed_states` (failed). It waits as a coroutine: no process is held and the run's end wakes it, so
-    `deferrable` changes nothing.
+    `failed_states` (failed). It waits as a coroutine: no process is held and the run's end wakes it. With
+    `deferrable` the wait is handed to the runtime: it outlives a restart, and holds no slot of the pool.
     """
 
     template_fields: Sequence[str] = (
@@ -86,7 +88,7 @@ class TriggerDagRunOperator(BaseOperator):
         self.failed_states = _states(own.get("failed_states"), RunState.FAILED, f"{where}: failed_states")
         self.skip_when_already_exists: bool | str = own.get("skip_when_already_exists", False)
         self.fail_when_dag_is_paused: bool = own.get("fail_when_dag_is_paused", False)
-        self.deferrable: bool = own.get("deferrable", False)
+        self.deferrable: bool = own.get("deferrable", current_defaults().deferrable)
 
     async def execute(self, context: Any) -> None:
         """Starts the run, notes its id as XCom, waits for it where asked to.
@@ -110,7 +112,17 @@ class TriggerDagRunOperator(BaseOperator):
         await ti.push(XCOM_RUN_ID, run.dag_run_id)
         await ti.push(XCOM_LOGICAL_DATE_ISO, run.logical_date.isoformat())
         if _truth(self.wait_for_completion):
+            if self.deferrable:
+                states = [*self.allowed_states, *self.failed_states]
+                trigger = DagStateTrigger(run.dag_id, states, [run.dag_run_id], poll_interval=self.poke_interval)
+                self.defer(trigger=trigger, method_name="execute_complete")
             await self._wait(services, run)
+
+    def execute_complete(self, context: Any, event: Sequence[Any] | None = None) -> None:
+        """The run has reached one of the states. Raises TaskFailed where it is a bad one."""
+        said: Mapping[str, Any] = event[1] if event else {}
+        for run_id in said.get("run_ids") or ():
+            self._judge(str(said.get(run_id)))
 
     async def _existing(self, services: TaskServices, at: datetime | None) -> RunRow | None:
         if self.trigger_run_id:
@@ -153,15 +165,20 @@ class TriggerDagRunOperator(BaseOperator):
             found = await services.run_find(run.dag_id, run.dag_run_id)
             if found is None:
                 raise TaskFailed(f"run {run.dag_run_id!r} of DAG {run.dag_id!r} was deleted while it was waited for")
-            state = found.state.value
-            if state in self.failed_states:
-                raise TaskFailed(f"{run.dag_id} failed with failed states {state}")
-            if state in self.allowed_states:
-                self.log.info("%s finished with allowed state %s", run.dag_id, state)
+            if self._judge(found.state.value):
                 return
             if ended and found.state in RUN_FINISHED:
                 await asyncio.sleep(self.poke_interval)  # it may be cleared and end otherwise
             ended = await services.run_wait(run.run_id, min(self.poke_interval, LONGEST_WAIT)) is not None
+
+    def _judge(self, state: str) -> bool:
+        """Whether this state of the run is the end of the task. Raises TaskFailed."""
+        if state in self.failed_states:
+            raise TaskFailed(f"{self.trigger_dag_id} failed with failed states {state}")
+        if state in self.allowed_states:
+            self.log.info("%s finished with allowed state %s", self.trigger_dag_id, state)
+            return True
+        return False
 
     def _logical_date(self) -> datetime | None:
         if not self.logical_date:
