@@ -21,7 +21,6 @@ from tradewind.model.errors import (
     FailWithoutRetry,
     SkipTask,
     TaskFailed,
-    TaskTimeout,
     TradewindError,
 )
 
@@ -62,7 +61,7 @@ class SensorSettings(SensorOptions, OperatorArguments, total=False):
     """Arguments of every sensor."""
 
 
-class SensorTimeout(TaskTimeout, FailWithoutRetry):
+class SensorTimeout(FailWithoutRetry):
     """Snap. Time is OUT."""
 
 
