@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from tradewind.model.keys import RunId
+from tradewind.model.durable import Step
+from tradewind.model.keys import UNMAPPED, RunId
 from tradewind.model.rows import InstanceRow
 from tradewind.model.states import TaskState
 
@@ -37,4 +38,8 @@ class InstanceReads(Protocol):
 
     async def instance_page(self, where: InstanceFilter) -> tuple[list[InstanceRow], int]:
         """A page of a run's task instances and how many there are in all."""
+        ...
+
+    async def step_list(self, run_id: RunId, task_id: str, map_index: int = UNMAPPED) -> list[Step]:
+        """The steps that a task instance has taken, in the order of their making."""
         ...

@@ -19,6 +19,7 @@ from typing import Protocol
 from tradewind.authoring.other_dags import BlockingOtherDags, OtherDags
 from tradewind.model.assets import AssetEvent, AssetEventFilter
 from tradewind.model.attempts import Attempt, AttemptKey
+from tradewind.model.durable import Step
 from tradewind.model.keys import UNMAPPED, RunId
 from tradewind.model.outcomes import EncodedValue
 from tradewind.model.rows import InstanceRow, RunRow
@@ -50,6 +51,14 @@ class TaskServices(OtherDags, Protocol):
         ...
 
     async def xcom_put(self, attempt: AttemptKey, key: str, value: EncodedValue) -> None:
+        """Durable when it returns. Raises Fenced if the attempt is no longer the live one."""
+        ...
+
+    async def step_list(self, run_id: RunId, task_id: str, map_index: int) -> list[Step]:
+        """The steps that a task instance has taken, in the order of their making."""
+        ...
+
+    async def step_put(self, attempt: AttemptKey, step: Step) -> None:
         """Durable when it returns. Raises Fenced if the attempt is no longer the live one."""
         ...
 
@@ -122,6 +131,14 @@ class BlockingServices(BlockingOtherDags, Protocol):
 
     def xcom_put(self, attempt: AttemptKey, key: str, value: EncodedValue) -> None:
         """Stores a value under one of the attempt's own keys."""
+        ...
+
+    def step_list(self, run_id: RunId, task_id: str, map_index: int) -> list[Step]:
+        """The steps that a task instance has taken, in the order of their making."""
+        ...
+
+    def step_put(self, attempt: AttemptKey, step: Step) -> None:
+        """Keeps a step of the attempt's own task instance."""
         ...
 
     def variable_get(self, key: str) -> str | None:

@@ -25,6 +25,7 @@ from tradewind.control_ports import Control, TriggerRequest
 from tradewind.database import open_control
 from tradewind.model.assets import AssetEvent, AssetEventFilter
 from tradewind.model.attempts import Attempt, AttemptKey, RunFacts
+from tradewind.model.durable import Step
 from tradewind.model.errors import NotFoundError
 from tradewind.model.keys import UNMAPPED, AttemptId, RunId
 from tradewind.model.outcomes import EncodedValue, Outcome
@@ -112,6 +113,7 @@ class SystemOnDemand(OtherDagsOfSystem):
         self._opening = asyncio.Lock()
         self._control: Control | None = None
         self._pushed: dict[str, EncodedValue] = {}
+        self._steps: dict[str, Step] = {}
 
     async def system(self) -> Control:
         """The system, connected to when it is first asked."""
@@ -172,6 +174,14 @@ class SystemOnDemand(OtherDagsOfSystem):
     async def xcom_put(self, attempt: AttemptKey, key: str, value: EncodedValue) -> None:
         """Kept for this attempt only."""
         self._pushed[key] = value
+
+    async def step_list(self, run_id: RunId, task_id: str, map_index: int) -> list[Step]:
+        """Those of this attempt."""
+        return list(self._steps.values())
+
+    async def step_put(self, attempt: AttemptKey, step: Step) -> None:
+        """Kept for this attempt only."""
+        self._steps[step.key] = step
 
     async def variable_get(self, key: str) -> str | None:
         """From the system."""

@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import NamedTuple
 
 from tradewind.model.keys import UNMAPPED, AttemptId, RunId
-from tradewind.model.outcomes import EncodedValue
+from tradewind.model.outcomes import EncodedValue, Wait
 from tradewind.model.specs import DagSource, TaskSpec
 from tradewind.model.states import RunType
-from tradewind.model.waits import Resume, Wait, WaitKey
+from tradewind.model.waits import Resume, WaitKey
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import NamedTuple
 
+from tradewind.model.durable import Step
 from tradewind.model.keys import AttemptId
 from tradewind.model.outcomes import EncodedValue, Outcome
 from tradewind.model.waits import WaitAnswer, WaitKey
@@ -66,6 +67,24 @@ class XComStored(NamedTuple):
     stamp: Stamp
     attempt: AttemptId
     key: str
+    value: EncodedValue
+
+
+class StepStored(NamedTuple):
+    """A running attempt has taken a step, or is about to."""
+
+    stamp: Stamp
+    attempt: AttemptId
+    step: Step
+
+
+class SignalSent(NamedTuple):
+    """Somebody answers a wait that has no trigger, or will have: the next one of this kind and name."""
+
+    stamp: Stamp
+    node: int
+    kind: str
+    name: str
     value: EncodedValue
 
 
@@ -127,6 +146,8 @@ RunEvent = (
     | AttemptBegan
     | AttemptEnded
     | XComStored
+    | StepStored
+    | SignalSent
     | WaitAnswered
     | WaitEnded
     | TimerDue

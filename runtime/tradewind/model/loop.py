@@ -34,7 +34,7 @@ class OffenceKind(StrEnum):
 
 
 class LoopOffence(NamedTuple):
-    """One report. For a block: for how long, and the innermost line when it was looked at; of a leak: whose task."""
+    """One report. For a block: for how long, and the innermost line when it was looked at; of a leak: which tasks."""
 
     at: datetime
     offence: OffenceKind
@@ -50,6 +50,8 @@ class LoopOffence(NamedTuple):
     dag_run_id: str = ""
     map_index: int = -1
     try_number: int = 0
+    tasks: tuple[str, ...] = ()
+    """Names of the asyncio tasks that were left behind."""
 
 
 class KindUse(NamedTuple):
@@ -78,7 +80,7 @@ class HostFacts(NamedTuple):
 class LoopReport(NamedTuple):
     """How coroutines share this process's loop and those of its async hosts."""
 
-    isolation: str
+    isolation: str = "loop"
     offences: tuple[LoopOffence, ...] = ()
     """The newest first."""
     kinds: tuple[KindUse, ...] = ()

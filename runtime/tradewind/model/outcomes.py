@@ -7,14 +7,11 @@ would make PostgreSQL refuse everything that is committed with it.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from tradewind.model.assets import AssetEventPut
 from tradewind.model.keys import AttemptId
 from tradewind.model.states import OutcomeKind
-
-if TYPE_CHECKING:
-    from tradewind.model.waits import Wait
 
 CODEC_JSON: Final = 1
 """UTF-8 JSON as orjson writes it."""
@@ -59,6 +56,25 @@ class ExitInfo(NamedTuple):
     max_rss_kib: int | None = None
     user_seconds: float | None = None
     system_seconds: float | None = None
+
+
+class Wait(NamedTuple):
+    """One wait: a trigger by its registered kind with its arguments, or a moment alone (`due`)."""
+
+    kind: str
+    args: EncodedValue | None = None
+    """The trigger's keyword arguments, one dict. Of a wait for a moment: its answer, the moment."""
+    method: str = ""
+    """The operator's method that goes on. Empty: the attempt begins from its top."""
+    kwargs: EncodedValue | None = None
+    """Keyword arguments of that method, one dict."""
+    due: datetime | None = None
+    """A wait for a moment: no trigger runs, and `args` is the answer."""
+    deadline: datetime | None = None
+    """When the wait has taken too long. Absolute: a restart does not prolong it."""
+    key: str = ""
+    undo: bool = False
+    """The task has something to undo if it is ended while it waits: an attempt does it before anything else."""
 
 
 class Outcome(NamedTuple):

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from tradewind.model.assets import AssetEventRow
+from tradewind.model.durable import StepRow
 from tradewind.model.keys import UNMAPPED, AttemptId, RunId, RuntimeId
 from tradewind.model.outcomes import EncodedValue
 from tradewind.model.specs import DagSource, DagSpec, Json
@@ -178,6 +179,7 @@ class Segment:
     lengths: list[LengthRow] = field(default_factory=list[LengthRow])
     waits: list[WaitRow | WaitGone] = field(default_factory=list[WaitRow | WaitGone])
     """Waits that begin, are answered or go. Of several of one key the last one counts."""
+    steps: list[StepRow] = field(default_factory=list[StepRow])
 
 
 @dataclass(slots=True)

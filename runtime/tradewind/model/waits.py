@@ -7,28 +7,17 @@ stays, answered, until the try is over: an attempt that is lost and repeated fin
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from tradewind.model.keys import UNMAPPED, AttemptId, RunId
-from tradewind.model.outcomes import EncodedValue
+from tradewind.model.outcomes import EncodedValue, Wait
 
-
-class Wait(NamedTuple):
-    """One wait: a trigger by its registered kind with its arguments, or a moment alone (`due`)."""
-
-    kind: str
-    args: EncodedValue | None = None
-    """The trigger's keyword arguments, one dict. Of a wait for a moment: its answer, the moment."""
-    method: str = ""
-    """The operator's method that goes on. Empty: the attempt begins from its top."""
-    kwargs: EncodedValue | None = None
-    """Keyword arguments of that method, one dict."""
-    due: datetime | None = None
-    """A wait for a moment: no trigger runs, and `args` is the answer."""
-    deadline: datetime | None = None
-    """When the wait has taken too long. Absolute: a restart does not prolong it."""
-    key: str = ""
+SIGNAL_KIND: Final = "tradewind.signal"
+INPUT_KIND: Final = "tradewind.input"
+ANSWERED_FROM_OUTSIDE: Final = frozenset({SIGNAL_KIND, INPUT_KIND})
+"""Kinds without a trigger: people and programs answer them. The key of such a wait is ``KIND:NAME:N``, for the n-th wait
+of that name.
+"""
 
 
 class WaitAnswer(NamedTuple):
@@ -75,3 +64,5 @@ class Resume(NamedTuple):
     answer: WaitAnswer
     answers: tuple[tuple[str, WaitAnswer], ...] = ()
     """The answered waits of a durable task, by key."""
+    undoes: bool = False
+    """The task is being ended: the attempt goes on only to where it waits, and is cancelled there."""

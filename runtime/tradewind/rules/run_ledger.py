@@ -21,6 +21,7 @@ from typing import Any, Final
 import orjson
 
 from tradewind.model.attempts import RunFacts
+from tradewind.model.durable import StepRow
 from tradewind.model.errors import IllegalTransition
 from tradewind.model.events import Stamp
 from tradewind.model.keys import UNMAPPED, AttemptId
@@ -272,7 +273,9 @@ class RunLedger:
         self.forget(n)
 
     def forget(self, n: int) -> None:
-        """Drops what is known of past tries of `n`, its story aside."""
+        """Drops what is known of past tries of `n`, its story aside, and the steps that it has taken."""
+        if self.tasks[n].is_async and self.tries[n]:
+            self.segment.steps.append(StepRow(self.tasks[n].task_id, self.maps[n], None))
         fresh = Active()
         old = self.active.get(n)
         if old is not None:
@@ -297,7 +300,7 @@ class RunLedger:
         seg = self.segment
         return bool(
             self._dirty or self._run_dirty or seg.xcoms or seg.outbox or seg.closed or seg.opened
-            or seg.spread or seg.dropped or seg.lengths or seg.waits
+            or seg.spread or seg.dropped or seg.lengths or seg.waits or seg.steps
         )  # fmt: skip
 
     def flush(self) -> Segment:

@@ -18,6 +18,7 @@ import orjson
 from tradewind.model.assets import AssetEventRow
 from tradewind.model.attempts import Attempt, AttemptKey
 from tradewind.model.commands import Decision, Freed, Ready, Settled, Timer
+from tradewind.model.durable import StepRow
 from tradewind.model.events import (
     Admitted,
     AttemptBegan,
@@ -26,8 +27,10 @@ from tradewind.model.events import (
     RunActivated,
     RunCancelled,
     RunEvent,
+    SignalSent,
     SpreadOn,
     Stamp,
+    StepStored,
     TasksCleared,
     TimerDue,
     WaitAnswered,
@@ -326,6 +329,19 @@ class RunMachine(Expanding):
         if n is not None:
             self.segment.xcoms.append(XComRow(self.tasks[n].task_id, self.maps[n], event.key, event.value))
 
+    def _on_step(self, event: StepStored, decision: Decision) -> None:
+        n = self.live.get(event.attempt)
+        if n is not None:
+            self.segment.steps.append(StepRow(self.tasks[n].task_id, self.maps[n], event.step))
+
+    def _on_signal(self, event: SignalSent, decision: Decision) -> None:
+        n = event.node
+        if self.state[n] in FINISHED or self.state[n] is _S.NONE:
+            return
+        waits_for_it = self.take_signal(n, event.kind, event.name, event.value)
+        if waits_for_it and self.state[n] is _S.DEFERRED and not self.is_being_ended(n):
+            self._offer(n, event.stamp, decision)
+
     def _arm_timeout(self, decision: Decision) -> None:
         timeout, started = self.graph.spec.dagrun_timeout, self.run.started_at
         if timeout is not None and started is not None and self.run.state is RunState.RUNNING:
@@ -587,6 +603,8 @@ class RunMachine(Expanding):
         AttemptBegan: _on_began,
         AttemptEnded: _on_ended,
         XComStored: _on_xcom,
+        StepStored: _on_step,
+        SignalSent: _on_signal,
         WaitAnswered: _on_answered,
         WaitEnded: _on_wait_ended,
         TimerDue: _on_timer,

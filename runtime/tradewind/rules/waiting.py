@@ -17,11 +17,11 @@ from tradewind.model.attempts import Attempt, AttemptKey, WaitStart
 from tradewind.model.commands import Decision, Ready, Timer
 from tradewind.model.events import Stamp
 from tradewind.model.keys import AttemptId
-from tradewind.model.outcomes import EncodedValue, Outcome
+from tradewind.model.outcomes import EncodedValue, Outcome, Wait
 from tradewind.model.rows import AttemptClosed, AttemptOpened, RunRow
 from tradewind.model.specs import DagSource, Json
 from tradewind.model.states import TaskState
-from tradewind.model.waits import Resume, Wait, WaitAnswer, WaitGone, WaitKey, WaitRow
+from tradewind.model.waits import ANSWERED_FROM_OUTSIDE, Resume, WaitAnswer, WaitGone, WaitKey, WaitRow
 from tradewind.rules.graph import Graph
 from tradewind.rules.judging import Judge
 from tradewind.rules.run_ledger import Active, detail_of
@@ -43,7 +43,7 @@ class Pending:
     @property
     def has_trigger(self) -> bool:
         """Whether a trigger runs for it."""
-        return self.answer is None and self.wait.due is None
+        return self.answer is None and self.wait.due is None and self.wait.kind not in ANSWERED_FROM_OUTSIDE
 
 
 class Waiting(Judge):
@@ -69,7 +69,7 @@ class Waiting(Judge):
         ready = False
         for wait in waits:
             pending = before.pop(wait.key, None)
-            if pending is not None and wait.key and pending.wait[:2] == wait[:2]:
+            if pending is not None and wait.key and _is_same(pending.wait, wait):
                 ready = ready or pending.answer is not None
             else:
                 if pending is not None:
@@ -153,6 +153,24 @@ class Waiting(Judge):
         self.active[n].due_at = due
         if due is not None:
             decision.timers.append(Timer(due, self.run.run_id, n))
+
+    def take_signal(self, n: int, kind: str, name: str, value: EncodedValue) -> bool:
+        """Answers the first wait of this kind and name that has no answer, or the next one that will come. Whether
+        the instance waits for it now.
+        """
+        waits = self.waits.get(n, ())
+        prefix = f"{kind}:{name}:"
+        mine = [p for p in waits if p.wait.key.startswith(prefix)]
+        answer = WaitAnswer(value)
+        for pending in mine:
+            if pending.answer is None:
+                self.answer(n, pending, answer)
+                return True
+        origin = self._origin_of(n)
+        early = Pending(origin, Wait(kind, key=f"{prefix}{len(mine)}"), answer)
+        self.waits[n] = (*waits, early)
+        self._store(n, early)
+        return False
 
     def answer(self, n: int, pending: Pending, answer: WaitAnswer) -> None:
         """Keeps how a wait ended."""
@@ -269,6 +287,11 @@ class Waiting(Judge):
             n = self.node_of(row.task_id, row.map_index)
             if n is not None and n in self.active:
                 self.waits[n] = (*self.waits.get(n, ()), Pending(row.origin, row.wait, row.answer))
+
+
+def _is_same(old: Wait, new: Wait) -> bool:
+    """Whether a wait that is named again is the one that is under way (or that was answered before it began)."""
+    return old.kind == new.kind and (old.kind in ANSWERED_FROM_OUTSIDE or old.args == new.args)
 
 
 def _named(text: str) -> AttemptId:

@@ -17,8 +17,9 @@ from typing import Final
 from tradewind.control_ports import Control, TriggerRequest
 from tradewind.model.assets import AssetEvent, AssetEventFilter
 from tradewind.model.attempts import AttemptKey
+from tradewind.model.durable import Step
 from tradewind.model.errors import Fenced
-from tradewind.model.events import XComStored
+from tradewind.model.events import RunEvent, Stamp, StepStored, XComStored
 from tradewind.model.keys import UNMAPPED, RunId
 from tradewind.model.outcomes import RETURN_KEY, EncodedValue
 from tradewind.model.rows import Batch, InstanceRow, RunRow, XComEntry
@@ -152,6 +153,18 @@ class RuntimeServices(OtherDagsOfSystem):
 
     async def xcom_put(self, attempt: AttemptKey, key: str, value: EncodedValue) -> None:
         """Stores a value before the attempt's end. Durable when it returns. Raises Fenced."""
+        await self._commit(attempt, lambda stamp: XComStored(stamp, attempt.attempt, key, value))
+
+    async def step_list(self, run_id: RunId, task_id: str, map_index: int) -> list[Step]:
+        """The steps that a task instance has taken."""
+        return await self._store.step_list(run_id, task_id, map_index)
+
+    async def step_put(self, attempt: AttemptKey, step: Step) -> None:
+        """Keeps a step. Durable when it returns. Raises Fenced."""
+        await self._commit(attempt, lambda stamp: StepStored(stamp, attempt.attempt, step))
+
+    async def _commit(self, attempt: AttemptKey, event: Callable[[Stamp], RunEvent]) -> None:
+        """Has what a live attempt says committed. Raises Fenced."""
         if self._intake is None:
             raise Fenced("this runtime has not started")
         done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
@@ -160,8 +173,7 @@ class RuntimeServices(OtherDagsOfSystem):
             if not done.done():
                 done.set_result(accepted)
 
-        event = XComStored(self._intake.stamp(), attempt.attempt, key, value)
-        self._intake.post(attempt.run_id, event, answer)
+        self._intake.post(attempt.run_id, event(self._intake.stamp()), answer)
         if not await done:
             raise Fenced(
                 f"attempt {attempt.attempt.hex()} of task {attempt.task_id!r} is no longer the "

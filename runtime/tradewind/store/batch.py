@@ -15,7 +15,7 @@ from tradewind.store.bounds import require_one_segment_a_run
 from tradewind.store.columns import INLINE_LIMIT, Columns, columns_of
 from tradewind.store.connection import Line, Session
 from tradewind.store.statements import Statement, bind, expanded, fragments, statement
-from tradewind.store.waits import Seal, add_waits
+from tradewind.store.waits import Seal, add_steps, add_waits
 
 REFUSED = "TW001"
 """SQLSTATE that `batch_refuse` raises."""
@@ -91,6 +91,8 @@ class BatchWriter:
         columns = columns_of(batch, self._spill)
         if any(segment.waits for segment in batch.segments):
             add_waits(columns, batch.segments, self._seal)
+        if any(segment.steps for segment in batch.segments):
+            add_steps(columns, batch.segments)
         return columns
 
     async def _conflict(self, lease: Lease, batch: Batch, columns: Columns, error: Exception) -> BatchConflict:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import orjson
 
+from tradewind.model.durable import Step
 from tradewind.model.errors import BatchConflict, Fenced
 from tradewind.model.keys import AttemptId, RunId, RuntimeId
 from tradewind.model.outcomes import EncodedValue
@@ -80,6 +81,7 @@ class RunTables:
     history: dict[Place, list[HistoryRow]] = field(default_factory=dict[Place, list[HistoryRow]])
     lengths: dict[tuple[str, int, str], LengthRow] = field(default_factory=dict[tuple[str, int, str], LengthRow])
     waits: dict[tuple[str, int, str], WaitRow] = field(default_factory=dict[tuple[str, int, str], WaitRow])
+    steps: dict[Place, dict[str, Step]] = field(default_factory=dict[Place, dict[str, Step]])
     xcoms: dict[Place, dict[str, tuple[EncodedValue, datetime]]] = field(
         default_factory=dict[Place, dict[str, tuple[EncodedValue, datetime]]]
     )
@@ -326,6 +328,12 @@ def _write_segment(db: MemoryDatabase, segment: Segment) -> None:
             _write_attempts(tables, segment)
         for line in segment.history:
             tables.history.setdefault((line.task_id, line.map_index), []).append(line)
+        for task_id, map_index, step in segment.steps:
+            taken = tables.steps.setdefault((task_id, map_index), {})
+            if step is None:
+                taken.clear()
+            else:
+                taken[step.key] = step
         for wait in segment.waits:
             if isinstance(wait, WaitGone):
                 tables.waits.pop((wait.task_id, wait.map_index, wait.key), None)

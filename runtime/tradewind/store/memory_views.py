@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from tradewind.instance_ports import InstanceFilter
+from tradewind.model.durable import Step
 from tradewind.model.keys import UNMAPPED, RunId
 from tradewind.model.outcomes import EncodedValue
 from tradewind.model.rows import (
@@ -153,6 +154,11 @@ class MemoryViews:
         tables = self.database.runs.get(run_id)
         found = None if tables is None else tables.xcoms.get((task_id, map_index), {}).get(key)
         return None if found is None else found[0]
+
+    async def step_list(self, run_id: RunId, task_id: str, map_index: int = UNMAPPED) -> list[Step]:
+        """As `StoreReads.step_list`."""
+        tables = self.database.runs.get(run_id)
+        return [] if tables is None else list(tables.steps.get((task_id, map_index), {}).values())
 
     async def xcom_indexes(self, run_id: RunId, task_id: str, key: str) -> list[int]:
         """As `StoreReads.xcom_indexes`."""

@@ -356,6 +356,18 @@ CREATE TABLE task_length (
     CONSTRAINT task_length_pkey PRIMARY KEY (run_id, task_id, map_index, key)
 );
 
+CREATE TABLE task_step (
+    run_id bigint NOT NULL,
+    at timestamp with time zone NOT NULL,
+    map_index integer NOT NULL,
+    codec smallint,
+    task_id text COLLATE "C" NOT NULL,
+    key bytea NOT NULL,
+    digest bytea NOT NULL,
+    data bytea,
+    CONSTRAINT task_step_pkey PRIMARY KEY (run_id, task_id, map_index, key)
+);
+
 CREATE TABLE task_wait (
     run_id bigint NOT NULL,
     due timestamp with time zone,
@@ -364,6 +376,7 @@ CREATE TABLE task_wait (
     answered boolean NOT NULL,
     timed_out boolean NOT NULL,
     sealed boolean NOT NULL,
+    undo boolean NOT NULL,
     event_codec smallint,
     task_id text COLLATE "C" NOT NULL,
     key bytea NOT NULL,

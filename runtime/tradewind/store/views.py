@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from tradewind.instance_ports import InstanceFilter
+from tradewind.model.durable import Step
 from tradewind.model.keys import UNMAPPED, RunId
 from tradewind.model.outcomes import EncodedValue
 from tradewind.model.rows import (
@@ -38,6 +39,7 @@ from tradewind.store.decode import (
 )
 from tradewind.store.lines import Lines
 from tradewind.store.statements import statement
+from tradewind.store.waits import step_of
 
 _INSTANCE_CONDITIONS: Final = ("run_id", "task_ids", "states", "map_index", "mapped_only", "limit", "offset")
 _INSTANCE_ORDERS: Final = {
@@ -167,6 +169,11 @@ class Views(Lines):
             "xcom_get", run_id=run_id, task_id=task_id, key=text_bytes(key), map_index=map_index
         )
         return EncodedValue(rows[0]["codec"], rows[0]["data"]) if rows else None
+
+    async def step_list(self, run_id: RunId, task_id: str, map_index: int = UNMAPPED) -> list[Step]:
+        """As `StoreReads.step_list`."""
+        rows = await self._run_rows("step_list", run_id=run_id, task_id=task_id, map_index=map_index)
+        return [step_of(row) for row in rows]
 
     async def xcom_indexes(self, run_id: RunId, task_id: str, key: str) -> list[int]:
         """As `StoreReads.xcom_indexes`."""

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from tradewind.authoring.other_dags import Alone
 from tradewind.model.assets import AssetEvent, AssetEventFilter
 from tradewind.model.attempts import Attempt, AttemptKey, RunFacts, WaitStart
+from tradewind.model.durable import Step
 from tradewind.model.errors import NotFoundError
 from tradewind.model.keys import UNMAPPED, AttemptId, RunId
 from tradewind.model.outcomes import EncodedValue, Finished, Outcome
@@ -39,6 +40,7 @@ class MemoryServices(Alone):
 
     def __init__(self) -> None:
         self.xcoms: dict[tuple[RunId, str, str, int], EncodedValue] = {}
+        self.steps: dict[tuple[RunId, str, int], dict[str, Step]] = {}
         self.variables: dict[str, str] = {}
         self.connections: dict[str, str] = {}
         self.runs: dict[tuple[str, str], RunRow] = {}
@@ -66,6 +68,14 @@ class MemoryServices(Alone):
     async def xcom_put(self, attempt: AttemptKey, key: str, value: EncodedValue) -> None:
         """Keeps a value of the attempt's own task instance."""
         self.xcoms[attempt.run_id, attempt.task_id, key, attempt.map_index] = value
+
+    async def step_list(self, run_id: RunId, task_id: str, map_index: int) -> list[Step]:
+        """What the instance has put in."""
+        return list(self.steps.get((run_id, task_id, map_index), {}).values())
+
+    async def step_put(self, attempt: AttemptKey, step: Step) -> None:
+        """Keeps a step of the attempt's own task instance."""
+        self.steps.setdefault((attempt.run_id, attempt.task_id, attempt.map_index), {})[step.key] = step
 
     async def variable_get(self, key: str) -> str | None:
         """The variable's text."""

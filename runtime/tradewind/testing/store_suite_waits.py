@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
+from tradewind.model.durable import Step, StepRow
 from tradewind.model.keys import AttemptId
-from tradewind.model.outcomes import EncodedValue
+from tradewind.model.outcomes import EncodedValue, Wait
 from tradewind.model.rows import RunChange, RunRow
 from tradewind.model.states import RunState
-from tradewind.model.waits import Wait, WaitAnswer, WaitGone, WaitRow
+from tradewind.model.waits import WaitAnswer, WaitGone, WaitRow
 from tradewind.testing.store_world import NOON, NewStore, World, attempt_id, new_world
 
 _ODD = EncodedValue(2, "a\0b \U0001f600".encode())
@@ -84,3 +85,23 @@ class WaitsSuite:
         segment.waits.append(WaitGone("a", -1, ""))
         await world.apply(segment)
         assert await world.store.run_load(world.lease, [run.dag_id]) == []
+
+    async def test_steps_are_kept_until_their_instance_is_cleared(self, new_store: NewStore) -> None:
+        """A step that is begun gets its result later; two instances do not share them."""
+        world = await new_world(new_store)
+        run = await world.run()
+        begun = Step("pay\0", b"digest", None)
+        segment = world.segment(run)
+        segment.steps += [StepRow("a", -1, begun), StepRow("b", -1, Step("pay\0", b"other", _ODD))]
+        await world.apply(segment)
+        assert await world.store.step_list(run.run_id, "a") == [begun]
+        done = begun._replace(value=_ODD)
+        segment = world.segment(run)
+        segment.steps += [StepRow("a", -1, done), StepRow("a", -1, Step("next", b"", EncodedValue(1, b"")))]
+        await world.apply(segment)
+        assert sorted(await world.store.step_list(run.run_id, "a")) == [Step("next", b"", EncodedValue(1, b"")), done]
+        segment = world.segment(run)
+        segment.steps.append(StepRow("a", -1, None))
+        await world.apply(segment)
+        assert await world.store.step_list(run.run_id, "a") == []
+        assert len(await world.store.step_list(run.run_id, "b")) == 1

@@ -227,6 +227,7 @@ def offence_of(plain: dict[str, Any]) -> LoopOffence:
     data = {name: value for name, value in plain.items() if name in LoopOffence._fields}
     data["kind"] = CoroutineKind(*data["kind"])
     data["offence"] = OffenceKind(data["offence"])
+    data["tasks"] = tuple(data.get("tasks", ()))
     data["at"] = datetime.fromisoformat(data["at"])
     return LoopOffence(**data)
 

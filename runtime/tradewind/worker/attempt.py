@@ -22,9 +22,8 @@ from tradewind.authoring.dag import DAG
 from tradewind.authoring.loop_clients import hold_clients
 from tradewind.model.attempts import Attempt
 from tradewind.model.errors import TaskTimeout
-from tradewind.model.outcomes import Outcome
+from tradewind.model.outcomes import Outcome, Wait
 from tradewind.model.states import OutcomeKind
-from tradewind.model.waits import Wait
 from tradewind.worker import steps
 from tradewind.worker.alarm import deadline
 from tradewind.worker.blocking import AsyncInProcess, BlockingOnLoop

@@ -11,6 +11,7 @@ from typing import Any, ParamSpec, TypeVar
 from tradewind.authoring.access import BlockingServices, TaskServices
 from tradewind.model.assets import AssetEvent, AssetEventFilter
 from tradewind.model.attempts import AttemptKey
+from tradewind.model.durable import Step
 from tradewind.model.keys import UNMAPPED, RunId
 from tradewind.model.outcomes import EncodedValue
 from tradewind.model.rows import InstanceRow, RunRow
@@ -69,6 +70,14 @@ class BlockingOnLoop(OtherDagsOnLoop):
     def xcom_put(self, attempt: AttemptKey, key: str, value: EncodedValue) -> None:
         """See TaskServices."""
         return self.wait_for(self._services.xcom_put, attempt, key, value)
+
+    def step_list(self, run_id: RunId, task_id: str, map_index: int) -> list[Step]:
+        """See TaskServices."""
+        return self.wait_for(self._services.step_list, run_id, task_id, map_index)
+
+    def step_put(self, attempt: AttemptKey, step: Step) -> None:
+        """See TaskServices."""
+        return self.wait_for(self._services.step_put, attempt, step)
 
     def variable_get(self, key: str) -> str | None:
         """See TaskServices."""
@@ -150,6 +159,14 @@ class AsyncInProcess(OtherDagsInProcess):
     async def xcom_put(self, attempt: AttemptKey, key: str, value: EncodedValue) -> None:
         """See TaskServices."""
         await asyncio.to_thread(self._blocking.xcom_put, attempt, key, value)
+
+    async def step_list(self, run_id: RunId, task_id: str, map_index: int) -> list[Step]:
+        """See TaskServices."""
+        return await asyncio.to_thread(self._blocking.step_list, run_id, task_id, map_index)
+
+    async def step_put(self, attempt: AttemptKey, step: Step) -> None:
+        """See TaskServices."""
+        await asyncio.to_thread(self._blocking.step_put, attempt, step)
 
     async def variable_get(self, key: str) -> str | None:
         """See TaskServices."""

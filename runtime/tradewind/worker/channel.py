@@ -29,6 +29,7 @@ from tradewind.authoring.access import TaskServices
 from tradewind.model import errors
 from tradewind.model.assets import AssetEvent, AssetEventFilter
 from tradewind.model.attempts import Attempt, AttemptKey
+from tradewind.model.durable import Step
 from tradewind.model.errors import NotFoundError, TradewindError
 from tradewind.model.keys import UNMAPPED, AttemptId, RunId
 from tradewind.model.outcomes import EncodedValue, Finished, Outcome
@@ -115,6 +116,14 @@ class ChannelClient(OtherDagsByFrames):
     def xcom_put(self, attempt: AttemptKey, key: str, value: EncodedValue) -> None:
         """See BlockingServices."""
         self.ask("xcom_put", [codec.plain_key(attempt), key, codec.plain_value(value)])
+
+    def step_list(self, run_id: RunId, task_id: str, map_index: int) -> list[Step]:
+        """See BlockingServices."""
+        return [codec.step_of(step) for step in self.ask("step_list", [run_id, task_id, map_index])]
+
+    def step_put(self, attempt: AttemptKey, step: Step) -> None:
+        """See BlockingServices."""
+        self.ask("step_put", [codec.plain_key(attempt), codec.plain_step(step)])
 
     def variable_get(self, key: str) -> str | None:
         """See BlockingServices."""
@@ -266,6 +275,14 @@ async def _xcom_put(services: TaskServices, args: list[Any]) -> None:
     await services.xcom_put(codec.key_of(key), name, EncodedValue(*value))
 
 
+async def _step_list(services: TaskServices, args: list[Any]) -> Any:
+    return [codec.plain_step(step) for step in await services.step_list(*args)]
+
+
+async def _step_put(services: TaskServices, args: list[Any]) -> None:
+    await services.step_put(codec.key_of(args[0]), codec.step_of(args[1]))
+
+
 async def _variable_get(services: TaskServices, args: list[Any]) -> Any:
     return await services.variable_get(*args)
 
@@ -316,6 +333,8 @@ _CALLS: Final[dict[str, Callable[[TaskServices, list[Any]], Awaitable[Any]]]] = 
     "xcom_keys": _xcom_keys,
     "xcom_many": _xcom_many,
     "xcom_put": _xcom_put,
+    "step_list": _step_list,
+    "step_put": _step_put,
     "variable_get": _variable_get,
     "variable_set": _variable_set,
     "connection_get": _connection_get,

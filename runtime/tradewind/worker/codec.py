@@ -8,12 +8,13 @@ from typing import Any, TypeVar, cast
 
 from tradewind.model.assets import AssetEventPut
 from tradewind.model.attempts import Attempt, AttemptKey, RunFacts
+from tradewind.model.durable import Step
 from tradewind.model.keys import AttemptId, RunId
-from tradewind.model.outcomes import EncodedValue, ErrorInfo, ExitInfo, Outcome, XComPut
+from tradewind.model.outcomes import EncodedValue, ErrorInfo, ExitInfo, Outcome, Wait, XComPut
 from tradewind.model.rows import InstanceRow, RunRow
 from tradewind.model.specs import DagSource, TaskSpec
 from tradewind.model.states import OutcomeKind, RunState, RunType, TaskState, TriggerRule
-from tradewind.model.waits import Resume, Wait, WaitAnswer
+from tradewind.model.waits import Resume, WaitAnswer
 
 T = TypeVar("T")
 
@@ -108,14 +109,14 @@ def attempt_of(plain: Any) -> Attempt:
 def plain_resume(resume: Resume) -> Any:
     """How a deferred try goes on."""
     answers = [[key, _plain_answer(answer)] for key, answer in resume.answers]
-    return [resume.method, plain_value(resume.kwargs), _plain_answer(resume.answer), answers]
+    return [resume.method, plain_value(resume.kwargs), _plain_answer(resume.answer), answers, resume.undoes]
 
 
 def resume_of(plain: Any) -> Resume:
     """Undoes `plain_resume`."""
-    method, kwargs, answer, answers = plain
+    method, kwargs, answer, answers, undoes = plain
     known = tuple((key, _answer_of(one)) for key, one in answers)
-    return Resume(method, value_of(kwargs), _answer_of(answer), known)
+    return Resume(method, value_of(kwargs), _answer_of(answer), known, undoes)
 
 
 def _plain_answer(answer: WaitAnswer) -> Any:
@@ -124,6 +125,16 @@ def _plain_answer(answer: WaitAnswer) -> Any:
 
 def _answer_of(plain: Any) -> WaitAnswer:
     return WaitAnswer(value_of(plain[0]), plain[1], plain[2])
+
+
+def plain_step(step: Step) -> Any:
+    """A step that a task has taken."""
+    return [step.key, step.digest, plain_value(step.value)]
+
+
+def step_of(plain: Any) -> Step:
+    """Undoes `plain_step`."""
+    return Step(plain[0], plain[1], value_of(plain[2]))
 
 
 def plain_wait(wait: Wait) -> Any:

@@ -9,9 +9,8 @@ from typing import Any
 from tradewind.authoring.deferral import TaskDeferred, resumed_call, wait_of
 from tradewind.authoring.pace import current_pace
 from tradewind.model.errors import TaskTimeout
-from tradewind.model.outcomes import Outcome
+from tradewind.model.outcomes import Outcome, Wait
 from tradewind.model.states import OutcomeKind
-from tradewind.model.waits import Wait
 from tradewind.worker.endings import outcome_of_error
 from tradewind.worker.steps import Work
 

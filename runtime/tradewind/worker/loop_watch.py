@@ -225,14 +225,16 @@ def offence_of(blocked: Blocked, place: str) -> LoopOffence:
 
 def leak_of(owner: Owner, names: Sequence[str], place: str) -> LoopOffence:
     """The report of tasks that were left behind."""
-    return LoopOffence(datetime.now(UTC), OffenceKind.LEAKED, owner.kind, 0.0, "", 0, ", ".join(names), "", place=place)
+    return LoopOffence(
+        datetime.now(UTC), OffenceKind.LEAKED, owner.kind, 0.0, "", 0, "", "", place=place, tasks=tuple(names)
+    )
 
 
 def say_offence(offence: LoopOffence) -> None:
     """One line in the log of the process."""
     kind, place = offence.kind, "the event loop" if offence.place == ON_LOOP else f"the loop of {offence.place}"
     if offence.offence is OffenceKind.LEAKED:
-        _log.warning("%s ended and left tasks behind, which are cancelled: %s", kind, offence.function)
+        _log.warning("%s ended and left tasks behind, which are cancelled: %s", kind, ", ".join(offence.tasks))
         return
     _log.warning(
         "%s held %s for %.2f s%s at %s:%d in %s",
@@ -250,7 +252,7 @@ def text_for_author(offence: LoopOffence) -> str:
     """What the log of the attempt says."""
     if offence.offence is OffenceKind.LEAKED:
         return (
-            f"This task ended and left asyncio tasks behind, which are cancelled: {offence.function}. "
+            f"This task ended and left asyncio tasks behind, which are cancelled: {', '.join(offence.tasks)}. "
             "Await what you start (asyncio.TaskGroup, asyncio.gather), or cancel it"
         )
     return (

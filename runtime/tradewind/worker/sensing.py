@@ -15,7 +15,7 @@ from tradewind.authoring.pace import Pace, current_pace
 from tradewind.authoring.sensor import TIMED_OUT, BaseSensorOperator, PokeReturnValue, SensorTimeout
 from tradewind.authoring.xcom import decode, encode
 from tradewind.model.errors import FailWithoutRetry, RescheduleTask, SkipTask, TaskSignal, TaskTimeout
-from tradewind.model.waits import Wait
+from tradewind.model.outcomes import Wait
 from tradewind.worker.steps import Work
 
 SENSOR_KIND: Final = "tradewind.sensor"

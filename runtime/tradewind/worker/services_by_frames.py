@@ -13,6 +13,7 @@ from tradewind.authoring.access import current_attempt
 from tradewind.authoring.other_dags import DagFacts
 from tradewind.model.assets import AssetEvent, AssetEventFilter
 from tradewind.model.attempts import AttemptKey
+from tradewind.model.durable import Step
 from tradewind.model.errors import NotFoundError
 from tradewind.model.keys import UNMAPPED, RunId
 from tradewind.model.outcomes import EncodedValue
@@ -83,6 +84,14 @@ class ServicesByFrames:
     async def xcom_put(self, attempt: AttemptKey, key: str, value: EncodedValue) -> None:
         """See TaskServices."""
         await self._ask("xcom_put", [codec.plain_key(attempt), key, codec.plain_value(value)])
+
+    async def step_list(self, run_id: RunId, task_id: str, map_index: int) -> list[Step]:
+        """See TaskServices."""
+        return [codec.step_of(step) for step in await self._ask("step_list", [run_id, task_id, map_index])]
+
+    async def step_put(self, attempt: AttemptKey, step: Step) -> None:
+        """See TaskServices."""
+        await self._ask("step_put", [codec.plain_key(attempt), codec.plain_step(step)])
 
     async def variable_get(self, key: str) -> str | None:
         """See TaskServices."""

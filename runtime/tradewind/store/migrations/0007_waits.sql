@@ -10,6 +10,7 @@ CREATE TABLE task_wait (
     answered    boolean NOT NULL,
     timed_out   boolean NOT NULL,
     sealed      boolean NOT NULL,
+    undo        boolean NOT NULL,
     event_codec smallint,
     task_id     text COLLATE "C" NOT NULL,
     key         bytea NOT NULL,
@@ -21,3 +22,16 @@ CREATE TABLE task_wait (
     error       bytea,
     PRIMARY KEY (run_id, task_id, map_index, key)
 ) WITH (fillfactor = 70);
+
+-- Steps that durable tasks have taken: their results outlive crashes and retries. Without a value: begun.
+CREATE TABLE task_step (
+    run_id    bigint NOT NULL,
+    at        timestamptz NOT NULL,
+    map_index integer NOT NULL,
+    codec     smallint,
+    task_id   text COLLATE "C" NOT NULL,
+    key       bytea NOT NULL,
+    digest    bytea NOT NULL,
+    data      bytea,
+    PRIMARY KEY (run_id, task_id, map_index, key)
+);

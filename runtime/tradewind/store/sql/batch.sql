@@ -223,18 +223,38 @@ waits_gone AS (
 -- name: batch_waits
 -- Waits begin, or are answered.
 waits AS (
-    INSERT INTO task_wait (run_id, task_id, map_index, key, origin, kind, method, due, deadline, sealed, body, answered,
-                           timed_out, event_codec, event, error)
+    INSERT INTO task_wait (run_id, task_id, map_index, key, origin, kind, method, due, deadline, undo, sealed, body,
+                           answered, timed_out, event_codec, event, error)
     SELECT u.* FROM fence, unnest(
         :w_run::bigint[], :w_task::text[], :w_map::integer[], :w_key::bytea[], :w_origin::bytea[], :w_kind::bytea[],
-        :w_method::bytea[], :w_due::timestamptz[], :w_deadline::timestamptz[], :w_sealed::boolean[], :w_body::bytea[],
+        :w_method::bytea[], :w_due::timestamptz[], :w_deadline::timestamptz[], :w_undo::boolean[], :w_sealed::boolean[], :w_body::bytea[],
         :w_answered::boolean[], :w_timed_out::boolean[], :w_codec::smallint[], :w_event::bytea[], :w_error::bytea[]
     ) AS u
     ON CONFLICT (run_id, task_id, map_index, key) DO UPDATE
     SET origin = excluded.origin, kind = excluded.kind, method = excluded.method, due = excluded.due,
-        deadline = excluded.deadline, sealed = excluded.sealed, body = excluded.body, answered = excluded.answered,
+        deadline = excluded.deadline, undo = excluded.undo, sealed = excluded.sealed, body = excluded.body, answered = excluded.answered,
         timed_out = excluded.timed_out, event_codec = excluded.event_codec, event = excluded.event,
         error = excluded.error
+)
+
+-- name: batch_steps_cleared
+-- All steps of these task instances go.
+steps_cleared AS (
+    DELETE FROM task_step s USING fence, unnest(:sc_run::bigint[], :sc_task::text[], :sc_map::integer[])
+        AS u(run_id, task_id, map_index)
+    WHERE s.run_id = u.run_id AND s.task_id = u.task_id AND s.map_index = u.map_index
+)
+
+-- name: batch_steps
+-- Steps are begun, or have a result.
+steps AS (
+    INSERT INTO task_step (run_id, task_id, map_index, key, digest, codec, data, at)
+    SELECT u.*, now() FROM fence, unnest(
+        :st_run::bigint[], :st_task::text[], :st_map::integer[], :st_key::bytea[], :st_digest::bytea[],
+        :st_codec::smallint[], :st_data::bytea[]
+    ) AS u
+    ON CONFLICT (run_id, task_id, map_index, key) DO UPDATE
+    SET digest = excluded.digest, codec = excluded.codec, data = excluded.data, at = excluded.at
 )
 
 -- name: batch_runs

@@ -138,9 +138,14 @@ SELECT task_id, map_index, key, length FROM task_length WHERE run_id = :run_id::
 
 -- name: wait_list
 -- What the run's task instances wait for.
-SELECT task_id, map_index, key, origin, kind, method, due, deadline, sealed, body, answered, timed_out, event_codec,
+SELECT task_id, map_index, key, origin, kind, method, due, deadline, undo, sealed, body, answered, timed_out, event_codec,
        event, error
 FROM task_wait WHERE run_id = :run_id::bigint
+
+-- name: step_list
+-- The steps that a task instance has taken, in the order of their making.
+SELECT key, digest, codec, data FROM task_step
+WHERE run_id = :run_id::bigint AND task_id = :task_id::text AND map_index = :map_index::integer ORDER BY at, key
 
 -- name: instance_get
 SELECT {instance_columns} FROM task_instance t
