@@ -232,7 +232,7 @@ def by_context(logical_date: datetime, data_interval_end: Any, context: Any) -> 
     return (logical_date - timedelta(days=1)).isoformat()
 
 
-@pytest.mark.spec("1:G5", "1:G6", "1:E7")
+@pytest.mark.spec("1:G5", "1:G6", "1:E7", "1:UC-F")
 @pytest.mark.parametrize(
     "where",
     [

@@ -53,7 +53,7 @@ def stuck(delivered: asyncio.Event, mode: Any, *, is_async: bool = False, **sett
     return dag
 
 
-@pytest.mark.spec("1:N7", "1:N8", "1:N9")
+@pytest.mark.spec("1:N7", "1:N8", "1:N9", "1:UC-F")
 async def test_sensors_that_keep_their_slots_use_all_of_them_up(start: StartRuntime) -> None:
     delivered = asyncio.Event()
     with DAG("elsewhere", schedule=None) as elsewhere:
@@ -87,7 +87,7 @@ async def test_sensors_that_keep_their_slots_use_all_of_them_up(start: StartRunt
     await until(runtime, all_done)
 
 
-@pytest.mark.spec("1:N4", "1:N8")
+@pytest.mark.spec("1:N4", "1:N8", "1:UC-F")
 @pytest.mark.parametrize(
     ("mode", "settings"), [("reschedule", {}), ("poke", {"concurrency": 50}), ("poke", {"is_async": True})]
 )
