@@ -12,16 +12,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from aiohttp import ClientSession
+
 from tests.services.conftest import until
+from tests.web.conftest import basic
 from tradewind.authoring.xcom import decode
 from tradewind.config import load_config
 from tradewind.control_ports import TriggerRequest
 from tradewind.host import Runtime
-from tradewind.model.rows import RunRow
+from tradewind.model.rows import RunRow, UserRow
 from tradewind.model.specs import DagSpec
 from tradewind.model.states import RunState
 from tradewind.ports import RunFilter
 from tradewind.store.migrate import migrate_url
+from tradewind.web.auth.passwords import hash_password
+from tradewind.web.roles import Role
+from tradewind.web.server import WebServer
+from tradewind.web.settings import WebConfig
 from tradewind.worker.log import LogRef
 from tradewind.worker.log_reader import read_log
 
@@ -44,16 +51,16 @@ class System:
         draft.replace(place)
 
     async def knows(self, *dag_ids: str) -> None:
-        """Waits until the DAGs of these ids are there."""
+        """Waits until the DAGs of these ids are there. Fails at once where a file cannot be loaded."""
+
+        reads = self.runtime.control.reads
 
         async def known() -> bool:
-            return set(dag_ids) <= {row.dag_id for row in await self.runtime.control.reads.dag_list() if row.is_active}
+            errors = await reads.import_error_list()
+            assert not errors, "\n".join(row.stack_trace for row in errors)
+            return set(dag_ids) <= {row.dag_id for row in await reads.dag_list() if row.is_active}
 
-        try:
-            await until(self.runtime, known, SECONDS)
-        except TimeoutError:
-            errors = await self.runtime.control.reads.import_error_list()
-            raise AssertionError("\n".join(row.stack_trace for row in errors)) from None
+        await until(self.runtime, known, SECONDS)
 
     async def rewrite(self, dag_id: str, text: str, name: str = "dag_file.py") -> None:
         """Saves a file that changes this DAG, and waits until the change is in force."""
@@ -120,6 +127,18 @@ class System:
         ref = LogRef(run.dag_id, run.dag_run_id, task_id, -1, try_number)
         page = await asyncio.to_thread(read_log, str(self.runtime.config.logging.folder), ref)
         return [record.message for record in page.records]
+
+
+@asynccontextmanager
+async def rest_api(system: System) -> AsyncGenerator[ClientSession]:
+    """The system's REST API for somebody who has signed in as `admin` with the password `admin`."""
+    user = UserRow("admin", await hash_password("admin"), Role.ADMIN.value)
+    await system.runtime.services.store.user_set(user)
+    settings = WebConfig(secret_key=b"of tests only, 16 bytes", port=0)
+    async with WebServer(system.runtime.control, settings) as server:
+        base = f"http://127.0.0.1:{server.port}/api/v1/"
+        async with ClientSession(base, headers=basic("admin", "admin")) as session:
+            yield session
 
 
 @asynccontextmanager
