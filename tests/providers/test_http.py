@@ -99,7 +99,12 @@ async def test_nothing_stays_open_after_the_runtime(service: Service, monkeypatc
     assert session.closed
 
 
-@pytest.mark.spec("3:X19", "3:O04")
+@pytest.mark.spec(
+    "3:X19",
+    "3:O04",
+    "1:14:SimpleHttpOperator",
+    "3:12c:airflow.providers.http.operators.http.SimpleHttpOperator",
+)
 @pytest.mark.parametrize("path", ["airflow.providers.http.operators.http", "airflow.operators.http_operator"])
 async def test_the_operator_sends_the_extra_as_headers(start: StartRuntime, service: Service, path: str) -> None:
     names: dict[str, Any] = {}

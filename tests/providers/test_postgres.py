@@ -76,7 +76,6 @@ async def log_of(runtime: Runtime) -> str:
 # ------------------------------------------------------------------------------------------ hook
 
 
-@pytest.mark.spec("2:T-48", "2:0:Hooks")
 async def test_the_hook_as_airflow_s_users_know_it(known: Connection) -> None:
     def use() -> None:
         hook = PostgresHook(postgres_conn_id="db")
@@ -103,7 +102,7 @@ async def test_the_hook_as_airflow_s_users_know_it(known: Connection) -> None:
     assert (type(made), made.postgres_conn_id) == (PostgresHook, "db")  # type: ignore[attr-defined]
 
 
-@pytest.mark.spec("2:T-25", "2:T-27")
+@pytest.mark.spec("2:T-27")
 async def test_a_replaced_get_connection_is_used(db: Connection) -> None:
     """In memory, with a port that is a number; without a database that of the login."""
     bare = Connection("postgres", host=db.host, login=db.login, password=db.password, port=db.port)
@@ -331,7 +330,9 @@ async def test_a_pool_that_somebody_closed_is_opened_anew() -> None:
 # ------------------------------------------------------------------------------------- operators
 
 
-@pytest.mark.spec("1:J4", "2:0:Operators")
+@pytest.mark.spec(
+    "1:J4", "1:14:PostgresOperator", "3:12c:airflow.providers.postgres.operators.postgres.PostgresOperator"
+)
 @pytest.mark.parametrize(
     "path", ["airflow.providers.postgres.operators.postgres", "airflow.operators.postgres_operator"]
 )
@@ -412,7 +413,6 @@ def len_of(cursor: Any) -> int:
     return len(cursor.fetchall())
 
 
-@pytest.mark.spec("2:U10")
 async def test_an_operator_of_a_user_with_the_hook_in_it(known: Connection, start: StartRuntime) -> None:
     class RatingsToPostgres(BaseOperator):
         def __init__(self, ratings: list[Any], conn_id: str, **arguments: Any) -> None:

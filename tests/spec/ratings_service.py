@@ -15,9 +15,15 @@ from urllib.parse import parse_qs, urlsplit
 LOGIN = "ada:pass word"
 
 RATINGS = [
-    {"date": f"2019-01-0{day}", "movieId": movie, "rating": float((movie * day) % 5 + 1)}
+    {
+        "date": f"2019-01-0{day}",
+        "movieId": movie,
+        "rating": float((movie * day) % 5 + 1),
+        "timestamp": 1546214400 + 86400 * day + user,
+        "userId": user,
+    }
     for day in range(1, 6)
-    for movie in (1, 2, 3, 4, 5, 6, 6)
+    for user, movie in enumerate((1, 2, 3, 4, 5, 6, 6), 1)
 ]
 """Seven ratings of each of five days."""
 
