@@ -47,7 +47,11 @@ class SecretMailServer(MailServer):
             writer.write(b"250-here\r\n250 STARTTLS\r\n" if word.startswith(b"EHLO") else b"530 STARTTLS first\r\n")
         writer.write(b"220 go on\r\n")
         await writer.drain()
-        await writer.start_tls(self.certificate)
+        try:
+            await writer.start_tls(self.certificate)
+        except (ssl.SSLError, ConnectionError):  # it does not trust us: nothing more is said
+            writer.transport.abort()
+            return
         while word := (await reader.readline()).strip():
             self.said.append(word)
             if word.upper().startswith(b"EHLO"):
