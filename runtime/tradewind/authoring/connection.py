@@ -124,7 +124,7 @@ class Connection:
         import pkgutil
 
         hook_of: Callable[..., Any] = pkgutil.resolve_name("tradewind.authoring.hook:hook_of")  # which imports this
-        return hook_of(self, hook_params)
+        return hook_of(self, hook_params, packages_first=True)
 
     def test_connection(self) -> tuple[bool, str]:
         """Whether the system can be reached with this, and what it said. Blocks."""

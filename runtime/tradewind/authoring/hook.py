@@ -60,7 +60,7 @@ class BaseHook:
     @classmethod
     def get_hook(cls, conn_id: str, hook_params: dict[str, Any] | None = None) -> BaseHook:
         """The hook for the connection's type. Raises NotFoundError where no installed package has one."""
-        return hook_of(cls.get_connection(conn_id), hook_params)
+        return hook_of(cls.get_connection(conn_id), hook_params, packages_first=True)
 
     def get_conn(self) -> Any:
         """What the hook works with. To be defined by each hook."""
@@ -87,11 +87,19 @@ def _own_classes() -> Mapping[str, importlib.metadata.EntryPoint]:
     return {point.name: point for point in importlib.metadata.entry_points(group=HOOKS_GROUP)}
 
 
-def hook_of(connection: Connection, hook_params: dict[str, Any] | None = None) -> BaseHook:
-    """A hook for the connection. Raises NotFoundError where no installed package has one for its type."""
+def hook_of(
+    connection: Connection, hook_params: dict[str, Any] | None = None, *, packages_first: bool = False
+) -> BaseHook:
+    """A hook for the connection. Raises NotFoundError where no installed package has one for its type.
+
+    Of a type that both we and a provider package for Airflow have, ours is taken, unless `packages_first`: operators of
+    such a package work with its own hook only.
+    """
     conn_type = connection.conn_type or ""
-    cls: Any = _own_classes().get(conn_type)
-    cls = cls.load() if cls is not None else hook_class(conn_type)
+    own = _own_classes().get(conn_type)
+    cls: Any = hook_class(conn_type) if packages_first or own is None else None
+    if cls is None and own is not None:
+        cls = own.load()
     if cls is None:
         raise NotFoundError(
             f"no installed package has a hook for connections of type {connection.conn_type!r} (connection "
