@@ -12,6 +12,7 @@ from typing import Protocol, runtime_checkable
 
 from tradewind.authoring.access import TaskServices
 from tradewind.model.attempts import Attempt, AttemptKey, WaitStart
+from tradewind.model.loop import LoopReport
 from tradewind.model.outcomes import Finished, Outcome
 from tradewind.model.specs import Json
 from tradewind.model.waits import WaitAnswer, WaitKey
@@ -99,6 +100,15 @@ class Executor(Protocol):
     @property
     def free_slots(self) -> int | None:
         """How many attempts it would accept now; None: unbounded."""
+        ...
+
+
+@runtime_checkable
+class LoopExecutor(Protocol):
+    """An executor whose attempts share an event loop."""
+
+    def loop_report(self) -> LoopReport:
+        """How they get on."""
         ...
 
 
