@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from types import ModuleType
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
+from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from tests.architecture.pages import FILES, blocks_of
 from tests.architecture.tree import ROOT, shown
+from tradewind.authoring.connection import Connection
 from tradewind.bundles.loader import load_file
 from tradewind.model.states import RunState
 from tradewind.trial import try_dag
@@ -23,6 +26,33 @@ WAITS_FOR_A_FILE = "arrivals"
 DAG_FILES = [(path, code) for path in FILES for code in blocks_of(path) if "with DAG(" in code]
 
 
+@pytest.fixture
+async def systems(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    """What the connections of the guides lead to."""
+
+    async def launches(request: web.Request) -> web.Response:
+        return web.json_response([{"name": f"{request.query.get('agency', 'any')} 1"}])
+
+    app = web.Application()
+    app.router.add_get("/launches", launches)
+    place = urlsplit(database_url)
+    query = parse_qs(place.query)
+    warehouse = Connection(
+        conn_type="postgres",
+        host=query["host"][0],
+        login=place.username,
+        password=unquote(place.password or ""),
+        port=int(query.get("port", ["5432"])[0]),
+        schema=place.path[1:],
+    )
+    monkeypatch.setenv("TRADEWIND_CONN_WAREHOUSE", warehouse.as_json())
+    async with TestServer(app) as server:
+        api = Connection(conn_type="http", host=str(server.make_url("")).rstrip("/"))
+        monkeypatch.setenv("TRADEWIND_CONN_LAUNCH_API", api.as_json())
+        yield
+
+
+@pytest.mark.usefixtures("systems")
 @pytest.mark.parametrize(("path", "code"), DAG_FILES, ids=[shown(path) for path, _ in DAG_FILES])
 async def test_dag_files_load_and_run(path: Path, code: str, tmp_path: Path) -> None:
     file = tmp_path / "shown.py"
