@@ -9,15 +9,15 @@ Where a task instance in a given state is found is told in `model.states.MEANING
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import ClassVar, Final
 
 import orjson
 
 from tradewind.model.assets import AssetEventRow
 from tradewind.model.attempts import Attempt, AttemptKey
-from tradewind.model.commands import Decision, Freed, Ready, Settled, Timer
+from tradewind.model.commands import Decision, Freed, Ready, Timer
 from tradewind.model.durable import StepRow
 from tradewind.model.events import (
     Admitted,
@@ -43,43 +43,22 @@ from tradewind.model.rows import (
     AttemptOpened,
     LengthRow,
     OutboxRow,
-    RunRow,
     XComRow,
 )
-from tradewind.model.specs import DagSource
 from tradewind.model.states import FINISHED, RUN_FINISHED, OutcomeKind, RunState, TaskState
 from tradewind.rules.alerts import FailedTry, mail_of
-from tradewind.rules.expanding import DELETE_ALL, Expanding
-from tradewind.rules.graph import Graph
-from tradewind.rules.judging import BAD
+from tradewind.rules.ending import PAUSED_STATES, Ending
+from tradewind.rules.expanding import DELETE_ALL
+from tradewind.rules.following import WHOLE_RUN
 from tradewind.rules.retries import retry_delay
 from tradewind.rules.run_ledger import detail_of
-from tradewind.rules.trigger_rules import Verdict
 
 _S = TaskState
-_PAUSED_STATES: Final = frozenset({_S.UP_FOR_RETRY, _S.UP_FOR_RESCHEDULE})
-_WAITING_STATES: Final = frozenset({_S.SCHEDULED, _S.DEFERRED})
-_LIVE: Final = frozenset({_S.QUEUED, _S.RUNNING, _S.RESTARTING})
 _TRY_AGAIN: Final = frozenset({OutcomeKind.FAILED, OutcomeKind.TIMED_OUT})
-_FINAL_OF: Final = {
-    Verdict.SKIP: _S.SKIPPED,
-    Verdict.UPSTREAM_FAILED: _S.UPSTREAM_FAILED,
-}
 
 
-WHOLE_RUN: Final = -1
-"""The node of the timer that ends a run which takes too long."""
-
-
-class RunMachine(Expanding):
+class RunMachine(Ending):
     """One DAG run: events in, row changes (`flush`) and commands out."""
-
-    def __init__(self, run: RunRow, graph: Graph, source: DagSource) -> None:
-        super().__init__(run, graph, source)
-        self.past: dict[int, bool] = {}
-        self._held_by_past: set[int] = set()
-        self._stopped: set[int] = set()
-        """Live instances that are being ended because another task of a `fail_stop` DAG has failed."""
 
     def handle(self, event: RunEvent, decision: Decision) -> None:
         """Takes in one event. Events that no longer apply (a stale attempt, an outdated timer)
@@ -102,7 +81,7 @@ class RunMachine(Expanding):
             due = self.active[n].due_at if n in self.active else None
             if state is _S.SCHEDULED:
                 decision.ready.append(Ready(self.run.run_id, n))
-            elif state in _PAUSED_STATES and due is not None:
+            elif state in PAUSED_STATES and due is not None:
                 decision.timers.append(Timer(due, self.run.run_id, n))
             if n in self.waits:
                 self._wait_on(n, stamp, decision)
@@ -209,24 +188,22 @@ class RunMachine(Expanding):
         decision.freed.append(Freed(self.run.run_id, n))
         if self.state[n] is not _S.RESTARTING:
             self._conclude(n, event, decision)
-        elif self.end_triggers(n, decision):
+        elif self._has_more_to_end(n, event, decision):
             self.move(n, _S.RESTARTING, event.stamp)
         else:
             self._restart(n, event.stamp, decision)
         self._close_if_done(event.stamp, decision)
 
-    def _restart(self, n: int, stamp: Stamp, decision: Decision) -> None:
-        """What was cleared while it was under way has come to its end: it begins anew."""
-        self.drop_waits(n, decision)
-        self.forget(n)
-        self.max_tries[n] = self.tries[n] + self.tasks[n].retries
-        self.move(n, _S.NONE, stamp)
-        self._settle((n,), stamp, decision)
+    def _has_more_to_end(self, n: int, event: AttemptEnded, decision: Decision) -> bool:
+        """Of an instance that is being ended: an undoing attempt was lost and is made again, or triggers are left."""
+        lost = event.outcome.kind is OutcomeKind.LOST and self._undo_again(n, event.stamp, decision)
+        return lost or self.end_triggers(n, decision)
 
     def _conclude(self, n: int, event: AttemptEnded, decision: Decision) -> None:
         """From the outcome of an attempt to the next state of its task instance."""
         outcome, stamp, task = event.outcome, event.stamp, self.tasks[n]
-        kind, running = outcome.kind, self.run.state is RunState.RUNNING and n not in self._stopped
+        kind = outcome.kind
+        running = self.run.state is RunState.RUNNING and n not in self._stopped and not self.is_being_ended(n)
         self._stopped.discard(n)
         if kind is OutcomeKind.LOST:
             self._on_lost(n, event, decision, goes_on=running)
@@ -287,6 +264,8 @@ class RunMachine(Expanding):
             self.lost[n] += 1
             self.active[n].first_started_at = None
             self._offer(n, event.stamp, decision)
+        elif not goes_on and self._undo_again(n, event.stamp, decision):
+            self.move(n, _S.RUNNING, event.stamp)
         else:
             self._fail(n, event, decision)
 
@@ -296,33 +275,6 @@ class RunMachine(Expanding):
         if self.graph.spec.fail_stop and not self.tasks[n].is_teardown and self.run.state is RunState.RUNNING:
             followers = [*followers, *self._stop_the_others(n, event.stamp, decision)]
         self._settle(followers, event.stamp, decision)
-
-    def _stop_the_others(self, failed: int, stamp: Stamp, decision: Decision) -> list[int]:
-        """The DAG is `fail_stop`: what runs is ended and fails, what waits is skipped; teardowns and the other
-        instances of the task that failed go on. Gives whom that concerns.
-        """
-        concerned: list[int] = []
-        own = self.tasks[failed]
-        for n, state in enumerate(self.state):
-            if state in FINISHED or self.tasks[n].is_teardown or self.tasks[n] is own:
-                continue
-            if state in _LIVE:
-                self._stopped.add(n)
-                if state is _S.RESTARTING:
-                    self._not_again(n, stamp)
-                self.cancel_attempt(n, decision)
-                continue
-            if state is _S.DEFERRED and self.end_triggers(n, decision):
-                self._stopped.add(n)
-                continue
-            if state is _S.SCHEDULED:
-                decision.freed.append(Freed(self.run.run_id, n))
-            concerned.extend(self._end(n, _S.SKIPPED, stamp, decision))
-        return concerned
-
-    def _not_again(self, n: int, stamp: Stamp) -> None:
-        """What was cleared while it was under way, and is being ended, will not start anew."""
-        self.move(n, _S.DEFERRED if self.active[n].attempt is None else _S.RUNNING, stamp)
 
     def _on_xcom(self, event: XComStored, decision: Decision) -> None:
         n = self.live.get(event.attempt)
@@ -342,18 +294,13 @@ class RunMachine(Expanding):
         if waits_for_it and self.state[n] is _S.DEFERRED and not self.is_being_ended(n):
             self._offer(n, event.stamp, decision)
 
-    def _arm_timeout(self, decision: Decision) -> None:
-        timeout, started = self.graph.spec.dagrun_timeout, self.run.started_at
-        if timeout is not None and started is not None and self.run.state is RunState.RUNNING:
-            decision.timers.append(Timer(started + timedelta(seconds=timeout), self.run.run_id, WHOLE_RUN))
-
     def _on_timer(self, event: TimerDue, decision: Decision) -> None:
         n = event.node
         if n == WHOLE_RUN:
             timeout, started = self.graph.spec.dagrun_timeout, self.run.started_at
             if timeout is not None and started is not None and event.due_at == started + timedelta(seconds=timeout):
                 reason = f"it took longer than its dagrun_timeout of {timeout:g} s"
-                self._on_cancelled(RunCancelled(event.stamp, reason), decision)
+                self.on_cancelled(RunCancelled(event.stamp, reason), decision)
             return
         if n >= len(self.state) or self.run.state is not RunState.RUNNING:
             return
@@ -361,7 +308,7 @@ class RunMachine(Expanding):
         if state is _S.DEFERRED and self.active[n].due_at == event.due_at and not self.is_being_ended(n):
             self.answer_what_is_due(n, event.due_at, decision)
             self._offer(n, event.stamp, decision)
-        elif state in _PAUSED_STATES and self.active[n].due_at == event.due_at:
+        elif state in PAUSED_STATES and self.active[n].due_at == event.due_at:
             self._offer(n, event.stamp, decision)
 
     def _on_answered(self, event: WaitAnswered, decision: Decision) -> None:
@@ -392,6 +339,8 @@ class RunMachine(Expanding):
         n, pending = found
         if not self.trigger_gone(n, pending):
             return
+        if self.active[n].attempt is not None:
+            return
         if self.state[n] is _S.RESTARTING:
             self._restart(n, event.stamp, decision)
         elif self.state[n] is _S.DEFERRED:
@@ -414,168 +363,9 @@ class RunMachine(Expanding):
         self._settle(self.spread_on(event.node, event.stamp, decision), event.stamp, decision)
         self._close_if_done(event.stamp, decision)
 
-    def _on_cleared(self, event: TasksCleared, decision: Decision) -> None:
-        """Finished instances start anew, running ones are ended first. `max_tries` grows so that
-        the task's own retries are left again.
-        """
-        stamp = event.stamp
-        again: list[int] = []
-        restarting = False
-        mapping = self.mapping
-        for n in event.nodes if mapping is None else list(mapping.spelled_out(event.nodes)):
-            state, task = self.state[n], self.tasks[n]
-            if mapping is not None and n >= len(self.graph) and mapping.task_of(n) in mapping.plan.sources:
-                mapping.stale.add(mapping.task_of(n))
-            if state is _S.RUNNING or state is _S.QUEUED:
-                restarting = True
-                self.move(n, _S.RESTARTING, stamp)
-                self.cancel_attempt(n, decision)
-            elif state in _WAITING_STATES and self.end_triggers(n, decision):
-                restarting = True
-                if state is _S.SCHEDULED:
-                    decision.freed.append(Freed(self.run.run_id, n))
-                self.move(n, _S.RESTARTING, stamp)
-            elif state in FINISHED or state in _PAUSED_STATES or state in _WAITING_STATES:
-                self.drop_waits(n, decision)
-                if state is _S.SCHEDULED:  # what it waited for may be cleared as well
-                    decision.freed.append(Freed(self.run.run_id, n))
-                self.reopen(n, stamp)
-                self.max_tries[n] = self.tries[n] + task.retries
-                decision.settled.append(Settled(self.run.run_id, task.task_id, _S.NONE))
-                again.append(n)
-        if (again or restarting) and self.run.state in RUN_FINISHED:
-            self.move_run(RunState.QUEUED, started_at=None, ended_at=None)
-        self._settle(again, stamp, decision)
-        self._close_if_done(stamp, decision)
-
-    def _on_cancelled(self, event: RunCancelled, decision: Decision) -> None:
-        """Running instances are ended and fail; waiting ones are skipped; the run fails."""
-        if self.run.state in RUN_FINISHED:
-            return
-        stamp = event.stamp
-        self.move_run(RunState.FAILED, started_at=self.run.started_at, ended_at=stamp.at)
-        for n, state in enumerate(self.state):
-            if state is _S.RUNNING or state is _S.QUEUED:
-                self.cancel_attempt(n, decision)
-            elif state is _S.RESTARTING:
-                self._not_again(n, stamp)
-            elif state not in FINISHED:
-                if state is _S.DEFERRED and self.end_triggers(n, decision):
-                    continue
-                if state is _S.SCHEDULED:
-                    decision.freed.append(Freed(self.run.run_id, n))
-                self._end(n, _S.FAILED if state is _S.DEFERRED else _S.SKIPPED, stamp, decision)
-        self._end_run(RunState.FAILED, event.reason, decision)
-
-    # ------------------------------------------------------------------------- what follows
-
-    def _settle(self, nodes: Iterable[int], stamp: Stamp, decision: Decision) -> None:
-        """Judges these nodes, then all that follows from it, until nothing changes."""
-        if self.run.state is not RunState.RUNNING:
-            return
-        stack = list(nodes)
-        stack.reverse()
-        state, tasks, mapping = self.state, self.tasks, self.mapping
-        is_plain = mapping is None and not self.graph.far_setups
-        while stack:
-            n = stack.pop()
-            if state[n] is not _S.NONE:
-                continue
-            judged = self.judge_plain(n) if is_plain else self.judge(n)
-            if judged is Verdict.WAIT:
-                continue
-            if judged is Verdict.RUN:
-                if not self.past.get(n if mapping is None else mapping.task_of(n), True):
-                    self._held_by_past.add(n)
-                    continue
-                if mapping is not None:
-                    judged = self.shape(n, mapping, stamp, decision, stack)
-                    if judged is Verdict.WAIT:
-                        continue
-            if judged is Verdict.RUN:
-                if not tasks[n].is_empty:
-                    self._offer(n, stamp, decision)
-                    continue
-                self.tries[n] = 1
-                followers = self._end(n, _S.SUCCESS, stamp, decision)
-            else:
-                followers = self._end(n, _FINAL_OF[judged], stamp, decision)
-            stack.extend(reversed(followers))
-
-    def is_held_by_past(self, n: int) -> bool:
-        """Whether `n` could start but for the previous run."""
-        return n in self._held_by_past
-
-    def _offer(self, n: int, stamp: Stamp, decision: Decision) -> None:
-        start = self.tasks[n].starts_deferred
-        if start is not None and n not in self.waits:
-            self.defer_at_start(n, start, stamp, decision)
-            return
-        self.move(n, _S.SCHEDULED, stamp)
-        active = self.active[n]
-        active.due_at = None
-        if active.first_started_at is None:  # a new start, not the next slice of one that was rescheduled
-            active.queued_at = active.started_at = active.ended_at = None
-        if n in self.leaving:
-            self.held.add(n)
-        else:
-            decision.ready.append(Ready(self.run.run_id, n))
-
-    def _end(self, n: int, state: TaskState, stamp: Stamp, decision: Decision) -> Sequence[int]:
-        """Puts a final state on `n`; gives the nodes that are to be judged because of it."""
-        if n in self.waits:
-            self.drop_waits(n, decision)
-        followers = self.finish(n, state, stamp)
-        self._held_by_past.discard(n)
-        if self.graph.past_nodes:
-            task = n if self.mapping is None else self.mapping.task_of(n)
-            if n == task or not self.mapping_is_open(task):
-                decision.settled.append(Settled(self.run.run_id, self.tasks[n].task_id, state))
-        return followers
-
-    def mapping_is_open(self, task: int) -> bool:
-        """Whether some instance of an expanded task has not ended."""
-        expansion = None if self.mapping is None else self.mapping.expanded.get(task)
-        return expansion is not None and expansion.open > 0
-
-    def _skip(self, nodes: Iterable[int], stamp: Stamp, decision: Decision) -> None:
-        """A branch or short circuit skips these. What has ended or runs keeps its result."""
-        followers: list[int] = []
-        for n in nodes:
-            state = self.state[n]
-            if state is not _S.NONE and state is not _S.SCHEDULED:
-                continue
-            if state is _S.SCHEDULED:
-                decision.freed.append(Freed(self.run.run_id, n))
-            followers.extend(self._end(n, _S.SKIPPED, stamp, decision))
-        self._settle(followers, stamp, decision)
-
-    def _wait_until(self, n: int, state: TaskState, due: datetime, stamp: Stamp, decision: Decision) -> None:
-        self.active[n].due_at = due
-        self.move(n, state, stamp)
-        decision.timers.append(Timer(due, self.run.run_id, n))
-
     def _learn_past(self, past: Mapping[str, bool]) -> None:
         for task_id, settled in past.items():
             self.past[self.graph.index[task_id]] = settled
-
-    # ----------------------------------------------------------------------------- the run
-
-    def _close_if_done(self, stamp: Stamp, decision: Decision) -> None:
-        """Ends the run when nothing is left: its leaves decide whether well or badly."""
-        if self.unfinished or self.run.state is not RunState.RUNNING:
-            return
-        failed = any(self.state[n] in BAD for leaf in self.graph.run_leaves for n in self.nodes_of(leaf))
-        state = RunState.FAILED if failed else RunState.SUCCESS
-        self.move_run(state, started_at=self.run.started_at, ended_at=stamp.at)
-        self._end_run(state, "a final task failed" if failed else "all tasks are done", decision)
-
-    def _end_run(self, state: RunState, reason: str, decision: Decision) -> None:
-        which = "on_success" if state is RunState.SUCCESS else "on_failure"
-        if which in self.graph.spec.callbacks:
-            body = orjson.dumps({"which": which, "reason": reason})
-            self.segment.outbox.append(OutboxRow("dag_callback", body))
-        decision.ended.append((self.run.run_id, state))
 
     def _tell(self, n: int, which: str, outcome: Outcome) -> None:
         """Has a callback run from the outbox where the attempt's own process could not run it:
@@ -609,7 +399,7 @@ class RunMachine(Expanding):
         WaitEnded: _on_wait_ended,
         TimerDue: _on_timer,
         PastSettled: _on_past,
-        TasksCleared: _on_cleared,
+        TasksCleared: Ending.on_cleared,
         SpreadOn: _on_spread,
-        RunCancelled: _on_cancelled,
+        RunCancelled: Ending.on_cancelled,
     }

@@ -27,6 +27,8 @@ from tradewind.rules.judging import Judge
 from tradewind.rules.run_ledger import Active, detail_of
 
 TIMED_OUT: Final = "Trigger timeout"
+PASSING: Final = "~"
+"""What keys of waits begin with whose answer nobody asks for again."""
 
 
 class Pending:
@@ -77,7 +79,7 @@ class Waiting(Judge):
                 pending = self._begin(n, origin, wait, decision)
             kept.append(pending)
         for pending in before.values():
-            if pending.answer is None or not pending.wait.key:
+            if pending.answer is None or not pending.wait.key or pending.wait.key.startswith(PASSING):
                 self._send_away(n, pending, decision)
                 self._forget_row(n, pending)
             else:
@@ -111,20 +113,8 @@ class Waiting(Judge):
 
     def note_end_by_trigger(self, n: int, pending: Pending, outcome: Outcome, stamp: Stamp) -> AttemptId:
         """The end of a try without an attempt has the row of one all the same: there views look for the reason."""
-        task = self.tasks[n]
         attempt = _named(f"{pending.origin.hex()}/{pending.wait.key}")
-        self.segment.opened.append(
-            AttemptOpened(
-                attempt,
-                task.task_id,
-                self.maps[n],
-                self.tries[n],
-                task.executor,
-                task.pool,
-                task.pool_slots,
-                stamp.at,
-            )
-        )
+        self.segment.opened.append(self._opened(n, attempt, stamp.at))
         closed = AttemptClosed(attempt, outcome.kind, stamp.at, stamp.at, detail=detail_of(outcome))
         self.segment.closed.append(closed)
         return attempt
@@ -226,6 +216,29 @@ class Waiting(Judge):
         """Whether the instance's triggers have been told to go: nothing resumes it any more."""
         return any(pending.is_ending and pending.has_trigger for pending in self.waits.get(n, ()))
 
+    def undo(self, n: int, stamp: Stamp, decision: Decision) -> bool:
+        """Where the waiting task has something to undo, an attempt does that now, whatever the limits say. Whether
+        it has.
+        """
+        found = next((p for p in self.waits.get(n, ()) if p.wait.undo), None)
+        resume = self.resume_of(n)
+        if found is None or resume is None:
+            return False
+        task, active = self.tasks[n], self.active[n]
+        attempt = _named(f"undo/{found.origin.hex()}/{self.lost[n]}")
+        active.attempt = attempt
+        self.live[attempt] = n
+        self.segment.opened.append(self._opened(n, attempt, stamp.at))
+        key = AttemptKey(attempt, self.run.run_id, task.task_id, self.maps[n], self.tries[n])
+        began = active.first_started_at or stamp.at
+        again = resume._replace(undoes=True)
+        decision.start.append(Attempt(key, task, self.facts, self.max_tries[n] + 1, began, again))
+        return True
+
+    def _opened(self, n: int, attempt: AttemptId, at: datetime) -> AttemptOpened:
+        task, index = self.tasks[n], self.maps[n]
+        return AttemptOpened(attempt, task.task_id, index, self.tries[n], task.executor, task.pool, task.pool_slots, at)
+
     def trigger_gone(self, n: int, pending: Pending) -> bool:
         """A trigger that was to go is gone. Whether it was the instance's last one."""
         self._forget_row(n, pending)
@@ -290,8 +303,10 @@ class Waiting(Judge):
 
 
 def _is_same(old: Wait, new: Wait) -> bool:
-    """Whether a wait that is named again is the one that is under way (or that was answered before it began)."""
-    return old.kind == new.kind and (old.kind in ANSWERED_FROM_OUTSIDE or old.args == new.args)
+    """Whether a wait that is named again is the one that is under way, or was answered before it began: its key says
+    so, whatever moments its arguments hold by now.
+    """
+    return old.kind == new.kind
 
 
 def _named(text: str) -> AttemptId:

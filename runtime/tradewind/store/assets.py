@@ -39,8 +39,10 @@ class Assets(Lines):
         """As `AssetStore.asset_route`."""
         failpoint("store.asset_route.before_commit")
         async with self._readers.line() as line, line.session() as session:
-            taken = await self._route(session, limit)
+            taken, mine = await self._route(session, limit)
         failpoint("store.asset_route.after_commit")
+        if mine:
+            self._life.on_mail()
         return taken
 
     async def asset_event_add(self, event: ExternalEvent) -> tuple[AssetEvent, bool]:
@@ -55,7 +57,7 @@ class Assets(Lines):
         }
         async with self._readers.line() as line, line.session() as session, session.transaction():
             row = await _row(session, "asset_event_insert", **given)
-            fresh = row is not None
+            fresh, mine = row is not None, False
             if row is None and key is not None:
                 row = await _row(session, "asset_event_known", key=key)
             if row is None:
@@ -63,10 +65,12 @@ class Assets(Lines):
                     f"there is no asset {event.uri!r}: name it in a DAG's schedule, inlets or outlets first"
                 )
             if fresh:
-                await self._route(session, 500)
+                _, mine = await self._route(session, 500)
             event_id = row["event_id"]
             query = statement("asset", "asset_event_get")
             (found,) = await session.fetch(query.text, event_id)
+        if mine:  # after the commit: whoever reads mail before it would find none, and sleep
+            self._life.on_mail()
         return event_of(found), fresh
 
     async def asset_queue_drop(self, dag_id: str, event_ids: Sequence[int]) -> int:
@@ -132,13 +136,12 @@ class Assets(Lines):
         ]
         return known_assets(assets, uses)
 
-    async def _route(self, session: Session, limit: int) -> int:
+    async def _route(self, session: Session, limit: int) -> tuple[int, bool]:
+        """How many events it took, and whether DAGs of this runtime have mail now."""
         own = None if self._lease is None else self._lease.runtime_id
         given = {"limit": limit, "sender": self._sender, "own": own, "channel": self._mail_channel}
         row = await _row(session, "asset_route", **given)
-        if row is not None and row["mine"]:
-            self._life.on_mail()
-        return 0 if row is None else int(row["taken"])
+        return (0, False) if row is None else (int(row["taken"]), bool(row["mine"]))
 
 
 async def write_uses(session: Session, plan: Publication) -> None:

@@ -9,7 +9,7 @@ from tradewind.model.commands import Decision
 from tradewind.model.events import RunActivated, Stamp, TimerDue
 from tradewind.model.specs import DagSpec, TaskSpec
 from tradewind.model.states import RunState, TaskState
-from tradewind.rules.run_machine import WHOLE_RUN
+from tradewind.rules.following import WHOLE_RUN
 
 
 def test_a_run_that_takes_longer_than_its_timeout_fails() -> None:

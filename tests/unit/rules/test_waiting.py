@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from tests.unit.rules.machine_driver import T0
 from tests.unit.rules.waiting_driver import WaitingRun
-from tradewind.model.outcomes import EncodedValue, Outcome, XComPut
+from tradewind.model.outcomes import EncodedValue, Outcome, Wait, XComPut
 from tradewind.model.specs import DagSpec, TaskSpec
 from tradewind.model.states import FINISHED, OutcomeKind, RunState, TaskState
-from tradewind.model.waits import Wait, WaitAnswer
+from tradewind.model.waits import WaitAnswer
 
 QUEUE = Wait("acme.queue", EncodedValue(1, b'{"queue":"q"}'), "go_on", EncodedValue(1, b'{"n":1}'))
 DONE = Outcome(OutcomeKind.SUCCESS)
@@ -263,5 +263,62 @@ def _some_waits(run: WaitingRun, draw: random.Random) -> list[Wait]:
     for key in keys:
         due = run.now + timedelta(seconds=10) if draw.random() < 0.3 else None
         deadline = run.now + timedelta(seconds=draw.choice([0, 20])) if draw.random() < 0.3 else None
-        waits.append(Wait("k", method="" if key else "m", due=due, deadline=deadline, key=key))
+        undo = bool(key) and draw.random() < 0.3
+        waits.append(Wait("k", method="" if key else "m", due=due, deadline=deadline, key=key, undo=undo))
     return waits
+
+
+SLEEP = Wait("tradewind.moment", due=T0 + timedelta(days=1), key="sleep", undo=True)
+
+
+def test_what_has_something_to_undo_does_so_before_it_starts_anew() -> None:
+    run = simple()
+    run.defer("a", SLEEP)
+    run.clear("a")
+    assert run.state("a") is _S.RESTARTING
+    undoing = run.attempt_of("a")
+    assert undoing.resume is not None
+    assert undoing.resume.undoes
+    run.end("a", Outcome(OutcomeKind.CANCELLED))
+    assert run.attempt_of("a").resume is None
+    assert run.attempt_of("a").key.try_number == 2
+
+
+def test_an_undoing_attempt_that_is_lost_is_made_again() -> None:
+    run = simple()
+    run.defer("a", SLEEP)
+    run.cancel_run()
+    run.crash()
+    undoing = run.attempt_of("a").resume
+    assert undoing is not None
+    assert undoing.undoes
+    run.end("a", Outcome(OutcomeKind.CANCELLED))
+    assert (run.state("a"), run.state("b")) == (_S.FAILED, _S.SKIPPED)
+    assert not run.waits
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_a_signal_answers_the_wait_of_its_name_whenever_it_comes(early: bool) -> None:
+    run = simple()
+    wait = Wait("tradewind.signal", key="tradewind.signal:go:0")
+    value = EncodedValue(1, b'"yes"')
+    if early:
+        run.signal("a", "go", value)
+        run.defer("a", wait)
+    else:
+        run.defer("a", wait)
+        run.signal("a", "other", value)
+        assert run.state("a") is _S.DEFERRED
+        run.crash()
+        run.signal("a", "go", value)
+    resume = run.attempt_of("a").resume
+    assert resume is not None
+    assert dict(resume.answers)["tradewind.signal:go:0"] == WaitAnswer(value)
+
+
+def test_a_passing_answer_is_not_kept() -> None:
+    run = simple()
+    run.defer("a", Wait("tradewind.moment", due=T0 + timedelta(seconds=1), key="~poll:1"))
+    run.pass_by(1)
+    run.defer("a", Wait("tradewind.moment", due=T0 + timedelta(seconds=9), key="~poll:2"))
+    assert [key for _, key in run.waits] == ["~poll:2"]

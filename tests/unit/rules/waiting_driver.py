@@ -15,6 +15,7 @@ from tradewind.model.events import (
     RunActivated,
     RunCancelled,
     RunEvent,
+    SignalSent,
     Stamp,
     TasksCleared,
     TimerDue,
@@ -22,11 +23,11 @@ from tradewind.model.events import (
     WaitEnded,
 )
 from tradewind.model.keys import AttemptId
-from tradewind.model.outcomes import EncodedValue, Outcome
+from tradewind.model.outcomes import EncodedValue, Outcome, Wait
 from tradewind.model.rows import InstanceRow, RunRow, WaitRow
 from tradewind.model.specs import DagSpec
 from tradewind.model.states import OutcomeKind, RunState, TaskState
-from tradewind.model.waits import Wait, WaitAnswer, WaitGone, WaitKey
+from tradewind.model.waits import SIGNAL_KIND, WaitAnswer, WaitGone, WaitKey
 from tradewind.rules.graph import Graph
 from tradewind.rules.run_machine import RunMachine
 
@@ -81,7 +82,8 @@ class WaitingRun:
 
     def check_may_start(self, attempt: Attempt) -> None:
         """Exact cancellation: nothing of what the instance was before still runs."""
-        for start in self.ending.values():
+        undoes = attempt.resume is not None and attempt.resume.undoes
+        for start in () if undoes else self.ending.values():
             same = start.attempt.key.task_id == attempt.key.task_id
             assert not same, f"{attempt.key.task_id} starts while its trigger is being ended"
         assert all(a.key.task_id != attempt.key.task_id for a in self.attempts.values())
@@ -133,6 +135,9 @@ class WaitingRun:
     def gone(self, key: WaitKey) -> None:
         del self.ending[key]
         self.send(WaitEnded(self.stamp(), key))
+
+    def signal(self, task_id: str, name: str, value: EncodedValue) -> None:
+        self.send(SignalSent(self.stamp(), self.graph.index[task_id], SIGNAL_KIND, name, value))
 
     def pass_by(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)

@@ -1,0 +1,145 @@
+"""What follows from a change of a run: who is to be judged, offered, skipped, ended; and the end of the run itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+import orjson
+
+from tradewind.model.commands import Decision, Freed, Ready, Settled, Timer
+from tradewind.model.events import Stamp
+from tradewind.model.rows import OutboxRow, RunRow
+from tradewind.model.specs import DagSource
+from tradewind.model.states import RunState, TaskState
+from tradewind.rules.expanding import Expanding
+from tradewind.rules.graph import Graph
+from tradewind.rules.judging import BAD
+from tradewind.rules.trigger_rules import Verdict
+
+_S = TaskState
+_FINAL_OF: Final = {
+    Verdict.SKIP: _S.SKIPPED,
+    Verdict.UPSTREAM_FAILED: _S.UPSTREAM_FAILED,
+}
+
+WHOLE_RUN: Final = -1
+"""The node of the timer that ends a run which takes too long."""
+
+
+class Following(Expanding):
+    """A ledger in which one change brings about others."""
+
+    def __init__(self, run: RunRow, graph: Graph, source: DagSource) -> None:
+        super().__init__(run, graph, source)
+        self.past: dict[int, bool] = {}
+        """For tasks that depend on it, whether their past lets them start."""
+        self._held_by_past: set[int] = set()
+
+    def _settle(self, nodes: Iterable[int], stamp: Stamp, decision: Decision) -> None:
+        """Judges these nodes, then all that follows from it, until nothing changes."""
+        if self.run.state is not RunState.RUNNING:
+            return
+        stack = list(nodes)
+        stack.reverse()
+        state, tasks, mapping = self.state, self.tasks, self.mapping
+        is_plain = mapping is None and not self.graph.far_setups
+        while stack:
+            n = stack.pop()
+            if state[n] is not _S.NONE:
+                continue
+            judged = self.judge_plain(n) if is_plain else self.judge(n)
+            if judged is Verdict.WAIT:
+                continue
+            if judged is Verdict.RUN:
+                if not self.past.get(n if mapping is None else mapping.task_of(n), True):
+                    self._held_by_past.add(n)
+                    continue
+                if mapping is not None:
+                    judged = self.shape(n, mapping, stamp, decision, stack)
+                    if judged is Verdict.WAIT:
+                        continue
+            if judged is Verdict.RUN:
+                if not tasks[n].is_empty:
+                    self._offer(n, stamp, decision)
+                    continue
+                self.tries[n] = 1
+                followers = self._end(n, _S.SUCCESS, stamp, decision)
+            else:
+                followers = self._end(n, _FINAL_OF[judged], stamp, decision)
+            stack.extend(reversed(followers))
+
+    def is_held_by_past(self, n: int) -> bool:
+        """Whether `n` could start but for the previous run."""
+        return n in self._held_by_past
+
+    def _offer(self, n: int, stamp: Stamp, decision: Decision) -> None:
+        start = self.tasks[n].starts_deferred
+        if start is not None and n not in self.waits:
+            self.defer_at_start(n, start, stamp, decision)
+            return
+        self.move(n, _S.SCHEDULED, stamp)
+        active = self.active[n]
+        active.due_at = None
+        if active.first_started_at is None:  # a new start, not the next slice of one that was rescheduled
+            active.queued_at = active.started_at = active.ended_at = None
+        if n in self.leaving:
+            self.held.add(n)
+        else:
+            decision.ready.append(Ready(self.run.run_id, n))
+
+    def _end(self, n: int, state: TaskState, stamp: Stamp, decision: Decision) -> Sequence[int]:
+        """Puts a final state on `n`; gives the nodes that are to be judged because of it."""
+        if n in self.waits:
+            self.drop_waits(n, decision)
+        followers = self.finish(n, state, stamp)
+        self._held_by_past.discard(n)
+        if self.graph.past_nodes:
+            task = n if self.mapping is None else self.mapping.task_of(n)
+            if n == task or not self.mapping_is_open(task):
+                decision.settled.append(Settled(self.run.run_id, self.tasks[n].task_id, state))
+        return followers
+
+    def mapping_is_open(self, task: int) -> bool:
+        """Whether some instance of an expanded task has not ended."""
+        expansion = None if self.mapping is None else self.mapping.expanded.get(task)
+        return expansion is not None and expansion.open > 0
+
+    def _skip(self, nodes: Iterable[int], stamp: Stamp, decision: Decision) -> None:
+        """A branch or short circuit skips these. What has ended or runs keeps its result."""
+        followers: list[int] = []
+        for n in nodes:
+            state = self.state[n]
+            if state is not _S.NONE and state is not _S.SCHEDULED:
+                continue
+            if state is _S.SCHEDULED:
+                decision.freed.append(Freed(self.run.run_id, n))
+            followers.extend(self._end(n, _S.SKIPPED, stamp, decision))
+        self._settle(followers, stamp, decision)
+
+    def _wait_until(self, n: int, state: TaskState, due: datetime, stamp: Stamp, decision: Decision) -> None:
+        self.active[n].due_at = due
+        self.move(n, state, stamp)
+        decision.timers.append(Timer(due, self.run.run_id, n))
+
+    def _close_if_done(self, stamp: Stamp, decision: Decision) -> None:
+        """Ends the run when nothing is left: its leaves decide whether well or badly."""
+        if self.unfinished or self.run.state is not RunState.RUNNING:
+            return
+        failed = any(self.state[n] in BAD for leaf in self.graph.run_leaves for n in self.nodes_of(leaf))
+        state = RunState.FAILED if failed else RunState.SUCCESS
+        self.move_run(state, started_at=self.run.started_at, ended_at=stamp.at)
+        self._end_run(state, "a final task failed" if failed else "all tasks are done", decision)
+
+    def _end_run(self, state: RunState, reason: str, decision: Decision) -> None:
+        which = "on_success" if state is RunState.SUCCESS else "on_failure"
+        if which in self.graph.spec.callbacks:
+            body = orjson.dumps({"which": which, "reason": reason})
+            self.segment.outbox.append(OutboxRow("dag_callback", body))
+        decision.ended.append((self.run.run_id, state))
+
+    def _arm_timeout(self, decision: Decision) -> None:
+        timeout, started = self.graph.spec.dagrun_timeout, self.run.started_at
+        if timeout is not None and started is not None and self.run.state is RunState.RUNNING:
+            decision.timers.append(Timer(started + timedelta(seconds=timeout), self.run.run_id, WHOLE_RUN))
