@@ -53,6 +53,8 @@ class TriggerSource:
     """Classes that were defined while the file was imported, by kind."""
     folder: str = ""
     """The root of its bundle."""
+    absent: set[str] = field(default_factory=set[str])
+    """Kinds that no module of the bundle has."""
     load: Callable[[str], ModuleType] | None = None
     """Imports a module of the bundle, for modules that the file only imports while a task runs."""
 
@@ -127,9 +129,10 @@ def found_class(kind: str, source: TriggerSource | None) -> TriggerClass | None:
 
     It may import a module. Raises what that raises.
     """
-    own = None if source is None else source.kinds.get(kind) or _of_bundle(kind, source)
-    if own is not None:
-        return own
+    if kind not in CORE and source is not None:
+        own = source.kinds.get(kind) or _of_bundle(kind, source)
+        if own is not None:
+            return own
     named = _named.get(kind)
     if named is not None and _is_live(named):
         return named
@@ -148,7 +151,7 @@ def found_class(kind: str, source: TriggerSource | None) -> TriggerClass | None:
 
 def _of_bundle(kind: str, source: TriggerSource) -> TriggerClass | None:
     """A class of a module of the bundle that the file had not imported."""
-    if not source.folder or source.load is None:
+    if not source.folder or source.load is None or kind in source.absent:
         return None
     for module, names in _splits(kind):
         place = Path(source.folder, *module.split("."))
@@ -157,6 +160,7 @@ def _of_bundle(kind: str, source: TriggerSource) -> TriggerClass | None:
             if found is not None:
                 source.kinds[kind] = found
             return found
+    source.absent.add(kind)
     return None
 
 
