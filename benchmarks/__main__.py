@@ -18,10 +18,12 @@ NAMES = (
     "mapping",
     "startup",
     "idle",
+    "hosts",
     "dagfile",
     "crash",
     "parse",
     "semantics",
+    "event",
 )
 
 

@@ -16,7 +16,7 @@ import asyncpg
 
 from tradewind.config import load_config
 from tradewind.control_ports import TriggerRequest
-from tradewind.host import Runtime
+from tradewind.host import Parts, Runtime
 from tradewind.model.rows import RunRow
 from tradewind.store.postgres import PostgresStore
 
@@ -79,7 +79,7 @@ async def stage(files: Mapping[str, str], *, settings: Mapping[str, Any] | None 
             (home / "dags" / name).write_text(text)
         overrides = {"dags.load_examples": False, **(settings or {})}
         config = load_config(home, overrides=overrides, environ={})
-        async with Runtime(config) as runtime:
+        async with Runtime(config, parts=Parts(own_process=True)) as runtime:
             await runtime.files_loaded()
             made = Stage(home, runtime)
             await made.check_durable()

@@ -17,11 +17,13 @@ from tradewind.model.assets import (
     AssetEventRow,
     AssetUse,
     ExternalEvent,
+    QueueSummary,
 )
 from tradewind.model.errors import BatchConflict, NotFoundError
 from tradewind.model.keys import UNMAPPED
 from tradewind.model.rows import Batch, DagChange, MailDone, RunRow
 from tradewind.model.specs import DagSpec
+from tradewind.model.states import RunType
 from tradewind.ports import Store
 from tradewind.testing.store_world import (
     NOON,
@@ -152,6 +154,35 @@ class AssetSuite:
         await world.store.asset_route()
         assert [one.wakes for _, one in await world.store.asset_queue_list("report")] == [True, False]
         assert await world.store.mail_read(world.lease) == []
+
+    async def test_a_queue_is_summed_up_and_read_from_its_front(self, new_store: NewStore) -> None:
+        """How many, since when, until when, and when events have last started a run."""
+        world = await new_asset_world(new_store)
+        assert await world.store.asset_queue_summary("report") == QueueSummary()
+        for n in range(3):
+            await world.store.asset_event_add(ExternalEvent("s3://lake/orders", key=str(n)))
+        waiting = [one for _, one in await world.store.asset_queue_list("report")]
+        assert [one for _, one in await world.store.asset_queue_list("report", limit=2)] == waiting[:2]
+        times = [one.queued_at for one in waiting]
+        assert await world.store.asset_queue_summary("report") == QueueSummary(3, min(times), max(times), None)
+        spec = consumer("report")
+        run = replace(run_row(9, spec), run_type=RunType.ASSET_TRIGGERED)
+        ids = [one.event.event_id for one in waiting[:2]]
+        assert await world.store.run_create(world.lease, run, instances_of(run, spec), consumed=ids)
+        summary = await world.store.asset_queue_summary("report")
+        assert summary == QueueSummary(1, times[2], times[2], run.queued_at)
+
+    async def test_who_defines_an_asset(self, new_store: NewStore) -> None:
+        """Schedules of DAGs in force, by DAG; references and outlets define nothing."""
+        hook = replace(ORDERS, extra={"webhook": {"secret": "variable:s"}})
+        sender = replace(ORDERS, role=OUTLET, task_id="a")
+        by_name = AssetUse(SCHEDULE, "name", "orders")
+        specs = [consumer("b", hook), consumer("a"), consumer("c", sender), consumer("d", by_name)]
+        world = await new_asset_world(new_store, *specs)
+        assert await world.store.asset_uses("s3://lake/orders") == [("a", ORDERS), ("b", hook)]
+        assert await world.store.asset_uses("s3://lake/nothing") == []
+        await world.store.dag_retire(world.lease, "main", ["b.py"])
+        assert [dag_id for dag_id, _ in await world.store.asset_uses("s3://lake/orders")] == ["a"]
 
     async def test_a_dag_that_is_gone_gets_nothing(self, new_store: NewStore) -> None:
         """Neither does one whose new version is scheduled otherwise."""
