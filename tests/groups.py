@@ -1,4 +1,4 @@
-"""The groups of tests that need a server or a program which PyPI does not hold.
+"""The groups of tests that need a server or a program which PyPI does not hold, or install packages of their own.
 
 A group is a pytest marker. Where what it needs is not installed its tests are skipped, and the run ends with a
 line that says so and how to install it; with `--require-all-groups` the run fails instead.
@@ -86,8 +86,13 @@ def _postgres17_missing() -> Missing | None:
     return None
 
 
+def _uv_missing() -> Missing | None:
+    return None if importlib.util.find_spec("uv") else Missing("no uv", "pip install uv")
+
+
 GROUPS = (
     Group("browser", _browser_missing),
     Group("postgres15", lambda: None if postgres15_bin() else Missing("no PostgreSQL 15")),
     Group("postgres17", _postgres17_missing),
+    Group("provider_packages", _uv_missing),
 )

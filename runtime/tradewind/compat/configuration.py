@@ -7,7 +7,7 @@ import os
 from functools import cache
 from typing import Any, Final
 
-from tradewind.authoring.configuration import ConfigurationView
+from tradewind.authoring.configuration import MISSING, ConfigurationView
 from tradewind.authoring.provider_packages import config_defaults
 from tradewind.compat.words import import_string
 from tradewind.config import Config, load_config
@@ -15,7 +15,6 @@ from tradewind.config_options import airflow_names
 from tradewind.config_values import show
 from tradewind.model.errors import ConfigError
 
-_MISSING: Final[Any] = object()
 _FIXED: Final = {
     "core.executor": "LocalExecutor",
     "core.unit_test_mode": "False",
@@ -33,14 +32,14 @@ class AirflowConfiguration(ConfigurationView):
 
     __slots__ = ()
 
-    def get(self, section: str, key: str, fallback: Any = _MISSING, **unused: Any) -> Any:
+    def get(self, section: str, key: str, fallback: Any = MISSING, **unused: Any) -> Any:
         """The setting's text. Raises ConfigError where it is not set and there is no `fallback`."""
         found = super().get(section, key, None)
         if found is None:
             found = _configured(section.lower(), key.lower())
         if found is not None:
             return found
-        if fallback is _MISSING:
+        if fallback is MISSING:
             found = config_defaults().get((section.lower(), key.lower()))
             if found is not None:
                 return found
@@ -54,12 +53,12 @@ class AirflowConfiguration(ConfigurationView):
         """The setting's text. Raises ConfigError where it is not set."""
         return str(self.get(section, key))
 
-    def getjson(self, section: str, key: str, fallback: Any = _MISSING) -> Any:
+    def getjson(self, section: str, key: str, fallback: Any = MISSING) -> Any:
         """The setting as JSON. Raises ValueError where it is none."""
         found = self.get(section, key, fallback)
         return json.loads(found) if isinstance(found, str) else found
 
-    def getlist(self, section: str, key: str, fallback: Any = _MISSING, delimiter: str = ",") -> list[str]:
+    def getlist(self, section: str, key: str, fallback: Any = MISSING, delimiter: str = ",") -> list[str]:
         """The setting's parts."""
         found = self.get(section, key, fallback)
         return [part.strip() for part in found.split(delimiter)] if isinstance(found, str) else found

@@ -98,6 +98,8 @@ INSTEAD: Final[Mapping[str, str]] = {
     "airflow.contrib": "its classes moved to provider packages; import them from airflow.providers",
     "airflow.auth": "who may do what is set in Tradewind's own configuration",
     "airflow.security": "who may do what is set in Tradewind's own configuration",
+    "airflow.utils.cli": "packages add no commands here; the `tradewind` command has its own",
+    "airflow.utils.python_virtualenv": "use @task.virtualenv, or PythonVirtualenvOperator",
     "airflow.cli": "packages add no commands here; the `tradewind` command has its own",
     "airflow.dag_processing": "where DAG files come from is set in `dags.bundles`",
     "airflow.stats": "the runtime has metrics of its own",

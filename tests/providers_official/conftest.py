@@ -1,0 +1,63 @@
+"""What these tests share: the environments, made once a session, and the servers that play the other sides."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.providers_official.environments import ELSEWHERE, SETS, Environment, make_all
+
+
+@pytest.fixture(scope="session")
+def environments() -> Iterator[Mapping[str, Environment]]:
+    """By the name of the set; `servers` too. They are large, so that none is left behind.
+
+    TRADEWIND_TEST_PROVIDERS names a folder where they are made once and kept.
+    """
+    kept = os.environ.get("TRADEWIND_TEST_PROVIDERS")
+    if kept:
+        folder = Path(kept)
+        if (folder / "complete").exists():
+            yield {name: Environment(name, folder / name) for name in (*SETS, "servers")}
+            return
+        made = make_all(folder)
+        (folder / "complete").touch()
+        yield made
+        return
+    folder = Path(tempfile.mkdtemp(prefix="tradewind-providers-"))
+    try:
+        yield make_all(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(params=SETS)
+def environment(request: pytest.FixtureRequest, environments: Mapping[str, Environment]) -> Environment:
+    """Each of the sets in turn."""
+    return environments[str(request.param)]
+
+
+@pytest.fixture(scope="session")
+def ports(environments: Mapping[str, Environment]) -> Iterator[Mapping[str, int]]:
+    """Where Amazon, Google and the machine with SSH are played."""
+    command = [environments["servers"].python, ELSEWHERE / "servers.py"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as server:
+        assert server.stdin is not None
+        assert server.stdout is not None
+        yield json.loads(server.stdout.readline())
+        server.stdin.close()
+
+
+def connection(conn_type: str, extra: Mapping[str, Any] | None = None, **fields: object) -> str:
+    """A connection as the environment has it."""
+    return json.dumps({"conn_type": conn_type, "extra": dict(extra or {}), **fields})
