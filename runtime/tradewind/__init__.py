@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from tradewind.authoring.decorators import DagParam as DagParam
     from tradewind.authoring.decorators import dag as dag
     from tradewind.authoring.decorators import task_group as task_group
+    from tradewind.authoring.deferral import TaskDeferralError as TaskDeferralError
+    from tradewind.authoring.deferral import TaskDeferralTimeout as TaskDeferralTimeout
+    from tradewind.authoring.deferral import TaskDeferred as TaskDeferred
+    from tradewind.authoring.deferral import defer as defer
     from tradewind.authoring.edges import Label as Label
     from tradewind.authoring.edges import chain as chain
     from tradewind.authoring.edges import chain_linear as chain_linear
@@ -71,6 +75,15 @@ if TYPE_CHECKING:
     from tradewind.authoring.timetables import OnceTimetable as OnceTimetable
     from tradewind.authoring.timetables import Timetable as Timetable
     from tradewind.authoring.timetables import register_timetable as register_timetable
+    from tradewind.authoring.triggers import BaseEventTrigger as BaseEventTrigger
+    from tradewind.authoring.triggers import BaseTrigger as BaseTrigger
+    from tradewind.authoring.triggers import StartTriggerArgs as StartTriggerArgs
+    from tradewind.authoring.triggers import TaskFailedEvent as TaskFailedEvent
+    from tradewind.authoring.triggers import TaskSkippedEvent as TaskSkippedEvent
+    from tradewind.authoring.triggers import TaskSuccessEvent as TaskSuccessEvent
+    from tradewind.authoring.triggers import Trigger as Trigger
+    from tradewind.authoring.triggers import TriggerEvent as TriggerEvent
+    from tradewind.authoring.triggers import trigger as trigger
     from tradewind.authoring.variable import Variable as Variable
     from tradewind.authoring.webhook import Webhook as Webhook
     from tradewind.authoring.xcom import BaseXCom as BaseXCom
@@ -129,6 +142,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "authoring.dag_run": ("DagRun",),
     "authoring.deadlines": ("AsyncCallback", "DeadlineAlert", "DeadlineReference", "SyncCallback"),
     "authoring.decorators": ("DagParam", "dag", "task_group"),
+    "authoring.deferral": ("TaskDeferralError", "TaskDeferralTimeout", "TaskDeferred", "defer"),
     "authoring.edges": ("Label", "chain", "chain_linear", "cross_downstream"),
     "authoring.hook": ("BaseHook",),
     "authoring.listeners": ("hookimpl",),
@@ -166,6 +180,17 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "OnceTimetable",
         "Timetable",
         "register_timetable",
+    ),
+    "authoring.triggers": (
+        "BaseEventTrigger",
+        "BaseTrigger",
+        "StartTriggerArgs",
+        "TaskFailedEvent",
+        "TaskSkippedEvent",
+        "TaskSuccessEvent",
+        "Trigger",
+        "TriggerEvent",
+        "trigger",
     ),
     "authoring.variable": ("Variable",),
     "authoring.webhook": ("Webhook",),
@@ -243,6 +268,20 @@ __all__ = [  # noqa: RUF022 - by theme: how a DAG is written, what tasks are, wh
     "TaskInstance",
     "TimeDeltaSensor",
     "TimeSensor",
+    #
+    "BaseEventTrigger",
+    "BaseTrigger",
+    "StartTriggerArgs",
+    "TaskDeferralError",
+    "TaskDeferralTimeout",
+    "TaskDeferred",
+    "TaskFailedEvent",
+    "TaskSkippedEvent",
+    "TaskSuccessEvent",
+    "Trigger",
+    "TriggerEvent",
+    "defer",
+    "trigger",
     #
     "Connection",
     "Context",

@@ -53,10 +53,10 @@ class TriggerSource:
     """Classes that were defined while the file was imported, by kind."""
     folder: str = ""
     """The root of its bundle."""
-    absent: set[str] = field(default_factory=set[str])
-    """Kinds that no module of the bundle has."""
     load: Callable[[str], ModuleType] | None = None
     """Imports a module of the bundle, for modules that the file only imports while a task runs."""
+    absent: set[str] = field(default_factory=set[str])
+    """Kinds that no module of the bundle has."""
 
 
 _collecting: ContextVar[dict[str, TriggerClass] | None] = ContextVar("tradewind_trigger_kinds", default=None)
