@@ -19,7 +19,7 @@ from tests.web.conftest import basic
 from tradewind.authoring.xcom import decode
 from tradewind.config import load_config
 from tradewind.control_ports import TriggerRequest
-from tradewind.host import Runtime
+from tradewind.host import Parts, Runtime
 from tradewind.model.rows import RunRow, UserRow
 from tradewind.model.specs import DagSpec
 from tradewind.model.states import RunState
@@ -142,14 +142,20 @@ async def rest_api(system: System) -> AsyncGenerator[ClientSession]:
 
 
 @asynccontextmanager
-async def running_system(home: Path, url: str, **settings: object) -> AsyncGenerator[System]:
-    """Starts it on this database; `settings` as `section__key`. The files that are there have been read."""
+async def running_system(
+    home: Path, url: str, *, own_process: bool = False, **settings: object
+) -> AsyncGenerator[System]:
+    """Starts it on this database; `settings` as `section__key`. The files that are there have been read.
+
+    `own_process`: it may interrupt what blocks its loop, as the daemon does. Without that a coroutine that waits in a
+    blocking call for something this test is to do waits for ever: both are on one loop.
+    """
     await migrate_url(url)
     (home / "dags").mkdir(parents=True, exist_ok=True)
     overrides = {"database.url": url, "dags.load_examples": False, "scheduler.drain_timeout": 0.5}
     overrides |= {name.replace("__", "."): value for name, value in settings.items()}
     config = await asyncio.to_thread(load_config, home, overrides, {})
-    async with Runtime(config) as runtime:
+    async with Runtime(config, parts=Parts(own_process=own_process)) as runtime:
         async with asyncio.timeout(SECONDS):
             await runtime.files_loaded()
         yield System(home, runtime)
