@@ -314,7 +314,7 @@ from tradewind.testing.executor_suite import Stage, suite_dag
 from tradewind_executors.inline import InlineExecutor
 
 async def main():
-    maker = AttemptMaker(dag_to_spec(suite_dag()), {executor_dags.HERE!r})
+    maker = AttemptMaker(suite_dag().to_spec(), {executor_dags.HERE!r})
     stage = Stage(InlineExecutor(), MemoryHost(sys.argv[1], {{"isolation": "host"}}), maker)
     attempt = maker.attempt("h_background")
     await stage.submit([attempt])

@@ -23,6 +23,7 @@ from tradewind.model.outcomes import ErrorInfo, ExitInfo, Finished, Outcome
 from tradewind.model.states import OutcomeKind
 from tradewind.worker import codec
 from tradewind.worker.async_host import MARK_BYTES, offence_of
+from tradewind.worker.attempt_batches import plain_attempts
 from tradewind.worker.carrier import number_of
 from tradewind.worker.channel import answer
 from tradewind.worker.endings import lost, outcome_of_exit, signal_name
@@ -35,6 +36,9 @@ _log = logging.getLogger(__name__)
 
 DUMP_MAY_TAKE: Final = 0.3
 """Seconds between asking a host for its stacks and killing it."""
+
+ORDERS_MAX: Final = 64
+"""So many attempts go to their host at once; it begins with them while others are being sent."""
 
 LEAVING_MAY_TAKE: Final = 10.0
 """Seconds that a host has to end in good order."""
@@ -93,7 +97,7 @@ class HostProcess:
         self._hostname: str | None = None
         self._stream: FrameStream | None = None
         self._scratch = -1
-        self._orders: list[Any] = []
+        self._orders: list[Attempt] = []
         self._calls: set[asyncio.Task[None]] = set()
         self._watchdog: asyncio.TimerHandle | None = None
         self._pinged_at: float | None = None
@@ -189,14 +193,18 @@ class HostProcess:
         flight.was_sent = True
         if not self._orders:
             self._shared.loop.call_soon(self._flush_orders)
-        self._orders.append(codec.plain_attempt(flight.attempt))
+        self._orders.append(flight.attempt)
+        if len(self._orders) >= ORDERS_MAX:
+            self._flush_orders()
+            if self._stream is not None:
+                self._stream.flush()
         if self._watchdog is None:
             self._watch()
 
     def _flush_orders(self) -> None:
         orders, self._orders = self._orders, []
         if orders and self._stream is not None:
-            self._stream.say("attempts", {"items": orders})
+            self._stream.say("attempts", plain_attempts(orders))
 
     # -- the channel
 

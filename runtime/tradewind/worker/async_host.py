@@ -7,7 +7,7 @@ comes, with the descriptor of a scratch file::
 
 answered by ``loaded`` {pid, hostname} or ``failed`` {type, message, traceback}. From then on the executor says::
 
-    attempts  {items}                        to be started; all of one turn of its loop in one frame
+    attempts  {runs, ids, items, others}     to be started; all of one turn of its loop in one frame
     cancel    {attempt, kind, reason, grace} to be ended with this outcome
     ping      {}                             answered by pong: the loop turns
     stop      {}                             end in good order: nothing runs any more
@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import asyncio
 import faulthandler
+import gc
 import mmap
 import os
 import random
@@ -50,8 +51,10 @@ from tradewind.model.loop import CoroutineKind, LoopOffence, OffenceKind
 from tradewind.model.outcomes import Outcome
 from tradewind.model.states import OutcomeKind
 from tradewind.worker import codec
+from tradewind.worker.attempt_batches import attempts_of
 from tradewind.worker.carrier import CarrierSettings, Ended, LoopCarrier
 from tradewind.worker.child import EXIT_RUNTIME_GONE
+from tradewind.worker.client_watch import watched_client
 from tradewind.worker.dag_missing import missing_dag
 from tradewind.worker.endings import error_info, lost
 from tradewind.worker.frame_stream import FrameStream
@@ -100,6 +103,9 @@ def _serve(sock: socket.socket) -> int:
         sock.sendall(pack(Frame("failed", 0, failed)))
         return 0
     failpoint("worker.host.loaded")
+    gc.collect()
+    gc.freeze()  # as in the runtime: what the file has made stays, and the young are looked at more seldom
+    gc.set_threshold(20_000, 20, 50)
     mark = memoryview(mmap.mmap(scratch, MARK_BYTES)).cast("Q")
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(AsyncHost(sock, order, dags, mark).serve())
@@ -174,7 +180,7 @@ class AsyncHost:
             on_end=self._ended,
             on_offence=self._offended,
         )
-        async with hold_clients(current_log):
+        async with hold_clients(current_log, watched=watched_client):
             await self._carrier.start()
             self._stream.say("loaded", {"pid": os.getpid(), "hostname": socket.gethostname()})
             await self._enough.wait()
@@ -186,8 +192,8 @@ class AsyncHost:
     def _take(self, frames: Sequence[Frame]) -> None:
         for frame in frames:
             if frame.kind == "attempts":
-                for plain in frame.body["items"]:
-                    self._carrier.begin(codec.attempt_of(plain))
+                for attempt in attempts_of(frame.body):
+                    self._carrier.begin(attempt)
             elif frame.kind in ("reply", "refused"):
                 self._services.answered(frame)
             elif frame.kind == "cancel":

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from datetime import datetime
-from typing import Any, TypeVar, cast
+from functools import cache
+from typing import Any, Final, cast
 
 from tradewind.model.assets import AssetEventPut
 from tradewind.model.attempts import Attempt, AttemptKey, RunFacts
@@ -15,8 +16,6 @@ from tradewind.model.rows import InstanceRow, RunRow
 from tradewind.model.specs import DagSource, TaskSpec
 from tradewind.model.states import OutcomeKind, RunState, RunType, TaskState, TriggerRule
 from tradewind.model.waits import Resume, WaitAnswer
-
-T = TypeVar("T")
 
 
 def _fields(value: Any) -> dict[str, Any]:
@@ -55,55 +54,81 @@ def key_of(plain: Any) -> AttemptKey:
 
 def plain_attempt(attempt: Attempt) -> Any:
     """An attempt with all facts of its run."""
-    run = _fields(attempt.run)
-    run["conf"] = plain_value(attempt.run.conf)
-    if attempt.run.run_key is None:
-        del run["run_key"]
-    run["source"] = _fields(attempt.run.source)
-    task: dict[str, Any] = {}
-    for field in dataclasses.fields(attempt.task):
-        value = getattr(attempt.task, field.name)
-        if field.name != "extra" and not _is_default(field, value):  # extra is the views' own, and any JSON
-            task[field.name] = value
     return {
         "key": plain_key(attempt.key),
-        "task": task,
-        "run": run,
+        "task": plain_task(attempt.task),
+        "run": plain_facts(attempt.run),
         "max_tries": attempt.max_tries,
         "first_started_at": attempt.first_started_at,
         **({} if attempt.resume is None else {"resume": plain_resume(attempt.resume)}),
     }
 
 
-def _is_default(field: dataclasses.Field[Any], value: Any) -> bool:
-    if field.default is not dataclasses.MISSING:
-        return bool(field.default == value)
-    return field.default_factory is not dataclasses.MISSING and bool(field.default_factory() == value)
+def plain_facts(facts: RunFacts) -> dict[str, Any]:
+    """The facts of a run."""
+    run = _fields(facts)
+    run["conf"] = plain_value(facts.conf)
+    if facts.run_key is None:
+        del run["run_key"]
+    run["source"] = _fields(facts.source)
+    return run
 
 
-def _known(kind: type[T], data: dict[str, Any]) -> dict[str, Any]:
+def facts_of(plain: dict[str, Any]) -> RunFacts:
+    """Undoes `plain_facts`."""
+    run = _known(RunFacts, plain)
+    run["conf"] = value_of(run["conf"])
+    run["source"] = DagSource(**_known(DagSource, run["source"]))
+    run["run_type"] = RunType(run["run_type"])
+    _instant_in(run, "logical_date", "interval_start", "interval_end", "run_after", "queued_at", "started_at")
+    return RunFacts(**run)
+
+
+_TASK_DEFAULTS: Final = tuple(
+    (field.name, field.default if field.default_factory is dataclasses.MISSING else field.default_factory())
+    for field in dataclasses.fields(TaskSpec)
+    if field.name != "extra"  # it is the views' own, and any JSON
+)
+
+
+def plain_task(task: TaskSpec) -> dict[str, Any]:
+    """A task, without what holds its default."""
+    return {name: value for name, default in _TASK_DEFAULTS if (value := getattr(task, name)) != default}
+
+
+def task_of(plain: dict[str, Any]) -> TaskSpec:
+    """Undoes `plain_task`."""
+    task = _known(TaskSpec, plain)
+    for name in _TASK_TUPLES & task.keys():
+        task[name] = tuple(task[name])
+    if "trigger_rule" in task:
+        task["trigger_rule"] = TriggerRule(task["trigger_rule"])
+    for name in _TASK_INSTANTS & task.keys():
+        task[name] = _instant(task[name])
+    return TaskSpec(**task)
+
+
+_TASK_TUPLES: Final = frozenset({"upstream", "template_fields", "callbacks", "measured"})
+_TASK_INSTANTS: Final = frozenset({"start_date", "end_date"})
+
+
+@cache
+def _names(kind: object) -> frozenset[str]:
+    return frozenset(f.name for f in dataclasses.fields(cast("Any", kind)))
+
+
+def _known(kind: object, data: dict[str, Any]) -> dict[str, Any]:
     """Only the fields that this release knows: the next one may have more."""
-    names = {f.name for f in dataclasses.fields(cast("Any", kind))}
+    names = _names(kind)
     return {k: v for k, v in data.items() if k in names}
 
 
 def attempt_of(plain: Any) -> Attempt:
     """Undoes `plain_attempt`."""
-    run = _known(RunFacts, plain["run"])
-    run["conf"] = value_of(run["conf"])
-    run["source"] = DagSource(**_known(DagSource, run["source"]))
-    run["run_type"] = RunType(run["run_type"])
-    _instant_in(run, "logical_date", "interval_start", "interval_end", "run_after", "queued_at", "started_at")
-    task = _known(TaskSpec, plain["task"])
-    for name in ("upstream", "template_fields", "callbacks", "measured"):
-        if name in task:
-            task[name] = tuple(task[name])
-    if "trigger_rule" in task:
-        task["trigger_rule"] = TriggerRule(task["trigger_rule"])
-    _instant_in(task, "start_date", "end_date")
     began = datetime.fromisoformat(plain["first_started_at"])
     resume = None if plain.get("resume") is None else resume_of(plain["resume"])
-    return Attempt(key_of(plain["key"]), TaskSpec(**task), RunFacts(**run), plain["max_tries"], began, resume)
+    key, max_tries = key_of(plain["key"]), plain["max_tries"]
+    return Attempt(key, task_of(plain["task"]), facts_of(plain["run"]), max_tries, began, resume)
 
 
 def plain_resume(resume: Resume) -> Any:

@@ -1,4 +1,4 @@
-"""Frames over a socket on a loop: what is said in one turn of the loop leaves in one `send`."""
+"""Frames over a socket on a loop: what is said in one turn of the loop leaves together."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from tradewind.worker.frames import Frame, FrameReader, ProtocolError, pack
+
+BATCH_MAX: Final = 32
+"""So many frames do not wait for the end of the turn: in a long one the other side can begin with them."""
 
 _CHUNK: Final = 1 << 18
 
@@ -55,7 +58,9 @@ class FrameStream:
     def put(self, packed: bytes) -> None:
         """Sends a packed frame at the end of this turn."""
         self._waiting.append(packed)
-        if not self._scheduled:
+        if len(self._waiting) >= BATCH_MAX:
+            self.flush()
+        elif not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._flush_turn)
 
