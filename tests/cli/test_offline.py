@@ -35,6 +35,14 @@ except SystemExit:
     assert done.stdout == f"{VERSION}\n[]\n"
 
 
+def test_answers_for_programs(run: Run) -> None:
+    assert json.loads(run("version", "-o", "json").output) == {"version": VERSION}
+    graph = json.loads(run("dags", "show", "demo", "-o", "json").output)
+    assert {task["task_id"]: task["downstream"] for task in graph["tasks"]}["one"] == ["shown", "two"]
+    fields = yaml.safe_load(run("tasks", "render", "demo", "shown", "2019-07-19", "-o", "yaml").output)
+    assert fields["op_kwargs"] == {"at": "2019-07-19T00:00:00+00:00", "n": 1}
+
+
 @pytest.mark.parametrize("name", list(COMMANDS))
 def test_every_command_is_where_the_list_says(name: str, run: Run) -> None:
     module, _, attribute = COMMANDS[name][0].partition(":")

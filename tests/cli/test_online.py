@@ -9,8 +9,10 @@ import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from tests.cli.conftest import Run
 from tradewind.config import load_config
@@ -156,6 +158,33 @@ def test_logins(database: str, run: Run) -> None:
     assert run("users", "show", "ada").output == "ada\tAdmin\tactive\n"
     assert run("users", "create", *args, "--role", "king", "--password", "x").exit_code == 2
     assert run("users", "show", "bob").exit_code == 1
+
+
+def test_every_answer_is_there_for_programs(database: str, run: Run) -> None:
+    """What people get as text, as one JSON and as one YAML object."""
+
+    def both(*args: str) -> dict[str, Any]:
+        answers = [run(*args, "-o", output) for output in ("json", "yaml")]
+        assert [answer.exit_code for answer in answers] == [0, 0], [answer.output for answer in answers]
+        one, other = json.loads(answers[0].output), yaml.safe_load(answers[1].output)
+        assert list(one) == list(other)
+        found: dict[str, Any] = one
+        return found
+
+    with running():
+        assert run("dags", "trigger", "demo", "-c", '{"n": 4}', "--unpause", "--wait", "-r", "r1").exit_code == 0
+        state = both("dags", "state", "demo", "r1")
+        assert (state["state"], state["conf"]) == ("success", {"n": 4})
+        assert both("tasks", "state", "demo", "two", "r1")["state"] == "success"
+        assert both("tasks", "failed-deps", "demo", "two", "r1")["task_id"] == "two"
+        assert both("dags", "pause", "demo") == {"dag_id": "demo", "is_paused": True, "applied": True}
+    assert both("dags", "unpause", "demo")["applied"] is False
+    assert both("db", "check")["status"] == "healthy"
+    assert both("db", "migrate")["applied"] == []
+    lines = run("tasks", "logs", "demo", "one", "r1", "-o", "json").output.splitlines()
+    assert "hello 1" in [json.loads(line)["message"] for line in lines]
+    records: list[dict[str, Any]] = yaml.safe_load(run("tasks", "logs", "demo", "one", "r1", "-o", "yaml").output)
+    assert len(records) == len(lines)
 
 
 @pytest.mark.spec("1:11:airflow dags trigger", "1:G7", "1:G8")

@@ -76,22 +76,40 @@ async def _dag_line(reads: StoreReads, dag_id: str) -> dict[str, Any]:
 @click.argument("dag_id")
 @click.option("--save", type=click.Path(dir_okay=False, path_type=Path), help="Write a .dot or .mmd file instead.")
 @files_option
+@output_option
 @click.pass_context
-def show(ctx: click.Context, dag_id: str, save: Path | None, subdir: Path | None) -> None:
+def show(ctx: click.Context, dag_id: str, save: Path | None, subdir: Path | None, output: str) -> None:
     """Draw the graph of a DAG, from its file."""
     from tradewind.cli import dag_graph
     from tradewind.cli.dag_files import find_dag
+    from tradewind.cli.output import emit_text
 
     spec = find_dag(config_of(ctx), dag_id, subdir)[0].to_spec()
     if save is None:
-        click.echo(f"{spec.dag_id} ({_schedule(spec)}, {len(spec.tasks)} tasks)")
-        for line in dag_graph.as_tree(spec):
-            click.echo(line)
+        lines = [f"{spec.dag_id} ({_schedule(spec)}, {len(spec.tasks)} tasks)", *dag_graph.as_tree(spec)]
+        emit_text("\n".join(lines), _graph(spec), output)
         return
     if save.suffix not in (".dot", ".mmd"):
         raise click.BadParameter(f"{save.name!r} must end with .dot (Graphviz) or .mmd (Mermaid).", param_hint="--save")
     save.write_text(dag_graph.as_dot(spec) if save.suffix == ".dot" else dag_graph.as_mermaid(spec))
     click.echo(f"File {save} saved")
+
+
+def _graph(spec: DagSpec) -> dict[str, Any]:
+    from tradewind.cli.dag_graph import downstream_of
+
+    downstream = downstream_of(spec)
+    tasks = [
+        {
+            "task_id": task.task_id,
+            "operator": task.operator,
+            "trigger_rule": task.trigger_rule.value,
+            "upstream": list(task.upstream),
+            "downstream": downstream[task.task_id],
+        }
+        for task in spec.tasks
+    ]
+    return {"dag_id": spec.dag_id, "schedule": spec.timetable.summary, "tasks": tasks}
 
 
 def _schedule(spec: DagSpec) -> str:
@@ -100,57 +118,56 @@ def _schedule(spec: DagSpec) -> str:
 
 @dags.command()
 @click.argument("dag_id")
+@output_option
 @database_option
 @click.pass_context
-def pause(ctx: click.Context, dag_id: str, database: str | None) -> None:
+def pause(ctx: click.Context, dag_id: str, database: str | None, output: str) -> None:
     """Stop a DAG from starting new scheduled runs."""
-    _set_paused(ctx, dag_id, database, paused=True)
+    _set_paused(ctx, dag_id, database, output, paused=True)
 
 
 @dags.command()
 @click.argument("dag_id")
+@output_option
 @database_option
 @click.pass_context
-def unpause(ctx: click.Context, dag_id: str, database: str | None) -> None:
+def unpause(ctx: click.Context, dag_id: str, database: str | None, output: str) -> None:
     """Let a DAG run."""
-    _set_paused(ctx, dag_id, database, paused=False)
+    _set_paused(ctx, dag_id, database, output, paused=False)
 
 
-def _set_paused(ctx: click.Context, dag_id: str, database: str | None, *, paused: bool) -> None:
+def _set_paused(ctx: click.Context, dag_id: str, database: str | None, output: str, *, paused: bool) -> None:
     from tradewind.cli.dags_trigger import asked
+    from tradewind.cli.output import emit_text
 
     config = config_of(ctx, database__url=database)
 
     async def work(control: Control) -> bool:
         return await asked(control, dag_id, control.dag_pause(dag_id, paused=paused)) is not None
 
-    if ask_control(config, work):
-        click.echo(f"Dag: {dag_id}, paused: {paused}")
-    else:
-        click.echo(f"Dag: {dag_id}, paused: {paused} as soon as the system runs (tradewind standalone).")
+    done = ask_control(config, work)
+    later = "" if done else " as soon as the system runs (tradewind standalone)."
+    row = {"dag_id": dag_id, "is_paused": paused, "applied": done}
+    emit_text(f"Dag: {dag_id}, paused: {paused}{later}", row, output)
 
 
 @dags.command("state")
 @click.argument("dag_id")
 @click.argument("run", required=False)
+@output_option
 @database_option
 @click.pass_context
-def state(ctx: click.Context, dag_id: str, run: str | None, database: str | None) -> None:
+def state(ctx: click.Context, dag_id: str, run: str | None, database: str | None, output: str) -> None:
     """The state of a run, named by its id or logical date; by default of the latest one."""
+    from tradewind.authoring.xcom import decode
+    from tradewind.cli.output import emit_text, to_json
     from tradewind.cli.runs import find_run
 
     config = config_of(ctx, database__url=database)
     row = ask_control(config, lambda control: find_run(control.reads, dag_id, run))
-    conf = _conf_text(row)
-    click.echo(f"{row.state}, {conf}" if conf else str(row.state))
-
-
-def _conf_text(run: RunRow) -> str:
-    from tradewind.authoring.xcom import decode
-    from tradewind.cli.output import to_json
-
-    conf = decode(run.conf) if run.conf is not None else None
-    return to_json(conf, indent=False) if conf else ""
+    conf: object = (decode(row.conf) if row.conf is not None else None) or {}
+    text = f"{row.state}, {to_json(conf, indent=False)}" if conf else str(row.state)
+    emit_text(text, _run_line(row) | {"conf": conf}, output)
 
 
 @dags.command("list-runs")

@@ -54,6 +54,14 @@ def emit_one(row: Row, output: str) -> None:
             click.echo(f"{name}\t{cell(value)}" if output == "plain" else f"{name:{width}}  {cell(value)}")
 
 
+def emit_text(text: str, row: Row, output: str) -> None:
+    """Prints the text for people, for programs what it says as one JSON or YAML object."""
+    if output in ("json", "yaml"):
+        emit_one(row, output)
+    else:
+        click.echo(text)
+
+
 def cell(value: object) -> str:
     """A value in one line."""
     if value is None:

@@ -8,11 +8,13 @@ from tradewind.cli.options import config_of, output_option
 
 
 @click.command()
-def version() -> None:
+@output_option
+def version(output: str) -> None:
     """Print the version."""
+    from tradewind.cli.output import emit_text
     from tradewind.version import VERSION
 
-    click.echo(VERSION)
+    emit_text(VERSION, {"version": VERSION}, output)
 
 
 @click.command()

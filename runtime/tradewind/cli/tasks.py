@@ -91,16 +91,21 @@ def test(ctx: click.Context, /, dag_id: str, task_id: str, logical_date: datetim
 @click.option("--conf", type=json_object, help="JSON for the run's conf.")
 @click.option("--map-index", type=int, default=-1, help="Which instance of a mapped task.")
 @files_option
+@output_option
 @click.pass_context
 def render(ctx: click.Context, /, dag_id: str, task_id: str, logical_date: datetime | None, **given: Any) -> None:
     """Show what a task's templates become for a date. Nothing is recorded."""
+    from tradewind.cli.output import emit_text
     from tradewind.cli.task_alone import rendered_fields
 
     config = config_of(ctx)
     dag, attempt = _alone(config, dag_id, task_id, logical_date, given)
-    for name, value in run_async(rendered_fields(config, dag, attempt)).items():
-        shown = list(cast("tuple[object, ...]", value)) if isinstance(value, tuple) else value
-        click.echo(f"{RULE}\n# property: {name}\n{RULE}\n{shown}\n")
+    fields = {
+        name: list(cast("tuple[object, ...]", value)) if isinstance(value, tuple) else value
+        for name, value in run_async(rendered_fields(config, dag, attempt)).items()
+    }
+    shown = [f"{RULE}\n# property: {name}\n{RULE}\n{value}\n" for name, value in fields.items()]
+    emit_text("\n".join(shown), fields, given["output"])
 
 
 def _alone(
@@ -120,30 +125,37 @@ def _alone(
 @click.argument("task_id")
 @click.argument("run", required=False)
 @click.option("--map-index", type=int, default=-1, help="Which instance of a mapped task.")
+@output_option
 @database_option
 @click.pass_context
 def state(ctx: click.Context, /, dag_id: str, task_id: str, run: str | None, **given: Any) -> None:
     """The state of a task in a run (id or logical date; by default the latest)."""
+    from tradewind.cli.output import emit_text
+
     config = config_of(ctx, database__url=given["database"])
 
-    async def work(control: Control) -> InstanceRow:
+    async def work(control: Control) -> dict[str, Any]:
         from tradewind.cli.runs import find_run
 
         found = await find_run(control.reads, dag_id, run)
-        return await _instance(control.reads, found, task_id, given["map_index"])
+        return _instance_line(found, await _instance(control.reads, found, task_id, given["map_index"]))
 
-    click.echo(ask_control(config, work).state.value)
+    line = ask_control(config, work)
+    emit_text(line["state"], line, given["output"])
 
 
 @tasks.command("failed-deps")
 @click.argument("dag_id")
 @click.argument("task_id")
 @click.argument("run", required=False)
+@output_option
 @database_option
 @click.pass_context
-def failed_deps(ctx: click.Context, dag_id: str, task_id: str, run: str | None, database: str | None) -> None:
+def failed_deps(ctx: click.Context, /, dag_id: str, task_id: str, run: str | None, **given: Any) -> None:
     """Why a task is not running in a run (id or logical date; by default the latest)."""
-    config = config_of(ctx, database__url=database)
+    from tradewind.cli.output import emit_text
+
+    config = config_of(ctx, database__url=given["database"])
 
     async def work(control: Control) -> tuple[str, ...]:
         from tradewind.cli.runs import find_run
@@ -152,7 +164,8 @@ def failed_deps(ctx: click.Context, dag_id: str, task_id: str, run: str | None, 
         return await control.why_waiting(dag_id, found.dag_run_id, task_id)
 
     reasons = ask_control(config, work)
-    click.echo("\n".join(f"- {reason}" for reason in reasons) if reasons else "It is running.")
+    text = "\n".join(f"- {reason}" for reason in reasons) or "It is running."
+    emit_text(text, {"dag_id": dag_id, "task_id": task_id, "reasons": list(reasons)}, given["output"])
 
 
 @tasks.command("states-for-dag-run")
@@ -185,10 +198,14 @@ def states_for_dag_run(ctx: click.Context, dag_id: str, run: str | None, output:
 @click.option("--try", "try_number", type=click.IntRange(min=1), help="By default the last one.")
 @click.option("--map-index", type=int, default=-1, help="Which instance of a mapped task.")
 @click.option("-f", "--follow", is_flag=True, help="Go on until the try has ended.")
+@output_option
 @database_option
 @click.pass_context
 def logs(ctx: click.Context, /, dag_id: str, task_id: str, run: str | None, **given: Any) -> None:
-    """What a try of a task has written (run: id or logical date; by default the latest)."""
+    """What a try of a task has written (run: id or logical date; by default the latest).
+
+    With --output json each record is one line.
+    """
     from tradewind.cli.task_logs import print_log
     from tradewind.worker.log import LogRef
 
@@ -203,7 +220,7 @@ def logs(ctx: click.Context, /, dag_id: str, task_id: str, run: str | None, **gi
         return LogRef(dag_id, found.dag_run_id, task_id, given["map_index"], number)
 
     ref = ask_control(config, work)
-    run_async(print_log(str(config.logging.folder), ref, follow_on=given["follow"]))
+    run_async(print_log(str(config.logging.folder), ref, given["output"], follow_on=given["follow"]))
 
 
 async def _instance(reads: StoreReads, run: RunRow, task_id: str, map_index: int) -> InstanceRow:
