@@ -18,7 +18,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from importlib.metadata import entry_points
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -33,7 +32,8 @@ from tradewind.config import Config, load_config
 from tradewind.control_ports import Health, LiveEvent, TriggerRequest
 from tradewind.database import open_store
 from tradewind.executor_ports import Executor
-from tradewind.model.errors import ConfigError, Fenced, StoreUnavailable
+from tradewind.model.assets import AssetEvent
+from tradewind.model.errors import Fenced, StoreUnavailable
 from tradewind.model.rows import DagRow, Lease, PoolRow
 from tradewind.model.specs import DEFAULT_POOL, DagSpec, Json
 from tradewind.ports import Clock, Store
@@ -48,6 +48,7 @@ from tradewind.services.custom_schedules import TIME_LIMIT, CustomSchedules, ask
 from tradewind.services.deadline_keeper import DeadlineKeeper
 from tradewind.services.default_connections import make_default_connections
 from tradewind.services.dispatcher import Dispatcher
+from tradewind.services.executor_loading import executor_settings, load_executors
 from tradewind.services.given_dags import EMBEDDED_BUNDLE, GivenDag, GivenDags
 from tradewind.services.inbox import InboxReader, MailedWishes
 from tradewind.services.live import LiveHub
@@ -66,6 +67,7 @@ from tradewind.services.task_services import RuntimeServices
 from tradewind.services.wishes import OwnerWishes
 from tradewind.store.enqueuing import SqlConnection
 from tradewind.version import VERSION
+from tradewind.worker.client_watch import watched_client
 from tradewind.worker.log import LogRef, append_afterwards, current_log
 from tradewind.worker.timetable import answer_for
 
@@ -73,8 +75,6 @@ log = logging.getLogger(__name__)
 
 BEGIN_ANEW_AFTER: Final = 1.0
 """Seconds between two tries to join while the database is away."""
-
-EXECUTORS_GROUP: Final = "tradewind.executors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +160,7 @@ class Runtime:
             if self._watches:
                 address = await self._exit.enter_async_context(serve_look_ups(look_ups))
                 self.config = replace(self.config, look_ups=address)
-            await self._exit.enter_async_context(hold_clients(current_log))
+            await self._exit.enter_async_context(hold_clients(current_log, watched=watched_client))
             self._services = services = self._compose(store, executors, look_ups)
             tasks = await self._exit.enter_async_context(anyio.create_task_group())
             self._exit.push_async_callback(self._stop, tasks)
@@ -253,6 +253,14 @@ class Runtime:
         run = await self.trigger(dag, conf, key=key)
         return await run.result(task_id, timeout=timeout)
 
+    async def event(
+        self, name: str, payload: Mapping[str, Json] | None = None, *, key: str | None = None
+    ) -> AssetEvent:
+        """Takes in an event for the DAGs that wait for it by `EventSchedule(name)`. Durable when it returns; the same
+        key again is the same event of that name. Raises NotFoundError where no DAG waits for it.
+        """
+        return (await self.control.event_take_in(name, payload or {}, key))[0]
+
     async def files_loaded(self) -> None:
         """Returns when every DAG file that was there at the start has been published."""
         if self.watcher is not None:
@@ -281,10 +289,8 @@ class Runtime:
                 register = getattr(executor, "register_dag", None)
                 if register is not None:
                     register(dag)
-        own = {} if self.parts.own_process else {"capture_output": False, "own_process": False}
-        settings = {
-            kind: _executor_settings(config, kind) | own | dict(self.parts.executor_settings) for kind in executors
-        }
+        own, more = self.parts.own_process, dict(self.parts.executor_settings)
+        settings = {kind: executor_settings(config, kind, own_process=own) | more for kind in executors}
         dispatcher = Dispatcher(executors, task_services, clock, log_root, settings)
         control.asks_loop = dispatcher.loop_report
         scheduler = Scheduler(store, clock, dispatcher, self.live)
@@ -512,17 +518,6 @@ class _Services:
     router: AssetRouter
 
 
-def load_executors() -> dict[str, Executor]:
-    """Every executor that is installed, by the kind it registers as. Raises ConfigError."""
-    found: dict[str, Executor] = {}
-    for entry in entry_points(group=EXECUTORS_GROUP):
-        try:
-            found[entry.name] = entry.load()()
-        except Exception as error:
-            raise ConfigError(f"executor {entry.name!r} ({entry.value}): {error}") from error
-    return found
-
-
 def _settle_memory() -> None:
     """What is there after the start stays: the collector need not look at it again, and looks for
     garbage among the young more seldom (a full pass over many waits would stall the loop).
@@ -537,16 +532,3 @@ def _say_in_logs(log_root: str) -> SayInLog:
         append_afterwards(log_root, LogRef(*told), text)
 
     return say
-
-
-def _executor_settings(config: Config, kind: str) -> dict[str, Json]:
-    settings: dict[str, Json] = dict(config.executors.settings(kind))
-    settings.setdefault("log_level", config.logging.level)
-    settings["authoring_defaults"] = defaults_to_json(config.authoring_defaults())
-    if kind == "inline":
-        settings["max_in_flight"] = settings.pop("in_flight")
-        settings["block_warn"] = config.scheduler.block_report
-        settings["block_kill"] = config.scheduler.block_kill
-    if kind == "local" and settings.get("slots") is None:
-        settings["slots"] = config.core.parallelism
-    return settings

@@ -32,6 +32,10 @@ LEFT_BEHIND_AFTER: Final = 1.0
 """Seconds that the cancelled ones get; then they are left behind, which is told."""
 
 
+Watched = Callable[[Coroutine[Any, Any, None]], Coroutine[Any, Any, None]]
+"""Makes of a client's life one whose steps are watched; called in the context of its first user."""
+
+
 def _always(_client: Any) -> bool:
     return True
 
@@ -82,10 +86,13 @@ class _Client(Generic[C]):
 class LoopClients:
     """The clients of one loop. All calls are made on it."""
 
-    def __init__(self, base: Context, carried: tuple[ContextVar[Any], ...] = (current_attempt,)) -> None:
+    def __init__(
+        self, base: Context, carried: tuple[ContextVar[Any], ...] = (current_attempt,), watched: Watched | None = None
+    ) -> None:
         """`base`: the context that clients live in; `carried`: what they have of their first user while they open."""
         self._base = base
         self._carried = carried
+        self._watched = watched
         self._here: dict[Hashable, _Client[Any]] = {}
         """Those that new users get."""
         self._kept: set[_Client[Any]] = set()
@@ -167,8 +174,11 @@ class LoopClients:
         tokens = [
             (variable, context.run(variable.set, mine[variable])) for variable in self._carried if variable in mine
         ]
+        life = self._keep(client, tokens)
+        if self._watched is not None:
+            life = self._watched(life)
         loop = asyncio.get_running_loop()
-        client.keeper = loop.create_task(self._keep(client, tokens), name=f"client {wanted.name}", context=context)
+        client.keeper = loop.create_task(life, name=f"client {wanted.name}", context=context)
         self._here[wanted.key] = client
         self._kept.add(client)
         client.keeper.add_done_callback(lambda _: self._gone(client))
@@ -253,12 +263,13 @@ def clients_here() -> LoopClients:
     loop = asyncio.get_running_loop()
     found = _of_loop.get(loop)
     if found is None or found.pid != os.getpid():
-        found = _of_loop[loop] = LoopClients(copy_context())
+        inside = current_attempt.get(None) is not None  # whose context is not for those that come later
+        found = _of_loop[loop] = LoopClients(Context() if inside else copy_context())
     return found
 
 
 @asynccontextmanager
-async def hold_clients(*carried: ContextVar[Any]) -> AsyncGenerator[LoopClients]:
+async def hold_clients(*carried: ContextVar[Any], watched: Watched | None = None) -> AsyncGenerator[LoopClients]:
     """The clients of this loop live until the last such block ends; then all are closed, within bounds.
 
     `carried`: context variables that a client has of its first user while it opens, beside `current_attempt`.
@@ -266,7 +277,7 @@ async def hold_clients(*carried: ContextVar[Any]) -> AsyncGenerator[LoopClients]
     loop = asyncio.get_running_loop()
     held = _of_loop.get(loop)
     if held is None or not (held.holders or len(held)):
-        held = _of_loop[loop] = LoopClients(copy_context(), (current_attempt, *carried))
+        held = _of_loop[loop] = LoopClients(copy_context(), (current_attempt, *carried), watched)
     held.holders += 1
     try:
         yield held

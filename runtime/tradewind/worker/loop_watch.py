@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import Any, Final, Self, cast
+from typing import Any, Final, Self, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 from tradewind.model.loop import ON_LOOP, CoroutineKind, LoopOffence, OffenceKind
@@ -24,6 +24,8 @@ from tradewind.worker.guard import Blocked, LoopGuard, Owner, current_owner
 from tradewind.worker.loop_tally import LoopTally
 
 _log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 LEFTOVERS_MAY_TAKE: Final = 1.0
 """Seconds that tasks which an owner left behind get to end once they are cancelled."""
@@ -115,6 +117,20 @@ class LoopWatch:
         """Starts the owner's code as a task in `context`, which becomes the owner's."""
         context.run(current_owner.set, owner)
         return asyncio.Task(self._guard.wrap(coroutine, owner), loop=self._loop, context=context)
+
+    def watched(
+        self, coroutine: Coroutine[Any, Any, T], kind: CoroutineKind, subject: object
+    ) -> Coroutine[Any, Any, T]:
+        """The coroutine with its steps watched as a new owner's, who owns no tasks: what it starts may outlive it."""
+        owner = self.begin(kind)
+        owner.subject = subject
+        return self._guard.wrap(self._to_its_end(coroutine, owner), owner)
+
+    async def _to_its_end(self, coroutine: Coroutine[Any, Any, T], owner: Owner) -> T:
+        try:
+            return await coroutine
+        finally:
+            self.end(owner)
 
     def used_by(self, owner: Owner) -> float:
         """How long its steps have held the loop until now."""
