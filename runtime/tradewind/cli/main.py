@@ -33,6 +33,7 @@ COMMANDS: Final = {
     "completion": ("tradewind.cli.system:completion", "Completion on Tab for bash, zsh or fish."),
     "generate-fernet-key": ("tradewind.cli.fernet:generate_fernet_key", "Make a key that encrypts secrets."),
     "rotate-fernet-key": ("tradewind.cli.fernet:rotate_fernet_key", "Encrypt all secrets with the newest key."),
+    "loop": ("tradewind.cli.loop:loop", "Who uses the running server's event loop, and who has blocked it."),
     "info": ("tradewind.cli.system:info", "What is installed and where everything is."),
     "version": ("tradewind.cli.system:version", "Print the version."),
 }

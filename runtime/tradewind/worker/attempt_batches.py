@@ -42,10 +42,11 @@ def attempts_of(plain: dict[str, Any]) -> list[Attempt]:
     runs: list[RunFacts] = [codec.facts_of(run) for run in plain["runs"]]
     ids: bytes = plain["ids"]
     attempts: list[Attempt] = []
-    for number, item in enumerate(orjson.loads(plain["items"])):
-        place, task, map_index, try_number, max_tries, began = item
+    items: list[Any] = orjson.loads(plain["items"])
+    for number, (place, task, map_index, try_number, max_tries, began) in enumerate(items):
+        facts: RunFacts = runs[place]
         attempt_id = AttemptId(ids[number * _ID_BYTES : (number + 1) * _ID_BYTES])
         spec = codec.task_of(task)
-        key = AttemptKey(attempt_id, runs[place].run_id, spec.task_id, map_index, try_number)
-        attempts.append(Attempt(key, spec, runs[place], max_tries, datetime.fromisoformat(began)))
+        key = AttemptKey(attempt_id, facts.run_id, spec.task_id, map_index, try_number)
+        attempts.append(Attempt(key, spec, facts, max_tries, datetime.fromisoformat(began)))
     return attempts + [codec.attempt_of(one) for one in plain["others"]]
