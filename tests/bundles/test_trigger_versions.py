@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -63,7 +63,7 @@ with DAG("flow", schedule=None, is_paused_upon_creation=False):
 
 
 @asynccontextmanager
-async def running(config: Config) -> AsyncIterator[Runtime]:
+async def running(config: Config) -> AsyncGenerator[Runtime]:
     async with asyncio.timeout(60), Runtime(config) as runtime:
         await runtime.files_loaded()
         yield runtime
@@ -105,8 +105,6 @@ async def test_waits_outlive_their_runtime_and_keep_their_version(tmp_path: Path
     async with running(config) as runtime:
         for run, version in ((old, "v1"), (new, "v2")):
             ended = await runtime.control.run_wait(run.run_id)
-            for t in ("function", "operator"):
-                print([(a.kind, a.executor, a.detail) for a in await runtime.control.reads.attempt_list(run.run_id, t)])
             assert ended.state == "success"
             found = {task: await result(runtime, run.run_id, task) for task in ("function", "operator")}
             assert found == {

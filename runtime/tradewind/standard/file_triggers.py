@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import glob
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -12,7 +11,9 @@ from typing import Any, Final
 
 from tradewind.authoring.triggers import BaseEventTrigger, BaseTrigger, TriggerEvent
 from tradewind.model.errors import AuthoringError
-from tradewind.standard.folder_watch import MOST_FOLDERS, FolderWatch
+
+MOST_FOLDERS: Final = 1_000
+"""Folders that one trigger watches; where there are more it looks at its own pace."""
 
 _MODULE: Final = "airflow.providers.standard.triggers.file"
 
@@ -37,6 +38,8 @@ class FileTrigger(BaseTrigger, kind="tradewind.file"):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Waits for the file and yields True."""
+        import asyncio  # DAG files that only define sensors need no loop
+
         found = await _until(lambda: found_at(self.filepath, recursive=self.recursive), self._folders, self)
         self.log.info("Found File %s last modified: %s", found, await asyncio.to_thread(_changed_at, found))
         yield TriggerEvent(True)
@@ -88,7 +91,11 @@ class DirectoryFileDeleteTrigger(BaseEventTrigger, kind="tradewind.folder_file_d
 
 async def _until(look: Callable[[], str | None], folders: Callable[[], Iterator[Path]], trigger: Any) -> str:
     """What `look` finds, in a thread; first of all the folders are followed, so that nothing falls between."""
-    async with FolderWatch(trigger.poke_interval) as watch:
+    import asyncio
+
+    from tradewind.standard.folder_watch import FolderWatch
+
+    async with FolderWatch(trigger.poke_interval, most=MOST_FOLDERS) as watch:
         while True:
             await asyncio.to_thread(lambda: watch.follow(folders()))
             found = await asyncio.to_thread(look)

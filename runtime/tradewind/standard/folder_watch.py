@@ -19,9 +19,6 @@ from tradewind.inotify import ATTRIB, CREATE, DELETE_SELF, IGNORED, MOVE_SELF, M
 
 SWEEP: Final = 30.0
 """Seconds after which somebody whom the kernel tells of changes looks all the same."""
-MOST_FOLDERS: Final = 1_000
-"""Folders that one trigger watches; of more it looks at its own pace."""
-
 MASK: Final = CREATE | MOVED_TO | ATTRIB | DELETE_SELF | MOVE_SELF
 
 
@@ -84,11 +81,13 @@ open_watches: WeakKeyDictionary[asyncio.AbstractEventLoop, _Shared] = WeakKeyDic
 class FolderWatch:
     """`follow` the folders, look, `wait`, and so on: no change between looking and waiting is missed.
 
-    `pace` is how many seconds pass between two looks where the kernel tells nothing. An async context manager.
+    `pace` is how many seconds pass between two looks where the kernel tells nothing, or of more than `most` folders.
+    An async context manager.
     """
 
-    def __init__(self, pace: float) -> None:
+    def __init__(self, pace: float, *, most: int) -> None:
         self._pace = max(pace, 0.001)
+        self._most = most
         self._changed = asyncio.Event()
         self._shared: _Shared | None = None
         self._watches: dict[Path, int] = {}
@@ -124,7 +123,7 @@ class FolderWatch:
         if self._shared is None:
             return
         wanted = {_nearest(folder) for folder in folders}
-        self._is_told = 0 < len(wanted) <= MOST_FOLDERS
+        self._is_told = 0 < len(wanted) <= self._most
         for folder in self._watches.keys() - wanted:
             self._shared.unwatch(self._watches.pop(folder), self._changed)
         for folder in wanted if self._is_told else ():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -46,6 +45,8 @@ class DateTimeTrigger(BaseTrigger, kind="tradewind.moment"):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Sleeps until the moment."""
+        import asyncio  # DAG files that only define sensors need no loop
+
         while (left := (self.moment - now()).total_seconds()) > 0:  # noqa: ASYNC110 - nobody tells the time
             await asyncio.sleep(min(left, _LONGEST_SLEEP))
         yield TaskSuccessEvent() if self.end_from_trigger else TriggerEvent(self.moment)

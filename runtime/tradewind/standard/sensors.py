@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -174,6 +173,8 @@ class FileSensor(BaseSensorOperator):
         return self._execute_on_loop(context) if self.is_async else self._execute_here(context)
 
     async def _execute_on_loop(self, context: Any) -> None:
+        import asyncio  # DAG files that only define sensors need no loop
+
         await asyncio.to_thread(self._execute_here, context)
 
     def _execute_here(self, context: Any) -> None:

@@ -199,7 +199,7 @@ async def folders_watched(folder: Path, count: int = 1) -> None:
             for shared in list(folder_watch.open_watches.values()):
                 if await asyncio.to_thread(is_watched, shared, folder, count):
                     return
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0)
 
 
 def is_watched(shared: Any, folder: Path, count: int) -> bool:
@@ -214,8 +214,8 @@ def is_watched(shared: Any, folder: Path, count: int) -> bool:
 
 async def until(look: Callable[[], bool]) -> None:
     async with asyncio.timeout(20):
-        while not await asyncio.to_thread(look):  # noqa: ASYNC110 - nobody tells
-            await asyncio.sleep(0.001)
+        while not await asyncio.to_thread(look):
+            pass
 
 
 # ------------------------------------------------------------------------------- processes
