@@ -44,7 +44,7 @@ def attempts_of(plain: dict[str, Any]) -> list[Attempt]:
     attempts: list[Attempt] = []
     items: list[Any] = orjson.loads(plain["items"])
     for number, (place, task, map_index, try_number, max_tries, began) in enumerate(items):
-        facts: RunFacts = runs[place]
+        facts = runs[int(place)]
         attempt_id = AttemptId(ids[number * _ID_BYTES : (number + 1) * _ID_BYTES])
         spec = codec.task_of(task)
         key = AttemptKey(attempt_id, facts.run_id, spec.task_id, map_index, try_number)
