@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from tradewind.model.assets import AssetEvent
 from tradewind.model.keys import UNMAPPED, RunId
 from tradewind.model.loop import LoopReport
 from tradewind.model.rows import DagRow, InstanceRow, RunRow
 from tradewind.model.specs import Json
 from tradewind.model.states import RunType
+from tradewind.model.waits import Signal
 from tradewind.ports import NamedWrites, StoreReads
 
 
@@ -91,6 +93,15 @@ class Control(Protocol):
         """
         ...
 
+    async def event_take_in(
+        self, name: str, payload: Mapping[str, Json], key: str | None = None
+    ) -> tuple[AssetEvent, bool]:
+        """Takes in an event by its name and addresses it to the DAGs that wait for it, durable when this returns.
+        False: the event of this name and key is known, and the one of then is returned. Raises NotFoundError where no
+        DAG waits for it, ParamValidationError for a payload that is not JSON.
+        """
+        ...
+
     async def secret(self, place: str) -> str | None:
         """The text of ``variable:NAME``, or the password of ``connection:ID``, from wherever these come; or None."""
         ...
@@ -115,6 +126,12 @@ class Control(Protocol):
 
     async def run_cancel(self, dag_id: str, dag_run_id: str) -> RunRow:
         """Marks the run failed and ends its attempts."""
+        ...
+
+    async def signal_send(self, dag_id: str, dag_run_id: str, signal: Signal) -> bool:
+        """Sends a signal to a task instance that waits for it, or will: it is kept until then. Whether it goes on
+        because of it. Raises NotFoundError, ConflictError (it has ended, or not begun).
+        """
         ...
 
     async def why_waiting(

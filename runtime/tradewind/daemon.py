@@ -176,7 +176,8 @@ async def _control(config: Config, roles: frozenset[str], make_tables: bool) -> 
 
 def _import_runtime() -> dict[str, Executor]:
     """Takes what `_control` needs into memory; the executors with it."""
-    from tradewind.host import load_executors
+    importlib.import_module("tradewind.host")
+    from tradewind.services.executor_loading import load_executors
 
     return load_executors()
 

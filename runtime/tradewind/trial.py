@@ -28,7 +28,7 @@ from tradewind.authoring.xcom import decode
 from tradewind.config import Config, load_config
 from tradewind.control_ports import LiveEvent, TriggerRequest
 from tradewind.database import StoredOnDemand
-from tradewind.host import Parts, Runtime, load_executors
+from tradewind.host import Parts, Runtime
 from tradewind.model.errors import AuthoringError, TaskFailed
 from tradewind.model.keys import UNMAPPED
 from tradewind.model.outcomes import RETURN_KEY
@@ -36,6 +36,7 @@ from tradewind.model.rows import AttemptRow, InstanceRow, PoolRow, RunRow, XComE
 from tradewind.model.specs import DagSpec, Json
 from tradewind.ports import StoreReads
 from tradewind.services.control import RuntimeControl
+from tradewind.services.executor_loading import load_executors
 from tradewind.store.memory import MemoryStore
 from tradewind.trial_output import TaskOutput, logging_shown
 from tradewind.trial_time import SkippingClock, SkippingLoop, SkippingPace

@@ -317,9 +317,14 @@ async def test_objects_functions_and_folders(start: Start, tmp_path: Path) -> No
     )
     runtime, _ = await start(onboarding(), decorated, several, folder)
     await asyncio.wait_for(runtime.files_loaded(), 30)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    other, _ = await start(onboarding("other"), elsewhere)  # its watcher leaves alone what others were given
+    await asyncio.wait_for(other.files_loaded(), 30)
     reads = runtime.control.reads
+    assert all(row.is_active for row in await reads.dag_list())
     rows = {row.dag_id: row for row in await reads.dag_list()}
-    assert sorted(rows) == ["decorated", "filed", "first", "onboarding", "second"]
+    assert sorted(rows) == ["decorated", "filed", "first", "onboarding", "other", "second"]
     assert rows["filed"].source.bundle.startswith("embedded.flows.")
     assert not rows["onboarding"].is_paused
     code = await reads.dag_code_get("decorated")

@@ -17,6 +17,7 @@ import orjson
 
 from tradewind.authoring.connection import Connection
 from tradewind.control_ports import Health, LiveEvent, TriggerRequest
+from tradewind.model.assets import AssetEvent
 from tradewind.model.errors import ConflictError, DagPausedError, NotFoundError
 from tradewind.model.keys import UNMAPPED, AttemptId, RunId, run_id_of
 from tradewind.model.loop import LoopReport
@@ -36,9 +37,11 @@ from tradewind.model.rows import (
     TaskChange,
     XComRow,
 )
+from tradewind.model.specs import Json
 from tradewind.model.states import FINISHED, RUN_FINISHED, OutcomeKind, RunState, RunType, TaskState
 from tradewind.ports import NamedWrites, Store, StoreReads
 from tradewind.rules.due import keyed_run_id
+from tradewind.services.event_runs import take_in_event
 
 QUEUE_SIZE = 100
 
@@ -112,6 +115,11 @@ class LocalControl:
         with contextlib.suppress(ConflictError):
             await self.run_trigger(replace(request, dag_id=row.dag_id, dag_run_id=dag_run_id, unpause=True))
         return dag_run_id
+
+    async def event_take_in(
+        self, name: str, payload: Mapping[str, Json], key: str | None = None
+    ) -> tuple[AssetEvent, bool]:
+        return await take_in_event(self._store, name, payload, key)
 
     async def secret(self, place: str) -> str | None:
         kind, _, name = place.partition(":")

@@ -76,7 +76,7 @@ async def test_an_event_starts_the_one_run_of_its_key(site: Site) -> None:
         ({"dag_id": "by_hand"}, {}, 400, "needs a key"),
         ({"name": "orders", "key": "a"}, {"Idempotency-Key": "b"}, 400, "they differ"),
         ({"name": "orders"}, {"Idempotency-Key": "x" * 251}, 400, "251 characters"),
-        ({"name": "nothing"}, {}, 404, "No DAG waits for 'nothing'"),
+        ({"name": "nothing"}, {}, 404, "no DAG waits for 'nothing'"),
         ({"dag_id": "nothing", "key": "k"}, {}, 404, "nothing"),
     ],
 )

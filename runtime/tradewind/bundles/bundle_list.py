@@ -34,7 +34,7 @@ _ARGUMENTS: Final[Mapping[Kind, frozenset[str]]] = {
 }
 _AIRFLOW_NAMES: Final = {"repo_url": "url", "tracking_ref": "ref"}
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
-TAKEN: Final = frozenset({"examples", "plugins"})
+TAKEN: Final = frozenset({"embedded", "examples", "plugins"})
 """Names that the runtime's own bundles have."""
 
 REFRESH_SECONDS: Final = 300.0

@@ -39,6 +39,7 @@ from tradewind.services.bundle_sources import (
 from tradewind.services.dag_publisher import FIRST_RETRY, LAST_RETRY, DagPublisher, DagPublishing
 from tradewind.services.folder_listener import listen
 from tradewind.services.git_follower import GitFollower
+from tradewind.services.given_dags import is_handed_over
 
 log = logging.getLogger(__name__)
 
@@ -245,8 +246,9 @@ class BundleWatcher:
             if bundle.is_commit and not bundle.version:
                 continue  # nothing is known of it before it has been fetched
             self._gone.setdefault(bundle.name, set()).update(gone)
-        for name, path in stored:
-            if name not in self._watched:
+        handed_over = any(is_handed_over(name) for name in self._watched)
+        for name, path in stored:  # of bundles that are no longer configured; those of services are not ours
+            if name not in self._watched and not handed_over and not is_handed_over(name):
                 self._gone.setdefault(name, set()).add(path)
         self._resulted.set()
 

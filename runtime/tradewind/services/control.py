@@ -13,16 +13,19 @@ import orjson
 from tradewind.authoring.connection import Connection
 from tradewind.authoring.params import values_for_run
 from tradewind.control_ports import Health, LiveEvent, TriggerRequest
+from tradewind.model.assets import AssetEvent
 from tradewind.model.errors import ConflictError, NotFoundError, TradewindError
 from tradewind.model.keys import UNMAPPED, RunId
 from tradewind.model.loop import LoopReport
 from tradewind.model.rows import DagRow, InstanceRow, RunRow
-from tradewind.model.specs import DagSpec
+from tradewind.model.specs import DagSpec, Json
 from tradewind.model.states import RUN_FINISHED
+from tradewind.model.waits import Signal
 from tradewind.ports import NamedWrites, Store, StoreReads
 from tradewind.rules.due import keyed_run_id
 from tradewind.rules.run_machine import RunMachine
 from tradewind.services.dependent_dags import dependents
+from tradewind.services.event_runs import take_in_event
 from tradewind.services.inbox import MailedWishes, mail_key_of, trigger_mail
 from tradewind.services.instances_chosen import Cleared
 from tradewind.services.live import LiveHub
@@ -119,6 +122,12 @@ class RuntimeControl:
             raise ConflictError(f"DAG {dag_id!r} is gone: nothing defines it any more")
         return known
 
+    async def event_take_in(
+        self, name: str, payload: Mapping[str, Json], key: str | None = None
+    ) -> tuple[AssetEvent, bool]:
+        """See `Control`."""
+        return await take_in_event(self.store, name, payload, key)
+
     async def secret(self, place: str) -> str | None:
         """See `Control`."""
         kind, _, name = place.partition(":")
@@ -163,6 +172,13 @@ class RuntimeControl:
         if own is not None:
             return await own.cancel(dag_id, dag_run_id)
         return await self.mailed.cancel(dag_id, dag_run_id)
+
+    async def signal_send(self, dag_id: str, dag_run_id: str, signal: Signal) -> bool:
+        """See `Control`."""
+        own = self._owner(dag_id)
+        if own is not None:
+            return await own.signal(dag_id, dag_run_id, signal)
+        return await self.mailed.signal(dag_id, dag_run_id, signal)
 
     async def why_waiting(
         self, dag_id: str, dag_run_id: str, task_id: str, map_index: int = UNMAPPED

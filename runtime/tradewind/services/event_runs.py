@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from tradewind.model.assets import AssetEvent
+import orjson
+
+from tradewind.asset_ports import AssetWrites
+from tradewind.model.assets import AssetEvent, ExternalEvent
+from tradewind.model.errors import NotFoundError, ParamValidationError
 from tradewind.model.outcomes import CODEC_JSON, EncodedValue
-from tradewind.model.specs import DagSpec
+from tradewind.model.specs import DagSpec, Json
 from tradewind.model.states import RunType
 from tradewind.ports import Clock, Store
 from tradewind.rules.assets import interval_of
@@ -26,12 +30,36 @@ class EventRun(NamedTuple):
     conf: EncodedValue | None
 
 
+async def take_in_event(
+    store: AssetWrites, name: str, payload: Mapping[str, Json], key: str | None
+) -> tuple[AssetEvent, bool]:
+    """As `Control.event_take_in`. Keys of different events are different."""
+    try:
+        extra = orjson.dumps(payload)
+    except TypeError as error:
+        raise ParamValidationError(f"the payload of event {name!r} is not JSON: {error}") from error
+    unique = None if key is None else f"event:{name}:{key}"
+    try:
+        return await store.asset_event_add(ExternalEvent(name, extra, unique))
+    except NotFoundError:
+        raise NotFoundError(
+            f"no DAG waits for {name!r}: name it in a schedule, as in schedule=EventSchedule({name!r})"
+        ) from None
+
+
 def is_on_events(spec: DagSpec) -> bool:
     """Whether events by a stated policy cause runs of the DAG."""
     return spec.timetable.kind == EVENT_KIND
 
 
-async def event_run(store: Store, clock: Clock, spec: DagSpec) -> EventRun | datetime | None:
+class EventsWait(NamedTuple):
+    """Nothing is due before `at`. `firm`: whatever comes meanwhile, it is not due earlier."""
+
+    at: datetime
+    firm: bool
+
+
+async def event_run(store: Store, clock: Clock, spec: DagSpec) -> EventRun | EventsWait | None:
     """The run that what waits causes now; else when to look again; None: nothing waits.
 
     Events that came while the DAG was paused count like others. The logical date is that of the last event.
@@ -43,7 +71,7 @@ async def event_run(store: Store, clock: Clock, spec: DagSpec) -> EventRun | dat
     else:
         said = verdict(policy, await store.asset_queue_summary(spec.dag_id), clock.now())
         if not said.take:
-            return said.at
+            return None if said.at is None else EventsWait(said.at, most is None or said.reason == "throttle")
         take = said.take
     events = [one.event for _, one in await store.asset_queue_list(spec.dag_id, limit=take)]
     if not events:

@@ -29,6 +29,11 @@ GivenDag: TypeAlias = DAG | str | Path | Callable[[], DAG | Iterable[DAG]]
 """A DAG, a folder of DAG files, or a function without arguments that makes DAGs (one under `@dag`, for example)."""
 
 
+def is_handed_over(bundle: str) -> bool:
+    """Whether a bundle is what a program has given to its runtime."""
+    return bundle == EMBEDDED_BUNDLE or bundle.startswith(f"{EMBEDDED_BUNDLE}.")
+
+
 class GivenDags:
     """What one runtime was given. None: nothing was said, so it carries what its configuration names."""
 
@@ -67,8 +72,7 @@ class GivenDags:
         if row.dag_id in self.dags:
             return True
         bundle = row.source.bundle
-        is_given = bundle == EMBEDDED_BUNDLE or bundle.startswith(f"{EMBEDDED_BUNDLE}.")
-        return bundle in self.folders if is_given else self.says_nothing
+        return bundle in self.folders if is_handed_over(bundle) else self.says_nothing
 
     def files(self, dag_ids: Iterable[str], executors: AbstractSet[str]) -> list[ParsedFile]:
         """These DAGs as if parsed from files. Reads the texts of the files that define them: not for the loop."""

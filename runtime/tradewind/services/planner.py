@@ -40,7 +40,6 @@ from tradewind.model.specs import DagSpec
 from tradewind.model.states import RunState, RunType
 from tradewind.ports import Clock, Store
 from tradewind.rules.due import DueRuns, dag_run_id_of, due_runs, manual_run
-from tradewind.rules.event_policy import EventPolicy
 from tradewind.rules.mapping_plan import literal_lengths
 from tradewind.rules.partitions import partition_of
 from tradewind.rules.run_machine import RunMachine
@@ -48,7 +47,7 @@ from tradewind.rules.timetables import DataInterval, RunInfo
 from tradewind.rules.timetables.custom import is_custom
 from tradewind.services.asset_runs import asset_run, is_on_assets
 from tradewind.services.custom_schedules import CustomSchedules
-from tradewind.services.event_runs import event_run, is_on_events
+from tradewind.services.event_runs import EventsWait, event_run, is_on_events
 from tradewind.services.owned_dag import OwnedDag
 from tradewind.services.scheduler import Scheduler
 from tradewind.services.timers import Timers
@@ -116,7 +115,7 @@ class RunPlanner:
         self._timers: Timers[str] = Timers(clock, lambda _, dag_id: self.plan(dag_id))
         self._planned_for: dict[str, datetime] = {}
         self._events_wait: dict[str, tuple[str, datetime]] = {}
-        """Until when events wait that no batch is full of, and by which version of their DAG."""
+        """Until when the events of a DAG wait, whatever comes, by which of its versions: they need not be counted."""
         scheduler.on_run_ended.append(lambda machine: self.plan(machine.run.dag_id))
 
     def plan(self, dag_id: str) -> None:
@@ -210,10 +209,10 @@ class RunPlanner:
             found = await event_run(self._store, self._clock, dag.spec)
             if found is None:
                 return
-            if isinstance(found, datetime):
-                if EventPolicy.of(dag.spec.timetable.args).most is None:
-                    self._events_wait[dag.dag_id] = (dag.row.version_hash, found)
-                self._wake_at(dag.dag_id, found)
+            if isinstance(found, EventsWait):
+                if found.firm:
+                    self._events_wait[dag.dag_id] = (dag.row.version_hash, found.at)
+                self._wake_at(dag.dag_id, found.at)
                 return
             run = self._row(dag, found.info, RunType.ASSET_TRIGGERED)
             run = dataclasses.replace(run, dag_run_id=found.dag_run_id, conf=found.conf)

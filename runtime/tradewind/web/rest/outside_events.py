@@ -12,8 +12,7 @@ from aiohttp import web
 
 from tradewind.authoring.webhook import WEBHOOK, Webhook
 from tradewind.control_ports import TriggerRequest
-from tradewind.model.assets import ExternalEvent
-from tradewind.model.errors import AuthoringError, NotFoundError
+from tradewind.model.errors import AuthoringError
 from tradewind.model.specs import DagSpec, Json
 from tradewind.model.states import RunState
 from tradewind.ports import RunFilter
@@ -60,14 +59,7 @@ def _key(call: Call) -> str | None:
 
 async def _take_in(call: Call, name: str, payload: Mapping[str, Json], key: str | None) -> web.Response:
     """The same key again is the same event of this name: 200 instead of 202."""
-    unique = None if key is None else f"event:{name}:{key}"
-    try:
-        event, is_new = await call.control.named.asset_event_add(ExternalEvent(name, orjson.dumps(payload), unique))
-    except NotFoundError:
-        raise not_found(
-            "Event not known",
-            f"No DAG waits for {name!r}: name it in a schedule, as in schedule=EventSchedule({name!r}).",
-        ) from None
+    event, is_new = await call.control.event_take_in(name, payload, key)
     told = {"event_id": event.event_id, "name": name, "key": key, "timestamp": event.at, "is_new": is_new}
     return json_answer(told, status=202 if is_new else 200)
 
