@@ -73,7 +73,7 @@ class AsyncHosts:
                 "log_root": host.log_root,
                 "threads": settings.threads,
                 "log_level": settings.level,
-                "capture_output": settings.capture_output,
+                "capture_output": settings.capture_output or not settings.own_process,
                 "block_warn": settings.block_warn,
                 "block_kill": settings.block_kill,
                 "authoring_defaults": settings.authoring_defaults,

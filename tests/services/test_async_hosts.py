@@ -1,0 +1,147 @@
+"""A runtime whose coroutines are in async hosts: the whole way, from a DAG file to what its run leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from tradewind.authoring.xcom import decode
+from tradewind.config import load_config
+from tradewind.control_ports import TriggerRequest
+from tradewind.host import Parts, Runtime
+from tradewind.model.loop import CoroutineKind
+from tradewind.model.outcomes import RETURN_KEY
+from tradewind.model.rows import RunRow
+from tradewind.model.states import OutcomeKind, RunState
+from tradewind.store.memory import MemoryStore
+from tradewind_executors.inline import InlineExecutor
+
+FLOW = """
+import asyncio, os
+from datetime import datetime
+from pathlib import Path
+from tradewind import DAG, Variable, task
+
+GATE = Path({gate!r})
+
+with DAG("flow", schedule=None, is_paused_upon_creation=False, start_date=datetime(2026, 1, 1)):
+    @task
+    async def numbers() -> list[int]:
+        return [1, 2, 3]
+
+    @task
+    async def waits(n: int) -> list[int]:
+        print(f"waits {{n}} in {{os.getpid()}}")
+        while not await asyncio.to_thread(GATE.exists):
+            await asyncio.sleep(0.01)
+        return [n * int(await Variable.aget("factor")), os.getpid()]
+
+    @task(retries=0)
+    async def gathered(found) -> list[int]:
+        return [value for value, _ in found]
+
+    gathered(waits.expand(n=numbers()))
+"""
+
+MOVED = """
+import os, time
+from datetime import datetime
+from tradewind import DAG, task
+
+with DAG("moved", schedule=None, is_paused_upon_creation=False, start_date=datetime(2026, 1, 1)):
+    @task
+    async def blocks() -> int:
+        time.sleep(0.2)
+        return os.getpid()
+
+    blocks()
+"""
+
+
+@asynccontextmanager
+async def running(home: Path, text: str, isolation: str) -> AsyncGenerator[Runtime]:
+    folder = home / "dags"
+    await asyncio.to_thread(folder.mkdir)
+    await asyncio.to_thread((folder / "flow.py").write_text, text)
+    overrides = {
+        "dags.load_examples": False,
+        "executors.inline.isolation": isolation,
+        "scheduler.block_report": 0.05,
+        "scheduler.drain_timeout": 0.2,
+    }
+    config = await asyncio.to_thread(load_config, home, overrides=overrides, environ={})
+    parts = Parts(store=MemoryStore(), executors={"inline": InlineExecutor()})
+    async with asyncio.timeout(60), Runtime(config, parts=parts) as runtime:
+        await runtime.files_loaded()
+        yield runtime
+
+
+async def value_of(runtime: Runtime, run: RunRow, task_id: str, map_index: int = -1) -> object:
+    value = await runtime.control.reads.xcom_get(run.run_id, task_id, RETURN_KEY, map_index)
+    assert value is not None
+    return decode(value)
+
+
+async def begun(runtime: Runtime, dag_id: str) -> RunRow:
+    async with asyncio.timeout(20):
+        while True:
+            if dag_id in runtime.services.scheduler.book.dags:
+                break
+            await asyncio.sleep(0.01)
+    return await runtime.control.run_trigger(TriggerRequest(dag_id, {}, logical_date=datetime.now(UTC)))
+
+
+async def host_at_work(runtime: Runtime, running: int, but: int = 0) -> int:
+    async with asyncio.timeout(20):
+        while True:
+            for facts in runtime.control.loop_report().hosts:
+                if facts.running == running and facts.state == "serving" and facts.pid not in (None, but):
+                    return facts.pid or 0
+            await asyncio.sleep(0.01)
+
+
+async def test_a_run_survives_the_death_of_its_host(tmp_path: Path) -> None:
+    """Its attempts are lost, the same tries are queued again, and nothing is retried."""
+    gate = tmp_path / "gate"
+    async with running(tmp_path, FLOW.format(gate=str(gate)), "host") as runtime:
+        await runtime.services.store.variable_set("factor", "10")
+        run = await begun(runtime, "flow")
+        first = await host_at_work(runtime, 3)
+        os.kill(first, signal.SIGKILL)
+        second = await host_at_work(runtime, 3, but=first)
+        await asyncio.to_thread(gate.touch)
+        ended = await runtime.control.run_wait(run.run_id)
+        assert ended.state is RunState.SUCCESS
+        assert await value_of(runtime, run, "gathered") == [10, 20, 30]
+        assert await value_of(runtime, run, "waits", 1) == [20, second]
+        attempts = await runtime.control.reads.attempt_list(run.run_id, "waits")
+        assert sorted(str(attempt.kind) for attempt in attempts) == ["lost"] * 3 + ["success"] * 3
+        assert {attempt.try_number for attempt in attempts} == {1}
+        assert {attempt.pid for attempt in attempts if attempt.kind is OutcomeKind.SUCCESS} == {second}
+        report = runtime.control.loop_report()
+        assert (report.counters["hosts_died"], report.counters["hosts_started"]) == (1, 2)
+
+
+@pytest.mark.blocks_the_loop
+async def test_who_blocks_the_loop_again_and_again_is_moved(tmp_path: Path) -> None:
+    async with running(tmp_path, MOVED, "loop") as runtime:
+        places: list[object] = []
+        for _ in range(4):
+            run = await begun(runtime, "moved")
+            assert (await runtime.control.run_wait(run.run_id)).state is RunState.SUCCESS
+            places.append(await value_of(runtime, run, "blocks"))
+        assert places[:3] == [os.getpid()] * 3
+        assert places[3] != os.getpid()
+        report = runtime.control.loop_report()
+        kind = CoroutineKind("moved", "blocks")
+        assert report.isolated == (kind,)
+        assert [use.place for use in report.kinds if use.kind == kind] == ["loop", "hosts"]
+        assert len(report.offences) >= 3
+        assert {offence.kind for offence in report.offences} == {kind}
