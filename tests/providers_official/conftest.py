@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.providers_official.environments import ELSEWHERE, SETS, Environment, make_all
+from tests.providers_official.environments import ELSEWHERE, SETS, Environment, make_all, versions_digest
 
 
 @pytest.fixture(scope="session")
@@ -25,11 +25,13 @@ def environments() -> Iterator[Mapping[str, Environment]]:
     kept = os.environ.get("TRADEWIND_TEST_PROVIDERS")
     if kept:
         folder = Path(kept)
-        if (folder / "complete").exists():
+        mark = folder / "complete"
+        if mark.exists() and mark.read_text() == versions_digest():
             yield {name: Environment(name, folder / name) for name in (*SETS, "servers")}
             return
+        shutil.rmtree(folder, ignore_errors=True)
         made = make_all(folder)
-        (folder / "complete").touch()
+        mark.write_text(versions_digest())
         yield made
         return
     folder = Path(tempfile.mkdtemp(prefix="tradewind-providers-"))

@@ -21,7 +21,7 @@ def launches(asked: Asked) -> Said:
     return Said("nothing here", 404)
 
 
-@pytest.mark.spec("1:C9", "3:O04")
+@pytest.mark.spec("1:C9")
 def test_http(environment: Environment) -> None:
     looks = 0
 

@@ -1,5 +1,6 @@
 """Operators, sensors and hooks of the amazon package."""
 
+import io
 from datetime import datetime
 
 from airflow import DAG
@@ -70,11 +71,20 @@ with DAG("with_s3", start_date=datetime(2026, 1, 1), schedule=None, default_args
 
     @task
     def by_hook(ds=None):
-        hook = S3Hook(aws_conn_id="cloud")
-        hook.load_string("x", "string", "launches")
+        hook = S3Hook("keys")
+        hook.load_string("x", "by/string", "launches")
+        hook.load_file(f"{FOLDER}/orders.csv", key="by/file", bucket_name="launches", replace=True)
+        hook.load_file_obj(io.BytesIO(b"y"), "by/object", "launches")
+        hook.delete_objects("launches", ["by/string", "by/object"])
+        try:
+            hook.load_string("z", "by/file", "launches", replace=False)
+        except ValueError as error:
+            refused = str(error)
         return {
             "read": hook.read_key(f"sorted/{ds}.csv", "launches"),
             "rows": hook.read_key(f"rows/{ds}.csv", "launches"),
+            "left": hook.list_keys("launches", prefix="by/"),
+            "refused": refused,
             "tested": AwsBaseHook("cloud").test_connection()[0],
         }
 

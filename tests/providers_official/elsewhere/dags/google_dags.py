@@ -52,8 +52,9 @@ with DAG("with_google", start_date=datetime(2026, 1, 1), schedule=None, default_
 
     @task
     def by_hook(ds=None):
-        hook = GCSHook(gcp_conn_id="cloud")
-        hook.upload(bucket_name="launches", object_name="by/hook", data="x")
+        hook = GCSHook("cloud")
+        hook.upload(bucket_name="launches", object_name="by/file", filename=f"{FOLDER}/orders.csv")
+        assert hook.list("launches", prefix="by/") == ["by/file"]
         return hook.download(bucket_name="launches", object_name=f"sorted/{ds}.csv").decode()
 
     delete = GCSDeleteObjectsOperator(task_id="delete", bucket_name="launches", prefix="")
