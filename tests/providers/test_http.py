@@ -286,6 +286,9 @@ async def test_code_that_does_not_await(service: Service, monkeypatch: pytest.Mo
         HttpHook().run()
     assert (await HttpHook("GET").run_async("echo")).url == f"{service.url}/echo"
     assert (await HttpAsyncHook("GET").run("echo")).status_code == 200
+    async with http("http_default") as session:
+        assert not session.closed
+    assert len(clients_here()) == 1, "all that open the same share it"
     made = hook_of(Connection("http_default", "http"))
     assert isinstance(made, HttpHook)
     await clients_here().close()

@@ -318,7 +318,7 @@ async def test_a_pool_that_somebody_closed_is_opened_anew() -> None:
             await pool.close()
         async with postgres("db") as other:
             assert await other.fetchval("select 1") == 1
-        assert len(clients_here()) == 1
+        assert (await PostgresHook("db").fetch_first("select 1"), len(clients_here())) == ((1,), 1)
         with patch.object(PostgresHook, "get_connection", return_value=Connection("x", "postgres", "", "127.0.0.1")):
             unreachable = PostgresHook("x")
             unreachable.using(Connection("x", host="127.0.0.1", port=1))

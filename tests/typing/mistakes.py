@@ -6,7 +6,10 @@ mypy reads it too, with `warn_unused_ignores`.
 
 from __future__ import annotations
 
-from tradewind import DAG, BashOperator, EmptyOperator, PythonOperator, task
+from collections.abc import AsyncIterator
+
+from tradewind import DAG, BashOperator, EmptyOperator, PythonOperator, resource, task
+from tradewind_providers.http import HttpOperator, HttpSensor
 
 
 @task
@@ -14,7 +17,17 @@ def count(word: str, times: int = 1) -> int:
     return len(word) * times
 
 
+@resource
+async def place(name: str) -> AsyncIterator[int]:
+    yield len(name)
+
+
 def never_called() -> None:
+    place(5)  # type: ignore[arg-type]
+    place()  # type: ignore[call-arg]
+    HttpOperator(task_id="a", endpont="x")  # type: ignore[call-arg]
+    HttpOperator(task_id="a", method=5)  # type: ignore[arg-type]
+    HttpSensor(task_id="a")  # type: ignore[call-arg]
     DAG(1)  # type: ignore[arg-type]
     DAG("d", retries=1)  # type: ignore[call-arg]
     DAG("d", max_active_runs="many")  # type: ignore[arg-type]

@@ -133,6 +133,8 @@ class HttpClientHook(AsyncHook["ClientSession"]):
 class HttpHook(HttpClientHook):
     """As `HttpClientHook`, and `run` for code that does not await: it uses a session of its own for each call."""
 
+    shares_with: ClassVar[type[Any] | None] = HttpClientHook
+
     def __init__(
         self,
         method: str = "POST",
@@ -206,6 +208,8 @@ class HttpHook(HttpClientHook):
 
 class HttpAsyncHook(HttpClientHook):
     """The hook whose `run` is a coroutine."""
+
+    shares_with: ClassVar[type[Any] | None] = HttpClientHook
 
     def __init__(
         self,

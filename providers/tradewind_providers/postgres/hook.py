@@ -42,6 +42,7 @@ class PostgresHook(PostgresPoolHook, DbApiHook):
 
     supports_autocommit: ClassVar[bool] = True
     supports_executemany: ClassVar[bool] = True
+    shares_with: ClassVar[type[Any] | None] = PostgresPoolHook
 
     def __init__(
         self,

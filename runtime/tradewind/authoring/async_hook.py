@@ -37,6 +37,8 @@ class AsyncHook(BaseHook, Generic[C]):
     idle: ClassVar[timedelta | None] = timedelta(minutes=5)
     """How long a client without users stays open. None: until its loop ends; zero: not at all."""
     open_timeout: ClassVar[timedelta] = timedelta(minutes=1)
+    shares_with: ClassVar[type[Any] | None] = None
+    """The class whose client this one uses too, because it opens the same; it says nothing for subclasses."""
 
     def __init__(self, conn_id: str | None = None, *, logger_name: str | None = None) -> None:
         super().__init__(logger_name=logger_name)
@@ -75,12 +77,13 @@ class AsyncHook(BaseHook, Generic[C]):
         """Which client this hook asks for."""
         found = await self._looked_up()
         cls = type(self)
+        opener: type[Any] = vars(cls).get("shares_with") or cls
         idle = cls.idle.total_seconds() if cls.idle is not None else None
         mine = (self.conn_id, self.options())
         return Wanted(
             name=f"connection {self.conn_id!r} ({cls.__name__})",
-            key=(cls, found.fingerprint, *mine),
-            line=(line_of(cls), *mine),
+            key=(opener, found.fingerprint, *mine),
+            line=(line_of(opener), *mine),
             open=lambda: self.connect(found.connection),
             open_timeout=cls.open_timeout.total_seconds(),
             idle=idle,
