@@ -361,6 +361,7 @@ AIRFLOW_SETTLED: Final[Mapping[str, str]] = {
     "scheduler.min_file_process_interval": "files are read when they change",
     "scheduler.processor_poll_interval": "the scheduler does not poll",
     "scheduler.scheduler_heartbeat_sec": "see scheduler.beat",
+    "scheduler.scheduler_health_check_threshold": "see scheduler.lease",
     "scheduler.job_heartbeat_sec": "tasks need no heartbeat",
     "scheduler.print_stats_interval": "figures are metrics",
     "webserver.rbac": "always on",
