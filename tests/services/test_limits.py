@@ -57,7 +57,7 @@ async def run_all(runtime: Runtime, *dag_ids: str) -> list[str]:
     return [(await runtime.control.run_wait(run.run_id, 60)).state.value for run in runs]
 
 
-@pytest.mark.spec("1:H7", "1:N9", "3:S01")
+@pytest.mark.spec("1:H7", "1:N9", "3:S01", "3:UC9")
 async def test_sixteen_a_dag_and_thirty_two_in_all(start: StartRuntime) -> None:
     gauge = Gauge(full=32)
     names = ("first", "second", "third")
@@ -82,7 +82,7 @@ async def test_the_default_pool_has_128_slots_and_counts_everything(start: Start
     assert dag.to_spec().tasks[0].pool == "default_pool"
 
 
-@pytest.mark.spec("3:S05")
+@pytest.mark.spec("3:S05", "3:UC9")
 async def test_a_task_may_be_capped_over_all_runs(start: StartRuntime) -> None:
     running = most = 0
     two = asyncio.Event()

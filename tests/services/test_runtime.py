@@ -183,7 +183,7 @@ async def test_cancel_ends_what_runs_and_skips_the_rest(start: StartRuntime) -> 
     assert await states(runtime, "d", run.dag_run_id) == {"forever": "failed", "never": "skipped"}
 
 
-@pytest.mark.spec("2:B-30", "2:B-32", "2:U22", "3:S04")
+@pytest.mark.spec("2:B-30", "2:B-32", "2:U22", "3:S04", "3:UC9")
 async def test_a_pool_is_never_exceeded(start: StartRuntime) -> None:
     running = most = 0
     with DAG("d", schedule=None) as dag:
