@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
+import socket
+import tempfile
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -162,6 +165,25 @@ async def test_files_that_are_imported_ask_the_runtime(caplog: pytest.LogCapture
             assert Variable.get("top", "of the loop itself") == "of the loop itself", "it cannot wait for itself"
     assert "variable 'top' is read while a DAG file is imported" in caplog.text
     assert "{{ var.value.top }}" in caplog.text
+
+
+def names_in(folder: str) -> set[str]:
+    return {path.name for path in Path(folder).iterdir()}
+
+
+async def test_the_places_of_killed_processes_go_at_the_next_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    with tempfile.TemporaryDirectory() as folder:  # shorter than `tmp_path`: addresses of sockets have a limit
+        monkeypatch.setattr(tempfile, "tempdir", folder)
+        ended = await asyncio.create_subprocess_exec("true")
+        await ended.wait()
+        dead, alive = (Path(folder, f"tradewind-ask-{name}") for name in ("dead", "alive"))
+        for place, pid in ((dead, ended.pid), (alive, os.getpid())):
+            place.mkdir()
+            with socket.socket(socket.AF_UNIX) as left:
+                left.bind(str(place / f"{pid}.sock"))
+        async with serve_look_ups(SecretLookups(MemoryStore())) as address:
+            assert names_in(folder) == {alive.name, Path(address).parent.name}
+        assert names_in(folder) == {alive.name}
 
 
 @pytest.mark.blocks_the_loop  # a loop of its own, for that very reason

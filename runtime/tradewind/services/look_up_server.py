@@ -7,13 +7,15 @@ A Unix socket in a folder that only this user can enter. One connection a questi
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import logging
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +24,8 @@ from tradewind.services.secrets import SecretLookups
 
 log = logging.getLogger(__name__)
 
+_PREFIX: Final = "tradewind-ask-"
+
 ASK_WITHIN: Final = 10.0
 """Seconds that somebody who has connected gets to ask."""
 
@@ -29,7 +33,7 @@ ASK_WITHIN: Final = 10.0
 @asynccontextmanager
 async def serve_look_ups(look_ups: SecretLookups) -> AsyncGenerator[str]:
     """The address, for the time of the block."""
-    folder = await asyncio.to_thread(tempfile.mkdtemp, prefix="tradewind-")
+    folder = await asyncio.to_thread(_new_folder)
     address = str(Path(folder, f"{os.getpid()}.sock"))
 
     async def answer(asked: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
@@ -49,6 +53,27 @@ async def serve_look_ups(look_ups: SecretLookups) -> AsyncGenerator[str]:
     finally:
         server.close()
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+
+def _new_folder() -> str:
+    """Also removes what processes of this user have left that were killed."""
+    for socket_file in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*/*.sock"):
+        with suppress(OSError):
+            if socket_file.stat().st_uid == os.getuid() and _is_dead(socket_file):
+                shutil.rmtree(socket_file.parent)
+    return tempfile.mkdtemp(prefix=_PREFIX)
+
+
+def _is_dead(socket_file: Path) -> bool:
+    """Whether its process is gone, and nobody answers (the process may be one of another container)."""
+    try:
+        os.kill(int(socket_file.stem), 0)
+    except ProcessLookupError:
+        with socket.socket(socket.AF_UNIX) as line:
+            return line.connect_ex(str(socket_file)) == errno.ECONNREFUSED
+    except ValueError:
+        pass  # not one of ours
+    return False
 
 
 async def _answer(look_ups: SecretLookups, line: bytes) -> dict[str, Any]:
