@@ -79,6 +79,7 @@ async def service(runtime: Runtime) -> AsyncGenerator[Client]:
     app = web.Application()
     app.cleanup_ctx.append(tradewind_ctx(runtime))
     app.router.add_post("/sign-up", sign_up)
+    app.router.add_post("/talk", talk)
     app.add_subapp("/workflows", make_app(runtime, WebConfig(secret_key=SECRET)))
     client = TestClient(TestServer(app))
     try:
@@ -134,6 +135,45 @@ async def test_a_service_with_workflows(own_home: Path, url: str) -> None:
         with pytest.raises(RuntimeError, match="has stopped"):
             await runtime.trigger("onboarding")
         assert global_state() == before
+
+
+async def talk(request: web.Request) -> web.Response:
+    run = await request.app[RUNTIME].trigger("talk")
+    await run.result(timeout=20)
+    return web.json_response({"run": run.id})
+
+
+@pytest.mark.blocks_the_loop  # the log is read
+async def test_what_tasks_say(
+    own_home: Path, url: str, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Their own loggers reach their logs, and the service's handlers by the service's thresholds. The rest is the
+    service's, as it would be without us.
+    """
+    with DAG("talk", schedule=None) as dag:
+
+        @task
+        async def say() -> None:
+            print("printed")  # noqa: T201 - what a task prints
+            logging.getLogger("tradewind.task.shop").info("for the log")
+            logging.getLogger("tradewind.task.shop").warning("for both")
+            logging.getLogger("shop").warning("for the service")
+
+        say()
+    runtime = await asyncio.to_thread(new_runtime, own_home, url, dag)
+    async with service(runtime) as client:
+        run = (await (await client.post("/talk")).json())["run"]
+        await runtime.control.store.user_set(UserRow("admin", HASHES["admin"], "Admin"))
+        path = f"/workflows/api/v1/dags/talk/dagRuns/{run}/taskInstances/say/logs/1"
+        answer = await client.get(path, headers={**ADMIN, "Accept": "text/plain"})
+        text = await answer.text()
+    said = [(record.name, record.message) for record in caplog.records]
+    assert "for the log" in text
+    assert "for both" in text
+    assert "for the service" not in text
+    assert "printed" not in text
+    assert "printed" in capsys.readouterr().out
+    assert [message for _, message in said if message.startswith("for ")] == ["for both", "for the service"]
 
 
 async def test_a_runtime_that_cannot_start_stops_the_service(own_home: Path, postgres_url: str) -> None:
