@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib.metadata
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable
 from functools import cache, cached_property
+from importlib.metadata import EntryPoint
 from types import TracebackType
 from typing import Any, ClassVar, Final, Self
 
@@ -82,9 +83,9 @@ class BaseHook:
 
 
 @cache
-def _own_classes() -> Mapping[str, importlib.metadata.EntryPoint]:
-    """Type of connection to its entry point."""
-    return {point.name: point for point in importlib.metadata.entry_points(group=HOOKS_GROUP)}
+def _own_class(ask: Callable[..., Iterable[EntryPoint]], conn_type: str) -> EntryPoint | None:
+    """The entry point for a type of connection, as `importlib.metadata` has it: reading that takes milliseconds."""
+    return next(iter(ask(group=HOOKS_GROUP, name=conn_type)), None)
 
 
 def hook_of(
@@ -96,7 +97,7 @@ def hook_of(
     such a package work with its own hook only.
     """
     conn_type = connection.conn_type or ""
-    own = _own_classes().get(conn_type)
+    own = _own_class(importlib.metadata.entry_points, conn_type)
     cls: Any = hook_class(conn_type) if packages_first or own is None else None
     if cls is None and own is not None:
         cls = own.load()
