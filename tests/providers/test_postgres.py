@@ -535,7 +535,20 @@ async def test_the_sensor_that_listens_is_woken(known: Connection, start: StartR
         while (await hook.fetch_first("select last_value from asked"))[0] < count:
             pass  # the server takes its time
 
-    runtime = await start(dag)
+    with DAG("late", schedule=None) as late:
+        SqlSensor(
+            task_id="s",
+            conn_id="db",
+            sql="select false",
+            listen="news",
+            poke_interval=3600,
+            timeout=0.2,
+            soft_fail=True,
+        )
+    runtime = await start(dag, late)
+    assert await states_of(runtime, await ended(runtime, "late")) == {"s": "skipped"}, (
+        "its time is out while it listens"
+    )
     running = asyncio.create_task(ended(runtime, "d"))
     async with asyncio.timeout(20):
         await asked_for(3)

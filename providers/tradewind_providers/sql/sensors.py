@@ -98,7 +98,7 @@ class SqlSensor(BaseSensorOperator):
         async with hook.listening(self.listen) as notices:  # before the question: what comes meanwhile is heard
             if await self._ask(hook):
                 return True
-            await notices.wait(self.poke_interval)
+            await notices.wait(min(self.poke_interval, self.time_left.total_seconds()))
             return False
 
     async def _ask(self, hook: Any) -> bool:
