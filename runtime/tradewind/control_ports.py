@@ -102,6 +102,10 @@ class Control(Protocol):
         """
         ...
 
+    def assets_changed(self) -> None:
+        """Wakes those who wait for a change of assets: one has come that no run has made."""
+        ...
+
     async def secret(self, place: str) -> str | None:
         """The text of ``variable:NAME``, or the password of ``connection:ID``, from wherever these come; or None."""
         ...

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import pytest
 
 from tests.services.conftest import StartRuntime, run_to_end, until, why
-from tradewind import DAG, Asset, BaseOperator, FileSensor, task
+from tradewind import DAG, Asset, BaseOperator, EmptyOperator, EventSchedule, FileSensor, task
 from tradewind.authoring.deferral import TaskDeferred, defer
 from tradewind.authoring.sensor import BaseSensorOperator
 from tradewind.authoring.triggers import (
@@ -426,6 +426,20 @@ async def test_assets(start: StartRuntime) -> None:
     found = (await result(runtime, run, "wait"))["event"]
     assert found["status"] == "success"
     assert [(event["asset"]["uri"], event["extra"]) for event in found["events"]] == [("s3://lake/orders", {"rows": 3})]
+
+
+async def test_an_event_from_outside_wakes_those_who_wait_for_it(start: StartRuntime) -> None:
+    with DAG("d", schedule=None) as dag:
+        Waiting(task_id="wait", waits_for=AssetEventTrigger(uri="orders", extra={"n": 2}, poke_interval=600))
+    with DAG("other", schedule=EventSchedule("orders")) as other:
+        EmptyOperator(task_id="nothing")
+    runtime = await start(dag, other)
+    run = await started(runtime, "d")
+    await deferred(runtime, run, "wait")
+    await runtime.control.event_take_in("orders", {"n": 1})
+    await runtime.control.event_take_in("orders", {"n": 2})
+    assert await ended(runtime, run) == {"wait": "success"}
+    assert [event["extra"] for event in (await result(runtime, run, "wait"))["event"]["events"]] == [{"n": 2}]
 
 
 async def test_a_command(start: StartRuntime, tmp_path: Path) -> None:

@@ -121,6 +121,8 @@ class LocalControl:
     ) -> tuple[AssetEvent, bool]:
         return await take_in_event(self._store, name, payload, key)
 
+    def assets_changed(self) -> None: ...
+
     async def secret(self, place: str) -> str | None:
         kind, _, name = place.partition(":")
         if kind == "variable":

@@ -126,7 +126,13 @@ class RuntimeControl:
         self, name: str, payload: Mapping[str, Json], key: str | None = None
     ) -> tuple[AssetEvent, bool]:
         """See `Control`."""
-        return await take_in_event(self.store, name, payload, key)
+        taken = await take_in_event(self.store, name, payload, key)
+        self.assets_changed()
+        return taken
+
+    def assets_changed(self) -> None:
+        """See `Control`."""
+        self._live.publish_assets()
 
     async def secret(self, place: str) -> str | None:
         """See `Control`."""

@@ -135,6 +135,7 @@ async def post_event(call: Call, word: str) -> web.Response:
         added, _ = await call.control.named.asset_event_add(event)
     except NotFoundError:
         raise _unknown(uri, word) from None
+    call.control.assets_changed()
     runs = [run for _, run in await call.reads.asset_event_runs([added.event_id])]
     return json_answer(_event(added, runs, word))
 
