@@ -196,8 +196,6 @@ class HostProcess:
         self._orders.append(flight.attempt)
         if len(self._orders) >= ORDERS_MAX:
             self._flush_orders()
-            if self._stream is not None:
-                self._stream.flush()
         if self._watchdog is None:
             self._watch()
 
@@ -205,6 +203,7 @@ class HostProcess:
         orders, self._orders = self._orders, []
         if orders and self._stream is not None:
             self._stream.say("attempts", plain_attempts(orders))
+            self._stream.flush()
 
     # -- the channel
 

@@ -74,7 +74,7 @@ async def test_cancelling(watched: Watched) -> None:
 
     async def waits() -> None:
         try:
-            await asyncio.sleep(600)
+            await asyncio.Event().wait()
         except asyncio.CancelledError:
             said.append("cancelled")
             await asyncio.sleep(0)
@@ -108,7 +108,7 @@ async def test_cancelled_before_its_first_step(watched: Watched) -> None:
 async def test_errors_thrown_in_are_caught_inside(watched: Watched) -> None:
     async def swallows() -> str:
         try:
-            await asyncio.sleep(600)
+            await asyncio.Event().wait()
         except asyncio.CancelledError:
             return "swallowed"
         return ""
@@ -145,7 +145,7 @@ async def test_leftovers_are_cancelled_and_named(watched: Watched) -> None:
 
     async def polls() -> None:
         try:
-            await asyncio.sleep(600)
+            await asyncio.Event().wait()
         finally:
             ended.append("polls")
 
