@@ -9,17 +9,21 @@ import os
 import random
 from collections import Counter
 from collections.abc import Iterator
+from datetime import timedelta
+from itertools import pairwise
 from typing import Final
 
 import pytest
 
 from tests.simulation.actions import FAULTS, PEOPLE, WORK
 from tests.simulation.world import World
-from tradewind.model.assets import OUTLET, SCHEDULE, AssetEventPut, AssetUse, QueuedEvent
+from tradewind.model.assets import OUTLET, SCHEDULE, AssetEventPut, AssetUse, QueuedEvent, QueueSummary
 from tradewind.model.outcomes import Outcome
+from tradewind.model.rows import RunRow
 from tradewind.model.specs import DagSpec, Json, TimetableSpec
-from tradewind.model.states import OutcomeKind
+from tradewind.model.states import OutcomeKind, RunType
 from tradewind.rules.assets import is_met, leaves_of
+from tradewind.rules.event_policy import EVENT_KIND, EventPolicy, verdict
 from tradewind.testing.simulated_executor import Flight
 
 LONG: Final = os.environ.get("TRADEWIND_SIMULATION") == "long"
@@ -110,15 +114,85 @@ class Lake(World):
                 yield f"events {sorted(missing)} never came to {dag_id}"
 
 
+class Harbour(Lake):
+    """The DAGs run on the events of those before them by a policy: one by one, in batches, after silence, throttled."""
+
+    def spec(self, dag_id: str) -> DagSpec:
+        """As `Lake.spec`, with policies."""
+        plain = super().spec(dag_id)
+        if plain.timetable.kind != "assets":
+            return plain
+        dice = random.Random(f"{self.seed}/policies/{dag_id}")
+        policy = dice.choice(POLICIES)
+        condition: dict[str, Json] = {"any": [{"asset": use.ref} for use in plain.assets if use.role == SCHEDULE]}
+        timetable = TimetableSpec(EVENT_KIND, {"condition": condition, **policy.to_json()}, "Event")
+        return dataclasses.replace(plain, timetable=timetable)
+
+    def run_out(self) -> None:
+        """Then nothing waits that may run, and each run has had what its policy allows."""
+        super().run_out()
+        self.complain([*self._left_behind(), *self._doubled(), *self._lost(), *self._too_many(), *self._too_soon()])
+
+    def _left_behind(self) -> Iterator[str]:
+        tables = self.database.assets
+        unfinished = Counter(t.row.dag_id for t in self.database.runs.values() if t.run().ended_at is None)
+        for dag_id, queue in tables.queues.items():
+            row = self.database.dags[dag_id]
+            spec = self.database.versions[dag_id, row.version_hash].spec
+            times = [at for _, at in queue.values()]
+            if not times or row.is_paused or not row.is_active or unfinished[dag_id] >= spec.max_active_runs:
+                continue
+            made = [run.queued_at for run in self._caused(dag_id)]
+            waiting = QueueSummary(len(times), min(times), max(times), max(made, default=None))
+            said = verdict(EventPolicy.of(spec.timetable.args), waiting, self.database.clock() - SLACK)
+            if said.take:
+                yield f"{dag_id} may run on events {sorted(queue)} and does not"
+
+    def _too_many(self) -> Iterator[str]:
+        for run_id, ids in self.database.assets.causes.items():
+            row = self.database.runs[run_id].row
+            most = EventPolicy.of(self.spec(row.dag_id).timetable.args).most
+            if most is not None and len(ids) > most:
+                yield f"{row.dag_run_id} of {row.dag_id} has {len(ids)} events, {most} are allowed"
+
+    def _too_soon(self) -> Iterator[str]:
+        for dag_id in self.database.dags:
+            throttle = EventPolicy.of(self.spec(dag_id).timetable.args).throttle
+            made = sorted(run.queued_at for run in self._caused(dag_id))
+            if throttle is not None:
+                near = [b for a, b in pairwise(made) if (b - a).total_seconds() < throttle]
+                yield from (f"{dag_id} has a run at {at}, too soon after the one before" for at in near)
+
+    def _caused(self, dag_id: str) -> list[RunRow]:
+        rows = [tables.row for tables in self.database.runs.values()]
+        return [row for row in rows if row.dag_id == dag_id and row.run_type is RunType.ASSET_TRIGGERED]
+
+
+SLACK: Final = timedelta(seconds=5)
+"""What is due for so long has been taken: after an error the planner tries again within two seconds."""
+
+POLICIES: Final = (
+    EventPolicy(),
+    EventPolicy(batch=2),
+    EventPolicy(batch=3, max_wait=0.5),
+    EventPolicy(debounce=0.05),
+    EventPolicy(debounce=0.2, max_wait=0.5),
+    EventPolicy(debounce=0.1, batch=3),
+    EventPolicy(throttle=0.3),
+    EventPolicy(throttle=0.1, batch=1),
+    EventPolicy(throttle=0.2, debounce=0.05),
+)
+
+
 def _condition(dice: random.Random, uris: list[str]) -> dict[str, Json]:
     leaves: list[dict[str, Json]] = [{"asset": uri} for uri in dice.sample(uris, dice.randint(1, len(uris)))]
     return leaves[0] if len(leaves) == 1 else {dice.choice(("any", "all")): leaves}
 
 
-def lake_story(seed: int, *, processes: int = 1, steps: int = 70) -> Lake:
+def lake_story(seed: int, *, processes: int = 1, steps: int = 70, kind: type[Lake] = Lake) -> Lake:
     """A whole story. Raises Violation."""
     dice = random.Random(f"lake/{seed}")
-    world = Lake(seed, processes=processes, dags=dice.randint(2, 3))
+    world = kind(seed, processes=processes, dags=dice.randint(2, 3))
     try:
         for _ in range(steps):
             draw = dice.random()
@@ -143,3 +217,11 @@ def test_every_event_causes_what_it_has_to_once(first: int) -> None:
 def test_across_two_runtimes(first: int) -> None:
     for seed in range(first, first + 20):
         lake_story(seed, processes=2)
+
+
+@pytest.mark.parametrize("first", range(0, 5000 if LONG else 60, 20))
+def test_every_event_goes_into_one_run_by_its_policy(first: int) -> None:
+    caused = 0
+    for seed in range(first, first + 20):
+        caused += len(lake_story(seed, kind=Harbour, processes=1 + seed % 2).database.assets.causes)
+    assert caused > 10, "the stories hardly ever come to it"
