@@ -5,14 +5,16 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
-from tests.services.conftest import StartRuntime, run_to_end, until, why
+from tests.conftest import NewDatabase
+from tests.services.conftest import StartRuntime, pass_on, run_to_end, until, why
 from tradewind import DAG, Asset, BaseOperator, EmptyOperator, EventSchedule, FileSensor, task
 from tradewind.authoring.deferral import TaskDeferred, defer
 from tradewind.authoring.sensor import BaseSensorOperator
@@ -27,15 +29,60 @@ from tradewind.authoring.triggers import (
     trigger,
 )
 from tradewind.authoring.xcom import decode
+from tradewind.config import load_config
 from tradewind.control_ports import TriggerRequest
-from tradewind.host import Runtime
+from tradewind.host import Parts, Runtime
 from tradewind.model.rows import RunRow
+from tradewind.ports import Store
 from tradewind.standard.asset_trigger import AssetEventTrigger
 from tradewind.standard.external_task import ExternalTaskSensor
 from tradewind.standard.moment_triggers import DateTimeTrigger
 from tradewind.standard.process_trigger import ProcessTrigger
 from tradewind.standard.time_sensors import DateTimeSensor, DateTimeSensorAsync, TimeDeltaSensorAsync, TimeSensor
 from tradewind.standard.trigger_dag_run import TriggerDagRunOperator
+from tradewind.store.memory import MemoryStore
+from tradewind.store.memory import new_database as memory_database
+from tradewind.store.migrate import migrate_url
+from tradewind.store.postgres import PostgresStore
+from tradewind_executors.inline import InlineExecutor
+
+KEY = "0" * 43 + "="
+
+
+@pytest.fixture(params=["memory", "postgres"])
+async def start(
+    request: pytest.FixtureRequest, tmp_path: Path, new_database: NewDatabase
+) -> AsyncGenerator[StartRuntime]:
+    """Starts a runtime on a database that outlives it; sync tasks run in threads."""
+    store: Store = MemoryStore(memory_database())
+    if request.param == "postgres":
+        url = await new_database()
+        await migrate_url(url)
+        store = PostgresStore(url, secret_key=KEY)
+    overrides = {"scheduler.drain_timeout": 0.2}
+    config = await asyncio.to_thread(load_config, tmp_path, overrides=overrides, environ={})
+    inline = InlineExecutor()
+    parts = Parts(store=store, executors={"inline": inline, "local": inline}, watch_files=False)
+    stop = asyncio.Event()
+    lives: list[asyncio.Task[None]] = []
+
+    async def live(dags: tuple[DAG, ...], up: asyncio.Future[Runtime]) -> None:
+        async with Runtime(config, dags=dags, parts=parts) as runtime:
+            up.set_result(runtime)
+            await stop.wait()
+
+    async def started(*dags: DAG) -> Runtime:
+        up: asyncio.Future[Runtime] = asyncio.get_running_loop().create_future()
+        life = asyncio.create_task(live(dags, up))
+        life.add_done_callback(partial(pass_on, up))
+        lives.append(life)
+        return await up
+
+    yield started
+    stop.set()
+    await asyncio.gather(*lives)
+    await store.close()
+
 
 gates: dict[str, asyncio.Future[Any]] = {}
 seen: list[str] = []
