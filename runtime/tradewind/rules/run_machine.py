@@ -316,8 +316,7 @@ class RunMachine(Ending):
         if found is None:
             return
         n, pending = found
-        if pending.is_ending:
-            self._on_wait_ended(WaitEnded(event.stamp, event.wait), decision)
+        if pending.is_ending:  # too late; that it is gone is said when it has cleaned up
             return
         self.answer(n, pending, event.answer)
         if self.state[n] is not _S.DEFERRED or self.is_being_ended(n):

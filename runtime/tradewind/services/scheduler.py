@@ -24,7 +24,6 @@ from tradewind.model.events import (
     SpreadOn,
     TimerDue,
     WaitAnswered,
-    WaitEnded,
 )
 from tradewind.model.keys import RunId
 from tradewind.model.rows import Batch, DagRow, Lease, RunSnapshot, Segment
@@ -335,7 +334,8 @@ class Scheduler:
 
 def _concerns(machine: RunMachine, event: RunEvent) -> bool:
     """Whether what the event is about is still there in the run."""
-    if isinstance(event, WaitAnswered | WaitEnded):
-        return machine.find(event.wait) is not None
+    if isinstance(event, WaitAnswered):
+        found = machine.find(event.wait)
+        return found is not None and not found[1].is_ending
     attempt = getattr(event, "attempt", None)
     return attempt is None or attempt in machine.live

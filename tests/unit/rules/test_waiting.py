@@ -123,6 +123,19 @@ def test_clearing_waits_for_the_trigger_to_be_gone() -> None:
     assert run.attempt_of("a").resume is None
 
 
+def test_what_a_trigger_says_while_it_goes_is_too_late_and_not_its_end() -> None:
+    run = simple()
+    run.defer("a", QUEUE)
+    (key,) = run.keys("a")
+    late = run.running[key]
+    run.clear("a")
+    run.running[key] = late
+    run.fire(key)
+    assert run.state("a") is _S.RESTARTING
+    run.gone(key)
+    assert run.attempt_of("a").resume is None
+
+
 def test_a_cleared_wait_for_a_moment_starts_at_once() -> None:
     run = simple()
     run.defer("a", QUEUE._replace(due=T0 + timedelta(days=1)))
