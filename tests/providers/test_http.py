@@ -21,7 +21,8 @@ from tradewind.authoring.loop_clients import clients_here, hold_clients
 from tradewind.authoring.xcom import decode
 from tradewind.host import Runtime
 from tradewind.model.errors import AuthoringError, ClientError, TaskFailed, TradewindError
-from tradewind.model.rows import RunRow
+from tradewind.model.rows import InstanceRow, RunRow
+from tradewind.ports import RunFilter
 from tradewind_providers.http import (
     HttpAsyncHook,
     HttpHook,
@@ -248,6 +249,54 @@ async def test_which_statuses_mean_not_yet(service: Service, monkeypatch: pytest
         assert caught.value.status == 503
         service.status = 204
         assert await strict.poke({}) is True
+
+
+async def test_a_sensor_that_defers_waits_in_the_runtime(start: StartRuntime, service: Service) -> None:
+    service.status = 404
+    with DAG("d", schedule=None, default_args={"http_conn_id": "api", "deferrable": True}) as dag:
+        HttpSensor(task_id="ready", endpoint="ready", poke_interval=0.01, request_params={"a": 1})
+        HttpSensor(task_id="there", endpoint="echo")
+        HttpSensor(task_id="late", endpoint="missing", poke_interval=0.01, timeout=0.1, soft_fail=True)
+        HttpSensor(task_id="bad", endpoint="ready", poke_interval=0.01, response_error_codes_allowlist=["404"])
+    runtime = await start(dag)
+    await store(runtime, "api", of(service))
+    running = asyncio.create_task(ended(runtime, "d"))
+
+    def asked(name: str, query: str = "") -> int:
+        return sum(r.path.endswith(name) and r.query_string == query for r in service.requests)
+
+    async with asyncio.timeout(20):
+        await _until(lambda: asked("ready", "a=1") > 3 and asked("ready") > 3)
+        states = {row.task_id: row.state for run in [await running_run(runtime)] for row in run}
+        assert (states["ready"], states["bad"]) == ("deferred", "deferred")
+        service.status = 503
+        await _until(lambda: asked("ready") > 4)
+        run_rows = await running_run(runtime)
+        assert {row.task_id for row in run_rows if row.state == "deferred"} <= {"ready", "bad", "late"}
+        run = await running
+    states = {row.task_id: row.state for row in await runtime.control.reads.instance_list(run.run_id)}
+    assert states == {"ready": "failed", "there": "success", "late": "skipped", "bad": "failed"}
+    assert "503:Service Unavailable" in await log_of(runtime, run)
+
+
+async def test_a_deferred_sensor_goes_on(start: StartRuntime, service: Service) -> None:
+    service.status = 404
+    with DAG("d", schedule=None) as dag:
+        HttpSensor(task_id="ready", endpoint="ready", http_conn_id="api", poke_interval=0.01, deferrable=True)
+    runtime = await start(dag)
+    await store(runtime, "api", of(service))
+    running = asyncio.create_task(ended(runtime, "d"))
+    async with asyncio.timeout(20):
+        await _until(lambda: len(service.requests) > 3)
+        service.status = 200
+        run = await running
+    assert run.state == "success"
+    assert "ready completed successfully." in await log_of(runtime, run)
+
+
+async def running_run(runtime: Runtime) -> list[InstanceRow]:
+    (run,), _ = await runtime.control.reads.run_list(RunFilter("d"))
+    return await runtime.control.reads.instance_list(run.run_id)
 
 
 @pytest.mark.blocks_the_loop

@@ -16,14 +16,17 @@ import pytest
 from tests.providers.conftest import StartRuntime, ended
 from tests.served_airflow import served_airflow
 from tradewind import DAG, BaseOperator, Connection, task
+from tradewind.authoring.deferral import TaskDeferred, trigger_of, wait_of
 from tradewind.authoring.hook import hook_of
 from tradewind.authoring.loop_clients import clients_here, hold_clients
+from tradewind.authoring.triggers import TriggerEvent
 from tradewind.authoring.xcom import decode
 from tradewind.host import Runtime
 from tradewind.model.errors import AuthoringError, ClientError, TaskFailed, TradewindError
 from tradewind.model.rows import RunRow
 from tradewind_providers.postgres import PostgresHook, PostgresOperator, listening, postgres
 from tradewind_providers.postgres.settings import PostgresConnectionError, PostgresSettings
+from tradewind_providers.postgres.triggers import PostgresNoticeTrigger
 from tradewind_providers.sql.operators import SQLExecuteQueryOperator
 from tradewind_providers.sql.sensors import SqlSensor
 
@@ -560,6 +563,40 @@ async def test_the_sensor_that_listens_is_woken(known: Connection, start: StartR
     listeners = [name for name in clients_here().names() if "Listen" in name]
     assert listeners == ["connection 'db' (PostgresListenHook)"], "all share one connection"
     await clients_here().close()
+
+
+async def test_sensors_that_defer_wait_in_the_runtime(known: Connection, start: StartRuntime) -> None:
+    hook = PostgresHook("db")
+    await hook.run_async("create table t (n int); create sequence asked; create sequence polled")
+    from_asked = "from (select nextval('asked')) x"
+    with DAG("d", schedule=None, default_args={"conn_id": "db", "deferrable": True, "timeout": 30}) as dag:
+        SqlSensor(task_id="told", sql=f"select max(n) from t, (select 1 {from_asked}) y", listen="news")
+        SqlSensor(task_id="polls", sql="select nextval('polled') > 3", poke_interval=0.01)
+        SqlSensor(task_id="judged", sql="select 5", success=bool)
+    runtime = await start(dag)
+    running = asyncio.create_task(ended(runtime, "d"))
+    async with asyncio.timeout(20):
+        while (await hook.fetch_first("select last_value from asked"))[0] < 2:
+            pass  # the trigger asks too
+        await hook.run_async(["insert into t values (7)", "select pg_notify('news', '')"])
+        run = await running
+    assert set((await states_of(runtime, run)).values()) == {"success"}
+    assert "told completed successfully: the query gave 7" in await log_of(runtime)
+    await clients_here().close()
+
+
+@pytest.mark.usefixtures("known")
+async def test_a_trigger_for_notices(known: Connection) -> None:
+    trigger = PostgresNoticeTrigger("news", "db")
+    wait = wait_of(TaskDeferred(trigger=trigger, method_name="execute"), now=datetime.now(UTC))
+    made = trigger_of(wait.kind, wait.args, DAG("d"))
+    async with hold_clients():
+        heard = asyncio.create_task(anext(aiter(made.run())))
+        hook = PostgresHook("db")
+        async with asyncio.timeout(20):
+            while not heard.done():
+                await hook.run_async("select pg_notify('news', 'x')")
+        assert heard.result() == TriggerEvent("x")
 
 
 @pytest.mark.usefixtures("known")

@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
-from typing import Any, ClassVar, TypedDict, Unpack, cast
+from typing import Any, ClassVar, Final, TypedDict, Unpack, cast
 
-from tradewind.authoring.connection_lookups import lookups_here
+from tradewind.authoring.defaults import current_defaults
 from tradewind.authoring.loop_clients import either_way
+from tradewind.authoring.operator import OutcomeForm
 from tradewind.authoring.sensor import BaseSensorOperator, PokeAnswer, SensorSettings
-from tradewind.model.errors import AuthoringError, TaskFailed, TradewindError
+from tradewind.model.errors import AuthoringError, TaskFailed
 from tradewind_providers.sql.handlers import fetch_all_handler
 from tradewind_providers.sql.hook import Parameters
-from tradewind_providers.sql.operators import run_with, sql_hook_of
+from tradewind_providers.sql.operators import run_with
+from tradewind_providers.sql.triggers import SqlTrigger, listening_by, sql_hook_here
+
+_FIRST: Final[Callable[[Any], Any]] = itemgetter(0)
 
 
 class SqlSensorOptions(TypedDict, total=False):
@@ -40,8 +44,11 @@ class SqlSensor(BaseSensorOperator):
     fail the task with `fail_on_empty`. With `listen="channel"` in PostgreSQL the query is asked again whenever
     somebody says NOTIFY on the channel, and every `poke_interval` at the latest.
 
-    Pokes are coroutines; a hook without a form for coroutines, and the functions, run in threads.
+    Pokes are coroutines; a hook without a form for coroutines, and the functions, run in threads. With `deferrable` it
+    asks once; then, unless functions judge the answer, an `SqlTrigger` waits in the runtime.
     """
+
+    outcome_kind: ClassVar[OutcomeForm] = "sensor"
 
     template_fields: Sequence[str] = ("conn_id", "sql", "parameters", "hook_params", "listen")
     template_ext: Sequence[str] = (".hql", ".sql")
@@ -60,42 +67,63 @@ class SqlSensor(BaseSensorOperator):
         self.parameters: Parameters = own.get("parameters")
         self.success: Callable[[Any], Any] | None = own.get("success")
         self.failure: Callable[[Any], Any] | None = own.get("failure")
-        self.selector: Callable[[Any], Any] = own.get("selector", itemgetter(0))
+        self.selector: Callable[[Any], Any] = own.get("selector", _FIRST)
         self.fail_on_empty: bool = own.get("fail_on_empty", False)
         self.hook_params: Mapping[str, Any] = own.get("hook_params") or {}
         self.listen: str | None = own.get("listen")
+        self.deferrable: bool = own.get("deferrable", current_defaults().deferrable)
         for name in ("success", "failure", "selector"):
             function = getattr(self, name)
             if function is not None and not callable(function):
                 raise AuthoringError(
                     f"{type(self).__name__} {self.task_id!r}: self.{name} is present, but not callable -> {function!r}"
                 )
+        if self._defers:
+            vars(self)["outcome_kind"] = "value"
 
     @property
     def is_async(self) -> bool:
         """Whether it runs on the loop: unless a subclass has a plain `poke` of its own."""
-        return type(self).poke is SqlSensor.poke or super().is_async
+        kind = type(self)
+        return (kind.poke is SqlSensor.poke and kind.execute is SqlSensor.execute) or super().is_async
 
     def poke(self, context: Any) -> Any:
         """Asks once: on an event loop a coroutine, elsewhere its answer. Raises TaskFailed."""
         return either_way(lambda: self._poke(context))
 
+    def execute(self, context: Any) -> Any:
+        """Asks, and defers where it has to wait. Without `deferrable` it is asked as other sensors are."""
+        if not self._defers:
+            return super().execute(context)
+        return either_way(self._look_and_defer)
+
+    def execute_complete(self, context: Any, event: Any = None) -> None:
+        """The trigger has had its answer."""
+        self.log.info("%s completed successfully: the query gave %s", self.task_id, event)
+
     def next_poke_delay(self, pokes: int, draw: float) -> float:
         """As for other sensors; one that listens has waited already."""
         return 0.0 if self.listen is not None and not self.reschedule else super().next_poke_delay(pokes, draw)
 
+    @property
+    def _defers(self) -> bool:
+        """What judges an answer cannot be handed to a trigger: functions of the DAG file."""
+        own = self.success or self.failure or self.fail_on_empty or self.selector is not _FIRST
+        return self.deferrable and not own
+
+    async def _look_and_defer(self) -> None:
+        if not await self._ask(await sql_hook_here(self.conn_id, self.hook_params)):
+            trigger = SqlTrigger(
+                self.conn_id, self.sql, self.parameters, self.hook_params, self.listen, self.poke_interval
+            )
+            self.defer(trigger=trigger, method_name="execute_complete", timeout=self.time_left)
+
     async def _poke(self, context: Any) -> PokeAnswer:
         del context
-        connection = (await lookups_here().get(self.conn_id)).connection
-        hook = await asyncio.to_thread(sql_hook_of, connection, self.hook_params, None)
+        hook = await sql_hook_here(self.conn_id, self.hook_params)
         if self.listen is None or self.reschedule:
             return await self._ask(hook)
-        if not hasattr(hook, "listening"):
-            raise TradewindError(
-                f"SqlSensor {self.task_id!r}: listen works with PostgreSQL only; connection {self.conn_id!r} is of "
-                f"type {connection.conn_type!r}"
-            )
-        async with hook.listening(self.listen) as notices:  # before the question: what comes meanwhile is heard
+        async with listening_by(hook, self.listen, self.conn_id) as notices:  # first: what comes meanwhile is heard
             if await self._ask(hook):
                 return True
             await notices.wait(min(self.poke_interval, self.time_left.total_seconds()))

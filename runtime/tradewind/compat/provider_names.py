@@ -32,6 +32,7 @@ OF_PROVIDERS: Final[Mapping[str, Mapping[str, str]]] = {
     "airflow.providers.http.hooks.http": _HTTP_HOOKS,
     "airflow.providers.http.operators.http": _HTTP_OPERATORS,
     "airflow.providers.http.sensors.http": _ours("http.sensors", "HttpSensor"),
+    "airflow.providers.http.triggers.http": _ours("http.triggers", "HttpSensorTrigger"),
     "airflow.providers.postgres.hooks.postgres": _ours("postgres.hook", "PostgresHook"),
     "airflow.providers.postgres.operators.postgres": _ours("postgres.operators", "PostgresOperator"),
 }
