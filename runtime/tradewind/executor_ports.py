@@ -7,11 +7,13 @@ through `TaskServices` and nothing else.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import timedelta
 from typing import Protocol, runtime_checkable
 
 from tradewind.authoring.access import TaskServices
 from tradewind.model.attempts import Attempt, AttemptKey, WaitStart
+from tradewind.model.keys import RunId
 from tradewind.model.loop import LoopReport
 from tradewind.model.outcomes import Finished, Outcome
 from tradewind.model.specs import Json
@@ -117,13 +119,19 @@ class WaitExecutor(Protocol):
     """An executor that also carries waits out: triggers, and sensors between their pokes. They take up no slot."""
 
     def begin_waits(self, starts: Sequence[WaitStart]) -> None:
-        """Carries these out; those that are under way already go on. Their answers are reported to the host."""
+        """Carries these out; those that are under way already go on, and one that was told to go is begun again once
+        it is gone. Their answers are reported to the host.
+        """
         ...
 
     def end_waits(self, starts: Sequence[WaitStart]) -> None:
         """Ends these, with the clean-up that a stopped task owes, and reports each as ended. Of one that is not
         under way here the clean-up is done all the same.
         """
+        ...
+
+    def waits_of(self, run_ids: AbstractSet[RunId]) -> Sequence[WaitStart]:
+        """The waits of these runs that are under way here: not answered yet, or told to go and not gone."""
         ...
 
     def drop_waits(self) -> None:

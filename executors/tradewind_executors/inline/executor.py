@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -13,6 +14,7 @@ from tradewind.authoring.dag import DAG
 from tradewind.executor_ports import ExecutorHost
 from tradewind.model.attempts import Attempt, AttemptKey, WaitStart
 from tradewind.model.errors import ConfigError
+from tradewind.model.keys import RunId
 from tradewind.model.loop import CoroutineKind, LoopOffence, LoopReport, OffenceKind
 from tradewind.model.outcomes import Finished, Outcome
 from tradewind.model.states import OutcomeKind
@@ -147,6 +149,10 @@ class InlineExecutor:
     def end_waits(self, starts: Sequence[WaitStart]) -> None:
         """Ends waits; each is reported when it is gone."""
         self._triggers.end(starts)
+
+    def waits_of(self, run_ids: AbstractSet[RunId]) -> Sequence[WaitStart]:
+        """The waits of these runs that are under way here."""
+        return self._triggers.of(run_ids)
 
     def drop_waits(self) -> None:
         """Lets go of all waits."""

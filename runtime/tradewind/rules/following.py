@@ -8,7 +8,7 @@ from typing import Final
 
 import orjson
 
-from tradewind.model.commands import Decision, Freed, Ready, Settled, Timer
+from tradewind.model.commands import Decision, Freed, Settled, Timer
 from tradewind.model.events import Stamp
 from tradewind.model.rows import OutboxRow, RunRow
 from tradewind.model.specs import DagSource
@@ -84,10 +84,7 @@ class Following(Expanding):
         active.due_at = None
         if active.first_started_at is None:  # a new start, not the next slice of one that was rescheduled
             active.queued_at = active.started_at = active.ended_at = None
-        if n in self.leaving:
-            self.held.add(n)
-        else:
-            decision.ready.append(Ready(self.run.run_id, n))
+        self.ready(n, decision)
 
     def _end(self, n: int, state: TaskState, stamp: Stamp, decision: Decision) -> Sequence[int]:
         """Puts a final state on `n`; gives the nodes that are to be judged because of it."""

@@ -17,7 +17,7 @@ import orjson
 
 from tradewind.model.assets import AssetEventRow
 from tradewind.model.attempts import Attempt, AttemptKey
-from tradewind.model.commands import Decision, Freed, Ready, Timer
+from tradewind.model.commands import Decision, Freed, Timer
 from tradewind.model.durable import StepRow
 from tradewind.model.events import (
     Admitted,
@@ -80,7 +80,7 @@ class RunMachine(Ending):
         for n, state in enumerate(self.state):
             due = self.active[n].due_at if n in self.active else None
             if state is _S.SCHEDULED:
-                decision.ready.append(Ready(self.run.run_id, n))
+                self.ready(n, decision)
             elif state in PAUSED_STATES and due is not None:
                 decision.timers.append(Timer(due, self.run.run_id, n))
             if n in self.waits:

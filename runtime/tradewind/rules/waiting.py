@@ -267,6 +267,24 @@ class Waiting(Judge):
             pending.is_ending = True
             decision.unwait.append(start)
 
+    def send_strangers_away(self, carried: Iterable[WaitStart], decision: Decision) -> None:
+        """Triggers run for what this run was before it was loaded anew. Those that nobody waits for are to go; so are
+        those that were told so already. Their instances do not start before.
+        """
+        for start in carried:
+            if self.find(start.key) is None:
+                decision.unwait.append(start)
+                n = self.node_of(start.key.task_id, start.key.map_index)
+                if n is not None:
+                    self.leaving.setdefault(n, set()).add(start.key)
+
+    def ready(self, n: int, decision: Decision) -> None:
+        """The instance may start, once the last of its triggers that are leaving is gone."""
+        if n in self.leaving:
+            self.held.add(n)
+        else:
+            decision.ready.append(Ready(self.run.run_id, n))
+
     def has_left(self, key: WaitKey, decision: Decision) -> bool:
         """A trigger is gone. Whether it was one that was leaving; the last one lets its instance start."""
         n = self.node_of(key.task_id, key.map_index)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import timedelta
 from typing import Final
 
@@ -16,6 +17,7 @@ from tradewind.executor_ports import Executor, LoopExecutor, WaitExecutor
 from tradewind.failpoints import failpoint
 from tradewind.model.attempts import Attempt, AttemptKey, WaitStart
 from tradewind.model.events import AttemptBegan, AttemptEnded, WaitAnswered, WaitEnded
+from tradewind.model.keys import RunId
 from tradewind.model.loop import LoopReport
 from tradewind.model.outcomes import Finished, Outcome
 from tradewind.model.specs import Json
@@ -159,6 +161,11 @@ class Dispatcher:
             return
         for start in starts:
             self.intake.post(start.key.run_id, WaitEnded(self.intake.stamp(), start.key))
+
+    def waits_of(self, run_ids: AbstractSet[RunId]) -> Sequence[WaitStart]:
+        """The waits of these runs that are under way here."""
+        carrier = self._waits_carrier()
+        return () if carrier is None else carrier.waits_of(run_ids)
 
     def drop_waits(self) -> None:
         """Has all waits let go: another runtime carries them out from now on."""

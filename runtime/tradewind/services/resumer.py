@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
-from tradewind.model.attempts import AttemptKey
+from tradewind.model.attempts import AttemptKey, WaitStart
 from tradewind.model.events import AttemptEnded
 from tradewind.model.keys import RunId
 from tradewind.model.outcomes import Outcome
@@ -35,11 +35,18 @@ class Resumer:
         self._committer = committer
         self._dispatcher = dispatcher
 
-    async def go_on(self, snapshots: Sequence[RunSnapshot], reason: str, arrived: Iterable[str] = ()) -> None:
+    async def go_on(
+        self,
+        snapshots: Sequence[RunSnapshot],
+        reason: str,
+        arrived: Iterable[str] = (),
+        carried: Sequence[WaitStart] = (),
+    ) -> None:
         """Goes on with unfinished runs, by which all those of the DAGs in `arrived` are here. Live attempts that no
-        executor here carries are lost, for `reason`.
+        executor here carries are lost, for `reason`. Of the waits that are `carried` here already, those that the
+        store does not have (any longer) are ended.
         """
-        keys = await self._resume(snapshots)
+        keys = await self._resume(snapshots, carried)
         for dag_id in arrived:
             dag = self._book.dags.get(dag_id)
             if dag is not None:
@@ -55,13 +62,16 @@ class Resumer:
             self._book.forget(machine)
             dag = self._book.dags[machine.run.dag_id]
             self._intake.do(partial(Turn.plan, dag=dag))  # it may have had the place of a run that waits
+        carried = self._dispatcher.waits_of(run_ids)
         snapshots: list[RunSnapshot] = []
         for machine in here:
             load = partial(self._store.run_load_one, lease, machine.run.run_id)
             snapshot = await self._committer.patiently(load)
             if snapshot is not None and (snapshot.live or snapshot.waits or snapshot.run.state not in RUN_FINISHED):
                 snapshots.append(snapshot)
-        await self.go_on(snapshots, "its run was loaded anew")
+        await self.go_on(snapshots, "its run was loaded anew", carried=carried)
+        left = {snapshot.run.run_id for snapshot in snapshots}
+        self._dispatcher.end_waits([start for start in carried if start.key.run_id not in left])
 
     def built_on(self, refused: set[RunId], turn: Turn) -> set[RunId]:
         """Runs of which something may wait, or wait no longer, because of what was refused: those that look at their
@@ -75,21 +85,25 @@ class Resumer:
         """These attempts of an earlier life run on here. Those that were to be ended are told so again."""
         self._intake.do(partial(self._end_unwanted, run_ids={key.run_id for key in keys}))
 
-    async def _resume(self, snapshots: Sequence[RunSnapshot]) -> list[AttemptKey]:
+    async def _resume(self, snapshots: Sequence[RunSnapshot], carried: Sequence[WaitStart]) -> list[AttemptKey]:
         """Takes the runs in with the next turn. Returns their live attempts."""
         machines = {snapshot.run.run_id: self._book.rebuild(snapshot) for snapshot in snapshots}
         asking = [partial(self._book.past_of, machine, machines) for machine in machines.values()]
         past = [await self._committer.patiently(ask) for ask in asking]
         for machine, settled in zip(machines.values(), past, strict=True):
-            self._intake.do(partial(self._resume_one, machine=machine, past=settled))
+            mine = [start for start in carried if start.key.run_id == machine.run.run_id]
+            self._intake.do(partial(self._resume_one, machine=machine, past=settled, carried=mine))
         return [
             AttemptKey(a.attempt, a.run_id, a.task_id, a.map_index, a.try_number)
             for snapshot in snapshots
             for a in snapshot.live
         ]
 
-    def _resume_one(self, turn: Turn, machine: RunMachine, past: Mapping[str, bool]) -> None:
+    def _resume_one(
+        self, turn: Turn, machine: RunMachine, past: Mapping[str, bool], carried: Sequence[WaitStart]
+    ) -> None:
         self._book.add(machine)
+        machine.send_strangers_away(carried, turn.decision)
         machine.resume(past, self._intake.stamp(), turn.decision)
         turn.touched[machine.run.run_id] = machine
         for n in machine.live.values():

@@ -15,6 +15,7 @@ from datetime import datetime
 from functools import partial
 from typing import Final
 
+from tradewind.model.attempts import WaitStart
 from tradewind.model.errors import Fenced, TradewindError
 from tradewind.model.events import (
     Admitted,
@@ -295,7 +296,7 @@ class Scheduler:
         if decision.start:
             await self._dispatcher.submit(decision.start)
         if decision.wait:
-            self._dispatcher.begin_waits(decision.wait)
+            self._dispatcher.begin_waits([start for start in decision.wait if self._is_waited_for(start)])
         if decision.unwait:
             self._dispatcher.end_waits(decision.unwait)
         for timer in decision.timers:
@@ -310,6 +311,11 @@ class Scheduler:
         for machine in turn.touched.values():
             if machine.run.state in RUN_FINISHED and not (machine.live or machine.has_triggers):
                 self.book.forget(machine)
+
+    def _is_waited_for(self, start: WaitStart) -> bool:
+        """Whether a wait that begins has not been answered in the same turn."""
+        machine = self.book.runs.get(start.key.run_id)
+        return machine is not None and machine.find(start.key) is not None
 
     def _tell(self, turn: Turn, batch: Batch) -> None:
         """Tells all who want to know what has been committed."""

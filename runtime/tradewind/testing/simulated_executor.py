@@ -84,8 +84,11 @@ class SimulatedExecutor:
         survives: bool = False,
         starts_at_once: bool = True,
         slots: int | None = None,
+        runtime: str = "",
     ) -> None:
+        """`runtime` names the process that it belongs to."""
         self.kind = kind
+        self.runtime = runtime
         self.starts_at_once = starts_at_once
         self.survives = survives
         self.is_alive = True

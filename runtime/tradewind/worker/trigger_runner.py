@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import Executor as Threads
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from tradewind.authoring.deferral import trigger_of
 from tradewind.authoring.triggers import BaseTaskEndEvent, BaseTrigger, TriggerEvent
 from tradewind.authoring.xcom import encode
 from tradewind.model.attempts import Attempt, RunFacts, WaitStart
+from tradewind.model.keys import RunId
 from tradewind.model.outcomes import Outcome, XComPut
 from tradewind.model.states import OutcomeKind, TaskState
 from tradewind.model.waits import WaitAnswer, WaitKey
@@ -110,31 +112,39 @@ class TriggerRunner:
         return len(self._flights)
 
     def begin(self, starts: Sequence[WaitStart]) -> None:
-        """Carries these out. One that is under way goes on."""
+        """Carries these out. One that is under way goes on; one that is about to go is begun again after that."""
         for start in starts:
             flight = self._flights.get(start.key)
             if self._is_stopping:
                 continue
             if flight is None:
                 self._launch(start, self._carry)
-            elif flight.has_answered:
+            elif flight.has_answered or flight.is_ending:
                 flight.again = start
 
     def end(self, starts: Sequence[WaitStart]) -> None:
         """Ends these and reports each as ended. Of one that is not here the trigger's `on_kill` is called all the
         same: whoever carried it may not have come to that.
         """
+        if self._is_stopping:
+            return  # whoever goes on with the run ends them
         for start in starts:
             flight = self._flights.get(start.key)
             if flight is None:
                 flight = self._launch(start, self._kill_unknown)
                 flight.is_ending = True
-            elif not flight.is_ending:
+                continue
+            flight.again = None
+            if not flight.is_ending:
                 flight.is_ending = True
-                flight.again = None
                 if flight.task is not None:
                     flight.task.cancel()
                     self._do(self._see_it_go(flight))
+
+    def of(self, run_ids: AbstractSet[RunId]) -> list[WaitStart]:
+        """The waits of these runs: those not answered yet, and those told to go that are not gone."""
+        mine = [flight for key, flight in self._flights.items() if key.run_id in run_ids]
+        return [flight.start for flight in mine if flight.is_ending or not flight.has_answered]
 
     def drop(self) -> None:
         """Lets go of all waits: they are somebody else's from now on."""
@@ -169,7 +179,7 @@ class TriggerRunner:
             del self._flights[key]
             if flight.is_ending:
                 self._means.host.wait_ended(key)
-            elif flight.again is not None:
+            if flight.again is not None:
                 self._launch(flight.again, self._carry)
 
     async def _see_it_go(self, flight: _Flight) -> None:
