@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 import contextvars
 import dataclasses
+import os
 import shutil
 import statistics
 import tempfile
 import time
 from collections.abc import AsyncGenerator
 from pathlib import Path
+from typing import NamedTuple
 
 from benchmarks.fanout import SOURCE
 from benchmarks.samples import CommitTimes, check_logs, check_rows, percentiles, write_lines
@@ -31,8 +33,17 @@ STEPS = 100_000
 ROUNDS = 3
 
 
-async def _fanout(isolation: str, tasks: int) -> float:
-    """Tasks a second of a fan-out, as the benchmark of that name has it."""
+class Fanout(NamedTuple):
+    """A fan-out, as the benchmark of that name has it."""
+
+    tasks_per_s: float
+    runtime_us: float
+    """Processor time of the runtime's process, a task."""
+    hosts_us: float
+    """Of its async hosts."""
+
+
+async def _fanout(isolation: str, tasks: int) -> Fanout:
     settings = {
         "core.default_pool_slots": 512,
         "dags.import_timeout": 60,
@@ -42,7 +53,10 @@ async def _fanout(isolation: str, tasks: int) -> float:
         await st.runtime.pool_set(PoolRow("wide", 512))
         await st.run_dag("fanout")
         commits = CommitTimes(st)
+        pids = [facts.pid for facts in st.runtime.control.loop_report().hosts if facts.pid is not None]
+        before = time.process_time(), sum(map(_cpu_seconds, pids))
         finished, _ = await st.run_dag("fanout")
+        here, there = time.process_time() - before[0], sum(map(_cpu_seconds, pids)) - before[1]
         await check_rows(st, finished, tasks)
         check_logs(st, finished, tasks)
         place = "hosts" if isolation == "host" else "loop"
@@ -51,7 +65,13 @@ async def _fanout(isolation: str, tasks: int) -> float:
         assert commits.commits
         assert finished.started_at is not None
         assert finished.ended_at is not None
-        return tasks / (finished.ended_at - finished.started_at).total_seconds()
+        seconds = (finished.ended_at - finished.started_at).total_seconds()
+        return Fanout(tasks / seconds, here / tasks * 1e6, there / tasks * 1e6)
+
+
+def _cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @contextlib.asynccontextmanager
@@ -130,11 +150,11 @@ async def _step_cost() -> float:
 
 
 async def _measure(tasks: int, samples: Path | None) -> dict[str, object]:
-    rates: dict[str, list[float]] = {"loop": [], "host": []}
+    rounds: dict[str, list[Fanout]] = {"loop": [], "host": []}
     for _ in range(ROUNDS):
-        for isolation, found in rates.items():
+        for isolation, found in rounds.items():
             found.append(await _fanout(isolation, tasks))
-    loop_rate, host_rate = (max(rates[name]) for name in ("loop", "host"))
+    loop, hosts = (max(rounds[name]) for name in ("loop", "host"))
     _, on_loop = await _singles("loop")
     cold, in_host = await _singles("host")
     warm, memory = await _second_host()
@@ -143,9 +163,11 @@ async def _measure(tasks: int, samples: Path | None) -> dict[str, object]:
             samples, [{"loop_ms": here, "host_ms": there} for here, there in zip(on_loop, in_host, strict=True)]
         )
     return {
-        "ratio": round(host_rate / loop_rate, 3),
-        "loop_tasks_per_s": round(loop_rate),
-        "host_tasks_per_s": round(host_rate),
+        "ratio": round(hosts.tasks_per_s / loop.tasks_per_s, 3),
+        "loop_tasks_per_s": round(loop.tasks_per_s),
+        "host_tasks_per_s": round(hosts.tasks_per_s),
+        "loop_cpu_us": round(loop.runtime_us),
+        "host_cpu_us": f"{hosts.runtime_us:.0f} + {hosts.hosts_us:.0f}",
         "tasks": tasks,
         "hop_ms": round(statistics.median(in_host) - statistics.median(on_loop), 3),
         **{f"host_{name}": value for name, value in percentiles(in_host).items()},

@@ -7,6 +7,8 @@ When the runtime is gone, all hosts and what they have started are killed.
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import os
 import socket
 import sys
@@ -30,6 +32,8 @@ class Nursery(Zygote):
     def _load(self) -> bool:
         if not self._control.recv(PACKET_MAX):
             return False
+        with contextlib.suppress(ImportError):
+            importlib.import_module("uvloop")
         self._is_ready()
         return True
 
