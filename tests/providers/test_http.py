@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from pathlib import Path
 from typing import Any, cast
 from unittest.mock import patch
 
@@ -13,15 +12,14 @@ import pytest
 from aiohttp.test_utils import TestServer
 from requests.auth import HTTPBasicAuth
 
-from tests.providers.conftest import Service, StartRuntime, ended
+from tests.providers.conftest import Service, StartRuntime, ended, log_of, store, value_of
 from tests.served_airflow import served_airflow
 from tradewind import DAG, Connection, PokeReturnValue, task
 from tradewind.authoring.hook import hook_of
 from tradewind.authoring.loop_clients import clients_here, hold_clients
-from tradewind.authoring.xcom import decode
 from tradewind.host import Runtime
 from tradewind.model.errors import AuthoringError, ClientError, TaskFailed, TradewindError
-from tradewind.model.rows import InstanceRow, RunRow
+from tradewind.model.rows import InstanceRow
 from tradewind.ports import RunFilter
 from tradewind_providers.http import (
     HttpAsyncHook,
@@ -37,24 +35,8 @@ from tradewind_providers.http.settings import HttpSettings, seconds_of
 SECRET = {"token": "supersecret", "User-Agent": "tests"}
 
 
-async def store(runtime: Runtime, conn_id: str, connection: Connection) -> None:
-    """As command line and REST API do."""
-    await runtime.services.store.connection_set(conn_id, connection.stored_text())
-
-
 def of(service: Service, **more: Any) -> Connection:
     return Connection("api", "http", host=service.url, extra=SECRET, **more)
-
-
-async def value_of(runtime: Runtime, run: RunRow, task_id: str) -> Any:
-    found = await runtime.control.reads.xcom_get(run.run_id, task_id, "return_value")
-    assert found is not None
-    return decode(found)
-
-
-async def log_of(runtime: Runtime, run: RunRow) -> str:
-    root = Path(runtime.config.logging.folder)
-    return await asyncio.to_thread(lambda: "".join(file.read_text() for file in root.rglob("*") if file.is_file()))
 
 
 async def test_tasks_share_one_session_and_see_changes(start: StartRuntime, service: Service) -> None:
@@ -78,7 +60,7 @@ async def test_tasks_share_one_session_and_see_changes(start: StartRuntime, serv
         assert clients_here().names() == ["connection 'api' (HttpClientHook)"]
         await store(runtime, "api", of(service, login="me", password="pw"))
         run = await ended(runtime, "d")
-        assert run.state == "success", await log_of(runtime, run)
+        assert run.state == "success", await log_of(runtime)
         assert len({id(each) for each in sessions}) == 2
         assert service.login == "me:pw"
         assert sessions[0].closed
@@ -88,7 +70,7 @@ async def test_tasks_share_one_session_and_see_changes(start: StartRuntime, serv
         await store(runtime, "api", Connection("api", "http"))
         run = await ended(runtime, "d")
         assert run.state == "failed"
-        assert "connection 'api' names no host" in await log_of(runtime, run)
+        assert "connection 'api' names no host" in await log_of(runtime)
 
 
 async def test_nothing_stays_open_after_the_runtime(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,7 +104,7 @@ async def test_the_operator_sends_the_extra_as_headers(start: StartRuntime, serv
     assert service.requests[0].headers["token"] == "supersecret"
     assert service.requests[0].headers["User-Agent"] == "tests"
     assert json.loads(await value_of(runtime, run, "call_api"))["method"] == "GET"
-    assert '\\"method\\": \\"GET\\"' in await log_of(runtime, run)
+    assert '\\"method\\": \\"GET\\"' in await log_of(runtime)
     assert await runtime.control.reads.xcom_get(run.run_id, "silent", "return_value") is None
 
 
@@ -179,7 +161,7 @@ async def test_all_that_the_operator_can(start: StartRuntime, service: Service) 
     assert json.loads(await value_of(runtime, run, "body"))["body"] == '{"x": 1}'
     assert json.loads(await value_of(runtime, run, "sent"))["body"] == '{"a": 1}'
     assert any(request.headers.get("X-Run") == run.dag_run_id for request in service.requests)
-    log = await log_of(runtime, run)
+    log = await log_of(runtime)
     assert "HttpStatusError: 404:Not Found" in log
     assert "Response check returned False." in log
     assert "pagination_function: it said 'url'" in log
@@ -276,7 +258,7 @@ async def test_a_sensor_that_defers_waits_in_the_runtime(start: StartRuntime, se
         run = await running
     states = {row.task_id: row.state for row in await runtime.control.reads.instance_list(run.run_id)}
     assert states == {"ready": "failed", "there": "success", "late": "skipped", "bad": "failed"}
-    assert "503:Service Unavailable" in await log_of(runtime, run)
+    assert "503:Service Unavailable" in await log_of(runtime)
 
 
 async def test_a_deferred_sensor_goes_on(start: StartRuntime, service: Service) -> None:
@@ -291,7 +273,7 @@ async def test_a_deferred_sensor_goes_on(start: StartRuntime, service: Service) 
         service.status = 200
         run = await running
     assert run.state == "success"
-    assert "ready completed successfully." in await log_of(runtime, run)
+    assert "ready completed successfully." in await log_of(runtime)
 
 
 async def running_run(runtime: Runtime) -> list[InstanceRow]:

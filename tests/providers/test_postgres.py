@@ -8,72 +8,21 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
-from urllib.parse import parse_qs, unquote, urlsplit
 
 import asyncpg
 import pytest
 
-from tests.providers.conftest import StartRuntime, ended
+from tests.providers.conftest import StartRuntime, ended, log_of, states_of, store, value_of
 from tests.served_airflow import served_airflow
 from tradewind import DAG, BaseOperator, Connection, task
-from tradewind.authoring.deferral import TaskDeferred, trigger_of, wait_of
 from tradewind.authoring.hook import hook_of
 from tradewind.authoring.loop_clients import clients_here, hold_clients
-from tradewind.authoring.triggers import TriggerEvent
-from tradewind.authoring.xcom import decode
-from tradewind.host import Runtime
-from tradewind.model.errors import AuthoringError, ClientError, TaskFailed, TradewindError
-from tradewind.model.rows import RunRow
-from tradewind_providers.postgres import PostgresHook, PostgresOperator, listening, postgres
+from tradewind.model.errors import AuthoringError, ClientError, TradewindError
+from tradewind_providers.postgres import PostgresHook, PostgresOperator, postgres
 from tradewind_providers.postgres.settings import PostgresConnectionError, PostgresSettings
-from tradewind_providers.postgres.triggers import PostgresNoticeTrigger
 from tradewind_providers.sql.operators import SQLExecuteQueryOperator
-from tradewind_providers.sql.sensors import SqlSensor
 
 pytestmark = pytest.mark.blocks_the_loop  # the sync faces have loops of their own, in threads
-
-
-@pytest.fixture
-def db(database_url: str) -> Connection:
-    """An empty database, as a connection."""
-    parts = urlsplit(database_url)
-    place = parse_qs(parts.query)
-    return Connection(
-        "db",
-        "postgres",
-        host=place["host"][0],
-        login=unquote(parts.username or ""),
-        password=unquote(parts.password or ""),
-        schema=parts.path.removeprefix("/"),
-        port=int(place.get("port", ["5432"])[0]),
-    )
-
-
-@pytest.fixture
-def known(db: Connection, monkeypatch: pytest.MonkeyPatch) -> Connection:
-    """The same, found by its id, and as the default one."""
-    for name in ("DB", "POSTGRES_DEFAULT"):
-        monkeypatch.setenv(f"TRADEWIND_CONN_{name}", db.stored_text())
-    return db
-
-
-async def store(runtime: Runtime, conn_id: str, connection: Connection) -> None:
-    """As command line and REST API do."""
-    await runtime.services.store.connection_set(conn_id, connection.stored_text())
-
-
-async def value_of(runtime: Runtime, run: RunRow, task_id: str) -> Any:
-    found = await runtime.control.reads.xcom_get(run.run_id, task_id, "return_value")
-    return None if found is None else decode(found)
-
-
-async def states_of(runtime: Runtime, run: RunRow) -> dict[str, str]:
-    return {row.task_id: str(row.state) for row in await runtime.control.reads.instance_list(run.run_id)}
-
-
-async def log_of(runtime: Runtime) -> str:
-    root = Path(runtime.config.logging.folder)
-    return await asyncio.to_thread(lambda: "".join(file.read_text() for file in root.rglob("*") if file.is_file()))
 
 
 # ------------------------------------------------------------------------------------------ hook
@@ -103,6 +52,16 @@ async def test_the_hook_as_airflow_s_users_know_it(known: Connection) -> None:
         PostgresHook("db").run("select 1")
     made = hook_of(known)
     assert (type(made), made.postgres_conn_id) == (PostgresHook, "db")  # type: ignore[attr-defined]
+
+
+@pytest.mark.spec("3:12c:airflow.providers.postgres.hooks.postgres.PostgresHook")
+@pytest.mark.parametrize("path", ["airflow.providers.postgres.hooks.postgres", "airflow.hooks.postgres_hook"])
+def test_its_names_in_airflow(path: str) -> None:
+    names: dict[str, Any] = {}
+    with served_airflow():
+        exec(f"from {path} import PostgresHook\nfrom airflow.hooks.dbapi import DbApiHook", names)
+    assert names["PostgresHook"] is PostgresHook
+    assert issubclass(PostgresHook, names["DbApiHook"])
 
 
 @pytest.mark.spec("2:T-27")
@@ -488,149 +447,3 @@ async def test_checks(known: Connection, start: StartRuntime, path: str) -> None
     runtime = await start(dag)
     run = await ended(runtime, "d")
     assert await states_of(runtime, run) == wanted
-
-
-# --------------------------------------------------------------------------------------- sensors
-
-
-async def test_the_sensor_asks_until_it_is_true(known: Connection, start: StartRuntime) -> None:
-    hook = PostgresHook("db")
-    await hook.run_async("create sequence s; create sequence many")
-    with DAG("d", schedule=None, default_args={"conn_id": "db", "poke_interval": 0.01, "timeout": 30}) as dag:
-        SqlSensor(task_id="plain", sql="select nextval('s') > 3")
-        SqlSensor(
-            task_id="success", sql="select 'x', nextval('many')", selector=lambda row: row[1], success=lambda n: n > 2
-        )
-        SqlSensor(task_id="failure", sql="select 5", failure=lambda n: n > 4, retries=0)
-        SqlSensor(task_id="empty", sql="select 1 where false", fail_on_empty=True)
-        SqlSensor(task_id="out", sql="select 1 where %(no)s", parameters={"no": False}, timeout=0.05, soft_fail=True)
-    runtime = await start(dag)
-    run = await ended(runtime, "d")
-    assert await states_of(runtime, run) == {
-        "plain": "success",
-        "success": "success",
-        "failure": "failed",
-        "empty": "failed",
-        "out": "skipped",
-    }
-    log = await log_of(runtime)
-    assert "Failure criteria met. self.failure(5) returned True" in log
-    assert "No rows returned, raising as per fail_on_empty flag" in log
-    await clients_here().close()
-
-
-async def test_the_sensor_that_listens_is_woken(known: Connection, start: StartRuntime) -> None:
-    """With a poke interval of an hour."""
-    hook = PostgresHook("db")
-    await hook.run_async("create table t (n int); create sequence asked")
-    with DAG("d", schedule=None) as dag:
-        for n in range(3):
-            SqlSensor(
-                task_id=f"wait_{n}",
-                conn_id="db",
-                sql="select exists(select from t) from (select nextval('asked')) x",
-                listen="news",
-                poke_interval=3600,
-                timeout=30,
-            )
-
-    async def asked_for(count: int) -> None:
-        while (await hook.fetch_first("select last_value from asked"))[0] < count:
-            pass  # the server takes its time
-
-    with DAG("late", schedule=None) as late:
-        SqlSensor(
-            task_id="s",
-            conn_id="db",
-            sql="select false",
-            listen="news",
-            poke_interval=3600,
-            timeout=0.2,
-            soft_fail=True,
-        )
-    runtime = await start(dag, late)
-    assert await states_of(runtime, await ended(runtime, "late")) == {"s": "skipped"}, (
-        "its time is out while it listens"
-    )
-    running = asyncio.create_task(ended(runtime, "d"))
-    async with asyncio.timeout(20):
-        await asked_for(3)
-        await hook.run_async("select pg_notify('news', 'nothing yet')")
-        await asked_for(6)
-        assert not running.done()
-        await hook.run_async(["insert into t values (1)", "select pg_notify('news', 'it is there')"])
-        assert (await running).state == "success"
-    listeners = [name for name in clients_here().names() if "Listen" in name]
-    assert listeners == ["connection 'db' (PostgresListenHook)"], "all share one connection"
-    await clients_here().close()
-
-
-async def test_sensors_that_defer_wait_in_the_runtime(known: Connection, start: StartRuntime) -> None:
-    hook = PostgresHook("db")
-    await hook.run_async("create table t (n int); create sequence asked; create sequence polled")
-    from_asked = "from (select nextval('asked')) x"
-    with DAG("d", schedule=None, default_args={"conn_id": "db", "deferrable": True, "timeout": 30}) as dag:
-        SqlSensor(task_id="told", sql=f"select max(n) from t, (select 1 {from_asked}) y", listen="news")
-        SqlSensor(task_id="polls", sql="select nextval('polled') > 3", poke_interval=0.01)
-        SqlSensor(task_id="judged", sql="select 5", success=bool)
-    runtime = await start(dag)
-    running = asyncio.create_task(ended(runtime, "d"))
-    async with asyncio.timeout(20):
-        while (await hook.fetch_first("select last_value from asked"))[0] < 2:
-            pass  # the trigger asks too
-        await hook.run_async(["insert into t values (7)", "select pg_notify('news', '')"])
-        run = await running
-    assert set((await states_of(runtime, run)).values()) == {"success"}
-    assert "told completed successfully: the query gave 7" in await log_of(runtime)
-    await clients_here().close()
-
-
-@pytest.mark.usefixtures("known")
-async def test_a_trigger_for_notices(known: Connection) -> None:
-    trigger = PostgresNoticeTrigger("news", "db")
-    wait = wait_of(TaskDeferred(trigger=trigger, method_name="execute"), now=datetime.now(UTC))
-    made = trigger_of(wait.kind, wait.args, DAG("d"))
-    async with hold_clients():
-        heard = asyncio.create_task(anext(aiter(made.run())))
-        hook = PostgresHook("db")
-        async with asyncio.timeout(20):
-            while not heard.done():
-                await hook.run_async("select pg_notify('news', 'x')")
-        assert heard.result() == TriggerEvent("x")
-
-
-@pytest.mark.usefixtures("known")
-async def test_listening(known: Connection) -> None:
-    async with hold_clients():
-        hook = PostgresHook("db")
-        async with (
-            listening("news", "db") as first,
-            hook.listening("news") as second,
-            listening("other", "db") as third,
-        ):
-            await hook.run_async("select pg_notify('news', 'a'), pg_notify('news', 'b')")
-            assert [await first.wait(5), await first.wait(5), await second.wait(5)] == ["a", "b", "a"]
-            assert await third.wait(0.001) is None
-            pids = "select pg_terminate_backend(pid) from pg_stat_activity where query like '%LISTEN%'"
-            await hook.run_async(pids + " and pid <> pg_backend_pid() and datname = current_database()")
-            assert [payload async for payload in second] == ["b"], "it ends with its connection"
-            assert await first.wait(5) is None
-        async with listening("news", "db") as again:
-            await hook.run_async("notify news, 'c'")
-            assert await again.wait(5) == "c"
-
-
-async def test_a_sensor_can_only_listen_in_postgres(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TRADEWIND_CONN_WEB", "http://h")
-    with DAG("d", schedule=None):
-        sensor = SqlSensor(task_id="s", conn_id="web", sql="select 1", listen="news")
-        with pytest.raises(AuthoringError, match="conn_id is missing"):
-            SQLExecuteQueryOperator(task_id="x", sql="select 1")
-        any_function: Any = 1
-        with pytest.raises(AuthoringError, match=r"self\.success is present, but not callable"):
-            SqlSensor(task_id="wrong", conn_id="web", sql="select 1", success=any_function)
-    async with hold_clients():
-        with pytest.raises(TradewindError, match="runs no SQL"):
-            await sensor.poke({})
-    with pytest.raises(TaskFailed):
-        raise TaskFailed
