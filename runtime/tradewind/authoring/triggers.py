@@ -227,8 +227,9 @@ def trigger(*, kind: str) -> Callable[[type[T]], type[T]]:
         given = cast("object", cls)
         if not (isinstance(given, type) and issubclass(given, BaseTrigger)):
             raise AuthoringError(f"@trigger(kind={kind!r}) is for subclasses of Trigger, not for {given!r}")
-        trigger_kinds.forget(cls, cls.trigger_kind)
-        cls.trigger_kind = trigger_kinds.register(cls, kind)
+        before, cls.trigger_kind = cls.trigger_kind, trigger_kinds.register(cls, kind)
+        if before != kind:
+            trigger_kinds.forget(cls, before)
         return cls
 
     return named
