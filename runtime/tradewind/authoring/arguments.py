@@ -65,6 +65,7 @@ class TaskSettings(TypedDict, total=False):
     on_lost: str
     max_lost: int
     exclusive: bool
+    durable: bool
     sla: timedelta | None
     email: str | Sequence[str] | None
     email_on_retry: bool
@@ -209,7 +210,7 @@ def _as_given(value: object, _where: str) -> object:
 
 _FLAGS: Final = frozenset(
     {"depends_on_past", "ignore_first_depends_on_past", "wait_for_past_depends_before_skipping", "wait_for_downstream"}
-    | {"retry_exponential_backoff", "do_xcom_push", "multiple_outputs", "exclusive"}
+    | {"retry_exponential_backoff", "do_xcom_push", "multiple_outputs", "exclusive", "durable"}
 )
 _FREE: Final = frozenset(
     {"email", "email_on_retry", "email_on_failure", "inlets", "outlets", "run_as_user", "logger_name"}

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from tradewind.authoring.access import CurrentAttempt
 from tradewind.authoring.dag_run import DagRun, moment
+from tradewind.authoring.durable_calls import DurableCalls, Record
 from tradewind.authoring.later import Later
 from tradewind.authoring.operator import BaseOperator
 from tradewind.authoring.params import values_for_run
@@ -61,10 +62,20 @@ class DagFace(Protocol):
         ...
 
 
-class Context(MutableMapping[str, Any]):
+class Context(DurableCalls, MutableMapping[str, Any]):
     """Names to values, made on demand. Values that are put in win over those that are made."""
 
-    __slots__ = ("_made", "_row", "attempt", "configuration", "current", "source_dag", "test_mode", "the_task")
+    __slots__ = (
+        "_made",
+        "_row",
+        "attempt",
+        "configuration",
+        "current",
+        "made_durable",
+        "source_dag",
+        "test_mode",
+        "the_task",
+    )
 
     def __init__(
         self,
@@ -81,8 +92,18 @@ class Context(MutableMapping[str, Any]):
         self.the_task = task
         self.test_mode = test_mode
         self.configuration = configuration
+        self.made_durable: Record | None = None
         self._made: dict[str, Any] = {}
         self._row: RunRow | EllipsisType | None = ...
+
+    @property
+    def durable(self) -> Record:
+        """What the task has done and waits for; made for the first task that asks for it."""
+        if self.made_durable is None:
+            from tradewind.authoring.durable import Durable  # DAG files that only define tasks need no loop
+
+            self.made_durable = Durable(self.current, self.the_task, evicts=self.the_task.durable)
+        return self.made_durable
 
     def __getitem__(self, name: str) -> Any:
         made = self._made

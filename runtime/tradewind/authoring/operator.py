@@ -111,6 +111,8 @@ class BaseOperator(TaskNode):
     on_lost: str = "retry"
     max_lost: int = 3
     exclusive: bool = False
+    durable: bool = False
+    """Whether an async task is ended where it waits, and executed again from its top when it goes on."""
     on_failure_fail_dagrun: bool = False
     sla: timedelta | None = None
     email: str | Sequence[str] | None = None

@@ -25,6 +25,8 @@ CONTEXT_NAMES: Final = frozenset(
 )
 """Names that the context of a task has: parameters of these names need no argument."""
 
+THE_CONTEXT: Final = "ctx"
+
 _BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
@@ -84,11 +86,14 @@ def call_arguments(
 ) -> tuple[list[Any], dict[str, Any]]:
     """The arguments for `function(*args, **kwargs)`: as given, and from the context what its signature names.
 
-    A `**rest` parameter gets the whole context. Raises TypeError naming a parameter that has neither.
+    A parameter called `ctx` gets the context itself, a `**rest` parameter all its entries. Raises TypeError naming a
+    parameter that has neither.
     """
     parameters = _parameters_of(function)
     if parameters is None:
         return list(args), dict(kwargs)
+    if _begins_with_the_context(parameters, args, kwargs):
+        args = [context, *args]
     taken = {p.name for p in [p for p in parameters if p.kind in _BY_POSITION][: len(args)]}
     takes_rest = any(p.kind is p.VAR_KEYWORD for p in parameters)
     passed: dict[str, Any] = {}
@@ -99,9 +104,21 @@ def call_arguments(
         name = parameter.name
         if parameter.kind in _BY_NAME and name not in taken and name not in kwargs and name in context:
             passed[name] = context[name]
+        elif name == THE_CONTEXT and parameter.kind in _BY_NAME and name not in taken:
+            passed[name] = context
     passed.update(kwargs)
     _reject_missing(function, parameters, taken, passed)
     return list(args), passed
+
+
+def _begins_with_the_context(
+    parameters: Sequence[inspect.Parameter], args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> bool:
+    """Whether the first parameter is `ctx` and the arguments given are those after it."""
+    positional = [p for p in parameters if p.kind in _BY_POSITION]
+    if not positional or positional[0].name != THE_CONTEXT or THE_CONTEXT in kwargs:
+        return False
+    return 0 < len(args) < len(positional)
 
 
 def asked_by(function: Callable[..., Any]) -> frozenset[str]:

@@ -160,7 +160,7 @@ _COPIED = frozenset(
 _DURATIONS = frozenset({"retry_delay", "max_retry_delay", "execution_timeout"})
 _EXTRA = frozenset(
     {"email", "email_on_retry", "email_on_failure", "run_as_user", "doc", "doc_json", "doc_yaml", "doc_rst", "sla"}
-    | {"task_display_name", "map_index_template", "exclusive", "executor_config", "params", "do_xcom_push"}
+    | {"task_display_name", "map_index_template", "exclusive", "durable", "executor_config", "params", "do_xcom_push"}
     | {"wait_for_past_depends_before_skipping", "multiple_outputs", "clears"}
 )
 

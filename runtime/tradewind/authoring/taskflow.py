@@ -9,9 +9,10 @@ import functools
 import inspect
 import typing
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, ParamSpec, Self, TypeVar, Unpack, cast
+from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, Unpack, cast, overload
 
 from tradewind.authoring.arguments import TaskSettings
+from tradewind.authoring.context import Context
 from tradewind.authoring.expand_input import (
     ExpandInput,
     Mappable,
@@ -31,6 +32,7 @@ from tradewind.authoring.xcom_arg import XComArg, iter_args
 from tradewind.model.errors import AuthoringError
 
 P = ParamSpec("P")
+Q = ParamSpec("Q")
 R = TypeVar("R", covariant=True)
 OperatorFactory = type[BaseOperator]
 _PLACES = ("task_id", "dag", "task_group", "default_args")
@@ -63,8 +65,14 @@ class TaskFunction(Generic[P, R]):
         self._make = make
         functools.update_wrapper(cast("Any", self), function)
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> XComArg:
-        """Makes the task. Raises AuthoringError where the function cannot be called like this."""
+    @overload
+    def __call__(self: TaskFunction[Concatenate[Context, Q], R], *args: Q.args, **kwargs: Q.kwargs) -> XComArg: ...
+    @overload
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> XComArg: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> XComArg:
+        """Makes the task; a call leaves out the context, where the function takes it first. Raises AuthoringError where
+        the function cannot be called like this.
+        """
         if self.partial_arguments:
             raise AuthoringError(f"{self!r}: what .partial() gave is not called, it is expanded: .partial(…).expand(…)")
         make = cast("Callable[..., BaseOperator]", self._make)

@@ -66,3 +66,13 @@ class Resume(NamedTuple):
     """The answered waits of a durable task, by key."""
     undoes: bool = False
     """The task is being ended: the attempt goes on only to where it waits, and is cancelled there."""
+
+
+class Signal(NamedTuple):
+    """An answer from outside for a task instance: `kind` is one of `ANSWERED_FROM_OUTSIDE`."""
+
+    task_id: str
+    map_index: int
+    kind: str
+    name: str
+    value: EncodedValue

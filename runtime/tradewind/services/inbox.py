@@ -10,6 +10,7 @@ import asyncio
 import logging
 import math
 import uuid
+from base64 import b64decode, b64encode
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
@@ -21,8 +22,10 @@ from tradewind.control_ports import TriggerRequest
 from tradewind.model import errors
 from tradewind.model.errors import Fenced, NotFoundError, StoreUnavailable, TradewindError, TryAgain
 from tradewind.model.keys import UNMAPPED
+from tradewind.model.outcomes import EncodedValue
 from tradewind.model.rows import DagRow, InstanceRow, Lease, MailRow, RunRow
 from tradewind.model.states import RunType
+from tradewind.model.waits import Signal
 from tradewind.ports import Clock, Store
 from tradewind.rules.due import dag_run_id_of
 from tradewind.services.instances_chosen import Cleared
@@ -102,6 +105,8 @@ class InboxReader(OnDemand):
                 await wishes.clear(dag_id, body["dag_run_id"], which, number)
             case "cancel":
                 await wishes.cancel(dag_id, body["dag_run_id"], number)
+            case "signal":
+                await wishes.signal(dag_id, body["dag_run_id"], _signal(body), number)
             case "why":
                 which_one = (body["task_id"], body.get("map_index", UNMAPPED))
                 await wishes.why_waiting(dag_id, body["dag_run_id"], which_one, number)
@@ -157,6 +162,13 @@ class MailedWishes:
         await self._run(dag_id, dag_run_id)
         await self._send(dag_id, "cancel", {"dag_run_id": dag_run_id})
         return await self._run(dag_id, dag_run_id)
+
+    async def signal(self, dag_id: str, dag_run_id: str, signal: Signal) -> bool:
+        """As `Control.signal_send`."""
+        await self._run(dag_id, dag_run_id)
+        value = [signal.value.codec, b64encode(signal.value.data).decode()]
+        body = {"dag_run_id": dag_run_id, **signal._asdict(), "value": value}
+        return bool((await self._send(dag_id, "signal", body))["resumed"])
 
     async def why_waiting(self, dag_id: str, dag_run_id: str, which: tuple[str, int]) -> tuple[str, ...]:
         """As `Control.why_waiting`."""
@@ -240,6 +252,12 @@ def trigger_mail(request: TriggerRequest, now: datetime) -> tuple[str, dict[str,
 def mail_key_of(dag_id: str, dag_run_id: str) -> str:
     """The idempotency key of a wish for the one run of this name."""
     return f"run:{dag_id}:{dag_run_id}"
+
+
+def _signal(body: Mapping[str, Any]) -> Signal:
+    codec, data = body["value"]
+    value = EncodedValue(codec, b64decode(data))
+    return Signal(body["task_id"], body["map_index"], body["kind"], body["name"], value)
 
 
 def _request(dag_id: str, body: Mapping[str, Any]) -> TriggerRequest:

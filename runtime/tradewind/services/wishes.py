@@ -11,11 +11,12 @@ import dataclasses
 import orjson
 
 from tradewind.control_ports import LiveEvent, TriggerRequest
-from tradewind.model.errors import NotFoundError, TryAgain
-from tradewind.model.events import RunCancelled, TasksCleared
+from tradewind.model.errors import ConflictError, NotFoundError, TryAgain
+from tradewind.model.events import RunCancelled, SignalSent, TasksCleared
 from tradewind.model.keys import RunId
 from tradewind.model.rows import DagChange, DagRow, InstanceRow, MailDone, RunRow
-from tradewind.model.states import RUN_FINISHED, RunState
+from tradewind.model.states import FINISHED, RUN_FINISHED, RunState, TaskState
+from tradewind.model.waits import Signal
 from tradewind.ports import Store
 from tradewind.rules.explain import reasons_not_running
 from tradewind.rules.run_machine import RunMachine
@@ -102,6 +103,26 @@ class OwnerWishes:
 
         await self._scheduler.intake.ask(cancel)
         return ended[0].run
+
+    async def signal(self, dag_id: str, dag_run_id: str, signal: Signal, mail_id: int | None = None) -> bool:
+        """As `Control.signal_send`."""
+        run_id = (await self._machine(dag_id, dag_run_id)).run.run_id
+        taken: list[bool] = []
+
+        def send(turn: Turn) -> None:
+            _, machine = self._still_here(turn, dag_id, run_id)
+            node = node_of(machine, signal.task_id, signal.map_index)
+            state = machine.state[node]
+            if state in FINISHED or state is TaskState.NONE:
+                said = "has not begun" if state is TaskState.NONE else f"has ended: {state}"
+                raise ConflictError(f"task {signal.task_id!r} of run {dag_run_id!r} takes no signal: it {said}")
+            event = SignalSent(self._scheduler.intake.stamp(), node, signal.kind, signal.name, signal.value)
+            self._scheduler.handle(turn, run_id, event)
+            taken.append(machine.state[node] is not state)
+            _answer(turn, mail_id, _ok(resumed=taken[0]))
+
+        await self._scheduler.intake.ask(send)
+        return taken[0]
 
     async def why_waiting(
         self, dag_id: str, dag_run_id: str, which: tuple[str, int], mail_id: int | None = None

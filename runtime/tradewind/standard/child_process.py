@@ -22,6 +22,7 @@ class ChildProcess:
         self._where = where
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
+        self._ending: signal.Signals | None = None
 
     def run(
         self,
@@ -49,6 +50,8 @@ class ChildProcess:
         except OSError as why:
             raise TaskFailed(f"{self._where}: cannot start {command[0]}: {why}") from why
         self._process = process
+        if self._ending is not None:  # it was to end before we knew that it had started
+            self.end(self._ending)
         tell = on_line or self._tell
         last = ""
         try:
@@ -69,7 +72,8 @@ class ChildProcess:
         self._log.info("%s", line)
 
     def end(self, how: signal.Signals = signal.SIGTERM) -> None:
-        """Ends the program and all that it started."""
+        """Ends the program and all that it started, as soon as it is there."""
+        self._ending = how
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, how)

@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from tradewind.authoring.access import BlockingServices, CurrentAttempt, TaskServices, current_attempt
 from tradewind.authoring.dag import DAG
+from tradewind.authoring.durable import Suspended
 from tradewind.authoring.loop_clients import hold_clients
 from tradewind.model.attempts import Attempt
 from tradewind.model.errors import TaskTimeout
@@ -27,7 +28,7 @@ from tradewind.model.states import OutcomeKind
 from tradewind.worker import steps
 from tradewind.worker.alarm import deadline
 from tradewind.worker.blocking import AsyncInProcess, BlockingOnLoop
-from tradewind.worker.deferring import Suspended, call_of, outcome_of_raised, time_left
+from tradewind.worker.deferring import LEFT_BEHIND_AFTER, call_of, durably, ending_of, outcome_of_raised, time_left
 from tradewind.worker.endings import AttemptCancelled, outcome_of_error
 from tradewind.worker.log import current_log
 from tradewind.worker.preparing import off_loop, prepare_blocking, prepare_on_loop
@@ -35,14 +36,14 @@ from tradewind.worker.retry_choice import weighed
 from tradewind.worker.sensing import Sensing, SensorWait, satisfied, senses
 from tradewind.worker.steps import Work
 
+GOES_ON: Final = "goes on elsewhere"
+"""The message with which an attempt's asyncio task is cancelled whose try will be repeated: its carrier stops."""
+
 INLINE: Final = "inline"
 """The executor beside whose attempts sensors can wait."""
 
 CALLBACK_LIMIT: Final = 60.0
 """Seconds that one callback may take inside an attempt."""
-
-LEFT_BEHIND_AFTER: Final = 5.0
-"""Seconds that a coroutine has to end after its `execution_timeout`."""
 
 
 async def run_attempt(
@@ -111,7 +112,7 @@ async def _carry_out(
         outcome = await _labelled(work, outcome, threads)
     except asyncio.CancelledError as error:
         if _is_cancelled():
-            await _kill(work, threads)
+            await _kill(work, threads, goes_on=error.args == (GOES_ON,))
             raise
         outcome = outcome_of_error(error)
     except BaseException as error:
@@ -123,7 +124,7 @@ async def _carry_out(
             if work.operator.retry_policy is not None:
                 outcome = await off_loop(threads, weighed, work, outcome, error)
             outcome = await _labelled(work, outcome, threads)
-        if outcome.kind is OutcomeKind.TIMED_OUT:
+        if outcome.kind in (OutcomeKind.TIMED_OUT, OutcomeKind.CANCELLED):
             await _kill(work, threads)
     if work is not None:
         callbacks = steps.callbacks_for(work, outcome)
@@ -174,7 +175,7 @@ async def _within(awaited: Awaitable[Any], timeout: float) -> Any:
 
     Raises TaskTimeout.
     """
-    body = asyncio.ensure_future(_ending_of(awaited))
+    body = asyncio.ensure_future(ending_of(awaited))
     late = ""
     try:
         await asyncio.wait({body}, timeout=timeout)
@@ -196,19 +197,13 @@ async def _within(awaited: Awaitable[Any], timeout: float) -> Any:
     return value
 
 
-async def _ending_of(body: Awaitable[Any]) -> tuple[Any, BaseException | None]:
-    """What it returned or raised: a task that raised SystemExit would end the loop."""
-    try:
-        return await body, None
-    except BaseException as error:
-        return None, error
-
-
 async def _body(work: Work) -> Any:
     if senses(work):
         return await _sense(work)
     result = call_of(work)(work.context)
-    return await result if inspect.isawaitable(result) else result
+    if not inspect.isawaitable(result):
+        return result
+    return await (durably(work, result) if work.operator.durable else result)
 
 
 async def _sense(work: Work, waited: SensorWait | None = None) -> Any:
@@ -258,8 +253,10 @@ def _report_callback(work: Work, callback: Callable[[Any], object], error: BaseE
     work.say(f"Callback {name} failed\n{info.traceback if info is not None else error}", level="ERROR")
 
 
-async def _kill(work: Work | None, threads: Threads | None) -> None:
-    """The operator's own clean-up; bounded, so that a cancelled attempt does end."""
+async def _kill(work: Work | None, threads: Threads | None, *, goes_on: bool = False) -> None:
+    """The operator's own clean-up; bounded, so that a cancelled attempt does end. A durable task that `goes_on` undoes
+    nothing.
+    """
     if work is None:
         return
     try:
@@ -267,6 +264,9 @@ async def _kill(work: Work | None, threads: Threads | None) -> None:
             await _maybe_async(threads, work.operator.on_kill)
     except BaseException as error:
         work.say(f"on_kill failed: {type(error).__name__}: {error}", level="ERROR")
+    if work.context.made_durable is not None and not goes_on:
+        for wrong in await work.context.made_durable.undo_all():
+            work.say(f"A function of ctx.on_cancel failed: {type(wrong).__name__}: {wrong}", level="ERROR")
 
 
 async def _in_thread(work: Work, threads: Threads | None) -> Outcome:

@@ -28,7 +28,7 @@ from tradewind.model.attempts import Attempt, RunFacts
 from tradewind.model.loop import ON_LOOP, CoroutineKind, LoopOffence
 from tradewind.model.outcomes import Finished, Outcome
 from tradewind.model.states import OutcomeKind
-from tradewind.worker.attempt import is_torn_down, run_attempt
+from tradewind.worker.attempt import GOES_ON, is_torn_down, run_attempt
 from tradewind.worker.blocking import BlockingOnLoop
 from tradewind.worker.endings import outcome_of_error
 from tradewind.worker.guard import Owner
@@ -263,7 +263,7 @@ class LoopCarrier:
         for flight in flights:
             if flight.task is not None and flight.forced is None:
                 flight.forced = outcome
-                flight.task.cancel()
+                flight.task.cancel(GOES_ON if outcome.kind is OutcomeKind.LOST else None)
                 tasks.append(flight.task)
         if not tasks:
             return

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from tradewind.authoring.deferral import TaskDeferred, resumed_call, wait_of
+from tradewind.authoring.durable import Suspended
 from tradewind.authoring.pace import current_pace
 from tradewind.model.errors import TaskTimeout
-from tradewind.model.outcomes import Outcome, Wait
+from tradewind.model.outcomes import Outcome
 from tradewind.model.states import OutcomeKind
-from tradewind.worker.endings import outcome_of_error
+from tradewind.worker.endings import AttemptCancelled, outcome_of_error
 from tradewind.worker.steps import Work
 
-
-class Suspended(BaseException):
-    """Raised where code of ours gives the slot back. Not an Exception: `except Exception` lets it by."""
-
-    def __init__(self, *waits: Wait) -> None:
-        super().__init__(*waits)
-        self.waits = waits
+LEFT_BEHIND_AFTER: Final = 5.0
+"""Seconds that a coroutine has to end after its cancellation."""
 
 
 def outcome_of_raised(work: Work | None, error: BaseException) -> Outcome:
@@ -62,3 +59,45 @@ def call_of(work: Work) -> Callable[[Any], Any]:
 
     method, arguments = resumed_call(resume)
     return lambda context: operator.resume_execution(method, arguments, context)
+
+
+async def durably(work: Work, body: Awaitable[Any]) -> Any:
+    """Awaits the body of a durable task as long as anything of it runs. When all of it waits, it is cancelled where it
+    stands and what it waits for is raised as Suspended; where the task is being ended, AttemptCancelled is.
+    """
+    durable = work.context.durable
+    task = asyncio.ensure_future(ending_of(body))
+    halted = asyncio.ensure_future(durable.halted.wait())
+    try:
+        await asyncio.wait({task, halted}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            durable.suspending = True
+            task.cancel()
+            await asyncio.wait({task}, timeout=LEFT_BEHIND_AFTER)
+    except asyncio.CancelledError:
+        task.cancel()
+        await asyncio.wait({task})
+        raise
+    finally:
+        halted.cancel()
+    if durable.suspending and (not task.done() or _was_cancelled(task)):
+        resume = work.attempt.resume
+        if resume is not None and resume.undoes:
+            raise AttemptCancelled("the task was ended while it waited")
+        raise Suspended(*durable.waits())
+    value, error = task.result()
+    if error is not None:
+        raise error
+    return value
+
+
+def _was_cancelled(task: asyncio.Future[tuple[Any, BaseException | None]]) -> bool:
+    return task.cancelled() or isinstance(task.result()[1], asyncio.CancelledError)
+
+
+async def ending_of(body: Awaitable[Any]) -> tuple[Any, BaseException | None]:
+    """What it returned or raised: a task that raised SystemExit would end the loop."""
+    try:
+        return await body, None
+    except BaseException as error:
+        return None, error

@@ -8,6 +8,7 @@ from datetime import datetime
 from tradewind.authoring.other_dags import Alone, BlockingAlone
 from tradewind.model.assets import AssetEvent, AssetEventFilter
 from tradewind.model.attempts import AttemptKey
+from tradewind.model.durable import Step
 from tradewind.model.keys import UNMAPPED, RunId
 from tradewind.model.outcomes import EncodedValue
 from tradewind.model.rows import InstanceRow, RunRow
@@ -23,6 +24,7 @@ class InMemoryServices(BlockingAlone):
         self.events: list[AssetEvent] = []
         self.instances: dict[tuple[RunId, str, int], InstanceRow] = {}
         self.xcoms: dict[tuple[RunId, str, str, int], EncodedValue] = {}
+        self.steps: dict[str, Step] = {}
         self.variables: dict[str, str] = {}
         self.connections: dict[str, str] = {}
         self.calls: list[str] = []
@@ -47,6 +49,12 @@ class InMemoryServices(BlockingAlone):
     def xcom_put(self, attempt: AttemptKey, key: str, value: EncodedValue) -> None:
         self.calls.append("xcom_put")
         self.xcoms[(attempt.run_id, attempt.task_id, key, attempt.map_index)] = value
+
+    def step_list(self, run_id: RunId, task_id: str, map_index: int) -> list[Step]:
+        return list(self.steps.values())
+
+    def step_put(self, attempt: AttemptKey, step: Step) -> None:
+        self.steps[step.key] = step
 
     def variable_get(self, key: str) -> str | None:
         self.calls.append("variable_get")
@@ -131,6 +139,12 @@ class OnALoop(Alone):
 
     async def xcom_put(self, attempt: AttemptKey, key: str, value: EncodedValue) -> None:
         self._blocking.xcom_put(attempt, key, value)
+
+    async def step_list(self, run_id: RunId, task_id: str, map_index: int) -> list[Step]:
+        return self._blocking.step_list(run_id, task_id, map_index)
+
+    async def step_put(self, attempt: AttemptKey, step: Step) -> None:
+        self._blocking.step_put(attempt, step)
 
     async def variable_get(self, key: str) -> str | None:
         return self._blocking.variable_get(key)
