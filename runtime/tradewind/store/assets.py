@@ -20,7 +20,7 @@ from tradewind.model.errors import NotFoundError
 from tradewind.model.rows import RunRow
 from tradewind.store.bounds import known_assets
 from tradewind.store.columns import text_bytes, text_of
-from tradewind.store.connection import Row, Session
+from tradewind.store.connection import Line, Row, Session
 from tradewind.store.decode import run_of
 from tradewind.store.lines import Lines
 from tradewind.store.publication import Publication
@@ -39,7 +39,7 @@ class Assets(Lines):
         """As `AssetStore.asset_route`."""
         failpoint("store.asset_route.before_commit")
         async with self._readers.line() as line, line.session() as session:
-            taken, mine = await self._route(session, limit)
+            taken, mine = await self._route(line, session, limit)
         failpoint("store.asset_route.after_commit")
         if mine:
             self._life.on_mail()
@@ -56,19 +56,18 @@ class Assets(Lines):
             "partition": None if event.partition_key is None else text_bytes(event.partition_key),
         }
         async with self._readers.line() as line, line.session() as session, session.transaction():
-            row = await _row(session, "asset_event_insert", **given)
+            row = await _prepared(line, session, "asset_event_insert", **given)
             fresh, mine = row is not None, False
             if row is None and key is not None:
-                row = await _row(session, "asset_event_known", key=key)
+                row = await _prepared(line, session, "asset_event_known", key=key)
             if row is None:
                 raise NotFoundError(
                     f"there is no asset {event.uri!r}: name it in a DAG's schedule, inlets or outlets first"
                 )
             if fresh:
-                _, mine = await self._route(session, 500)
-            event_id = row["event_id"]
-            query = statement("asset", "asset_event_get")
-            (found,) = await session.fetch(query.text, event_id)
+                _, mine = await self._route(line, session, 500)
+            found = await _prepared(line, session, "asset_event_get", event_id=row["event_id"])
+            assert found is not None, "the row is locked or committed"
         if mine:  # after the commit: whoever reads mail before it would find none, and sleep
             self._life.on_mail()
         return event_of(found), fresh
@@ -136,11 +135,11 @@ class Assets(Lines):
         ]
         return known_assets(assets, uses)
 
-    async def _route(self, session: Session, limit: int) -> tuple[int, bool]:
+    async def _route(self, line: Line, session: Session, limit: int) -> tuple[int, bool]:
         """How many events it took, and whether DAGs of this runtime have mail now."""
         own = None if self._lease is None else self._lease.runtime_id
         given = {"limit": limit, "sender": self._sender, "own": own, "channel": self._mail_channel}
-        row = await _row(session, "asset_route", **given)
+        row = await _prepared(line, session, "asset_route", **given)
         return (0, False) if row is None else (int(row["taken"]), bool(row["mine"]))
 
 
@@ -208,6 +207,12 @@ def event_of(row: Row) -> AssetEvent:
 def _use_of(row: Row) -> AssetUse:
     extra = orjson.loads(row["extra"])
     return AssetUse(row["role"], row["kind"], row["ref"], row["task_id"], row["name"], row["group_name"], extra)
+
+
+async def _prepared(line: Line, session: Session, name: str, /, **given: object) -> Row | None:
+    """As `_row`, without having the server parse it again: for what is on the way of an event."""
+    query = statement("asset", name)
+    return await (await line.prepared(session, query)).fetchrow(*query.values(given))
 
 
 async def _row(session: Session, name: str, /, **given: object) -> Row | None:
