@@ -16,7 +16,7 @@ from tradewind.authoring.xcom import decode
 from tradewind.config import load_config
 from tradewind.control_ports import TriggerRequest
 from tradewind.host import Parts, Runtime
-from tradewind.model.loop import CoroutineKind
+from tradewind.model.loop import CoroutineKind, OffenceKind
 from tradewind.model.outcomes import RETURN_KEY
 from tradewind.model.rows import RunRow
 from tradewind.model.states import OutcomeKind, RunState
@@ -62,6 +62,34 @@ with DAG("moved", schedule=None, is_paused_upon_creation=False, start_date=datet
         return os.getpid()
 
     blocks()
+"""
+
+
+DEFERS = """
+import asyncio, os
+from collections.abc import AsyncIterator
+from datetime import datetime
+from tradewind import DAG, Trigger, TriggerEvent, defer, task, trigger
+
+async def forgotten():
+    await asyncio.sleep(600)
+
+@trigger(kind="tests.leaky")
+class Leaky(Trigger):
+    note: str
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        self.kept = asyncio.create_task(forgotten(), name="left by the trigger")
+        await asyncio.sleep(0)
+        yield TriggerEvent([self.note, os.getpid()])
+
+with DAG("defers", schedule=None, is_paused_upon_creation=False, start_date=datetime(2026, 1, 1)):
+    @task
+    async def waits(event=None):
+        if event is None:
+            defer(Leaky("noted"))
+        return [event, os.getpid()]
+
+    waits()
 """
 
 
@@ -145,3 +173,23 @@ async def test_who_blocks_the_loop_again_and_again_is_moved(tmp_path: Path) -> N
         assert [use.place for use in report.kinds if use.kind == kind] == ["loop", "hosts"]
         assert len(report.offences) >= 3
         assert {offence.kind for offence in report.offences} == {kind}
+
+
+async def test_tasks_in_hosts_defer(tmp_path: Path) -> None:
+    """The trigger waits on the runtime's loop, what it leaves behind is ended, and the task goes on in its host."""
+    async with running(tmp_path, DEFERS, "host") as runtime:
+        run = await begun(runtime, "defers")
+        assert (await runtime.control.run_wait(run.run_id)).state is RunState.SUCCESS
+        value = await value_of(runtime, run, "waits")
+        [facts] = runtime.control.loop_report().hosts
+        assert value == [["noted", os.getpid()], facts.pid]
+        async with asyncio.timeout(10):
+            while True:
+                report = runtime.control.loop_report()
+                if report.offences:
+                    break
+                await asyncio.sleep(0.01)
+        [leak] = report.offences
+        assert (leak.offence, leak.kind) == (OffenceKind.LEAKED, CoroutineKind("defers", "waits", "trigger"))
+        assert leak.tasks == ("left by the trigger (forgotten)",)
+        assert {(use.kind.what, use.place) for use in report.kinds} == {("task", "hosts"), ("trigger", "loop")}
