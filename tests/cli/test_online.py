@@ -94,6 +94,17 @@ def test_migrating(database_url: str, run: Run) -> None:
     assert run("db", "check", "--database", database_url).exit_code == 0
 
 
+@pytest.mark.parametrize("command", ["check", "migrate", "reset"])
+def test_a_server_that_is_too_old(database_url: str, run: Run, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    monkeypatch.setattr("tradewind.store.migrate.OLDEST_SERVER", 99)  # so this one, the newest, is too old
+    result = run("db", command, *(["--yes"] if command == "reset" else []), "--database", database_url)
+    assert result.exit_code == 3
+    said = [line for line in result.output.splitlines() if line.startswith("Error: ")]
+    assert len(said) == 1
+    assert "PostgreSQL 18" in said[0]
+    assert "Upgrade the server, or set no database URL" in said[0]
+
+
 @pytest.mark.spec("3:K02")
 def test_reset_asks_first(published: None, run: Run) -> None:
     assert run("db", "reset", input="n\n").exit_code == 1
