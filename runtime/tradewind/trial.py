@@ -41,6 +41,7 @@ from tradewind.store.memory import MemoryStore
 from tradewind.trial_output import TaskOutput, logging_shown
 from tradewind.trial_time import SkippingClock, SkippingLoop, SkippingPace
 from tradewind.trial_watch import TrialWatch, run_ended
+from tradewind.worker.callers_thread import CallersThread
 from tradewind.worker.log_inline import record_tee
 
 NO_LIMIT: Final = -1
@@ -133,7 +134,8 @@ def run_task(
 ) -> list[TrialReport]:
     """`BaseOperator.run()`: this task alone, once for each run of the DAG's schedule with a logical date from
     `start_date` to `end_date` (both included; the first by default, and that one run only), rendered and with its
-    whole context. `unused`: Airflow's `ignore_ti_state` and the like, without meaning where nothing is kept.
+    whole context. Sync code runs in the calling thread, where a debugger stops in it. `unused`: Airflow's
+    `ignore_ti_state` and the like, without meaning where nothing is kept.
 
     Raises AuthoringError if the task is in no DAG or the schedule has no such run, TaskFailed with the
     traceback if the task fails.
@@ -155,7 +157,7 @@ def run_task(
             only_task=task.task_id,
             data_interval=interval,
         )
-        report = asyncio.run(trial)
+        report = CallersThread().run(trial)
         if report.errors:
             error = "\n".join(report.errors.values())
             raise TaskFailed(f"task {task.task_id!r} for {info.logical_date.isoformat()} failed:\n{error}")

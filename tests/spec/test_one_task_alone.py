@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import importlib
 import importlib.metadata
+import inspect
 import os
 import subprocess
 import sys
 import textwrap
+import threading
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ import asyncpg
 import pytest
 
 from tradewind.compat import install
+from tradewind.model.errors import TaskFailed
 from tradewind.store.migrate import migrate_url
 
 pytestmark = pytest.mark.blocks_the_loop  # a task alone has the loop for itself
@@ -51,6 +54,38 @@ def test_no_database_is_needed_and_the_row_is_handed_back(tmp_path: Path, monkey
     assert timedelta(0) <= row.ended_at - row.started_at < timedelta(seconds=30)
     assert report.results["test", -1] == 7
     assert not home.exists()
+
+
+@pytest.mark.spec("2:T-50")
+def test_a_debugger_stops_in_the_thread_of_the_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`breakpoint()` in a task is reached in the process and thread that called `execute()` or `run()`."""
+    seen: list[tuple[int, int, str]] = []
+
+    def stopped() -> None:
+        frame = inspect.stack()[1].frame
+        seen.append((os.getpid(), threading.get_ident(), str(frame.f_locals["context"]["ds"])))
+
+    def execute(self: Any, context: Any) -> None:
+        breakpoint()
+
+    monkeypatch.setattr(sys, "breakpointhook", stopped)
+    task = an_operator(execute=execute)
+    task.execute({"ds": "2018-12-31"})
+    task.run(start_date=START, end_date=START)
+    before = threading.active_count()
+    task.run(start_date=START + timedelta(days=1), end_date=START + timedelta(days=2))
+    assert threading.active_count() == before
+    here = (os.getpid(), threading.get_ident())
+    assert seen == [(*here, day) for day in ("2018-12-31", "2019-01-01", "2019-01-02", "2019-01-03")]
+
+
+def test_an_interrupted_task_is_a_failed_one_and_leaves_no_thread() -> None:
+    def execute(self: Any, context: Any) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(TaskFailed, match="KeyboardInterrupt"):
+        an_operator(execute=execute).run(start_date=START, end_date=START)
+    assert not [thread for thread in threading.enumerate() if thread.name == "tradewind-loop"]
 
 
 DEBUGGED = """

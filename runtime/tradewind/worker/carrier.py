@@ -14,6 +14,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import Executor as Threads
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -30,6 +31,7 @@ from tradewind.model.outcomes import Finished, Outcome
 from tradewind.model.states import OutcomeKind
 from tradewind.worker.attempt import GOES_ON, is_torn_down, run_attempt
 from tradewind.worker.blocking import BlockingOnLoop
+from tradewind.worker.callers_thread import task_threads
 from tradewind.worker.endings import outcome_of_error
 from tradewind.worker.guard import Owner
 from tradewind.worker.log import current_log
@@ -123,7 +125,9 @@ class LoopCarrier:
         self._pid = os.getpid()
         self._hostname = socket.gethostname()
         self._logs = InlineLogs(self._log_root, self._loop)
-        self._threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="tradewind-task")
+        self._threads: Threads = task_threads.get() or ThreadPoolExecutor(
+            settings.threads, thread_name_prefix="tradewind-task"
+        )
         self._blocking = BlockingOnLoop(self._services, self._loop)
         await self.watch.start()
         if settings.capture_output:
@@ -147,7 +151,7 @@ class LoopCarrier:
         return self._logs
 
     @property
-    def threads(self) -> ThreadPoolExecutor:
+    def threads(self) -> Threads:
         """Where sync code of attempts runs."""
         return self._threads
 
