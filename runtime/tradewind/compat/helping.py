@@ -6,6 +6,7 @@ import getpass
 import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from enum import StrEnum
 from typing import Any, ClassVar, Final, NamedTuple, TypeVar, cast
 
 T = TypeVar("T")
@@ -134,3 +135,10 @@ class NoCollector:
 def get_hook_lineage_collector() -> NoCollector:
     """The collector of this process."""
     return NoCollector()
+
+
+class TriggerFailureReason(StrEnum):
+    """What `resume_execution` finds as `error` where the wait has failed."""
+
+    TRIGGER_TIMEOUT = "Trigger timeout"
+    TRIGGER_FAILURE = "Trigger failure"

@@ -107,6 +107,10 @@ _TRIGGER_BASE: Final = names_of(
     *("TaskSuccessEvent", "TaskFailedEvent", "TaskSkippedEvent"),
 )
 _DEFERRAL: Final = names_of("authoring.deferral", "TaskDeferred", "TaskDeferralError", "TaskDeferralTimeout")
+_WAIT_ENDS: Final = {
+    **names_of("compat.helping", "TriggerFailureReason"),
+    "TRIGGER_FAIL_REPR": "tradewind.authoring.deferral:FAILED",
+}
 _MOMENT_TRIGGERS: Final = names_of("standard.moment_triggers", "DateTimeTrigger", "TimeDeltaTrigger")
 _RUN_TRIGGERS: Final = names_of("standard.run_triggers", "DagStateTrigger", "WorkflowTrigger")
 _FILE_TRIGGERS: Final = names_of(
@@ -163,6 +167,7 @@ SDK: Final[Mapping[str, Mapping[str, str]]] = {
     "airflow.sdk.bases.trigger": _TRIGGER_BASE,
     "airflow.sdk.triggers.base": _TRIGGER_BASE,
     "airflow.sdk.exceptions": _DEFERRAL,
+    "airflow.sdk.bases.operator": {**_BASE, **_CHAINS, **_WAIT_ENDS},
     "airflow.sdk.bases.xcom": _KEY,
     "airflow.sdk.plugins_manager": names_of("authoring.plugin", "AirflowPlugin"),
     "airflow.sdk.lineage": _LINEAGE,
@@ -171,7 +176,6 @@ SDK: Final[Mapping[str, Mapping[str, str]]] = {
     "airflow.sdk.bases.decorator": names_of("authoring.taskflow", "TaskDecorator"),
     "airflow.sdk.bases.hook": _HOOK,
     "airflow.sdk.bases.notifier": _NOTIFIER,
-    "airflow.sdk.bases.operator": {**_BASE, **_CHAINS},
     "airflow.sdk.bases.operatorlink": _LINK,
     "airflow.sdk.configuration": _CONF,
     "airflow.sdk.definitions.asset": {**_ASSETS, "Dataset": "tradewind.authoring.assets:Dataset"},
@@ -276,6 +280,7 @@ OTHERS: Final[Mapping[str, Mapping[str, str]]] = {
     "airflow.operators.trigger_dagrun": _TRIGGER,
     "airflow.models.skipmixin": _SKIP,
     "airflow.models.xcom": _KEY,
+    "airflow.models.trigger": _WAIT_ENDS,
     "airflow.triggers.base": _TRIGGER_BASE,
     "airflow.triggers.temporal": _MOMENT_TRIGGERS,
     "airflow.triggers.file": _FILE_TRIGGERS,
@@ -340,6 +345,9 @@ OTHERS: Final[Mapping[str, Mapping[str, str]]] = {
         **names_of("authoring.xcom_access", "XCom"),
         **names_of("authoring.xcom_arg", "XComArg"),
         **names_of("authoring.decorators", "task_group"),
+        **_TRIGGER_BASE,
+        **_DEFERRAL,
+        "AirflowSensorTimeout": "tradewind.authoring.sensor:SensorTimeout",
         "AirflowException": "tradewind.model.errors:TradewindError",
         "AirflowSkipException": "tradewind.model.errors:SkipTask",
         "AirflowFailException": "tradewind.model.errors:FailWithoutRetry",
