@@ -6,12 +6,14 @@ from __future__ import annotations
 import asyncio
 import math
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 
 from tests.services.conftest import StartRuntime, run_to_end, until, why
 from tradewind import DAG, TaskGroup, task
+from tradewind.authoring.defaults import AuthoringDefaults
 from tradewind.control_ports import TriggerRequest
 from tradewind.host import Runtime
 from tradewind.model.errors import AuthoringError, ConflictError
@@ -21,6 +23,13 @@ from tradewind.standard.external_task import ExternalTaskMarker, ExternalTaskSen
 from tradewind.standard.trigger_dag_run import TriggerDagRunOperator
 
 DAY = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture(params=["asking", "deferring"], autouse=True)
+def way_of_waiting(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What holds for those who ask holds for those who defer."""
+    defaults = AuthoringDefaults(deferrable=request.param == "deferring")
+    monkeypatch.setattr("tradewind.authoring.defaults._process_defaults", defaults)
 
 
 async def runs_of(runtime: Runtime, dag_id: str) -> list[RunRow]:
@@ -380,6 +389,19 @@ def test_markers_name_what_depends_on_them() -> None:
     assert spec.extra["clears"] == {"dag_id": "report", "task_id": "wait", "depth": 10}
 
 
+async def test_a_dag_of_another_runtime_is_waited_for(start: StartRuntime) -> None:
+    runtime = await start(etl())
+    other = await start(waiting(external_task_id="load.store"), triggering(wait_for_completion=True), target([]))
+    report = await other.control.run_trigger(TriggerRequest("report", unpause=True, logical_date=DAY))
+    await until(other, partial(has_begun, other, report))
+    assert (await run_to_end(runtime, "etl", logical_date=DAY)).state == "success"
+    assert (await other.control.run_wait(report.run_id, 20)).state == "success"
+
+
+async def has_begun(runtime: Runtime, run: RunRow) -> bool:
+    return await outcome(runtime, run, "wait") in ("running", "deferred")
+
+
 async def test_waiting_holds_no_process(start: StartRuntime) -> None:
     """Forty waits at once with room for one process; all are coroutines."""
     with DAG("many", schedule=None, max_active_tasks=100) as dag:
@@ -390,7 +412,7 @@ async def test_waiting_holds_no_process(start: StartRuntime) -> None:
 
     async def all_wait() -> bool:
         rows = await runtime.control.reads.instance_list(run.run_id)
-        return all(row.state == "running" for row in rows)
+        return all(row.state in ("running", "deferred") for row in rows)
 
     await until(runtime, all_wait)
     await asyncio.gather(run_to_end(runtime, "etl", logical_date=DAY), runtime.control.run_wait(run.run_id, 20))
