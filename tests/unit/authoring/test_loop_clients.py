@@ -107,6 +107,26 @@ async def test_a_failed_opening_is_told_to_each_and_not_kept() -> None:
         assert len(clients) == 1
 
 
+async def test_who_hears_of_a_failure_may_try_again_at_once() -> None:
+    door = Door()
+
+    async def twice() -> object:
+        try:
+            async with clients_here().use(door.wanted()) as client:
+                return client
+        except ClientError:
+            async with clients_here().use(door.wanted()) as client:
+                return client
+
+    async with hold_clients():
+        trying = [asyncio.get_running_loop().create_task(twice()) for _ in range(3)]
+        await turns()
+        door.asked[0].set_exception(OSError("not yet"))
+        await turns()
+        door.asked[1].set_result(None)
+        assert set(await asyncio.gather(*trying)) == {door.open[0]}
+
+
 async def test_what_a_task_says_about_its_end_is_kept() -> None:
     door = Door()
     async with hold_clients():
@@ -194,6 +214,23 @@ async def test_it_closes_after_a_while_without_users() -> None:
         await turns()
         await left(at_once)
         assert not door.open
+
+
+async def test_who_comes_back_in_time_keeps_it_open() -> None:
+    door = Door()
+    async with hold_clients():
+        first = User(door.wanted(idle=0.02))
+        await turns()
+        door.asked[0].set_result(None)
+        await turns()
+        await left(first)
+        second = User(door.wanted(idle=0.02))
+        await turns()
+        await asyncio.wait([second.task], timeout=0.06)  # longer than it stays without users
+        third = User(door.wanted(idle=0.02))
+        await turns()
+        assert (len(door.asked), third.client is second.client) == (1, True)
+        await left(second, third)
 
 
 async def test_one_that_is_broken_makes_room() -> None:
