@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import orjson
 
@@ -19,6 +19,9 @@ from tradewind.rules.assets import interval_of
 from tradewind.rules.due import dag_run_id_of
 from tradewind.rules.event_policy import EVENT_KIND, EventPolicy, verdict
 from tradewind.rules.timetables import RunInfo
+
+AT_A_TIME: Final = 50
+"""Events that are read together where each is a run of its own."""
 
 
 class EventRun(NamedTuple):
@@ -59,15 +62,16 @@ class EventsWait(NamedTuple):
     firm: bool
 
 
-async def event_run(store: Store, clock: Clock, spec: DagSpec) -> EventRun | EventsWait | None:
-    """The run that what waits causes now; else when to look again; None: nothing waits.
+async def event_runs(store: Store, clock: Clock, spec: DagSpec, room: int) -> list[EventRun] | EventsWait | None:
+    """The runs, at most `room`, that what waits causes now; else when to look again; None: nothing waits.
 
-    Events that came while the DAG was paused count like others. The logical date is that of the last event.
+    Events that came while the DAG was paused count like others.
     """
     policy = EventPolicy.of(spec.timetable.args)
     most = policy.most
-    if most == 1 and policy.throttle is None:  # nothing ever waits for others: the first event is all there is to know
-        take = 1
+    one_by_one = most == 1 and policy.throttle is None
+    if one_by_one:  # nothing ever waits for others: what there is can go
+        take = min(room, AT_A_TIME)
     else:
         said = verdict(policy, await store.asset_queue_summary(spec.dag_id), clock.now())
         if not said.take:
@@ -76,15 +80,22 @@ async def event_run(store: Store, clock: Clock, spec: DagSpec) -> EventRun | Eve
     events = [one.event for _, one in await store.asset_queue_list(spec.dag_id, limit=take)]
     if not events:
         return None
-    at = await _free_moment(store, clock, spec.dag_id, events)
-    conf = EncodedValue(CODEC_JSON, events[0].extra) if most == 1 else None
-    info = RunInfo(at, at, interval_of(events, at))
-    return EventRun(info, tuple(event.event_id for event in events), dag_run_id_of(RunType.ASSET_TRIGGERED, at), conf)
+    together = [[event] for event in events] if one_by_one else [events]
+    return [_run_of(some, with_conf=most == 1) for some in together]
 
 
-async def _free_moment(store: Store, clock: Clock, dag_id: str, events: Sequence[AssetEvent]) -> datetime:
-    """The last event's moment, or one soon after it that no run has."""
-    at = max(event.at for event in events).astimezone(UTC)
+async def renamed(store: Store, clock: Clock, dag_id: str, run: EventRun) -> EventRun:
+    """The run at a moment soon after its own that no run of the DAG has: two events may have the same."""
+    at = run.info.logical_date
     while await store.run_get(dag_id, dag_run_id_of(RunType.ASSET_TRIGGERED, at)) is not None:
         at = max(clock.now(), at + timedelta.resolution)
-    return at
+    info = run.info._replace(logical_date=at, run_after=at)
+    return run._replace(info=info, dag_run_id=dag_run_id_of(RunType.ASSET_TRIGGERED, at))
+
+
+def _run_of(events: Sequence[AssetEvent], *, with_conf: bool) -> EventRun:
+    """Its logical date is the moment of the last event."""
+    at = max(event.at for event in events).astimezone(UTC)
+    conf = EncodedValue(CODEC_JSON, events[0].extra) if with_conf else None
+    info = RunInfo(at, at, interval_of(events, at))
+    return EventRun(info, tuple(event.event_id for event in events), dag_run_id_of(RunType.ASSET_TRIGGERED, at), conf)

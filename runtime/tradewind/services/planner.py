@@ -47,7 +47,7 @@ from tradewind.rules.timetables import DataInterval, RunInfo
 from tradewind.rules.timetables.custom import is_custom
 from tradewind.services.asset_runs import asset_run, is_on_assets
 from tradewind.services.custom_schedules import CustomSchedules
-from tradewind.services.event_runs import EventsWait, event_run, is_on_events
+from tradewind.services.event_runs import EventRun, EventsWait, event_runs, is_on_events, renamed
 from tradewind.services.owned_dag import OwnedDag
 from tradewind.services.scheduler import Scheduler
 from tradewind.services.timers import Timers
@@ -205,8 +205,9 @@ class RunPlanner:
         waits = self._events_wait.get(dag.dag_id)
         if waits is not None and waits[0] == dag.row.version_hash and waits[1] > self._clock.now():
             return  # whatever has come meanwhile, it does not make that moment an earlier one
-        while not dag.row.is_paused and dag.row.is_active and dag.unfinished < dag.spec.max_active_runs:
-            found = await event_run(self._store, self._clock, dag.spec)
+        while not dag.row.is_paused and dag.row.is_active:
+            room = dag.spec.max_active_runs - dag.unfinished
+            found = await event_runs(self._store, self._clock, dag.spec, room) if room > 0 else None
             if found is None:
                 return
             if isinstance(found, EventsWait):
@@ -214,9 +215,16 @@ class RunPlanner:
                     self._events_wait[dag.dag_id] = (dag.row.version_hash, found.at)
                 self._wake_at(dag.dag_id, found.at)
                 return
-            run = self._row(dag, found.info, RunType.ASSET_TRIGGERED)
-            run = dataclasses.replace(run, dag_run_id=found.dag_run_id, conf=found.conf)
-            await self._create(dag, run, consumed=found.event_ids)
+            for one in found:
+                if dag.row.is_paused:
+                    return
+                if not await self._create_of_events(dag, one):
+                    await self._create_of_events(dag, await renamed(self._store, self._clock, dag.dag_id, one))
+
+    async def _create_of_events(self, dag: OwnedDag, found: EventRun) -> bool:
+        run = self._row(dag, found.info, RunType.ASSET_TRIGGERED)
+        run = dataclasses.replace(run, dag_run_id=found.dag_run_id, conf=found.conf)
+        return await self._create(dag, run, consumed=found.event_ids)
 
     async def _create_due(self, dag: OwnedDag) -> None:
         while not dag.row.is_paused and dag.row.is_active:
