@@ -24,6 +24,8 @@ NAMES = (
     "parse",
     "semantics",
     "event",
+    "defer",
+    "step",
 )
 
 

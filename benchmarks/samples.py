@@ -21,6 +21,7 @@ from tradewind.worker.log import run_folder
 _ATTEMPT = re.compile(rb'"attempt":"([0-9a-f]+)"')
 
 MODULE_MARK = "TRADEWIND_BENCH_BODIES"
+MOMENTS_MARK: Final = "TRADEWIND_BENCH_MOMENTS"
 """Name of the list in a DAG file to which its bodies append (task id, begin ns, end ns)."""
 
 
@@ -59,6 +60,28 @@ def bodies_in_this_process() -> list[tuple[str, int, int]]:
             found.clear()
             return taken
     return []
+
+
+def moments_in_this_process() -> list[int]:
+    """The nanoseconds that the code of an inline DAG has noted since the last call."""
+    for module in list(sys.modules.values()):
+        found: list[int] | None = getattr(module, MOMENTS_MARK, None)
+        if found is not None and getattr(module, "__name__", "").startswith("tradewind_dag"):
+            taken = list(found)
+            found.clear()
+            return taken
+    return []
+
+
+async def check_count(stage: Stage, run: RunRow, what: str, query: str, expected: int) -> None:
+    """Raises SystemExit unless the query, given the run's id, counts so many."""
+    connection = await asyncpg.connect(stage.database, server_settings={"search_path": "tradewind"})
+    try:
+        found = await connection.fetchval(query, run.run_id)
+    finally:
+        await connection.close()
+    if found != expected:
+        raise SystemExit(f"{found} {what}, {expected} expected")
 
 
 def bodies_in_file(path: Path, tasks: int) -> list[tuple[str, int, int]]:

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from tradewind.authoring.deferral import TaskDeferralTimeout as TaskDeferralTimeout
     from tradewind.authoring.deferral import TaskDeferred as TaskDeferred
     from tradewind.authoring.deferral import defer as defer
+    from tradewind.authoring.durable import StepUnknown as StepUnknown
+    from tradewind.authoring.durable_calls import signal as signal
     from tradewind.authoring.edges import Label as Label
     from tradewind.authoring.edges import chain as chain
     from tradewind.authoring.edges import chain_linear as chain_linear
@@ -143,6 +145,8 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "authoring.deadlines": ("AsyncCallback", "DeadlineAlert", "DeadlineReference", "SyncCallback"),
     "authoring.decorators": ("DagParam", "dag", "task_group"),
     "authoring.deferral": ("TaskDeferralError", "TaskDeferralTimeout", "TaskDeferred", "defer"),
+    "authoring.durable": ("StepUnknown",),
+    "authoring.durable_calls": ("signal",),
     "authoring.edges": ("Label", "chain", "chain_linear", "cross_downstream"),
     "authoring.hook": ("BaseHook",),
     "authoring.listeners": ("hookimpl",),
@@ -241,6 +245,7 @@ __all__ = [  # noqa: RUF022 - by theme: how a DAG is written, what tasks are, wh
     "cross_downstream",
     "dag",
     "setup",
+    "signal",
     "task",
     "task_group",
     "teardown",
@@ -264,6 +269,7 @@ __all__ = [  # noqa: RUF022 - by theme: how a DAG is written, what tasks are, wh
     "PythonOperator",
     "PythonSensor",
     "SensorResult",
+    "StepUnknown",
     "ShortCircuitOperator",
     "TaskInstance",
     "TimeDeltaSensor",

@@ -36,7 +36,7 @@ from tradewind.services.other_dags import OtherDagsOfSystem
 from tradewind.services.secrets import look_ups_of
 from tradewind.services.task_services import latest_keys
 from tradewind.worker import steps
-from tradewind.worker.attempt import run_attempt
+from tradewind.worker.alone import run_to_the_end
 from tradewind.worker.blocking import BlockingOnLoop
 from tradewind.worker.preparing import prepare_blocking
 
@@ -81,7 +81,7 @@ async def run_alone(config: Config, dag: DAG, attempt: Attempt) -> Outcome:
     )
     async with _services(config, attempt) as services:
         with ThreadPoolExecutor(1) as threads:
-            return await run_attempt(attempt, dag, services, threads=threads)
+            return await run_to_the_end(attempt, dag, services, threads)
 
 
 async def rendered_fields(config: Config, dag: DAG, attempt: Attempt) -> dict[str, object]:

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple, cast
 from tradewind.authoring.access import current_attempt
 from tradewind.authoring.pace import Pace, current_pace
 from tradewind.authoring.sensor import TIMED_OUT, BaseSensorOperator, PokeReturnValue, SensorTimeout
-from tradewind.authoring.xcom import decode, encode
+from tradewind.authoring.stored_values import packed, unpacked
 from tradewind.model.errors import FailWithoutRetry, RescheduleTask, SkipTask, TaskSignal, TaskTimeout
 from tradewind.model.outcomes import Wait
 from tradewind.worker.steps import Work
@@ -31,7 +31,7 @@ class SensorWait(NamedTuple):
     @staticmethod
     def of(wait: Wait) -> SensorWait:
         """What `Sensing.wait` has written."""
-        given: dict[str, Any] = {} if wait.args is None else decode(wait.args)
+        given: dict[str, Any] = {} if wait.args is None else unpacked(wait.args)
         return SensorWait(given["at"], given["pokes"])
 
 
@@ -99,7 +99,7 @@ class Sensing:
     def wait(self, pause: float) -> Wait:
         """What the instance waits for until its next poke, which is due after `pause` seconds."""
         at = self.pace.now() + timedelta(seconds=pause)
-        return Wait(SENSOR_KIND, encode({"at": at, "pokes": self.pokes}))
+        return Wait(SENSOR_KIND, packed({"at": at, "pokes": self.pokes}, "where the sensor stands"))
 
     def failed(self, error: Exception) -> None:
         """A poke raised. Returns where the sensor goes on all the same; else raises what it means."""
@@ -147,6 +147,14 @@ def _sense_in_thread(sensing: Sensing, context: Any) -> Any:
         except Exception as error:
             sensing.failed(error)
         sensing.pace.rest(sensing.pause())
+
+
+def shared_key_of(work: Work) -> str | None:
+    """The key under which the sensor shares its polls, rendered; None: it asks for itself."""
+    key = cast("BaseSensorOperator", work.operator).shared_key
+    if key is None or "{" not in key:
+        return key
+    return str(work.operator.render_template(key, work.context))
 
 
 def senses(work: Work) -> bool:

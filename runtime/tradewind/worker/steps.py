@@ -286,7 +286,8 @@ def verdict(work_attempt: Attempt, outcome: Outcome) -> tuple[str, str]:
 
 def announce(attempt: Attempt, log: AttemptLog | None) -> None:
     """The first line of an attempt's log."""
-    say(log, f"Starting attempt {attempt.key.try_number} of {attempt.max_tries}")
+    which = f"attempt {attempt.key.try_number} of {attempt.max_tries}"
+    say(log, f"Starting {which}" if attempt.resume is None else f"Going on with {which} after its wait")
 
 
 def conclude(attempt: Attempt, outcome: Outcome, log: AttemptLog | None) -> None:

@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol, TypeVar
 from tradewind.authoring.access import BlockingServices, CurrentAttempt, TaskServices, current_attempt
 from tradewind.authoring.dag import DAG
 from tradewind.authoring.deferral import trigger_of
+from tradewind.authoring.stored_values import packed
 from tradewind.authoring.triggers import BaseTaskEndEvent, BaseTrigger, TriggerEvent
 from tradewind.authoring.xcom import encode
 from tradewind.model.attempts import Attempt, RunFacts, WaitStart
@@ -81,7 +82,7 @@ class Means:
     services: TaskServices
     blocking: BlockingServices
     threads: Threads
-    open_log: Callable[[Attempt], AttemptLog]
+    open_log: Callable[[Attempt], AttemptLog | None]
     spawn: Callable[[Coroutine[Any, Any, None], Attempt], asyncio.Task[None]]
     """Starts a coroutine of user code as a task of its own, under the loop's guard."""
 
@@ -211,7 +212,7 @@ class TriggerRunner:
                 trigger = self._made(start, dag)
                 events = trigger.run()
                 event = await anext(events)
-                answer = WaitAnswer(encode(event.payload, where=f"the payload of {type(trigger).__name__}"))
+                answer = WaitAnswer(packed(event.payload, f"the payload of {type(trigger).__name__}"))
                 outcome = await self._end_event(event, dag)
         except StopAsyncIteration:
             answer = WaitAnswer(error="Trigger exited without sending an event. Dependent tasks will be failed.")
@@ -228,7 +229,12 @@ class TriggerRunner:
         await self._bounded(_close(trigger, events), log)
 
     async def _report(
-        self, flight: _Flight, answer: WaitAnswer, outcome: Outcome | None, event: TriggerEvent | None, log: AttemptLog
+        self,
+        flight: _Flight,
+        answer: WaitAnswer,
+        outcome: Outcome | None,
+        event: TriggerEvent | None,
+        log: AttemptLog | None,
     ) -> None:
         """Returns when the answer is committed and, where it was taken, acknowledged to where it came from."""
         committed: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
@@ -248,7 +254,7 @@ class TriggerRunner:
         flight: _Flight,
         trigger: BaseTrigger | None,
         events: AsyncIterator[TriggerEvent] | None,
-        log: AttemptLog,
+        log: AttemptLog | None,
     ) -> None:
         if flight.is_ending and trigger is not None:
             await self._bounded(trigger.on_kill(), log)
@@ -269,7 +275,7 @@ class TriggerRunner:
 
     # ------------------------------------------------------------------------------ parts
 
-    def _enter(self, start: WaitStart) -> AttemptLog:
+    def _enter(self, start: WaitStart) -> AttemptLog | None:
         means = self._means
         log = means.open_log(start.attempt)
         current_log.set(log)
@@ -295,7 +301,7 @@ class TriggerRunner:
         outcome = Outcome(_KIND_OF[event.task_instance_state], puts, reason=reason)
         return await end_from_trigger(current_attempt.get(), dag, outcome, self._means.threads)
 
-    async def _bounded(self, work: Any, log: AttemptLog) -> None:
+    async def _bounded(self, work: Any, log: AttemptLog | None) -> None:
         """Awaits clean-up of the author's, which may fail and may not hang."""
         try:
             async with asyncio.timeout(KILL_LIMIT):
