@@ -307,7 +307,7 @@ async def test_code_that_does_not_await(service: Service, monkeypatch: pytest.Mo
         with pytest.raises(HttpStatusError, match="404"):
             hook.run("missing")
         assert hook.run("missing", extra_options={"check_response": False}).status_code == 404
-        assert hook.test_connection() == (True, "Connection successfully tested")
+        assert hook.test_connection() == (True, f"{service.url} answers 200 OK")
         assert hook.url_from_endpoint("x") == f"{service.url}/x"
         return [*found, own.execute({}), json.loads(plain.execute({}))["method"], sensor.poke({})]
 

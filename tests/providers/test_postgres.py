@@ -44,7 +44,8 @@ async def test_the_hook_as_airflow_s_users_know_it(known: Connection) -> None:
             hook.run(["insert into t values (3, 'three')", "insert into nowhere values (1)"], autocommit=True)
         assert hook.get_first("select count(*) from t") == (3,)
         hook.run("vacuum t", autocommit=True)
-        assert hook.test_connection() == (True, "Connection successfully tested")
+        worked, said = hook.test_connection()
+        assert (worked, said[:42]) == (True, "Connection successfully tested: PostgreSQL")
         assert hook.get_uri().startswith("postgresql://")
 
     await asyncio.to_thread(use)

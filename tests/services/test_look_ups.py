@@ -16,6 +16,7 @@ import pytest
 
 from tradewind.authoring.connection import Connection
 from tradewind.authoring.defaults import AuthoringDefaults, use_defaults
+from tradewind.authoring.loop_clients import clients_here
 from tradewind.authoring.secrets_backend import BaseSecretsBackend
 from tradewind.authoring.variable import Variable
 from tradewind.config import Config, load_config
@@ -216,3 +217,12 @@ async def test_trying_an_http_connection() -> None:
         assert (tried.worked, "answers 401" in tried.message) == (False, True)
         plain.login, plain.password = "me", "pw"
         assert (await try_connection(plain)).worked
+        plain.login, plain.extra = None, '{"Authorization": "Bearer x"}'
+        assert (await try_connection(plain)).worked
+        nowhere = await try_connection(Connection(None, "http"))
+        assert nowhere == (
+            False,
+            "HttpConnectionError: connection None names no host: set it, for example to example.com",
+        )
+    await asyncio.sleep(0)
+    assert not clients_here().names(), "it is closed at once"

@@ -108,6 +108,12 @@ class HttpClientHook(AsyncHook["ClientSession"]):
             self.check_response(response)
         return response
 
+    async def try_out(self) -> tuple[bool, str]:
+        """Whether the connection's address answers a GET, and with what."""
+        as_it_is = {"check_response": False, "allow_redirects": False}
+        answer = await self.send(extra_options=as_it_is, method="GET")
+        return answer.ok, f"{answer.url} answers {answer.status_code} {answer.reason}".rstrip()
+
     def check_response(self, response: HttpResponse) -> None:
         """Raises HttpStatusError where the status says so, after the body was logged."""
         if not response.ok:
@@ -155,7 +161,7 @@ class HttpHook(HttpClientHook):
         **request_kwargs: Any,
     ) -> HttpResponse:
         """Makes the request and waits for its answer, see `send`. On an event loop use `await hook.run_async(…)`."""
-        connection = self.get_connection(self.conn_id)
+        connection = self.known_connection()
         self.base_url = HttpSettings.of(connection).base_url
         hook = self.using(connection)
 
@@ -182,8 +188,7 @@ class HttpHook(HttpClientHook):
                 "HttpHook.get_conn gives a session of `requests`, which is not installed: install it, or use "
                 "hook.run(…), or `async with hook as session`"
             )
-        connection = self.get_connection(self.conn_id)
-        settings = HttpSettings.of(connection)
+        settings = HttpSettings.of(self.known_connection())
         self.base_url = settings.base_url
         session: Any = importlib.import_module("requests").Session()
         if self.auth_type is not None:
@@ -195,15 +200,14 @@ class HttpHook(HttpClientHook):
 
     def url_from_endpoint(self, endpoint: str | None) -> str:
         """The address of an endpoint."""
-        return HttpSettings.of(self.get_connection(self.conn_id)).url_of(endpoint)
+        return HttpSettings.of(self.known_connection()).url_of(endpoint)
 
     def test_connection(self) -> tuple[bool, str]:
-        """Whether the connection's address answers, and with what."""
+        """Whether the connection's address answers a GET, and with what. Blocks, and raises nothing."""
         try:
-            self.run()
+            return run_alone(self.using(self.known_connection()).try_out, "hook.try_out()")
         except Exception as error:
             return False, f"{type(error).__name__}: {error}"
-        return True, "Connection successfully tested"
 
 
 class HttpAsyncHook(HttpClientHook):

@@ -234,7 +234,7 @@ class PostgresHook(PostgresPoolHook, DbApiHook):
         """A connection of psycopg, 3 or 2, whichever is installed. Raises TradewindError without both."""
         for driver in ("psycopg", "psycopg2"):
             if importlib.util.find_spec(driver) is not None:
-                settings = self.settings_of(self._known_connection())
+                settings = self.settings_of(self.known_connection())
                 connection: Any = importlib.import_module(driver).connect(**settings.for_psycopg())
                 return connection
         raise TradewindError(
@@ -244,9 +244,22 @@ class PostgresHook(PostgresPoolHook, DbApiHook):
 
     def get_uri(self) -> str:
         """The address of the database, with its password."""
-        connection = Connection.from_json(self._known_connection().stored_text())
+        connection = Connection.from_json(self.known_connection().stored_text())
         connection.schema = self.database or connection.schema
         return connection.get_uri().replace("postgres://", "postgresql://", 1)
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Whether the database answers, and which one it is. Blocks, and raises nothing."""
+        try:
+            return run_alone(self._alone().try_out, "hook.try_out()")
+        except Exception as error:
+            return False, f"{type(error).__name__}: {error}"
+
+    async def try_out(self) -> tuple[bool, str]:
+        """`test_connection` for coroutines. Raises what asyncpg raises."""
+        async with self.session() as session:
+            version = session.get_server_version()
+        return True, f"Connection successfully tested: PostgreSQL {version.major}.{version.minor}"
 
     def get_table_primary_key(self, table: str, schema: str | None = "public") -> list[str] | None:
         """Names of the columns of a table's primary key, in its order; None where it has none."""
@@ -255,12 +268,9 @@ class PostgresHook(PostgresPoolHook, DbApiHook):
 
     # ------------------------------------------------------------------ within
 
-    def _known_connection(self) -> Connection:
-        return self._given if self._given is not None else self.get_connection(self.conn_id)
-
     def _alone(self) -> PostgresHook:
         """This hook for one call on a loop of its own."""
-        return self.using(self._known_connection())
+        return self.using(self.known_connection())
 
     async def _last_of(self, session: PoolConnectionProxy[Any], text: str, parameters: Parameters) -> Rows:
         """A text may hold several statements: all are run, and what the last one gives counts."""

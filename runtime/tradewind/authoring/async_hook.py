@@ -69,6 +69,17 @@ class AsyncHook(BaseHook, Generic[C]):
         vars(copied).update(_given=connection, _entered=WeakKeyDictionary[Any, Any]())
         return copied
 
+    async def try_out(self) -> tuple[bool, str]:
+        """What `tradewind connections test` asks: whether the other side answers, and what it says. By default it only
+        opens a client. Raises what that raises.
+        """
+        async with self:
+            return True, "Connection successfully tested"
+
+    def known_connection(self) -> Connection:
+        """The connection, for code that does not await. Blocks. Raises what `get_connection` raises."""
+        return self._given if self._given is not None else self.get_connection(self.conn_id)
+
     async def connection(self) -> Connection:
         """The connection that a client is opened with now."""
         return (await self._looked_up()).connection
@@ -78,7 +89,7 @@ class AsyncHook(BaseHook, Generic[C]):
         found = await self._looked_up()
         cls = type(self)
         opener: type[Any] = vars(cls).get("shares_with") or cls
-        idle = cls.idle.total_seconds() if cls.idle is not None else None
+        idle = self.idle.total_seconds() if self.idle is not None else None
         mine = (self.conn_id, self.options())
         return Wanted(
             name=f"connection {self.conn_id!r} ({cls.__name__})",
