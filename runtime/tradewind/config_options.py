@@ -252,6 +252,18 @@ class WebSection:
         "Webhooks by the name of the event that they bring, as a JSON object: "
         '{"orders": {"secret": "variable:NAME", "style": "github"}}.',
     )
+    ssl_cert: str | None = _text(
+        None,
+        "File with the certificate (PEM), from the home folder on; with it the pages are served over HTTPS only.",
+        "api.ssl_cert",
+        "webserver.web_server_ssl_cert",
+    )
+    ssl_key: str | None = _text(
+        None,
+        "File with its private key; not set: the key is in the same file.",
+        "api.ssl_key",
+        "webserver.web_server_ssl_key",
+    )
     access_logfile: str | None = _text(
         None,
         "File with one line a request, from the home folder on; -: standard error; not set: none.",

@@ -66,7 +66,8 @@ def _address(config: Config) -> str:
     host = config.web.host
     if host in ("0.0.0.0", "::", ""):  # noqa: S104 - what a server listens on is not what one asks
         host = "127.0.0.1"
-    return f"http://[{host}]:{config.web.port}" if ":" in host else f"http://{host}:{config.web.port}"
+    scheme = "http" if config.web.ssl_cert is None else "https"
+    return f"{scheme}://[{host}]:{config.web.port}" if ":" in host else f"{scheme}://{host}:{config.web.port}"
 
 
 async def _session(config: Config, store: Store, username: str) -> str:

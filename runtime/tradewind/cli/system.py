@@ -48,7 +48,7 @@ def info(ctx: click.Context, output: str) -> None:
             "dags_folder": str(config.dags.folder),
             "logs_folder": str(config.logging.folder),
             "database": show(config.database.url, secret=True) or "built-in PostgreSQL in the home folder",
-            "pages": f"http://{config.web.host}:{config.web.port}",
+            "pages": f"{'http' if config.web.ssl_cert is None else 'https'}://{config.web.host}:{config.web.port}",
             "executors": ", ".join(sorted(point.name for point in entry_points(group="tradewind.executors"))),
             "asyncpg": installed("asyncpg"),
             "aiohttp": installed("aiohttp"),

@@ -55,7 +55,7 @@ class Mailer:
         self._say = say
         self._log_folder = config.logging.folder
         host = "localhost" if config.web.host in ("0.0.0.0", "::") else config.web.host  # noqa: S104 - compared only
-        self._pages = f"http://{host}:{config.web.port}"
+        self._pages = f"{'http' if config.web.ssl_cert is None else 'https'}://{host}:{config.web.port}"
 
     async def __call__(self, item: OutboxItem, run: RunRow) -> bool:
         """Whether it was sent, or there is nothing to send. A failure is logged."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import json
 import logging
 import os
+import ssl
 from datetime import datetime
 from types import TracebackType
 from typing import Final, Self
@@ -46,10 +48,17 @@ class WebServer:
         host = self._config.host
         if host in ("", "0.0.0.0", "::", "127.0.0.1", "::1"):  # noqa: S104 - compared, not bound
             host = "localhost"
-        return f"http://[{host}]:{self._port}" if ":" in host else f"http://{host}:{self._port}"
+        return f"{self._scheme}://[{host}]:{self._port}" if ":" in host else f"{self._scheme}://{host}:{self._port}"
+
+    @property
+    def _scheme(self) -> str:
+        return "http" if self._config.ssl_cert is None else "https"
 
     async def start(self) -> None:
-        """Listens. Raises ConfigError when the port is taken or the address is not this machine's."""
+        """Listens. Raises ConfigError when the port is taken, the address is not this machine's, or there is something
+        wrong with the certificate.
+        """
+        tls = await asyncio.to_thread(_tls_of, self._config)
         runner = web.AppRunner(
             self.app,
             access_log=access_log if self._config.access_log else None,
@@ -60,13 +69,14 @@ class WebServer:
         )
         await runner.setup()
         try:
-            await web.TCPSite(runner, self._config.host, self._config.port, reuse_address=True).start()
+            place = self._config.host, self._config.port
+            await web.TCPSite(runner, *place, reuse_address=True, ssl_context=tls).start()
         except OSError as error:
             await runner.cleanup()
             raise ConfigError(self._why(error)) from error
         self._runner = runner
         self._port = runner.addresses[0][1]
-        log.info("listening on http://%s:%s, process %s", self._config.host, self._port, os.getpid())
+        log.info("listening on %s://%s:%s, process %s", self._scheme, self._config.host, self._port, os.getpid())
 
     async def stop(self) -> None:
         """Ends streams, lets answers in progress finish, stops listening. Twice is allowed."""
@@ -91,6 +101,19 @@ class WebServer:
         if error.errno == errno.EACCES:
             return f"port {port} needs root; choose one above 1023 with --port (web.port)"
         return f"cannot listen on {host}:{port} (web.host, web.port): {error.strerror or error}"
+
+
+def _tls_of(config: WebConfig) -> ssl.SSLContext | None:
+    if config.ssl_cert is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(config.ssl_cert, config.ssl_key)
+    except OSError as error:  # ssl.SSLError is one
+        files = f"{config.ssl_cert} (web.ssl_cert)"
+        files += "" if config.ssl_key is None else f", {config.ssl_key} (web.ssl_key)"
+        raise ConfigError(f"no certificate with its key can be read from {files}: {error}") from error
+    return context
 
 
 class _AccessLine(AbstractAccessLogger):

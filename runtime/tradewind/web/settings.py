@@ -34,6 +34,10 @@ class WebConfig:
     host: str = "127.0.0.1"
     port: int = 8080
     """0 takes a free port."""
+    ssl_cert: Path | None = None
+    """Certificate (PEM); with it only HTTPS is spoken."""
+    ssl_key: Path | None = None
+    """Its private key; None: in the same file."""
     session_lifetime: timedelta = timedelta(days=30)
     """How long a login lasts. It is renewed while it is used."""
     public_role: Role = Role.PUBLIC
@@ -102,6 +106,8 @@ def web_config(config: Config) -> WebConfig:
         secret_key=secret.encode(),
         host=config.web.host,
         port=config.web.port,
+        ssl_cert=None if config.web.ssl_cert is None else config.home / config.web.ssl_cert,
+        ssl_key=None if config.web.ssl_key is None else config.home / config.web.ssl_key,
         session_lifetime=timedelta(seconds=config.web.session_lifetime),
         test_connection=config.core.test_connection,
         access_log=config.web.access_logfile is not None,
