@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 from tradewind.authoring.async_hook import AsyncHook
 from tradewind.authoring.connection import Connection
@@ -54,7 +54,8 @@ async def _by_hook(connection: Connection) -> Tried:
             f"(built in: {known})",
         )
     if isinstance(hook, AsyncHook):
-        asked: AsyncHook[Any] = hook.using(connection)  # as it is here, whatever is stored under its id
+        any_hook = cast("AsyncHook[Any]", hook)
+        asked = any_hook.using(connection)  # as it is here, whatever is stored under its id
         vars(asked)["idle"] = timedelta(0)  # it is not kept open for others
         return Tried(*await asked.try_out())
     test = getattr(hook, "test_connection", None)
