@@ -55,6 +55,8 @@ class SensorOptions(TypedDict, total=False):
     never_fail: bool
     exponential_backoff: bool
     max_wait: timedelta | float | None
+    shared_key: str | None
+    """Async sensors with the same key (which may be a template) share one poll. See `BaseSensorOperator`."""
 
 
 class SensorSettings(SensorOptions, OperatorArguments, total=False):
@@ -72,6 +74,9 @@ class BaseSensorOperator(BaseOperator):
     try began; then the task fails, or is skipped with `soft_fail`. With `mode="reschedule"` the
     slot is free between the pokes. The waiting itself is the worker's.
 
+    Async sensors with the same `shared_key` ask the same question: one of them asks, once an interval, and all
+    have its answer, in whichever DAG, run or task they are.
+
     A class that defines `execute` itself is asked that way: to `defer` its wait, say, or to do something before and
     after `super().execute(context)`.
     """
@@ -88,6 +93,7 @@ class BaseSensorOperator(BaseOperator):
     never_fail: bool = False
     exponential_backoff: bool = False
     max_wait: float | None = None
+    shared_key: str | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -117,6 +123,15 @@ class BaseSensorOperator(BaseOperator):
     def is_async(self) -> bool:
         """Whether `poke` is a coroutine function."""
         return inspect.iscoroutinefunction(type(self).poke)
+
+    def built(self) -> None:
+        """Checks what only the whole sensor can tell."""
+        super().built()
+        if self.shared_key is not None and not self.is_async:
+            raise AuthoringError(
+                f"{type(self).__name__} {self.task_id!r}: shared_key is for sensors whose poke is async; a plain "
+                "one runs in a process of its own, which shares nothing"
+            )
 
     @property
     def reschedule(self) -> bool:
@@ -214,6 +229,12 @@ def _mode(value: object, where: str) -> str:
     return value
 
 
+def _key(value: object, where: str) -> str | None:
+    if value is not None and (not isinstance(value, str) or not value):
+        raise AuthoringError(f"{where}: a text that is not empty is needed, not {value!r}")
+    return value
+
+
 def _flag(value: object, _where: str) -> bool:
     return bool(value)
 
@@ -227,4 +248,5 @@ _CHECKS: Final[Mapping[str, Callable[[object, str], Any]]] = {
     "silent_fail": _flag,
     "never_fail": _flag,
     "exponential_backoff": _flag,
+    "shared_key": _key,
 }

@@ -33,7 +33,8 @@ from tradewind.worker.endings import AttemptCancelled, outcome_of_error
 from tradewind.worker.log import current_log
 from tradewind.worker.preparing import off_loop, prepare_blocking, prepare_on_loop
 from tradewind.worker.retry_choice import weighed
-from tradewind.worker.sensing import Sensing, SensorWait, satisfied, senses
+from tradewind.worker.sensing import Sensing, SensorWait, satisfied, senses, shared_key_of
+from tradewind.worker.shared_polls import shared_polls
 from tradewind.worker.steps import Work
 
 GOES_ON: Final = "goes on elsewhere"
@@ -53,10 +54,10 @@ async def run_attempt(
     *,
     blocking: BlockingServices | None = None,
     threads: Threads | None = None,
-    tidy: Callable[[], Awaitable[None]] | None = None,
+    tidy: Callable[[], Awaitable[object] | None] | None = None,
 ) -> Outcome:
-    """Carries out an attempt on the running loop; sync code of it runs in `threads`. `tidy` is awaited when all its
-    code has run, before its last log line.
+    """Carries out an attempt on the running loop; sync code of it runs in `threads`. `tidy` is called when all its
+    code has run, before its last log line, and what it gives is awaited.
 
     Cancelling the calling task ends the attempt: `on_kill` is called and CancelledError raised.
     """
@@ -98,7 +99,7 @@ async def _carry_out(
     dag: DAG,
     threads: Threads | None,
     execute: Callable[[Work, CurrentAttempt, Threads | None], Awaitable[Any]],
-    tidy: Callable[[], Awaitable[None]] | None = None,
+    tidy: Callable[[], Awaitable[object] | None] | None = None,
 ) -> Outcome:
     attempt = current.attempt
     log = current_log.get()
@@ -130,8 +131,8 @@ async def _carry_out(
         callbacks = steps.callbacks_for(work, outcome)
         if callbacks:
             await _call_all(work, callbacks, threads)
-    if tidy is not None:
-        await tidy()
+    if tidy is not None and (rest := tidy()) is not None:
+        await rest
     steps.conclude(attempt, outcome, log)
     return outcome
 
@@ -211,14 +212,20 @@ async def _sense(work: Work, waited: SensorWait | None = None) -> Any:
     raises Suspended, and what follows is `waited` for beside the attempts.
     """
     sensing = Sensing.of(work)
+    key = shared_key_of(work)
+
+    async def poked() -> Any:
+        answer: Any = sensing.sensor.poke(work.context)
+        return await answer if inspect.isawaitable(answer) else answer
+
     if waited is not None:
         sensing.pokes = waited.pokes
-        await asyncio.sleep(sensing.until(waited.at))
+        await _rest(key, sensing.until(waited.at))
     while True:
         sensing.check()
         try:
-            answer: Any = sensing.sensor.poke(work.context)
-            done, value = satisfied(await answer if inspect.isawaitable(answer) else answer)
+            interval = sensing.sensor.poke_interval
+            done, value = satisfied(await (poked() if key is None else shared_polls().ask(key, interval, poked)))
             if done:
                 return value
         except Exception as error:
@@ -226,7 +233,11 @@ async def _sense(work: Work, waited: SensorWait | None = None) -> Any:
         pause = sensing.pause()
         if waited is None and work.attempt.task.executor == INLINE:
             raise Suspended(sensing.wait(pause))
-        await asyncio.sleep(pause)
+        await _rest(key, pause)
+
+
+async def _rest(key: str | None, seconds: float) -> None:
+    await (asyncio.sleep(seconds) if key is None else shared_polls().rest(key, seconds))
 
 
 async def _maybe_async(threads: Threads | None, call: Callable[..., Any], *args: Any) -> Any:
