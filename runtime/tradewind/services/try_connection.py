@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple, TypeGuard
 
 from tradewind.authoring.async_hook import AsyncHook
 from tradewind.authoring.connection import Connection
-from tradewind.authoring.hook import hook_of
+from tradewind.authoring.hook import BaseHook, hook_of
 from tradewind.authoring.masking import masked_text
 from tradewind.model.errors import NotFoundError
 
@@ -53,9 +53,8 @@ async def _by_hook(connection: Connection) -> Tried:
             f"connections of type {connection.conn_type!r} cannot be tried: no installed package has a hook for them "
             f"(built in: {known})",
         )
-    if isinstance(hook, AsyncHook):
-        any_hook = cast("AsyncHook[Any]", hook)
-        asked = any_hook.using(connection)  # as it is here, whatever is stored under its id
+    if _is_async(hook):
+        asked = hook.using(connection)  # as it is here, whatever is stored under its id
         vars(asked)["idle"] = timedelta(0)  # it is not kept open for others
         return Tried(*await asked.try_out())
     test = getattr(hook, "test_connection", None)
@@ -63,6 +62,10 @@ async def _by_hook(connection: Connection) -> Tried:
         return Tried(False, f"hook {type(hook).__name__} does not implement test_connection")
     worked, message = await asyncio.to_thread(test)
     return Tried(bool(worked), str(message))
+
+
+def _is_async(hook: BaseHook) -> TypeGuard[AsyncHook[Any]]:
+    return isinstance(hook, AsyncHook)
 
 
 async def _fs(connection: Connection) -> Tried:
