@@ -110,7 +110,7 @@ async def test_every_example_succeeds_in_a_trial_without_a_database(launches: La
         assert seen == (report.run.dag_id, RunState.SUCCESS, NOT_SUCCESSFUL.get(report.run.dag_id, {}))
 
 
-@pytest.mark.spec("1:UC-C")
+@pytest.mark.spec("1:UC-C", "1:15:https://ll.thespacedevs.com/2.0.0/launch/upcoming")
 async def test_pictures_are_fetched_and_bad_addresses_reported(
     config: Config, launches: LaunchService, tmp_path: Path
 ) -> None:

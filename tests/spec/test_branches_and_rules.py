@@ -56,7 +56,7 @@ def umbrella(folder: Path, join: str, edges: str = DIRECT) -> dict[str, dict[str
     return {date: states(ran(dag, date)) for date in ("2026-01-05", "2026-01-15")}
 
 
-@pytest.mark.spec("1:B2", "1:B3")
+@pytest.mark.spec("1:B2", "1:B3", "1:14:BranchPythonOperator")
 def test_a_default_join_is_skipped_with_the_branch_not_taken(tmp_path: Path) -> None:
     seen = umbrella(tmp_path, 'joined = DummyOperator(task_id="joined")')
     before, after = seen.values()

@@ -87,7 +87,7 @@ def test_weather_dashboard(tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.spec("1:UC-D", "1:P1", "1:J1", "1:J9")
+@pytest.mark.spec("1:UC-D", "1:P1", "1:J1", "1:J9", "1:15:http://localhost:5000/events")
 def test_user_events_by_partition(tmp_path: Path, events: str) -> None:
     dag = load_one(
         tmp_path,
