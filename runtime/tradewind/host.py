@@ -149,6 +149,8 @@ class Runtime:
     # ---------------------------------------------------------------------------- lifecycle
 
     async def __aenter__(self) -> Self:
+        if self._services is not None:
+            raise RuntimeError("a runtime lives once: make another one")
         try:
             store = self.parts.store
             if store is None:
@@ -183,6 +185,7 @@ class Runtime:
         try:
             await self._exit.__aexit__(kind, error, trace)
         finally:
+            self._started.clear()
             self.control.close()
 
     async def _stop(self, tasks: anyio.abc.TaskGroup) -> None:

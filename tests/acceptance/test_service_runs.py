@@ -178,6 +178,17 @@ async def test_who_waits_when_the_runtime_stops_is_told(start: Start) -> None:
         await waiting
 
 
+async def test_a_runtime_lives_once(start: Start) -> None:
+    runtime, end = await start()
+    assert runtime.health().scheduler
+    with pytest.raises(RuntimeError, match="lives once"):
+        await runtime.__aenter__()
+    await end()
+    assert not runtime.health().scheduler
+    with pytest.raises(RuntimeError, match="has stopped"):
+        await runtime.run("anything")
+
+
 async def test_wrong_wishes(start: Start) -> None:
     with DAG("strict", schedule=None, params={"n": 1}) as strict:
 
