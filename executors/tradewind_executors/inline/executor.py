@@ -19,14 +19,14 @@ from tradewind.model.loop import CoroutineKind, LoopOffence, LoopReport, Offence
 from tradewind.model.outcomes import Finished, Outcome
 from tradewind.model.states import OutcomeKind
 from tradewind.rules.offences import OFFENCE_WINDOW, OFFENCES_MAX, Offenders
-from tradewind.worker.carrier import STOP_GRACE, CarrierSettings, Ended, LoopCarrier
+from tradewind.worker.carrier import STOP_GRACE, CarrierSettings, LoopCarrier
 from tradewind.worker.dag_cache import DagCache
 from tradewind.worker.endings import lost
 from tradewind.worker.loop_tally import by_use
 from tradewind.worker.loop_watch import WatchLimits, say_offence
 from tradewind.worker.trigger_runner import Means, TriggerRunner
 from tradewind_executors.inline.hosts import AsyncHosts, HostsTold
-from tradewind_executors.inline.settings import HOST, InlineSettings, isolation_of
+from tradewind_executors.inline.settings import HOST, LOOP, InlineSettings, isolation_of
 
 _log = logging.getLogger(__name__)
 _OFFENCES_KEPT: Final = 1000
@@ -46,6 +46,8 @@ class InlineExecutor:
         self._stopping = False
         self._empty = asyncio.Event()
         self._offenders = Offenders()
+        self._all_on_loop = True
+        """Whether nothing but a task's own wish can send it to a host."""
         self._counters: Counter[str] = Counter()
         self.offences: deque[LoopOffence] = deque(maxlen=_OFFENCES_KEPT)
         """The latest reports of what coroutines did to others, the newest last."""
@@ -58,6 +60,7 @@ class InlineExecutor:
         """Takes its settings and begins to watch the loop. Raises ConfigError."""
         self._settings = settings = InlineSettings.of(host.settings)
         self._host = host
+        self._all_on_loop = settings.isolation == LOOP
         self._carrier = LoopCarrier(
             CarrierSettings(
                 settings.threads,
@@ -97,7 +100,7 @@ class InlineExecutor:
         return 0 if self._stopping else max(self._settings.max_in_flight - self._in_flight(), 0)
 
     def _in_flight(self) -> int:
-        return len(self._carrier) + len(self._on_hosts) if self._host is not None else 0
+        return len(self._carrier.flights) + len(self._on_hosts) if self._host is not None else 0
 
     async def submit(self, attempts: Sequence[Attempt]) -> None:
         """Starts each where it belongs."""
@@ -105,7 +108,11 @@ class InlineExecutor:
             key = attempt.key.attempt
             if self._stopping:
                 self._refuse(attempt, lost("the executor is stopping"))
-            elif key not in self._carrier and key not in self._on_hosts:
+            elif key in self._carrier.flights or key in self._on_hosts:
+                continue
+            elif self._all_on_loop and "executor_config" not in attempt.task.extra:
+                self._carrier.begin(attempt)
+            else:
                 self._begin(attempt)
 
     async def cancel(self, key: AttemptKey, *, grace: timedelta) -> None:
@@ -122,7 +129,7 @@ class InlineExecutor:
         """Coroutines do not outlive their runtime: only what this one runs is found."""
         if self._host is None:
             return set()
-        return {key for key in keys if key.attempt in self._carrier or key.attempt in self._on_hosts}
+        return {key for key in keys if key.attempt in self._carrier.flights or key.attempt in self._on_hosts}
 
     async def stop(self, *, drain: timedelta | None) -> None:
         """Lets attempts end for `drain`, then cancels them as lost. Twice is allowed."""
@@ -188,8 +195,8 @@ class InlineExecutor:
     def _refuse(self, attempt: Attempt, outcome: Outcome) -> None:
         self._report(attempt, Finished(attempt.key.attempt, outcome, None, datetime.now(UTC)))
 
-    def _ended(self, ended: Ended) -> None:
-        self._report(ended.attempt, ended.end)
+    def _ended(self, attempt: Attempt, end: Finished, left_behind: bool, seconds: float) -> None:
+        self._report(attempt, end)
 
     def _ended_on_host(self, attempt: Attempt, end: Finished) -> None:
         self._on_hosts.pop(attempt.key.attempt, None)
@@ -199,7 +206,7 @@ class InlineExecutor:
         if self._host is not None:
             self._host.finished(attempt.key, end)
             self._host.slots_changed()
-        if not self._in_flight():
+        if not self._on_hosts and not self._carrier.flights:
             self._empty.set()
 
     # -- how they get on
@@ -219,6 +226,7 @@ class InlineExecutor:
         weight = OFFENCES_MAX if offence.offence is OffenceKind.ENDED_ITS_HOST else 1
         now = asyncio.get_running_loop().time()
         if self._offenders.offended(offence.kind, version, now, weight=weight):
+            self._all_on_loop = False
             self._say_isolated(offence)
 
     def _say_isolated(self, offence: LoopOffence) -> None:
@@ -253,7 +261,7 @@ class InlineExecutor:
         uses = by_use([*self._carrier.watch.tally.uses(), *self._hosts.uses()])
         counters: dict[str, float] = {kind.value: self._counters[kind.value] for kind in OffenceKind}
         counters["interrupted"] = self._counters["interrupted"]
-        counters["in_flight_on_loop"] = len(self._carrier)
+        counters["in_flight_on_loop"] = len(self._carrier.flights)
         counters["in_flight_on_hosts"] = len(self._on_hosts)
         return LoopReport(
             self._settings.isolation,

@@ -34,6 +34,9 @@ class Offenders:
     def __init__(self) -> None:
         self._records: OrderedDict[tuple[CoroutineKind, str], _Record] = OrderedDict()
 
+    def __len__(self) -> int:
+        return len(self._records)
+
     @property
     def isolated(self) -> list[CoroutineKind]:
         """The kinds that have been sent away in some version."""

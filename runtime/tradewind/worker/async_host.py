@@ -48,11 +48,11 @@ from tradewind.bundles.parse_protocol import defaults_from_json
 from tradewind.failpoints import failpoint
 from tradewind.model.attempts import Attempt, RunFacts
 from tradewind.model.loop import CoroutineKind, LoopOffence, OffenceKind
-from tradewind.model.outcomes import Outcome
+from tradewind.model.outcomes import Finished, Outcome
 from tradewind.model.states import OutcomeKind
 from tradewind.worker import codec
 from tradewind.worker.attempt_batches import attempts_of
-from tradewind.worker.carrier import CarrierSettings, Ended, LoopCarrier
+from tradewind.worker.carrier import CarrierSettings, LoopCarrier
 from tradewind.worker.child import EXIT_RUNTIME_GONE
 from tradewind.worker.client_watch import watched_client
 from tradewind.worker.dag_missing import missing_dag
@@ -205,8 +205,7 @@ class AsyncHost:
             elif frame.kind == "stop":
                 self._enough.set()
 
-    def _ended(self, ended: Ended) -> None:
-        end = ended.end
+    def _ended(self, attempt: Attempt, end: Finished, left_behind: bool, seconds: float) -> None:
         self._stream.say(
             "finished",
             {
@@ -214,8 +213,8 @@ class AsyncHost:
                 "outcome": codec.plain_outcome(end.outcome),
                 "started_at": end.started_at,
                 "ended_at": end.ended_at,
-                "left_behind": ended.left_behind,
-                "seconds": ended.seconds,
+                "left_behind": left_behind,
+                "seconds": seconds,
             },
         )
 

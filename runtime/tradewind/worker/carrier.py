@@ -13,12 +13,12 @@ import contextvars
 import logging
 import os
 import socket
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import Executor as Threads
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
 
 from tradewind.authoring.access import TaskServices
 from tradewind.authoring.dag import DAG
@@ -70,27 +70,27 @@ class CarrierSettings:
     place: str = ON_LOOP
 
 
-class Ended(NamedTuple):
-    """An attempt has ended. `left_behind`: its code goes on all the same; `seconds`: how long it held the loop."""
-
-    attempt: Attempt
-    end: Finished
-    left_behind: bool
-    seconds: float
+OnEnd = Callable[[Attempt, Finished, bool, float], None]
+"""Hears of an attempt's end: whether its code was left behind and goes on all the same; how long it held the loop."""
 
 
-class _Flight:
+class Flight:
     """One attempt in flight and what was decided about its end from outside."""
 
-    __slots__ = ("attempt", "forced", "log", "owner", "started_at", "task")
+    __slots__ = ("attempt", "forced", "log", "owner", "started_at", "task", "watch")
 
-    def __init__(self, attempt: Attempt, owner: Owner, log: InlineLog) -> None:
+    def __init__(self, attempt: Attempt, owner: Owner, log: InlineLog, watch: LoopWatch) -> None:
+        self.watch = watch
         self.attempt = attempt
         self.owner = owner
         self.log = log
         self.task: asyncio.Task[None] | None = None
         self.started_at: datetime | None = None
         self.forced: Outcome | None = None
+
+    def tidy(self) -> Awaitable[object] | None:
+        """Ends what its code has left behind, if there is anything."""
+        return self.watch.end_leftovers(self.owner) if self.owner.left_behind() else None
 
 
 class LoopCarrier:
@@ -103,7 +103,7 @@ class LoopCarrier:
         log_root: str,
         dags: DagsAtHand,
         *,
-        on_end: Callable[[Ended], None],
+        on_end: OnEnd,
         on_offence: Callable[[LoopOffence, Attempt | None], None],
     ) -> None:
         self._settings = settings
@@ -112,7 +112,8 @@ class LoopCarrier:
         self._dags = dags
         self._on_end = on_end
         self._on_offence = on_offence
-        self._flights: dict[bytes, _Flight] = {}
+        self.flights: dict[bytes, Flight] = {}
+        """By the attempt's id."""
         self._abandoned: set[asyncio.Task[None]] = set()
         self._endings: set[asyncio.Task[Any]] = set()
         self._lifelong = contextlib.ExitStack()
@@ -138,12 +139,6 @@ class LoopCarrier:
         if settings.authoring_defaults:
             defaults = use_defaults(defaults_from_json(settings.authoring_defaults))
             self._context.run(self._lifelong.enter_context, defaults)
-
-    def __len__(self) -> int:
-        return len(self._flights)
-
-    def __contains__(self, attempt: bytes) -> bool:
-        return attempt in self._flights
 
     @property
     def logs(self) -> InlineLogs:
@@ -179,7 +174,7 @@ class LoopCarrier:
 
     def running_uses(self, at_least: float) -> list[tuple[bytes, float]]:
         """Attempts in flight that have held the loop for `at_least` seconds, and for how long."""
-        flights = self._flights.values()
+        flights = self.flights.values()
         return [(f.attempt.key.attempt, f.owner.seconds) for f in flights if f.owner.seconds >= at_least]
 
     def begin(self, attempt: Attempt) -> None:
@@ -187,16 +182,16 @@ class LoopCarrier:
         key = attempt.key
         kind = CoroutineKind(attempt.run.dag_id, key.task_id)
         owner = self.watch.begin(kind, number_of(key.attempt))
-        flight = _Flight(attempt, owner, self._logs.open(attempt))
+        flight = Flight(attempt, owner, self._logs.open(attempt), self.watch)
         owner.subject = flight
-        self._flights[key.attempt] = flight
+        self.flights[key.attempt] = flight
         flight.task = self.watch.start_task(self._fly(flight), owner, self._context.copy())
 
     def cancel(self, attempt: bytes, outcome: Outcome, grace: float) -> None:
         """Cancels the attempt, which ends with `outcome`; one that does not end within `grace` seconds is reported
         ended and left behind. Unknown ones are ignored.
         """
-        flight = self._flights.get(attempt)
+        flight = self.flights.get(attempt)
         if flight is not None:
             ending = asyncio.Task(self._end([flight], outcome, grace), loop=self._loop)
             self._endings.add(ending)
@@ -204,7 +199,7 @@ class LoopCarrier:
 
     async def stop(self, outcome: Outcome) -> None:
         """Cancels what still runs, with this outcome, and gives back what `start` took."""
-        await self._end(list(self._flights.values()), outcome, STOP_GRACE)
+        await self._end(list(self.flights.values()), outcome, STOP_GRACE)
         if self._endings:
             await asyncio.wait(self._endings)
         await self.watch.stop()
@@ -218,28 +213,24 @@ class LoopCarrier:
 
     # -- one attempt
 
-    async def _fly(self, flight: _Flight) -> None:
+    async def _fly(self, flight: Flight) -> None:
         attempt = flight.attempt
         failpoint("worker.inline.began")
         flight.started_at = datetime.now(UTC)
         log = flight.log
         current_log.set(log)
         outcome: Outcome | None = None
-
-        async def tidy() -> None:
-            if flight.owner.left_behind():
-                await self.watch.end_leftovers(flight.owner)
-
         try:
             dag = self._dags.get(attempt.run)
             if dag is None:
                 dag = await self._dags.load(attempt.run)
             outcome = await run_attempt(
-                attempt, dag, self._services, blocking=self._blocking, threads=self._threads, tidy=tidy
+                attempt, dag, self._services, blocking=self._blocking, threads=self._threads, tidy=flight.tidy
             )
         except asyncio.CancelledError as error:
             outcome = flight.forced or outcome_of_error(error)
-            await tidy()
+            if (rest := flight.tidy()) is not None:
+                await rest
             conclude(attempt, outcome, log)
         except BaseException as error:
             if isinstance(error, GeneratorExit) and is_torn_down(flight.task):
@@ -250,19 +241,19 @@ class LoopCarrier:
             if outcome is not None:
                 self._land(flight, outcome)
 
-    def _land(self, flight: _Flight, outcome: Outcome, *, left_behind: bool = False) -> None:
+    def _land(self, flight: Flight, outcome: Outcome, *, left_behind: bool = False) -> None:
         """The attempt has ended: reported once, whatever else still comes."""
-        if self._flights.pop(flight.attempt.key.attempt, None) is None:
+        if self.flights.pop(flight.attempt.key.attempt, None) is None:
             return
         failpoint("worker.inline.ended")
-        self.watch.end(flight.owner)
+        seconds = self.watch.end(flight.owner)
         if flight.forced is not None and outcome.kind is not OutcomeKind.SUCCESS:
             outcome = flight.forced
         now = datetime.now(UTC)
         end = Finished(flight.attempt.key.attempt, outcome, flight.started_at, now, self._hostname, self._pid)
-        self._on_end(Ended(flight.attempt, end, left_behind, self.watch.used_by(flight.owner)))
+        self._on_end(flight.attempt, end, left_behind, seconds)
 
-    async def _end(self, flights: Sequence[_Flight], outcome: Outcome, grace: float) -> None:
+    async def _end(self, flights: Sequence[Flight], outcome: Outcome, grace: float) -> None:
         tasks: list[asyncio.Task[None]] = []
         for flight in flights:
             if flight.task is not None and flight.forced is None:
@@ -285,12 +276,12 @@ class LoopCarrier:
                 conclude(flight.attempt, late, flight.log)
                 flight.forced = late
                 self._land(flight, late, left_behind=True)
-            elif flight.attempt.key.attempt in self._flights:
+            elif flight.attempt.key.attempt in self.flights:
                 self._land(flight, outcome)  # cancelled before its first step
 
     def _offended(self, offence: LoopOffence, owner: Owner) -> None:
         subject = owner.subject
-        attempt = subject.attempt if isinstance(subject, _Flight) else subject
+        attempt = subject.attempt if isinstance(subject, Flight) else subject
         if not isinstance(attempt, Attempt):
             self._on_offence(offence, None)
             return

@@ -72,7 +72,7 @@ class Owner:
 
     def left_behind(self) -> list[asyncio.Task[Any]]:
         """Those of its tasks that have not ended."""
-        return [task for task in self.tasks if not task.done()]
+        return self.tasks and [task for task in self.tasks if not task.done()]
 
 
 current_owner: ContextVar[Owner | None] = ContextVar("tradewind_current_owner", default=None)
@@ -210,11 +210,10 @@ class LoopGuard:
     def wrap(self, coroutine: Coroutine[Any, Any, T], owner: Owner) -> Coroutine[Any, Any, T]:
         """The same coroutine, watched. It is begun already, so that one which is thrown away is closed in silence."""
         steps = cast("Generator[Any, Any, T]", _stepping(coroutine, owner, self))
-        guarded = _guarded(steps)
-        for name in ("__name__", "__qualname__"):
-            setattr(guarded, name, getattr(coroutine, "__qualname__", type(coroutine).__name__))
+        guarded: Any = _guarded(steps)
+        guarded.__qualname__ = getattr(coroutine, "__qualname__", type(coroutine).__name__)
         guarded.send(None)
-        return guarded
+        return cast("Coroutine[Any, Any, T]", guarded)
 
     def used_by(self, owner: Owner) -> float:
         """How long its steps have held the loop until now."""

@@ -136,9 +136,11 @@ class LoopWatch:
         """How long its steps have held the loop until now."""
         return self._guard.used_by(owner)
 
-    def end(self, owner: Owner) -> None:
-        """The owner's code has ended, or does so in this step."""
-        self.tally.ended(owner, self._guard.used_by(owner))
+    def end(self, owner: Owner) -> float:
+        """The owner's code has ended, or does so in this step. Returns how long its steps have held the loop."""
+        seconds = self._guard.used_by(owner)
+        self.tally.ended(owner, seconds)
+        return seconds
 
     async def end_leftovers(self, owner: Owner) -> list[str]:
         """Cancels tasks that the owner's code has started and not awaited, but the calling one; says what they were.
