@@ -8,10 +8,12 @@ from typing import Final
 
 from tests.simulation.dags import POOLS
 from tests.simulation.process import Process
+from tests.simulation.waits import some_answer, some_end
 from tests.simulation.world import World, ending
 from tradewind.control_ports import TriggerRequest
 from tradewind.model.outcomes import Outcome
 from tradewind.model.states import RUN_FINISHED, OutcomeKind
+from tradewind.model.waits import WaitKey
 from tradewind.rules.expanding import Expanding
 
 Action = Callable[[World, random.Random], None]
@@ -46,13 +48,45 @@ def end_attempt(world: World, dice: random.Random) -> None:
     running = world.cluster.running()
     if running:
         flight = dice.choice(running)
-        world.end(flight, ending(flight, dice, _WILD))
+        world.end(flight, ending(flight, dice, _WILD + world.more_ends))
 
 
 def end_many(world: World, dice: random.Random) -> None:
     """Several bodies end at once."""
     for _ in range(dice.randint(2, 5)):
         end_attempt(world, dice)
+
+
+def answer_wait(world: World, dice: random.Random) -> None:
+    """A trigger fires, whichever; some say it twice, and the second word must not count."""
+    waiting = world.cluster.waiting()
+    if waiting:
+        flight = dice.choice(waiting)
+        world.fire(flight, some_answer(dice), some_end(dice, flight.start.wait))
+        if dice.random() < 0.1:
+            flight.carrier.say(flight.start.key, some_answer(dice))
+
+
+def answer_many(world: World, dice: random.Random) -> None:
+    """Several triggers fire at once."""
+    for _ in range(dice.randint(2, 4)):
+        answer_wait(world, dice)
+
+
+def answer_too_late(world: World, dice: random.Random) -> None:
+    """An answer to a wait that was over long ago; nobody may take it, least of all the next wait under its key."""
+    process = _any_up(world, dice)
+    over: list[WaitKey] = []
+    for key in [flight.start.key for flight in world.cluster.waits]:
+        row = world.database.runs[key.run_id].waits.get((key.task_id, key.map_index, key.key))
+        if row is not None and row.origin != key.origin and row.answer is None:
+            over.append(key)
+        elif row is None or row.origin != key.origin or row.answer is not None:
+            over.insert(0, key)
+    if process is not None and over:
+        key = over[-1] if dice.random() < 0.7 else dice.choice(over)
+        world.tell(f"{process.name} hears an answer to {key[2:]}, too late")
+        process.waits.say(key, some_answer(dice))
 
 
 def say_again(world: World, dice: random.Random) -> None:
@@ -237,6 +271,7 @@ PEOPLE: Final[tuple[Action, ...]] = (
     trigger_run, trigger_run, trigger_run, mail_a_wish, pause, clear, cancel, new_version, resize_pool
 )  # fmt: skip
 WORK: Final[tuple[Action, ...]] = (end_attempt, end_attempt, end_attempt, end_many, say_again, wait, wait, wait)
+TRIGGERS: Final[tuple[Action, ...]] = (answer_wait, answer_wait, answer_many, answer_too_late)
 FAULTS: Final[tuple[Action, ...]] = (
     kill,
     freeze,
@@ -250,18 +285,27 @@ FAULTS: Final[tuple[Action, ...]] = (
 )
 
 
-def random_story(seed: int, *, processes: int = 1, steps: int = 60, faults: bool = True, mapped: bool = False) -> World:
+def random_story(
+    seed: int,
+    *,
+    processes: int = 1,
+    steps: int = 60,
+    faults: bool = True,
+    mapped: bool = False,
+    waiting: bool = False,
+) -> World:
     """A whole story, from the first process to the last run's end. Raises Violation.
 
-    With `mapped` tasks an expansion of more than two instances takes several commits.
+    With `mapped` tasks an expansion of more than two instances takes several commits. `waiting`: tasks defer.
     """
     dice = random.Random(seed)
-    world = World(seed, processes=processes, dags=dice.randint(1, 3), mapped=mapped)
+    world = World(seed, processes=processes, dags=dice.randint(1, 3), mapped=mapped, waiting=waiting)
+    work = (*WORK, *TRIGGERS) if waiting else WORK
     at_once, Expanding.at_once = Expanding.at_once, 2 if mapped else Expanding.at_once
     try:
         for _ in range(steps):
             draw = dice.random()
-            actions = WORK if draw < 0.6 else PEOPLE if draw < 0.85 or not faults else FAULTS
+            actions = work if draw < 0.6 else PEOPLE if draw < 0.85 or not faults else FAULTS
             dice.choice(actions)(world, dice)
             world.pass_by(0.0 if dice.random() < 0.5 else 0.01)
         world.run_out()

@@ -13,6 +13,7 @@ from tests.simulation.mapped_reference import MappedReference
 from tests.simulation.mapped_reference import Place as InstancePlace
 from tests.simulation.process import Process
 from tests.simulation.reference import WAIT, says
+from tests.simulation.wait_checks import is_going, left_running, needs_no_slot, wait_findings, why_deferred
 from tradewind.model.keys import RunId
 from tradewind.model.states import FINISHED, HOLDS_SLOT, RUN_FINISHED, RunState, TaskState
 from tradewind.rules.admission import Place
@@ -25,6 +26,7 @@ from tradewind.testing.simulated_executor import Cluster
 
 _PAST_GOOD: Final = frozenset({TaskState.SUCCESS, TaskState.SKIPPED, TaskState.REMOVED})
 _TICK: Final = timedelta(milliseconds=10)
+_HAS_TO_GO: Final = HOLDS_SLOT | {TaskState.DEFERRED}
 _WAITS_FOR_A_TIME: Final = frozenset({TaskState.UP_FOR_RETRY, TaskState.UP_FOR_RESCHEDULE})
 
 
@@ -58,11 +60,13 @@ class Inspector:
             if machine is None:
                 if run.state not in RUN_FINISHED:
                     yield f"run {run.dag_run_id} is {run.state} and nobody has it in memory"
-                elif tables.live:
+                elif tables.live or tables.waits:
                     yield f"run {run.dag_run_id} is {run.state} with live attempts and nobody has it in memory"
                 continue
             yield from self._same(machine, tables)
             yield from self._why_not(owned, machine, tables)
+            yield from wait_findings(self.process, machine, tables)
+        yield from left_running(self.process)
         yield from self._limits()
 
     def _same(self, machine: RunMachine, tables: RunTables) -> Iterator[str]:
@@ -92,7 +96,8 @@ class Inspector:
             mine = (state, machine.tries[n], machine.max_tries[n], machine.lost[n])
             if not unwritten and mine != (row.state, row.try_number, row.max_tries, row.lost_count):
                 yield f"{name}: {place} is {mine} in memory and {row} in the store"
-            if state in HOLDS_SLOT and (row.attempt is None or machine.live.get(row.attempt) != n):
+            has_attempt = state in HOLDS_SLOT and not needs_no_slot(machine, n)
+            if has_attempt and (row.attempt is None or machine.live.get(row.attempt) != n):
                 yield f"{name}: {place} is {state} and its attempt is not in memory"
             seen = Counter(reference.upstream(states, place))
             tally = machine.tally(n)
@@ -113,7 +118,7 @@ class Inspector:
             yield f"run {run.dag_run_id} has nothing left to do and does not end"
         for n in _nodes(machine):
             state = machine.state[n]
-            if state not in FINISHED and (run.state is RunState.RUNNING or state in HOLDS_SLOT):
+            if state not in FINISHED and (run.state is RunState.RUNNING or state in _HAS_TO_GO):
                 reason = self._reason(machine, tables, n)
                 if reason is None:
                     task_id = f"{machine.tasks[n].task_id}[{machine.maps[n]}]"
@@ -133,6 +138,10 @@ class Inspector:
             if reference.waits_for_its_own_index(states, place):
                 return "its own index"
             return self._past(machine, n)
+        if state is TaskState.DEFERRED:
+            return why_deferred(self.process, machine, tables, n)
+        if n in machine.held or needs_no_slot(machine, n):
+            return "its trigger is going" if is_going(self.process, machine, n) else None
         if state is TaskState.SCHEDULED:
             return self._full(machine, n)
         due = machine.active[n].due_at
@@ -207,7 +216,7 @@ class Inspector:
         used: Counter[str] = Counter()
         for run_id, machine in self.book.runs.items():
             for n, state in enumerate(machine.state):
-                if state in HOLDS_SLOT:
+                if state in HOLDS_SLOT and not needs_no_slot(machine, n):
                     task, dag_id = machine.tasks[n], machine.run.dag_id
                     used[f"pool {task.pool}"] += task.pool_slots
                     used[f"executor {task.executor}"] += 1
@@ -232,7 +241,7 @@ class Inspector:
         for run_id, machine in self.book.runs.items():
             for n, state in enumerate(machine.state):
                 waits = admission.why_waiting(Place(RunId(run_id), n)) is not None
-                if waits != (state is TaskState.SCHEDULED):
+                if waits != (state is TaskState.SCHEDULED and n not in machine.held):
                     yield f"{machine.tasks[n].task_id} is {state}; in a lane: {waits}"
 
 

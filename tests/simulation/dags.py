@@ -7,6 +7,7 @@ import random
 from datetime import timedelta
 
 from tests.simulation.mapped_dags import map_some
+from tests.simulation.waits import begin_some_with_a_wait
 from tradewind.model.specs import DagSource, DagSpec, GroupSpec, TaskSpec, TimetableSpec
 from tradewind.model.states import TriggerRule
 from tradewind.testing.virtual_time import EPOCH
@@ -19,8 +20,12 @@ SLOTS = 4
 _RULES = [rule for rule in TriggerRule if rule is not TriggerRule.ALL_DONE_SETUP_SUCCESS]
 
 
-def random_dag(dice: random.Random, dag_id: str, version: int = 1, *, mapped: bool = False) -> DagSpec:
-    """A DAG of two to six tasks, some of them `mapped`. The same dice give the same limits, whatever the version."""
+def random_dag(
+    dice: random.Random, dag_id: str, version: int = 1, *, mapped: bool = False, waiting: bool = False
+) -> DagSpec:
+    """A DAG of two to six tasks, some of them `mapped`, some `waiting` before they begin. The same dice give the same
+    limits, whatever the version.
+    """
     count = dice.randint(2, 6)
     mostly_success = dice.random() < 0.4
     past = dice.random() < 0.3
@@ -34,6 +39,8 @@ def random_dag(dice: random.Random, dag_id: str, version: int = 1, *, mapped: bo
     groups: tuple[GroupSpec, ...] = ()
     if mapped:
         tasks, groups = map_some(random.Random(dice.random()), tasks)
+    if waiting:
+        tasks = begin_some_with_a_wait(random.Random(dice.random()), tasks)
     tasks = [_with_downstream(task, tasks) for task in tasks]
     is_scheduled = dice.random() < 0.4
     return DagSpec(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from tests.simulation.dags import PARALLELISM, POOLS
+from tests.simulation.wait_journal import WaitJournal
 from tradewind.model.attempts import Attempt
 from tradewind.model.errors import BatchConflict
 from tradewind.model.keys import AttemptId, RunId
@@ -15,7 +16,8 @@ from tradewind.model.rows import AttemptOpened, Batch, Lease, PoolRow, RunRow, S
 from tradewind.model.specs import TaskSpec
 from tradewind.model.states import HOLDS_SLOT, OutcomeKind, RunState, RunType, TaskState
 from tradewind.store.memory_tables import EndedAttempt, MemoryDatabase, RunTables
-from tradewind.testing.simulated_executor import Cluster, Flight
+from tradewind.testing.simulated_executor import Flight
+from tradewind.testing.simulated_waits import WaitCluster
 from tradewind.testing.virtual_time import EPOCH
 
 TAKES_EFFECT_WITHIN = 3.0
@@ -53,11 +55,12 @@ class Story:
 class Journal:
     """Checks every commit against the tables as they are right after it."""
 
-    def __init__(self, database: MemoryDatabase, cluster: Cluster) -> None:
+    def __init__(self, database: MemoryDatabase, cluster: WaitCluster) -> None:
         self.database = database
         self.cluster = cluster
         self._latest: dict[tuple[RunId, str, int], TaskChange] = {}
         self.faults: list[str] = []
+        self.waits = WaitJournal(database, cluster, self.faults)
         self.stories: dict[tuple[RunId, str, int], Story] = {}
         self.opened: set[AttemptId] = set()
         self.cancelled: set[RunId] = set()
@@ -82,6 +85,7 @@ class Journal:
         """No attempt reaches an executor before its start is durable."""
         if attempt.key.attempt not in self.opened:
             self.faults.append(f"attempt of {attempt.key.task_id} was submitted before its start was committed")
+        self.waits.on_submit(attempt)
 
     def on_answer(self, flight: Flight, accepted: bool) -> None:
         """What was acknowledged is durable."""
@@ -118,7 +122,9 @@ class Journal:
                 self.faults.append(f"runtime {lease.runtime_id} wrote to a run of {segment.dag_id}, owned by {owner}")
             self._attempts(segment)
             self._rows(segment)
-        opened = [row for segment in batch.segments for row in segment.opened]
+            self.waits.on_segment(segment)
+        by_triggers = {closed.attempt for segment in batch.segments for closed in segment.closed}
+        opened = [row for segment in batch.segments for row in segment.opened if row.attempt not in by_triggers]
         if opened:
             self._limits(batch, opened)
         for segment in batch.segments:
@@ -133,8 +139,8 @@ class Journal:
                 self._latest[segment.run_id, change.task_id, change.map_index] = change
                 if before is None or before.due_at is None or change.state not in _STARTS:
                     continue
-                if before.max_tries != change.max_tries:
-                    continue  # cleared: what it waited for is forgotten
+                if before.max_tries != change.max_tries or before.state is TaskState.DEFERRED:
+                    continue  # cleared: what it waited for is forgotten; or answered before its deadline
                 if before.due_at - self.database.clock() > timedelta(milliseconds=10):
                     self.faults.append(f"{change.task_id} started {before.due_at - self.database.clock()} too early")
             for opened in segment.opened:
@@ -216,7 +222,7 @@ class Journal:
             row = tables.instance((change.task_id, change.map_index))
             if row is None or (row.state, row.try_number, row.attempt) != _values(change):
                 self.faults.append(f"a batch was applied in part: {change.task_id} is {row}")
-            elif (change.state in HOLDS_SLOT) != (change.attempt is not None):
+            elif (change.state in HOLDS_SLOT) != (change.attempt is not None) and not _only_its_triggers_go(change):
                 self.faults.append(f"{change.task_id} is {change.state} with attempt {change.attempt!r}")
             elif change.attempt is not None and change.attempt not in tables.live:
                 self.faults.append(f"{change.task_id} is {change.state}, but its attempt is not among the live ones")
@@ -234,15 +240,17 @@ class Journal:
                 self.faults.append(f"{name} has {size} slots and {used[name]} are used")
             if row.executor != "inline" and used["parallelism"] > PARALLELISM:
                 self.faults.append(f"parallelism is {PARALLELISM} and {used['parallelism']} attempts run")
+        began = {row.attempt for row in opened}
         for segment in batch.segments:
+            starts = [row for row in segment.opened if row.attempt in began]
             dag = self.database.dags[segment.dag_id]
             spec = self.database.versions[segment.dag_id, dag.version_hash].spec
-            if segment.opened and used[f"dag {dag.dag_id}"] > spec.max_active_tasks:
+            if starts and used[f"dag {dag.dag_id}"] > spec.max_active_tasks:
                 self.faults.append(f"{dag.dag_id} has max_active_tasks={spec.max_active_tasks} and more run")
-            if segment.opened and dag.is_paused:
+            if starts and dag.is_paused:
                 self.faults.append(f"an attempt began although {dag.dag_id} is paused")
             tasks = tasks_of(self.database, self.database.runs[segment.run_id])
-            for row in segment.opened:
+            for row in starts:
                 self._task_limits(segment, tasks[row.task_id], used)
 
     def _task_limits(self, segment: Segment, task: TaskSpec, used: Counter[str]) -> None:
@@ -284,6 +292,11 @@ def tasks_of(database: MemoryDatabase, tables: RunTables) -> dict[str, TaskSpec]
     """The tasks of a run's version."""
     spec = database.versions[tables.row.dag_id, tables.row.version_hash].spec
     return {task.task_id: task for task in spec.tasks}
+
+
+def _only_its_triggers_go(change: TaskChange) -> bool:
+    """Whether what is being restarted has no attempt: it waited."""
+    return change.state is TaskState.RESTARTING and change.attempt is None
 
 
 def _values(change: TaskChange) -> tuple[TaskState, int, AttemptId | None]:

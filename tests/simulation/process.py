@@ -18,7 +18,8 @@ from tradewind.model.errors import Fenced, TradewindError
 from tradewind.model.rows import Lease
 from tradewind.services.scheduler import Scheduler
 from tradewind.store.memory_tables import MemoryDatabase
-from tradewind.testing.simulated_executor import Cluster, SimulatedExecutor
+from tradewind.testing.simulated_executor import SimulatedExecutor
+from tradewind.testing.simulated_waits import WaitCluster, WaitingExecutor
 from tradewind.testing.virtual_time import VirtualClock, VirtualTime
 
 LEASE: Final = 7.5
@@ -41,16 +42,17 @@ class Wish:
 class Process:
     """A runtime that can be killed, frozen, cut off and told to stop."""
 
-    def __init__(self, name: str, database: MemoryDatabase, time: VirtualTime, cluster: Cluster, seed: str) -> None:
+    def __init__(self, name: str, database: MemoryDatabase, time: VirtualTime, cluster: WaitCluster, seed: str) -> None:
         self.name = name
         self.loop = time.new_loop()
         self.store = SimulatedStore(database, random.Random(f"{seed}/network"))
         self.is_frozen = False
         self.is_killed = False
+        self.waits = WaitingExecutor("inline", cluster, runtime=name)
         self.executors = {
-            "local": SimulatedExecutor("local", cluster, slots=SLOTS),
-            "inline": SimulatedExecutor("inline", cluster),
-            "remote": SimulatedExecutor("remote", cluster, survives=True, starts_at_once=False),
+            "local": SimulatedExecutor("local", cluster, slots=SLOTS, runtime=name),
+            "inline": self.waits,
+            "remote": SimulatedExecutor("remote", cluster, survives=True, starts_at_once=False, runtime=name),
         }
         parts = Parts(store=self.store, clock=VirtualClock(time, seed), executors=self.executors, watch_files=False)
         self.runtime = Runtime(_CONFIG, parts=parts)
@@ -112,7 +114,8 @@ class Process:
         for wish in [wish for wish in self.wishes if wish.task.done()]:
             self.wishes.remove(wish)
             error = None if wish.task.cancelled() else wish.task.exception()
-            if error is not None and not isinstance(error, TradewindError | TimeoutError):
+            is_too_late = self.is_stopping and isinstance(error, RuntimeError)
+            if error is not None and not (is_too_late or isinstance(error, TradewindError | TimeoutError)):
                 found.append(f"{wish.name}: " + "".join(traceback.format_exception(error)))
         return found
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
-from tests.simulation import stories
+from tests.simulation import stories, wait_stories
 from tests.simulation.actions import random_story
 from tests.simulation.machine import SystemMachine, TwoRuntimes
 
@@ -29,9 +29,13 @@ KEPT: Final = (
     *((seed, 1) for seed in (1008, 20005, 20033, 20066, 20112, 20154, 20289, 30076, 30106, 30538)),
     *((seed, 2) for seed in (5, 29, 38, 77, 90, 116, 138, 191, 195, 196)),
 )
+KEPT_WAITING: Final = (
+    # each is a seed, how many runtimes, and whether tasks are mapped
+    *((seed, 1, False) for seed in (137, 245, 284, 2316)),
+)
 
 
-@pytest.mark.parametrize("story", stories.ALL, ids=lambda story: str(story.__name__))
+@pytest.mark.parametrize("story", [*stories.ALL, *wait_stories.ALL], ids=lambda story: str(story.__name__))
 def test_a_story_told_on_purpose(story: Callable[[], None]) -> None:
     story()
 
@@ -41,19 +45,44 @@ def test_a_story_that_once_went_wrong(seed: int, runtimes: int) -> None:
     random_story(seed, processes=runtimes)
 
 
-@pytest.mark.parametrize("first", range(1000, 11000 if LONG else 1200, 20))
+@pytest.mark.parametrize(("seed", "runtimes", "mapped"), KEPT_WAITING)
+def test_a_story_about_waits_that_once_went_wrong(seed: int, runtimes: int, mapped: bool) -> None:
+    random_story(seed, processes=runtimes, mapped=mapped, waiting=True)
+
+
+@pytest.mark.parametrize("first", range(1000, 11000 if LONG else 1120, 20))
 def test_one_runtime(first: int) -> None:
     for seed in range(first, first + 20):
         random_story(seed)
 
 
-@pytest.mark.parametrize("first", range(1000, 3000 if LONG else 1040, 10))
+@pytest.mark.parametrize("first", range(1000, 11000 if LONG else 1080, 20))
+def test_tasks_that_wait(first: int) -> None:
+    resumed = 0
+    for seed in range(first, first + 20):
+        resumed += random_story(seed, waiting=True).journal.waits.resumed
+    assert resumed > 40, "the stories hardly ever come to it"
+
+
+@pytest.mark.parametrize("first", range(1000, 3000 if LONG else 1020, 10))
+def test_tasks_that_wait_in_two_runtimes(first: int) -> None:
+    for seed in range(first, first + 10):
+        random_story(seed, processes=2, waiting=True)
+
+
+@pytest.mark.parametrize("first", range(1000, 3000 if LONG else 1040, 20))
+def test_mapped_tasks_that_wait(first: int) -> None:
+    for seed in range(first, first + 20):
+        random_story(seed, mapped=True, waiting=True)
+
+
+@pytest.mark.parametrize("first", range(1000, 3000 if LONG else 1020, 10))
 def test_two_runtimes(first: int) -> None:
     for seed in range(first, first + 10):
         random_story(seed, processes=2)
 
 
-@pytest.mark.parametrize("first", range(1000, 6000 if LONG else 1100, 20))
+@pytest.mark.parametrize("first", range(1000, 6000 if LONG else 1060, 20))
 def test_mapped_tasks(first: int) -> None:
     for seed in range(first, first + 20):
         random_story(seed, mapped=True)
@@ -66,8 +95,9 @@ def test_mapped_tasks_in_two_runtimes(first: int) -> None:
 
 
 def test_nothing_disturbs_it() -> None:
-    for seed in range(1000, 2000 if LONG else 1040):
+    for seed in range(1000, 2000 if LONG else 1020):
         random_story(seed, faults=False)
+        random_story(seed, faults=False, waiting=True)
 
 
 @pytest.mark.parametrize("machine", [SystemMachine, TwoRuntimes])

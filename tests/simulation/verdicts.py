@@ -18,6 +18,7 @@ from tradewind.testing.simulated_executor import Cluster
 
 _BAD = frozenset({TaskState.FAILED, TaskState.UPSTREAM_FAILED})
 _TRY_AGAIN = frozenset({OutcomeKind.FAILED, OutcomeKind.TIMED_OUT})
+_NO_END_OF_A_TRY = frozenset({OutcomeKind.LOST, OutcomeKind.RESCHEDULED, OutcomeKind.DEFERRED})
 
 
 def final_findings(database: MemoryDatabase, cluster: Cluster, tainted: Collection[str]) -> list[str]:
@@ -50,6 +51,8 @@ class _Judge:
         """What must be over and is not."""
         if self.tables.live:
             yield f"{len(self.tables.live)} attempts are live for ever"
+        if self.tables.waits:
+            yield f"it waits for ever for {list(self.tables.waits)}"
         left = [place for place, state in self.state.items() if state not in FINISHED]
         if self.tables.run().state in RUN_FINISHED:
             if left:
@@ -116,7 +119,7 @@ class _Judge:
             return  # it waited to be tried again when a branch or short circuit skipped it
         if RUN not in self._possible(place):
             yield f"{place} ran, which its rule does not allow: {self._upstream(place)}"
-        counted = [a for a in attempts if a.kind not in (OutcomeKind.LOST, OutcomeKind.RESCHEDULED)]
+        counted = [a for a in attempts if a.kind not in _NO_END_OF_A_TRY]
         if [a.try_number for a in counted] != list(range(1, len(counted) + 1)):
             yield f"the tries of {place} are {[(a.try_number, a.kind) for a in attempts]}"
         lost = 0

@@ -18,13 +18,17 @@ from tests.simulation.dags import POOLS, random_dag, source_of
 from tests.simulation.journal import Journal
 from tests.simulation.process import LEASE, Process
 from tests.simulation.verdicts import final_findings
+from tests.simulation.wait_checks import carried_twice
+from tests.simulation.waits import some_answer, some_end, some_waits
 from tradewind.model.keys import RuntimeId
 from tradewind.model.outcomes import CODEC_JSON, RETURN_KEY, EncodedValue, Outcome, XComPut
 from tradewind.model.rows import ParsedFile, PoolRow, RunRow
 from tradewind.model.specs import DagSpec
 from tradewind.model.states import FINISHED, OutcomeKind, TaskState
+from tradewind.model.waits import WaitAnswer
 from tradewind.store.memory import new_database
-from tradewind.testing.simulated_executor import Cluster, Flight
+from tradewind.testing.simulated_executor import Flight
+from tradewind.testing.simulated_waits import WaitCluster, WaitFlight
 from tradewind.testing.virtual_time import VirtualTime
 
 AT_MOST: Final = 120
@@ -41,20 +45,34 @@ class World:
     """Any number of processes; each DAG is published by one of them."""
 
     def __init__(
-        self, seed: int, *, processes: int = 1, dags: int = 2, given: DagSpec | None = None, mapped: bool = False
+        self,
+        seed: int,
+        *,
+        processes: int = 1,
+        dags: int = 2,
+        given: DagSpec | None = None,
+        mapped: bool = False,
+        waiting: bool = False,
     ) -> None:
-        """`given` is used instead of random DAGs; its name must be d0. Random ones may have `mapped` tasks."""
+        """`given` is used instead of random DAGs; its name must be d0. Random ones may have `mapped` tasks; with
+        `waiting` attempts may defer, and tasks begin with triggers.
+        """
         self.seed = seed
         self.mapped = mapped
+        self.waiting = waiting
         self.given = given
         self.time = VirtualTime()
         self.database = new_database(self.time.now)
         for name, slots in POOLS.items():
             self.database.pools[name] = PoolRow(name, slots)
-        self.cluster = Cluster(self.time.now)
+        self.cluster = WaitCluster(self.time.now)
+        clean_up = random.Random(f"{seed}/triggers")
+        self.cluster.seconds_to_go = lambda: clean_up.choice((0.0, 0.0, 0.01, 0.7, 12.0))
         self.journal = Journal(self.database, self.cluster)
         self.cluster.on_submit = self.journal.on_submit
         self.cluster.on_answer = self.journal.on_answer
+        self.cluster.on_wait_answer = self.journal.waits.on_answer
+        self.cluster.on_begin = self.journal.waits.on_begin
         self.processes: list[Process] = []
         self.story: list[str] = []
         self.mails: dict[str, int] = {}
@@ -101,6 +119,11 @@ class World:
         self.time.pass_by([process.loop for process in self.turning()], seconds)
         self.check()
 
+    @property
+    def more_ends(self) -> tuple[OutcomeKind, ...]:
+        """How attempts of this world may end beside the ordinary ways."""
+        return (OutcomeKind.DEFERRED,) * 8 if self.waiting else ()
+
     def close(self) -> None:
         """Frees all loops."""
         for process in self.processes:
@@ -117,7 +140,8 @@ class World:
         """The DAG as its file has it now."""
         if self.given is not None:
             return self.given
-        return random_dag(random.Random(f"{self.seed}/{dag_id}"), dag_id, self.versions[dag_id], mapped=self.mapped)
+        dice = random.Random(f"{self.seed}/{dag_id}")
+        return random_dag(dice, dag_id, self.versions[dag_id], mapped=self.mapped, waiting=self.waiting)
 
     def publish(self, process: Process, dag_id: str) -> None:
         """A DAG file is new or has changed."""
@@ -149,6 +173,12 @@ class World:
         self.tell(f"{flight.attempt.key.task_id} of {flight.attempt.run.dag_run_id} ends: {outcome.kind}")
         self.cluster.end(flight, outcome)
 
+    def fire(self, flight: WaitFlight, answer: WaitAnswer, outcome: Outcome | None = None) -> None:
+        """A trigger has an answer, which ends its task if there is an `outcome`."""
+        end = "" if outcome is None else f" and ends it: {outcome.kind}"
+        self.tell(f"the trigger of {flight.start.key[2:]} answers {answer}{end}")
+        flight.carrier.fire(flight, answer, outcome)
+
     def runs(self) -> list[RunRow]:
         """All runs as they are in the database."""
         return [tables.run() for tables in self.database.runs.values()]
@@ -166,6 +196,8 @@ class World:
         for process in self.processes:
             findings += [f"{process.name}: {failure}" for failure in process.failures()]
         findings += self._mail_findings()
+        if not findings and self.is_quiet():
+            findings += carried_twice(p for p in self.processes if self.is_healthy(p) or p.lease is None)
         if not findings and self.is_quiet():
             for process in self.processes:
                 if self.is_healthy(process):
@@ -219,7 +251,9 @@ class World:
             self._open_everything()
             for flight in self.cluster.running():
                 if flight.carrier.is_alive:
-                    self.end(flight, ending(flight, dice))
+                    self.end(flight, ending(flight, dice, self.more_ends[:1]))
+            for trigger in self.cluster.waiting():
+                self.fire(trigger, some_answer(dice), some_end(dice, trigger.start.wait))
             self.pass_by(30)
             rounds_over = rounds_over + 1 if self._is_over() else 0
             if rounds_over == 2:
@@ -227,6 +261,7 @@ class World:
         else:
             self.complain(["it never comes to an end"])
         self.complain(final_findings(self.database, self.cluster, self.tainted))
+        self.complain([f"the trigger of {f.start.key[2:]} runs for ever" for f in self.cluster.waits if f.is_there])
         unanswered = [key for key, mail_id in self.mails.items() if mail_id not in self.database.replies]
         self.complain([f"mail {key} was never answered" for key in unanswered])
 
@@ -252,6 +287,8 @@ class World:
     def _is_over(self) -> bool:
         if any(flight.is_running and flight.carrier.is_alive for flight in self.cluster.flights.values()):
             return False
+        if any(trigger.is_there for trigger in self.cluster.waits):
+            return False
         if any(dag.is_paused or dag.is_active for dag in self.database.dags.values()):
             return False
         return all(
@@ -265,6 +302,8 @@ def ending(flight: Flight, dice: random.Random, more: tuple[OutcomeKind, ...] = 
     """How the body of an attempt may end; `more` kinds beside the ordinary ones."""
     kinds = (OutcomeKind.SUCCESS,) * 14 + (OutcomeKind.FAILED,) * 4 + (OutcomeKind.SKIPPED, OutcomeKind.TIMED_OUT)
     kind = dice.choice(kinds + more)
+    if kind is OutcomeKind.DEFERRED:
+        return some_waits(dice, flight.started_at)
     if kind is OutcomeKind.RESCHEDULED:
         return Outcome(kind, reschedule_at=flight.started_at + timedelta(seconds=dice.randint(0, 120)))
     task = flight.attempt.task

@@ -87,7 +87,8 @@ class Committer:
 def _leave_out(batch: Batch, conflict: BatchConflict) -> set[RunId]:
     """Takes out of the batch what the database refused. Returns the runs that this leaves out.
 
-    What starts in this batch may start on permits that a refused run gave back in it, so it goes too.
+    What starts in this batch may start on permits that a refused run gave back in it, so it goes too. So do the
+    other runs of its DAG: their tasks may have begun, or ended, because of what it did in this batch.
     A wish whose mail was done already was carried out already: the runs that it may have changed
     here (any of the batch) go as well. Where nobody is named, everything goes.
     """
@@ -95,7 +96,8 @@ def _leave_out(batch: Batch, conflict: BatchConflict) -> set[RunId]:
     if conflict.mail_ids or not (blamed or conflict.dag_ids):
         blamed = {segment.run_id for segment in batch.segments}
     if blamed:
-        blamed |= {s.run_id for s in batch.segments if _starts_something(s)}
+        dags = {s.dag_id for s in batch.segments if s.run_id in blamed}
+        blamed |= {s.run_id for s in batch.segments if s.dag_id in dags or _starts_something(s)}
     batch.segments = [s for s in batch.segments if s.run_id not in blamed]
     named = bool(conflict.run_ids or conflict.dag_ids or conflict.mail_ids)
     batch.dags = [d for d in batch.dags if named and d.dag_id not in conflict.dag_ids]

@@ -65,6 +65,8 @@ class WaitCluster(Cluster):
         """How long the clean-up of the next trigger takes."""
         self.on_wait_answer: Callable[[WaitKey, WaitAnswer, bool], None] = lambda key, answer, accepted: None
         """Called when a runtime says whether it has committed an answer."""
+        self.on_begin: Callable[[WaitStart], None] = lambda start: None
+        """Called with every wait as it is handed over."""
 
     def waiting(self) -> list[WaitFlight]:
         """Triggers that can fire, in order of their beginning."""
@@ -98,6 +100,7 @@ class WaitingExecutor(SimulatedExecutor):
     def begin_waits(self, starts: Sequence[WaitStart]) -> None:
         """As `WaitExecutor.begin_waits`. One that is about to go is begun again when it is gone."""
         for start in starts if self._takes_waits else ():
+            self._world.on_begin(start)
             flight = self.waits.get(start.key)
             if flight is None:
                 self._launch(start)

@@ -27,6 +27,8 @@ class Fault:
     """A story of its own instead, for what chance brings about too seldom."""
     mapped: bool = False
     """Whether the stories have mapped tasks."""
+    waiting: bool = False
+    """Whether tasks of the stories defer."""
 
 
 class Faults:
@@ -43,9 +45,10 @@ class Faults:
         seed: int = 0,
         story: Callable[[], None] | None = None,
         mapped: bool = False,
+        waiting: bool = False,
     ) -> Callable[[Callable[[Patch], None]], None]:
         def register(plant: Callable[[Patch], None]) -> None:
-            self.all.append(Fault(plant.__name__, plant, processes, disturbed, seed, story, mapped))
+            self.all.append(Fault(plant.__name__, plant, processes, disturbed, seed, story, mapped, waiting))
 
         return register
 

@@ -7,13 +7,13 @@ from typing import Final
 import pytest
 
 from tests.simulation.actions import random_story
-from tests.simulation.faults import commits, dispatch, limits, mapping, rules
+from tests.simulation.faults import commits, dispatch, limits, mapping, rules, waiting
 from tests.simulation.faults.planting import Fault
 from tests.simulation.world import Violation
 from tradewind.testing.virtual_time import EndlessActivity
 
 STORIES_MAX: Final = 40
-FAULTS: Final = [fault for file in (commits, dispatch, limits, rules, mapping) for fault in file.fault.all]
+FAULTS: Final = [fault for file in (commits, dispatch, limits, rules, mapping, waiting) for fault in file.fault.all]
 
 pytestmark = pytest.mark.blocks_the_loop
 
@@ -24,7 +24,9 @@ def stories_until_it_shows(fault: Fault) -> None:
         fault.story()
         return
     for seed in range(fault.first_seed, fault.first_seed + STORIES_MAX):
-        random_story(seed, processes=fault.processes, faults=fault.disturbed, mapped=fault.mapped)
+        random_story(
+            seed, processes=fault.processes, faults=fault.disturbed, mapped=fault.mapped, waiting=fault.waiting
+        )
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: str(fault.name))
@@ -37,3 +39,4 @@ def test_the_simulation_finds(fault: Fault, monkeypatch: pytest.MonkeyPatch) -> 
 def test_there_are_enough() -> None:
     assert len(FAULTS) >= 20
     assert len(mapping.fault.all) >= 4
+    assert len(waiting.fault.all) >= 20

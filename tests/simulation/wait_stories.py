@@ -1,0 +1,125 @@
+"""Short stories about waits, told on purpose."""
+
+from __future__ import annotations
+
+from tests.simulation.stories import SUCCESS, clear, one_task, running, state
+from tests.simulation.world import World
+from tradewind.model.outcomes import EncodedValue, Outcome, Wait
+from tradewind.model.states import OutcomeKind, TaskState
+from tradewind.model.waits import WaitAnswer
+from tradewind.testing.simulated_waits import WaitFlight
+
+QUEUE = Wait("acme.queue", EncodedValue(1, b"{}"), "go_on")
+DEFERS = Outcome(OutcomeKind.DEFERRED, waits=(QUEUE,))
+HELLO = WaitAnswer(EncodedValue(1, b'"hello"'))
+
+
+def trigger(world: World) -> WaitFlight:
+    """The trigger that runs."""
+    (flight,) = world.cluster.waiting()
+    return flight
+
+
+def wants(world: World, *states: TaskState) -> None:
+    """The task is in one of these states."""
+    world.complain([] if state(world) in states else [f"it is {state(world)}, not {states}"])
+
+
+def killed(world: World, seconds: float = 10) -> None:
+    """The only process dies; another comes and takes over."""
+    world.processes[-1].kill()
+    world.start_process()
+    world.pass_by(seconds)
+
+
+def carried_on_and_answered_after_a_crash() -> None:
+    """The runtime dies while the task waits: the next one carries the wait on, and its answer resumes the task."""
+    with one_task() as world:
+        world.end(running(world), DEFERS)
+        world.pass_by(0.1)
+        wants(world, TaskState.DEFERRED)
+        killed(world)
+        world.fire(trigger(world), HELLO)
+        world.pass_by(0.1)
+        resume = running(world).attempt.resume
+        world.complain([] if resume is not None and resume.answer == HELLO else [f"it goes on with {resume}"])
+        killed(world)  # and so does the one that goes on
+        resume = running(world).attempt.resume
+        world.complain([] if resume is not None and resume.answer == HELLO else [f"lost, it goes on with {resume}"])
+        world.end(running(world), SUCCESS)
+        world.run_out()
+
+
+def cancelled_while_it_waits_and_nobody_is_there() -> None:
+    """The run was cancelled and the runtime dies before the trigger is gone: the next one sees it to its end."""
+    with one_task() as world:
+        world.cluster.seconds_to_go = lambda: 12.0
+        world.end(running(world), DEFERS)
+        world.pass_by(0.1)
+        run, control = world.runs()[0], world.processes[0].runtime.control
+        world.tainted.add(run.dag_run_id)
+        world.journal.cancelled.add(run.run_id)
+        world.ask(world.processes[0], "cancel", lambda: control.run_cancel("d0", run.dag_run_id))
+        world.pass_by(0.1)
+        wants(world, TaskState.DEFERRED)
+        killed(world, 30)
+        wants(world, TaskState.FAILED)
+
+
+def cleared_while_it_waits() -> None:
+    """It starts anew when its trigger is gone, and not before; the runtime dies in between."""
+    with one_task() as world:
+        world.cluster.seconds_to_go = lambda: 12.0
+        world.end(running(world), DEFERS)
+        world.pass_by(0.1)
+        clear(world)
+        wants(world, TaskState.RESTARTING)
+        killed(world)
+        wants(world, TaskState.RESTARTING)
+        world.pass_by(15)
+        wants(world, TaskState.RUNNING)
+        world.complain([] if running(world).attempt.resume is None else ["it does not begin from the top"])
+        world.run_out()
+
+
+def loaded_anew_while_a_trigger_goes() -> None:
+    """Its deadline has passed and its trigger is going when a batch of its run is refused: it waits for it still."""
+    with one_task() as world:
+        world.cluster.seconds_to_go = lambda: 12.0
+        deadline = world.time.now().replace(microsecond=0)
+        world.end(running(world), DEFERS._replace(waits=(QUEUE._replace(deadline=deadline),)))
+        world.pass_by(0.1)
+        wants(world, TaskState.SCHEDULED, TaskState.NONE)
+        (tables,) = world.database.runs.values()
+        process = world.processes[0]
+        reload = process.scheduler.resumer.reload(process.scheduler.lease, {tables.row.run_id})
+        world.ask(process, "its run is loaded anew", lambda: reload)
+        world.pass_by(5)
+        wants(world, TaskState.SCHEDULED, TaskState.NONE)
+        world.pass_by(10)
+        wants(world, TaskState.RUNNING)
+        world.run_out()
+
+
+def answered_while_it_is_loaded_anew() -> None:
+    """Answered in the turn in which its run is loaded anew: the trigger, which has fired, is not begun again."""
+    with one_task() as world:
+        world.end(running(world), DEFERS)
+        world.pass_by(0.1)
+        (tables,) = world.database.runs.values()
+        process = world.processes[0]
+        reload = process.scheduler.resumer.reload(process.scheduler.lease, {tables.row.run_id})
+        world.ask(process, "its run is loaded anew", lambda: reload)
+        world.fire(trigger(world), HELLO)
+        world.pass_by(0.1)
+        world.end(running(world), SUCCESS)
+        world.run_out()
+
+
+ALL = (
+    carried_on_and_answered_after_a_crash,
+    cancelled_while_it_waits_and_nobody_is_there,
+    cleared_while_it_waits,
+    loaded_anew_while_a_trigger_goes,
+    answered_while_it_is_loaded_anew,
+)
