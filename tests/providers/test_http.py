@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 from typing import Any, cast
 from unittest.mock import patch
 
@@ -21,6 +23,8 @@ from tradewind.host import Runtime
 from tradewind.model.errors import AuthoringError, ClientError, TaskFailed, TradewindError
 from tradewind.model.rows import InstanceRow
 from tradewind.ports import RunFilter
+from tradewind.trial import try_dag
+from tradewind.trial_time import SkippingLoop
 from tradewind_providers.http import (
     HttpAsyncHook,
     HttpHook,
@@ -274,6 +278,37 @@ async def test_a_deferred_sensor_goes_on(start: StartRuntime, service: Service) 
         run = await running
     assert run.state == "success"
     assert "ready completed successfully." in await log_of(runtime)
+
+
+@pytest.mark.blocks_the_loop
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_a_trial_skips_the_waits(monkeypatch: pytest.MonkeyPatch, deferrable: bool) -> None:
+    """Though the session would keep its socket open: on such a loop clients close as soon as nobody uses them."""
+    asked: list[str] = []
+
+    class Answers(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(200 if len(asked) > 3 else 404)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Says nothing."""
+
+    with DAG("d", schedule=None) as dag:
+        HttpSensor(task_id="s", endpoint="x", poke_interval=3600, timeout=86400, deferrable=deferrable)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        serving = Thread(target=server.serve_forever)
+        serving.start()
+        monkeypatch.setenv("TRADEWIND_CONN_HTTP_DEFAULT", f"http://127.0.0.1:{server.server_port}")
+        with asyncio.Runner(loop_factory=SkippingLoop) as runner:
+            report = runner.run(try_dag(dag))
+        server.shutdown()
+        serving.join()
+    assert (report.run.state, len(asked)) == ("success", 4)
 
 
 async def running_run(runtime: Runtime) -> list[InstanceRow]:
