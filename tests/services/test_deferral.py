@@ -112,7 +112,7 @@ class Gate(Trigger):
         async def ack() -> None:
             seen.append(f"ack {self.name}")
 
-        yield TriggerEvent(await gate(self.name), ack=ack)
+        yield TriggerEvent(await asyncio.shield(gate(self.name)), ack=ack)
 
     async def cleanup(self) -> None:
         seen.append(f"cleanup {self.name}")
@@ -236,6 +236,40 @@ class Ending(Trigger):
         yield ends[self.kind]
 
 
+async def test_a_task_that_is_cleared_while_it_waits_begins_anew_when_its_trigger_is_gone(start: StartRuntime) -> None:
+    with DAG("d", schedule=None) as dag:
+        Waiting(task_id="wait", waits_for=Gate("a"))
+    runtime = await start(dag)
+    run = await started(runtime, "d")
+    await eventually(lambda: seen == ["run a"])
+    await runtime.control.instances_clear("d", run.dag_run_id, ["wait"])
+    await eventually(lambda: len(seen) >= 4)
+    assert seen == ["run a", "kill a", "cleanup a", "run a"]
+    gates.pop("a", None)
+    await runtime.control.run_cancel("d", run.dag_run_id)
+    await eventually(lambda: seen[4:] == ["kill a", "cleanup a"])
+
+
+@pytest.mark.blocks_the_loop
+async def test_a_command_ends_with_its_task(start: StartRuntime, tmp_path: Path) -> None:
+    with DAG("d", schedule=None) as dag:
+
+        @task
+        def compute() -> None:
+            defer(ProcessTrigger.start(f"echo $$ > {tmp_path}/pid; sleep 600", folder=tmp_path / "out"))
+
+        compute()
+    runtime = await start(dag)
+    run = await started(runtime, "d")
+    await deferred(runtime, run, "compute")
+    number = tmp_path / "pid"
+    await eventually(lambda: bool(number.exists() and number.read_text().strip()))
+    command = ProcessTrigger(int(number.read_text()))
+    assert command.is_running
+    await runtime.control.run_cancel("d", run.dag_run_id)
+    await eventually(lambda: not command.is_running)
+
+
 # ------------------------------------------------------------------------------- what goes wrong
 
 
@@ -249,6 +283,10 @@ class Broken(Trigger):
             raise ValueError("the queue is gone")
         if self.how == "says nothing":
             return
+        if self.how == "awaits what is cancelled":
+            nobody = asyncio.get_running_loop().create_future()
+            nobody.cancel()
+            await nobody
         yield TriggerEvent(object())
 
 
@@ -256,6 +294,7 @@ class Broken(Trigger):
     ("how", "said"),
     [
         ("raises", "ValueError: the queue is gone"),
+        ("awaits what is cancelled", "CancelledError"),
         ("says nothing", "Trigger exited without sending an event"),
         ("gives what cannot be stored", "cannot be stored"),
     ],

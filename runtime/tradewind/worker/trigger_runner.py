@@ -216,9 +216,11 @@ class TriggerRunner:
                 outcome = await self._end_event(event, dag)
         except StopAsyncIteration:
             answer = WaitAnswer(error="Trigger exited without sending an event. Dependent tasks will be failed.")
-        except asyncio.CancelledError:
-            await self._gone(flight, trigger, events, log)
-            return
+        except asyncio.CancelledError as error:
+            if _is_cancelled():
+                await self._gone(flight, trigger, events, log)
+                return
+            answer = WaitAnswer(error=error_info(error).traceback)  # what it awaited was cancelled, not the wait
         except BaseException as error:
             if isinstance(error, GeneratorExit):
                 raise
@@ -310,6 +312,11 @@ class TriggerRunner:
             raise
         except BaseException as error:
             say(log, f"Cleaning up after the trigger failed\n{error_info(error).traceback.rstrip()}", level="ERROR")
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
 
 
 async def _close(trigger: BaseTrigger | None, events: AsyncIterator[TriggerEvent] | None) -> None:
