@@ -57,7 +57,10 @@ def failpoints() -> Iterator[Failpoint]:
         for name in re.findall(r'\bfailpoint\("([\w.]+)"\)', path.read_text()):
             if name not in seen:
                 seen.add(name)
-                yield Failpoint(name, in_worker="worker" in path.parts)
+                in_worker = "worker" in path.parts and not name.startswith(
+                    "worker.inline."
+                )  # those are on the loop too
+                yield Failpoint(name, in_worker)
 
 
 @dataclass(slots=True)

@@ -43,7 +43,8 @@ with DAG("{dag_id}", schedule=None, is_paused_upon_creation=False, default_args=
                     time.sleep(0.005)
                     return note("end")
             else:
-                @task(task_id=name, outlets=[Asset("bench")])
+                place = {{"isolation": "host" if k % 4 else "loop"}}
+                @task(task_id=name, outlets=[Asset("bench")], executor_config=place)
                 async def work():
                     await asyncio.to_thread(note, "begin")
                     await asyncio.sleep(0.005)
@@ -54,10 +55,10 @@ with DAG("{dag_id}", schedule=None, is_paused_upon_creation=False, default_args=
             here.append(now)
         above = here
 """
-"""Layers of 20 tasks with three upstreams each; every other one in a process of its own. Each task
-appends a line when it begins and when it ends, with fsync, and returns its attempt; the coroutines change an asset.
-Here many deaths in a
-row may meet the same attempt, so it may be lost more often than usual.
+"""Layers of 20 tasks with three upstreams each; every other one in a process of its own, the others in turn on the
+loop and in an async host. Each task appends a line when it begins and when it ends, with fsync, and returns its
+attempt; the coroutines change an asset. Here many deaths in a row may meet the same attempt, so it may be lost more
+often than usual.
 """
 
 PUBLISHED: Final = """

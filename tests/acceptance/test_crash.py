@@ -14,7 +14,13 @@ from benchmarks.crash import Trial, failpoints
 from benchmarks.crash_judge import Verdict
 
 _TASKS = 60
-_AFTER_COMMITS = ("scheduler.after_commit", "store.batch.before_commit", "worker.inline.ended", "worker.frame.sent")
+_AFTER_COMMITS = (
+    "scheduler.after_commit",
+    "store.batch.before_commit",
+    "worker.inline.ended",
+    "worker.frame.sent",
+    "worker.host.loaded",
+)
 """Deaths that leave file and store apart in different ways."""
 
 
@@ -53,3 +59,4 @@ def test_the_failpoints_of_the_sources_are_found() -> None:
     assert found["store.run_create.after_commit"] is False
     assert found["worker.frame.sent"] is True
     assert found["worker.inline.ended"] is False
+    assert found["worker.host.loaded"] is True
