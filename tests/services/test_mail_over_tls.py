@@ -37,13 +37,12 @@ class SecretMailServer(MailServer):
         super().__init__()
         self.certificate = certificate
         self.said: list[bytes] = []
-        self.greeted = asyncio.Event()
+        self.left = asyncio.Event()
 
     async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"220 here\r\n")
         while (word := (await reader.readline()).strip().upper()) != b"STARTTLS":
             self.said.append(word)
-            self.greeted.set()
             writer.write(b"250-here\r\n250 STARTTLS\r\n" if word.startswith(b"EHLO") else b"530 STARTTLS first\r\n")
         writer.write(b"220 go on\r\n")
         await writer.drain()
@@ -66,7 +65,6 @@ class SecretMailServer(MailServer):
             else:
                 writer.write(b"221 bye\r\n" if word.upper() == b"QUIT" else b"250 here\r\n")
             await writer.drain()
-        writer.close()
 
 
 def certificate_for_this_machine(folder: Path) -> Path:
@@ -179,6 +177,6 @@ async def test_a_server_that_is_not_trusted_gets_nothing(
     runtime = await start(written(tmp_path, UC3), **smtp)
     run = await failed_run(runtime, "chapter12_email")
     async with asyncio.timeout(20):
-        await box.greeted.wait()
+        await box.left.wait()
     assert not any(word.startswith(b"AUTH") for word in box.said)
     assert "email" not in "".join(await lines_of(runtime, LogRef("chapter12_email", run.dag_run_id, "failing_task")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import html
 import logging
 import smtplib
@@ -127,12 +128,16 @@ class Mailer:
             server: smtplib.SMTP = smtplib.SMTP_SSL(smtp.host, smtp.port, timeout=smtp.timeout, context=secure)
         else:
             server = smtplib.SMTP(smtp.host, smtp.port, timeout=smtp.timeout)
-        with server:
+        try:
             if smtp.starttls and not smtp.ssl:
                 server.starttls(context=ssl.create_default_context())
             if smtp.user:
                 server.login(smtp.user, smtp.password or "")
             server.send_message(message)
+            with contextlib.suppress(smtplib.SMTPServerDisconnected):
+                server.quit()
+        finally:
+            server.close()  # without a word where it went wrong: the other side may never answer one
 
 
 def addresses(given: object) -> list[str]:
