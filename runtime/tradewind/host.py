@@ -26,7 +26,6 @@ import anyio.abc
 
 from tradewind.authoring.dag import DAG
 from tradewind.authoring.listeners import tell
-from tradewind.authoring.loop_clients import hold_clients
 from tradewind.bundles.parse_protocol import defaults_to_json
 from tradewind.config import Config, load_config
 from tradewind.control_ports import Health, LiveEvent, TriggerRequest
@@ -67,8 +66,8 @@ from tradewind.services.task_services import RuntimeServices
 from tradewind.services.wishes import OwnerWishes
 from tradewind.store.enqueuing import SqlConnection
 from tradewind.version import VERSION
-from tradewind.worker.client_watch import watched_client
-from tradewind.worker.log import LogRef, append_afterwards, current_log
+from tradewind.worker.client_watch import clients_of_loop
+from tradewind.worker.log import LogRef, append_afterwards
 from tradewind.worker.timetable import answer_for
 
 log = logging.getLogger(__name__)
@@ -162,7 +161,7 @@ class Runtime:
             if self._watches:
                 address = await self._exit.enter_async_context(serve_look_ups(look_ups))
                 self.config = replace(self.config, look_ups=address)
-            await self._exit.enter_async_context(hold_clients(current_log, watched=watched_client))
+            await self._exit.enter_async_context(clients_of_loop())
             self._services = services = self._compose(store, executors, look_ups)
             tasks = await self._exit.enter_async_context(anyio.create_task_group())
             self._exit.push_async_callback(self._stop, tasks)

@@ -9,14 +9,16 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import anyio
 import pytest
 
 from tests.services.conftest import StartRuntime
 from tradewind import DAG, AsyncHook, Connection, resource, task
-from tradewind.authoring.loop_clients import clients_here
+from tradewind.authoring.loop_clients import Wanted, clients_here
 from tradewind.control_ports import TriggerRequest
 from tradewind.host import Runtime
 from tradewind.model.rows import RunRow
+from tradewind.worker.client_watch import clients_of_loop
 
 say = logging.getLogger("tradewind.task.of_users")
 
@@ -100,6 +102,26 @@ async def test_a_client_outlives_the_task_that_opened_it(start: StartRuntime) ->
     assert log.count("opening there") == 1
     assert "never in the log" not in log
     assert "left behind" not in log
+
+
+async def test_a_cancelled_runtime_still_closes_its_clients_in_good_order() -> None:
+    said: list[str] = []
+
+    @asynccontextmanager
+    async def polite() -> AsyncGenerator[None]:
+        yield
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        said.append("good-bye")
+
+    with anyio.CancelScope() as scope:
+        async with clients_of_loop() as clients:
+            async with clients.use(Wanted("a polite one", "k", "k", polite)):
+                pass
+            scope.cancel()
+            await asyncio.sleep(0)
+    assert scope.cancelled_caught
+    assert said == ["good-bye"]
 
 
 async def test_what_is_cancelled_leaves_its_client_to_others(start: StartRuntime) -> None:

@@ -42,7 +42,6 @@ from typing import Any, Final, NoReturn
 from tradewind.authoring.attempt_environment import PROCESS_MARK
 from tradewind.authoring.dag import DAG
 from tradewind.authoring.defaults import use_defaults
-from tradewind.authoring.loop_clients import hold_clients
 from tradewind.bundles.loader import load_file
 from tradewind.bundles.parse_protocol import defaults_from_json
 from tradewind.failpoints import failpoint
@@ -54,12 +53,11 @@ from tradewind.worker import codec
 from tradewind.worker.attempt_batches import attempts_of
 from tradewind.worker.carrier import CarrierSettings, LoopCarrier
 from tradewind.worker.child import EXIT_RUNTIME_GONE
-from tradewind.worker.client_watch import watched_client
+from tradewind.worker.client_watch import clients_of_loop
 from tradewind.worker.dag_missing import missing_dag
 from tradewind.worker.endings import error_info, lost
 from tradewind.worker.frame_stream import FrameStream
 from tradewind.worker.frames import Frame, FrameReader, pack
-from tradewind.worker.log import current_log
 from tradewind.worker.loop_watch import WatchLimits
 from tradewind.worker.services_by_frames import ServicesByFrames
 
@@ -180,7 +178,7 @@ class AsyncHost:
             on_end=self._ended,
             on_offence=self._offended,
         )
-        async with hold_clients(current_log, watched=watched_client):
+        async with clients_of_loop():
             await self._carrier.start()
             self._stream.say("loaded", {"pid": os.getpid(), "hostname": socket.gethostname()})
             await self._enough.wait()
