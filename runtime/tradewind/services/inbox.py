@@ -69,8 +69,12 @@ class InboxReader(OnDemand):
         try:
             while mail := await self._store.mail_read(lease):
                 here = [row for row in mail if self._is_here(row)]
+                news = {row.mail_id: row.dag_id for row in here if row.kind == "assets"}
+                if news:  # many at once: each event that comes is one
+                    await self._wishes.look_at_assets(news)
                 for row in here:
-                    await self._carry_out(row)
+                    if row.mail_id not in news:
+                        await self._carry_out(row)
                 if not here:
                     return NOT_YET_HERE
         except (StoreUnavailable, TryAgain):
@@ -110,8 +114,6 @@ class InboxReader(OnDemand):
             case "why":
                 which_one = (body["task_id"], body.get("map_index", UNMAPPED))
                 await wishes.why_waiting(dag_id, body["dag_run_id"], which_one, number)
-            case "assets":
-                await wishes.look_at_assets(dag_id, number)
             case "changed":
                 await self._refresh([dag_id])
                 await wishes.acknowledge(number)

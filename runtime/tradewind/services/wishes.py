@@ -7,6 +7,7 @@ transaction that applies it, and its answer kept for whoever sent it.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 import orjson
 
@@ -143,10 +144,16 @@ class OwnerWishes:
             await self._scheduler.intake.ask(lambda turn: _answer(turn, mail_id, _ok(reasons=reasons)))
         return reasons
 
-    async def look_at_assets(self, dag_id: str, mail_id: int) -> None:
-        """Events of assets have come into the DAG's queue."""
-        self._planner.plan(self._dag(dag_id).dag_id)
-        await self.acknowledge(mail_id)
+    async def look_at_assets(self, mail: Mapping[int, str]) -> None:
+        """Events of assets have come into the queues of these DAGs; all the mail is answered in one commit."""
+        for dag_id in dict.fromkeys(mail.values()):
+            self._planner.plan(dag_id)
+
+        def answer(turn: Turn) -> None:
+            for mail_id in mail:
+                _answer(turn, mail_id, _ok())
+
+        await self._scheduler.intake.ask(answer)
 
     async def refuse(self, mail_id: int, error: Exception) -> None:
         """Answers a mail with the error that its wish met."""
