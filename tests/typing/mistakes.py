@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from tradewind import DAG, BashOperator, EmptyOperator, PythonOperator, resource, task
+from tradewind import DAG, BashOperator, EmptyOperator, EventSchedule, PythonOperator, Runtime, Webhook, resource, task
 from tradewind_providers.http import HttpOperator, HttpSensor
 
 
@@ -49,5 +49,9 @@ def never_called() -> None:
     count.expand(["a"])  # type: ignore[call-arg]
     count.expand_kwargs([5])  # type: ignore[list-item]
     BashOperator.partial(task_id="a").expand(bash_command=5)  # type: ignore[arg-type]
+    EventSchedule(5)  # type: ignore[arg-type]
+    EventSchedule("a", debounce="5s")  # type: ignore[arg-type]
+    Webhook("variable:a", style="gitlab")  # type: ignore[arg-type]
+    Runtime(dags=[5])  # type: ignore[list-item]
     EmptyOperator(task_id="a") >> 5  # type: ignore[type-var]
     EmptyOperator(task_id="a") >> "b"  # type: ignore[type-var]
