@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +42,24 @@ def environments() -> Iterator[Mapping[str, Environment]]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.fixture(scope="session")
+def imports(
+    request: pytest.FixtureRequest, environments: Mapping[str, Environment]
+) -> Iterator[Mapping[str, Future[Mapping[str, Any]]]]:
+    """By set what comes of importing everything. It takes half a minute for each, so other tests run meanwhile."""
+    wanted = any(item.nodeid.partition("::")[0].endswith("test_importing.py") for item in request.session.items)
+    with ThreadPoolExecutor(1) as beside:
+        yield {name: beside.submit(environments[name].import_all) for name in SETS if wanted}
+
+
 @pytest.fixture(params=SETS)
-def environment(request: pytest.FixtureRequest, environments: Mapping[str, Environment]) -> Environment:
+def environment(
+    request: pytest.FixtureRequest,
+    environments: Mapping[str, Environment],
+    imports: Mapping[str, Future[Mapping[str, Any]]],
+) -> Environment:
     """Each of the sets in turn."""
+    del imports
     return environments[str(request.param)]
 
 

@@ -21,6 +21,11 @@ ELSEWHERE: Final = HERE / "elsewhere"
 SETS: Final = ("2.11", "recent")
 """Packages of the time of Airflow 2.11.0 (May 2025), and those of October 2026: `versions/` has the lists."""
 
+PACKAGES: Final = (
+    *("http", "common.sql", "common.compat", "sqlite", "postgres", "ssh", "sftp", "slack", "amazon", "google"),
+)
+"""The packages of each set, as their modules are named."""
+
 CERTIFICATES: Final = Path("/etc/ssl/certs/ca-certificates.crt")
 INSTALL_WITHIN: Final = 600.0
 RUN_WITHIN: Final = 240.0
@@ -62,6 +67,13 @@ class Environment:
             check=False,
             timeout=RUN_WITHIN,
         )
+
+    def import_all(self) -> Mapping[str, Any]:
+        """Imports every module of the packages; what came of it, by package."""
+        done = self.run(ELSEWHERE / "import_modules.py", *PACKAGES)
+        assert done.returncode == 0, done.stderr
+        answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return answer
 
     def try_dag(self, dag_id: str, file: str, **variables: str) -> TrialRun:
         """Runs a DAG of `elsewhere/dags` once, for 2026-01-05; sensors do not wait."""

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Any, Final
 
 import pytest
 
-from tests.providers_official.environments import ELSEWHERE, ROOT, SETS, Environment
+from tests.providers_official.environments import PACKAGES, ROOT, SETS
 
 pytestmark = pytest.mark.provider_packages
 
 GUIDE: Final = ROOT / "docs" / "guides" / "official-providers.md"
-PACKAGES: Final = (
-    *("http", "common.sql", "common.compat", "sqlite", "postgres", "ssh", "sftp", "slack", "amazon", "google"),
-)
-
 NOT_INSTALLED: Final = re.compile(
     r"install the provider package \(apache-airflow-providers-[a-z-]+, "
     r"|No module named '(bson|cassandra|datafusion|kubernetes|oracledb|plyvel|ray|apache_beam|sagemaker_studio)'"
@@ -37,17 +32,9 @@ NO_PLACE: Final = re.compile(
 
 
 @pytest.fixture(scope="module")
-def found(environments: Mapping[str, Environment]) -> Mapping[str, Mapping[str, Any]]:
-    """By set and package. The two sets at once: Google's clients take half a minute."""
-
-    def ask(name: str) -> Mapping[str, Any]:
-        done = environments[name].run(ELSEWHERE / "import_modules.py", *PACKAGES)
-        assert done.returncode == 0, done.stderr
-        answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-        return answer
-
-    with ThreadPoolExecutor(len(SETS)) as at_once:
-        return dict(zip(SETS, at_once.map(ask, SETS), strict=True))
+def found(imports: Mapping[str, Future[Mapping[str, Any]]]) -> Mapping[str, Mapping[str, Any]]:
+    """By set and package what came of importing all modules."""
+    return {name: future.result() for name, future in imports.items()}
 
 
 @pytest.mark.parametrize("name", SETS)
