@@ -26,6 +26,8 @@ NAMES = (
     "event",
     "defer",
     "step",
+    "waiting",
+    "sensors",
 )
 
 

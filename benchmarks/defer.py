@@ -1,4 +1,4 @@
-"""How long from a task's deferral, through a trigger that fires at once, to the first line of the method that goes on?"""
+"""How long from a deferral, through a trigger that fires at once, to the first line of the method that goes on?"""
 
 from __future__ import annotations
 

@@ -21,8 +21,9 @@ from tradewind.worker.log import run_folder
 _ATTEMPT = re.compile(rb'"attempt":"([0-9a-f]+)"')
 
 MODULE_MARK = "TRADEWIND_BENCH_BODIES"
-MOMENTS_MARK: Final = "TRADEWIND_BENCH_MOMENTS"
 """Name of the list in a DAG file to which its bodies append (task id, begin ns, end ns)."""
+MOMENTS_MARK = "TRADEWIND_BENCH_MOMENTS"
+"""Name of the list to which its bodies append nanoseconds."""
 
 
 class CommitTimes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from itertools import pairwise
 from pathlib import Path
 
 from benchmarks import floors
@@ -47,7 +48,7 @@ async def _measure(steps: int) -> dict[str, object]:
             finished, seconds = await st.run_dag("step")
             moments = moments_in_this_process()
             await check_count(st, finished, "steps with a result", KEPT, steps)
-            gaps += [(after - before) / 1e6 for before, after in zip(moments, moments[1:], strict=False)]
+            gaps += [(after - before) / 1e6 for before, after in pairwise(moments)]
             walls.append(seconds)
         floor = await floors.commits_in_a_row(st.database, steps) / 2
         figures = percentiles(gaps)
