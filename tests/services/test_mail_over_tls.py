@@ -50,6 +50,7 @@ class SecretMailServer(MailServer):
             await writer.start_tls(self.certificate)
         except (ssl.SSLError, ConnectionError):  # it does not trust us: nothing more is said
             writer.transport.abort()
+            self.left.set()
             return
         while word := (await reader.readline()).strip():
             self.said.append(word)
@@ -65,6 +66,7 @@ class SecretMailServer(MailServer):
             else:
                 writer.write(b"221 bye\r\n" if word.upper() == b"QUIT" else b"250 here\r\n")
             await writer.drain()
+        writer.close()
 
 
 def certificate_for_this_machine(folder: Path) -> Path:
