@@ -62,11 +62,13 @@ class Wanted(Generic[C]):
 class _Client(Generic[C]):
     """One client, opening or open, and who uses it."""
 
-    __slots__ = ("error", "idle", "keeper", "leave", "opened", "replaced", "users", "value", "wanted")
+    __slots__ = ("error", "idle", "inner", "keeper", "leave", "opened", "replaced", "users", "value", "wanted")
 
     def __init__(self, wanted: Wanted[C]) -> None:
         self.wanted = wanted
         self.users = 0
+        self.inner = 0
+        """How many of them are other clients: when all close, those go first."""
         self.replaced = False
         self.opened = asyncio.Event()
         """Set when it is open or could not be opened."""
@@ -97,6 +99,8 @@ class LoopClients:
         """Those that new users get."""
         self._kept: set[_Client[Any]] = set()
         """Every one whose task runs."""
+        self._keepers: set[asyncio.Task[Any]] = set()
+        self._closing = False
         self.lingers = True
         """Whether clients stay open for a while without users."""
         self.holders = 0
@@ -127,6 +131,7 @@ class LoopClients:
         if client is None:
             client = self._begin(wanted)
         client.users += 1
+        client.inner += asyncio.current_task() in self._keepers
         client.wake_from_idle()
         if client.opened.is_set():
             return client
@@ -142,15 +147,26 @@ class LoopClients:
     def exit(self, client: _Client[Any]) -> None:
         """Is a user no longer. The last one of a client that was replaced closes it."""
         client.users -= 1
-        if not client.users and client.opened.is_set() and client.error is None:
+        client.inner -= asyncio.current_task() in self._keepers
+        if self._closing and not client.inner:
+            client.leave.set()
+        elif not client.users and client.opened.is_set() and client.error is None:
             self._rest(client)
 
     async def close(self, within: float = CLOSE_WITHIN) -> None:
         """Closes all, users or not. Those that take longer than `within` seconds are cancelled."""
         closing = [client for client in self._kept if client.keeper is not asyncio.current_task()]
+        self._closing = True
+        try:
+            await self._close(closing, within)
+        finally:
+            self._closing = False
+
+    async def _close(self, closing: list[_Client[Any]], within: float) -> None:
         for client in closing:
             self._replace(client)
-            client.leave.set()
+            if not client.inner:
+                client.leave.set()
             if not client.opened.is_set():
                 client.keeper.cancel()
         for patience in (within, LEFT_BEHIND_AFTER):
@@ -181,6 +197,7 @@ class LoopClients:
         client.keeper = loop.create_task(life, name=f"client {wanted.name}", context=context)
         self._here[wanted.key] = client
         self._kept.add(client)
+        self._keepers.add(client.keeper)
         client.keeper.add_done_callback(lambda _: self._gone(client))
         return client
 
@@ -236,6 +253,7 @@ class LoopClients:
         """Its task has ended, in whatever way: even before its first step."""
         self._forget(client)
         self._kept.discard(client)
+        self._keepers.discard(client.keeper)
         client.wake_from_idle()
         if not client.opened.is_set():
             client.error = asyncio.CancelledError("the loop ends")

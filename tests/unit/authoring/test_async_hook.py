@@ -261,6 +261,31 @@ async def test_resources_are_shared_by_their_arguments() -> None:
         database(["list"])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
+@resource
+async def service() -> AsyncIterator[str]:
+    log.append("service opens")
+    yield "http://service"
+    log.append("service closes")
+
+
+@resource
+async def session(name: str) -> AsyncIterator[str]:
+    async with service() as url:
+        yield f"{name} at {url}"
+        await asyncio.sleep(0)
+        log.append(f"session {name} says good-bye")
+
+
+async def test_resources_that_use_each_other_close_in_their_order() -> None:
+    log.clear()
+    async with session("a") as first, session("b"):
+        assert first == "a at http://service"
+    assert len(clients_here()) == 3
+    await clients_here().close()
+    assert (log[0], log[-1]) == ("service opens", "service closes")
+    assert sorted(log[1:-1]) == ["session a says good-bye", "session b says good-bye"]
+
+
 def test_a_resource_is_a_generator_function() -> None:
     async def gives() -> int:
         return 1
