@@ -598,3 +598,27 @@ async def test_a_task_that_starts_with_a_trigger_of_ones_own(start: StartRuntime
     gate("s").set_result("now")
     assert await ended(runtime, run) == {"wait": "success"}
     assert await result(runtime, run, "wait") == ["now", (1, 2)]
+
+
+async def test_tasks_that_an_attempt_has_to_start(start: StartRuntime) -> None:
+    """Templates are rendered and instances known in attempts alone; they need no `execute` for that."""
+
+    class Starts(BaseOperator):
+        start_from_trigger = True
+
+        def __init__(self, *, name: str, **arguments: Any) -> None:
+            super().__init__(**arguments)
+            self.start_trigger_args = StartTriggerArgs("tests.gate", "done", {"name": name}, timeout=timedelta(hours=1))
+
+        async def done(self, context: Any, event: Any) -> Any:
+            return event
+
+    with DAG("d", schedule=None) as dag:
+        Starts(task_id="rendered", name="{{ task.task_id }}")
+        Starts.partial(task_id="mapped").expand(name=["a", "b"])
+    runtime = await start(dag)
+    for name in ("rendered", "a", "b"):
+        gate(name).set_result(name)
+    run = await started(runtime, "d")
+    assert set((await ended(runtime, run)).values()) == {"success"}
+    assert await result(runtime, run, "rendered") == "rendered"

@@ -18,9 +18,9 @@ from tradewind.authoring.stored_values import packed, unpacked
 from tradewind.authoring.trigger_kinds import TriggerSource, found_class, module_seen, path_of
 from tradewind.authoring.triggers import BaseTrigger, StartTriggerArgs
 from tradewind.model.errors import AuthoringError, NotFoundError, TaskFailed
-from tradewind.model.outcomes import EncodedValue
+from tradewind.model.outcomes import EncodedValue, Wait
 from tradewind.model.specs import Json
-from tradewind.model.waits import Resume, Wait
+from tradewind.model.waits import Resume
 
 FAILED: Final = "__fail__"
 """The method that a task is resumed with when its wait has failed."""
@@ -242,13 +242,7 @@ def start_of(operator: TaskNode, args: StartTriggerArgs, execution_timeout: time
     None where an argument is a template: then an attempt renders it and defers. Raises AuthoringError, XComError.
     """
     where = f"{type(operator).__name__} {operator.task_id!r}: start_trigger_args"
-    given = cast("object", args)
-    if not all(hasattr(given, name) for name in ("trigger_cls", "next_method")):
-        raise AuthoringError(f"{where}: a StartTriggerArgs is needed, not {given!r}")
-    dag = operator.dag
-    cls = found_class(module_seen(args.trigger_cls), _source(dag))
-    if cls is None or not issubclass(cls, BaseTrigger):
-        raise AuthoringError(f"{where}: there is no trigger class {args.trigger_cls!r}: {_ADVICE}")
+    cls = _class_to_start(operator, args, where)
     arguments, further = dict(args.trigger_kwargs or {}), dict(args.next_kwargs or {})
     if any(isinstance(value, str) and ("{{" in value or "{%" in value) for value in arguments.values()):
         return None
@@ -268,6 +262,27 @@ def start_of(operator: TaskNode, args: StartTriggerArgs, execution_timeout: time
         "due": at.astimezone(UTC).isoformat() if isinstance(at, datetime) else None,
         "after": at.total_seconds() if isinstance(at, timedelta) else None,
     }
+
+
+def _class_to_start(operator: TaskNode, args: StartTriggerArgs, where: str) -> type[BaseTrigger]:
+    given = cast("object", args)
+    if not all(hasattr(given, name) for name in ("trigger_cls", "next_method")):
+        raise AuthoringError(f"{where}: a StartTriggerArgs is needed, not {given!r}")
+    cls = found_class(module_seen(args.trigger_cls), _source(operator.dag))
+    if cls is None or not issubclass(cls, BaseTrigger):
+        raise AuthoringError(f"{where}: there is no trigger class {args.trigger_cls!r}: {_ADVICE}")
+    return cls
+
+
+def start_here(operator: TaskNode, args: StartTriggerArgs, rendered: Callable[[Any], Any]) -> TaskDeferred:
+    """The wait of `start_trigger_args` as an attempt begins it: of mapped tasks, and of templates."""
+    where = f"{type(operator).__name__} {operator.task_id!r}: start_trigger_args"
+    cls = _class_to_start(operator, args, where)
+    arguments: dict[str, Any] = rendered(dict(args.trigger_kwargs or {}))
+    _check_arguments(cls, arguments, f"{where} names")
+    method_of(operator, args.next_method)
+    trigger = cls(**arguments)
+    return TaskDeferred(trigger=trigger, method_name=args.next_method, kwargs=args.next_kwargs, timeout=args.timeout)
 
 
 def _plain(value: EncodedValue | None) -> Json:

@@ -20,7 +20,7 @@ from tradewind.authoring.arguments import (
     reject_unknown,
 )
 from tradewind.authoring.defaults import current_defaults
-from tradewind.authoring.deferral import TaskDeferred, go_on, method_of
+from tradewind.authoring.deferral import TaskDeferred, go_on, method_of, start_here
 from tradewind.authoring.expand_input import Mappable, MappableKwargs
 from tradewind.authoring.ids import check_key
 from tradewind.authoring.nodes import DagContainer, GroupNode, TaskNode
@@ -173,7 +173,12 @@ class BaseOperator(TaskNode):
     # ------------------------------------------------------------------ what subclasses define
 
     def execute(self, context: Any) -> Any:
-        """Does the work; `context` maps the names of templates to their values. Plain or async."""
+        """Does the work; `context` maps the names of templates to their values. Plain or async.
+
+        A class with `start_trigger_args` may leave it out: its tasks begin with the wait.
+        """
+        if self.start_trigger_args is not None:
+            raise start_here(self, self.start_trigger_args, lambda given: self.render_template(given, context))
         raise NotImplementedError(
             f"{type(self).__name__} defines no execute(): write `def execute(self, context)`, or `async def`, with the "
             "work of its tasks"
