@@ -35,6 +35,9 @@ RUNS = f"/api/v1/dags/{DAG_ID}/dagRuns"
 REACHED_WITHIN = 30.0
 """Seconds after which a failpoint that was armed counts as not reached."""
 
+_ON_THE_LOOP = {"carrier.py"}
+"""Of the worker's files those whose failpoints the runtime itself passes, for coroutines on its loop."""
+
 ENDED_WITHIN = 120.0
 """Seconds that the last life gets to end every run; what is left then is stuck."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
+import sys
 import tempfile
 import threading
 import time
@@ -118,6 +119,15 @@ def no_thread_left() -> Iterator[None]:
         thread.join(max(deadline - time.monotonic(), 0.0))
     if left := sorted(thread.name for thread in ours if thread.is_alive()):
         pytest.fail(f"threads are left behind: {', '.join(left)}")
+
+
+# The search path ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def own_search_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folders of DAG files that a test loads in this process are no places for the modules of the next one's."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
 
 
 # PostgreSQL ---------------------------------------------------------------------------------------------------------

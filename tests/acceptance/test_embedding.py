@@ -102,7 +102,7 @@ def global_state() -> dict[str, object]:
         ),
         "streams": (sys.stdout, sys.stderr, sys.excepthook, threading.excepthook),
         "path": list(sys.path),
-        "memory": (gc.get_threshold(), gc.get_freeze_count(), gc.isenabled()),
+        "memory": (gc.get_threshold(), gc.get_freeze_count() > 0, gc.isenabled()),  # what is frozen may go
         "folder": Path.cwd(),
         "environment": dict(os.environ),
         "faults": faulthandler.is_enabled(),

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from tests.services.conftest import until
 from tests.services.mail_server import mail_server
 from tests.spec.running_system import SECONDS, running_system
 
@@ -124,6 +125,11 @@ async def test_a_miss_is_told_where_a_coroutine_blocks_the_loop_without_end(
         (row,) = await system.runtime.control.reads.deadline_list("05_sla_misses")
         run = await system.runtime.control.reads.run_by_id(row.miss.run_id)
         assert run is not None
+
+        async def tried() -> bool:
+            return any(row.ended_at is not None for row in await system.runtime.control.reads.attempt_list(run.run_id))
+
+        await until(system.runtime, tried)  # the end of the try is told on its own, before or after the miss
         said = "\n".join(await system.log(run, "slow"))
         assert "LoopBlocked" in said
         assert 'return open("' in said
