@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import queue
 import re
 import shlex
@@ -169,3 +170,54 @@ def test_the_home_is_airflows_and_may_be_relative(
     assert rows["logging", "folder"] == str(own_home / "logs")
     assert "hello 1" in run("tasks", "test", "demo", "one", "2024-01-01")
     assert "No DAGs yet" in run("dags", "list"), "trying a task records nothing"
+
+
+def waited_for(path: Path, words: str) -> str:
+    """What is in the file once these words are."""
+    deadline = time.monotonic() + SECONDS
+    while True:
+        text = path.read_text() if path.exists() else ""
+        if words in text:
+            return text
+        assert time.monotonic() < deadline, text
+        time.sleep(0.05)
+
+
+@pytest.mark.spec("3:K05", "3:K06")
+def test_both_in_the_background(own_home: Path) -> None:
+    """`-D`: the shell is free at once. A second one of a home is refused; more run in front, or from other homes."""
+    airflow(own_home, "db", "init")
+    processes: list[int] = []
+    try:
+        for name, *options in (("scheduler",), ("webserver", "-p0", "--access_logfile", "access.log")):
+            said = airflow(own_home, name, "-D", *options)
+            number = int((own_home / f"tradewind-{name}.pid").read_text())
+            processes.append(number)
+            assert said.startswith(f"Process {number} goes on in the background: {own_home}/tradewind-{name}.log.")
+        waited_for(own_home / "tradewind-scheduler.log", "Stop")
+        text = waited_for(own_home / "tradewind-webserver.log", "Stop")
+        url = next(line.split()[1] for line in text.splitlines() if line.strip().startswith("Pages"))
+        assert asked(f"{url}/api/v1/health")[0] == 200
+        assert "success" in airflow(own_home, "dags", "trigger", "demo", "--unpause", "--wait", "-r", "one")
+        assert '"GET /api/v1/health HTTP/1.1" 200 ' in waited_for(own_home / "access.log", "health")
+        command = [sys.executable, "-m", "tradewind", "scheduler", "-D"]
+        again = subprocess.run(
+            command, env=variables(own_home), capture_output=True, text=True, timeout=SECONDS, check=False
+        )
+        assert again.returncode == 2
+        assert f"tradewind-scheduler runs already, as process {processes[0]}" in again.stderr
+    finally:
+        for number in processes:
+            os.kill(number, signal.SIGTERM)
+        deadline = time.monotonic() + SECONDS
+        while any(Path(f"/proc/{number}/stat").exists() and not ended(number) for number in processes):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+def ended(number: int) -> bool:
+    """Whether nothing but its entry is left of the process, for whoever inherits it to take away."""
+    try:
+        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True

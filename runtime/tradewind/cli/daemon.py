@@ -46,6 +46,10 @@ _LOGS: Final = (
     ),
 )
 
+_BACKGROUND: Final = click.option(
+    "-D", "--daemon", "background", is_flag=True, help="Go on in the background; log and number are in the home folder."
+)
+
 
 def _with(*options: Callable[..., Any]) -> Callable[..., Any]:
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -88,7 +92,7 @@ def run(ctx: click.Context, /, roles: str, **given: Any) -> None:
 
 
 @click.command()
-@_with(*_FILES, database_option)
+@_with(*_FILES, database_option, _BACKGROUND)
 @click.pass_context
 def scheduler(ctx: click.Context, /, **given: Any) -> None:
     """A runtime without the pages: it reads the DAG files, plans runs and carries out their tasks.
@@ -99,7 +103,7 @@ def scheduler(ctx: click.Context, /, **given: Any) -> None:
 
 
 @click.command()
-@_with(*_PAGES, *_LOGS, database_option)
+@_with(*_PAGES, *_LOGS, database_option, _BACKGROUND)
 @click.pass_context
 def webserver(ctx: click.Context, /, **given: Any) -> None:
     """The pages and the REST API alone, beside a `scheduler`.
@@ -122,6 +126,8 @@ def _serve(ctx: click.Context, roles: frozenset[str], given: dict[str, Any], *, 
         dags__load_examples=given.get("examples"),
         database__url=given["database"],
     )
+    if given.get("background") and _went_on(config.home, ctx.info_name or "tradewind"):
+        return
     from tradewind.daemon import serve
 
     for variable, reason in config.ignored.items():
@@ -134,6 +140,16 @@ def _serve(ctx: click.Context, roles: frozenset[str], given: dict[str, Any], *, 
         make_tables=make_tables,
     )
     ctx.exit(code)
+
+
+def _went_on(home: Path, name: str) -> bool:
+    """Whether the command goes on elsewhere, in the background."""
+    from tradewind.cli.background import go_on_in_background
+
+    number = go_on_in_background(home, f"tradewind-{name}")
+    if number:
+        click.echo(f"Process {number} goes on in the background: {home}/tradewind-{name}.log. Stop: kill {number}")
+    return number != 0
 
 
 def welcome(config: Config, ready: ReadyInfo) -> str:
