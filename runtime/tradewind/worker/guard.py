@@ -23,6 +23,7 @@ import types
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import ContextVar
+from pathlib import Path
 from time import perf_counter
 from types import FrameType
 from typing import IO, Any, Final, NamedTuple, TypeVar, cast
@@ -142,6 +143,33 @@ async def _guarded(steps: Generator[Any, Any, T]) -> T:
     return cast("T", await cast("Any", steps))
 
 
+class RunDelay:
+    """How long a thread was ready to run and was not given a processor: not its own fault, so not counted against it.
+
+    From the second field of Linux's ``/proc/…/schedstat``, in nanoseconds; 0 where there is no such file.
+    """
+
+    def __init__(self, native_id: int | None = None) -> None:
+        self._file = Path(f"/proc/self/task/{native_id}/schedstat")
+        self._before = 0
+
+    def restart(self) -> float:
+        """Counts from now on. Returns the seconds until now."""
+        delay, before = self._read(), self._before
+        self._before = delay
+        return (delay - before) / 1e9
+
+    def since(self) -> float:
+        """Seconds since the last `restart`."""
+        return (self._read() - self._before) / 1e9
+
+    def _read(self) -> int:
+        try:
+            return int(self._file.read_bytes().split()[1])
+        except (OSError, IndexError, ValueError):
+            return self._before
+
+
 class LoopGuard:
     """Watches one loop.
 
@@ -180,6 +208,7 @@ class LoopGuard:
         self._old_handler: Any = None
         self._target = -1.0
         self._dump: IO[str] | None = None
+        self._run_delay = RunDelay()
 
     async def start(self) -> None:
         """Begins to watch the running loop."""
@@ -190,6 +219,7 @@ class LoopGuard:
         self._can_interrupt = self._own_process and threading.current_thread() is threading.main_thread()
         if self._can_interrupt:
             self._old_handler = signal.signal(_SIGNAL, self._interrupt)
+        self._run_delay = RunDelay(threading.get_native_id())
         self._thread = threading.Thread(target=self._watch, name="tradewind-loop-guard", daemon=True)
         self._thread.start()
 
@@ -256,6 +286,7 @@ class LoopGuard:
             if self._dump is not None:
                 faulthandler.cancel_dump_traceback_later()
             began, owner = self.began, self.owner
+            waited = self._run_delay.since() if began == seen else self._run_delay.restart()
             quiet = quiet + 1 if began == seen and owner is None else 0
             seen = began
             if owner is not None and began == self.began:
@@ -264,12 +295,12 @@ class LoopGuard:
                     self._report(owner, began, interrupted=True)
                     self._target = warned = began
                     signal.pthread_kill(self._loop_thread, _SIGNAL)
-                elif seconds >= self.warn_after and warned != began:
+                elif seconds - waited >= self.warn_after and warned != began:
                     warned = began
                     self._report(owner, began, interrupted=False)
             else:
-                self._report_dump(warned)
-        self._report_dump(warned)
+                self._report_dump(warned, waited)
+        self._report_dump(warned, 0.0)
 
     def _sleep_until_needed(self) -> None:
         self._awake.clear()
@@ -284,8 +315,10 @@ class LoopGuard:
         if self._dump is not None:
             faulthandler.dump_traceback_later(_TICK + self.warn_after, file=self._dump)
 
-    def _report_dump(self, warned: float) -> None:
-        """Code that held the interpreter lock has let go: its stack was written meanwhile."""
+    def _report_dump(self, warned: float, waited: float) -> None:
+        """Code that held the interpreter lock has let go: its stack was written meanwhile. `waited`: how long the
+        machine has kept the loop's thread from running.
+        """
         dump = self._dump
         if dump is None or dump.seek(0, 2) == 0:
             return
@@ -297,7 +330,7 @@ class LoopGuard:
         if found is None or not self._long:
             return
         began, seconds, owner = self._long[-1]
-        if began != warned:
+        if began != warned and seconds - waited >= self.warn_after:
             self._tell(Blocked(owner, began, seconds, *found, interrupted=False))
 
     def _report(self, owner: Owner, began: float, *, interrupted: bool) -> None:
