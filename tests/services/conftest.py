@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.conftest import NewDatabase
 from tradewind import DAG
 from tradewind.config import load_config
 from tradewind.control_ports import TriggerRequest
 from tradewind.host import Parts, Runtime
 from tradewind.model.rows import RunRow
-from tradewind.store.memory import MemoryStore, new_database
+from tradewind.ports import Store
+from tradewind.store.memory import MemoryStore
+from tradewind.store.memory import new_database as new_memory
+from tradewind.store.migrate import migrate_url
+from tradewind.store.postgres import PostgresStore
 from tradewind_executors.inline import InlineExecutor
 
 StartRuntime = Callable[..., Awaitable[Runtime]]
@@ -24,7 +29,7 @@ StartRuntime = Callable[..., Awaitable[Runtime]]
 @pytest.fixture
 async def start(tmp_path: Path) -> AsyncIterator[StartRuntime]:
     """Starts runtimes that share a database and end with the test. Sync tasks run in threads."""
-    database = new_database()
+    database = new_memory()
     stop = asyncio.Event()
     lives: list[asyncio.Task[None]] = []
 
@@ -50,6 +55,44 @@ async def start(tmp_path: Path) -> AsyncIterator[StartRuntime]:
     yield started
     stop.set()
     await asyncio.gather(*lives)
+
+
+KEY = "0" * 43 + "="
+
+
+@pytest.fixture(params=["memory", "postgres"])
+async def start_on_each(
+    request: pytest.FixtureRequest, tmp_path: Path, new_database: NewDatabase
+) -> AsyncGenerator[StartRuntime]:
+    """As `start`, on the memory store and on PostgreSQL."""
+    store: Store = MemoryStore(new_memory())
+    if request.param == "postgres":
+        url = await new_database()
+        await migrate_url(url)
+        store = PostgresStore(url, secret_key=KEY)
+    overrides = {"scheduler.drain_timeout": 0.2}
+    config = await asyncio.to_thread(load_config, tmp_path, overrides=overrides, environ={})
+    inline = InlineExecutor()
+    parts = Parts(store=store, executors={"inline": inline, "local": inline}, watch_files=False)
+    stop = asyncio.Event()
+    lives: list[asyncio.Task[None]] = []
+
+    async def live(dags: tuple[DAG, ...], up: asyncio.Future[Runtime]) -> None:
+        async with Runtime(config, dags=dags, parts=parts) as runtime:
+            up.set_result(runtime)
+            await stop.wait()
+
+    async def started(*dags: DAG) -> Runtime:
+        up: asyncio.Future[Runtime] = asyncio.get_running_loop().create_future()
+        life = asyncio.create_task(live(dags, up))
+        life.add_done_callback(partial(pass_on, up))
+        lives.append(life)
+        return await up
+
+    yield started
+    stop.set()
+    await asyncio.gather(*lives)
+    await store.close()
 
 
 def pass_on(up: asyncio.Future[Any], ended: asyncio.Future[None]) -> None:

@@ -30,11 +30,11 @@ from tradewind.worker.alarm import deadline
 from tradewind.worker.blocking import AsyncInProcess, BlockingOnLoop
 from tradewind.worker.deferring import LEFT_BEHIND_AFTER, call_of, durably, ending_of, outcome_of_raised, time_left
 from tradewind.worker.endings import AttemptCancelled, outcome_of_error
+from tradewind.worker.joint_polls import joint_polls
 from tradewind.worker.log import current_log
 from tradewind.worker.preparing import off_loop, prepare_blocking, prepare_on_loop
 from tradewind.worker.retry_choice import weighed
 from tradewind.worker.sensing import Sensing, SensorWait, satisfied, senses, shared_key_of
-from tradewind.worker.shared_polls import shared_polls
 from tradewind.worker.steps import Work
 
 GOES_ON: Final = "goes on elsewhere"
@@ -225,7 +225,7 @@ async def _sense(work: Work, waited: SensorWait | None = None) -> Any:
         sensing.check()
         try:
             interval = sensing.sensor.poke_interval
-            done, value = satisfied(await (poked() if key is None else shared_polls().ask(key, interval, poked)))
+            done, value = satisfied(await (poked() if key is None else joint_polls().ask(key, interval, poked)))
             if done:
                 return value
         except Exception as error:
@@ -237,7 +237,7 @@ async def _sense(work: Work, waited: SensorWait | None = None) -> Any:
 
 
 async def _rest(key: str | None, seconds: float) -> None:
-    await (asyncio.sleep(seconds) if key is None else shared_polls().rest(key, seconds))
+    await (asyncio.sleep(seconds) if key is None else joint_polls().rest(key, seconds))
 
 
 async def _maybe_async(threads: Threads | None, call: Callable[..., Any], *args: Any) -> Any:

@@ -35,7 +35,7 @@ class _Poll:
         self.resting: set[asyncio.Future[None]] = set()
 
 
-class SharedPolls:
+class JointPolls:
     """The questions of one loop, by key."""
 
     def __init__(self) -> None:
@@ -105,13 +105,13 @@ def _outcome(came: _Came) -> Any:
     return came.answer
 
 
-_of_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, SharedPolls] = WeakKeyDictionary()
+_of_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, JointPolls] = WeakKeyDictionary()
 
 
-def shared_polls() -> SharedPolls:
+def joint_polls() -> JointPolls:
     """Those of the running loop."""
     loop = asyncio.get_running_loop()
     found = _of_loops.get(loop)
     if found is None:
-        found = _of_loops[loop] = SharedPolls()
+        found = _of_loops[loop] = JointPolls()
     return found

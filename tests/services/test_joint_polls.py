@@ -15,7 +15,7 @@ from tradewind.control_ports import TriggerRequest
 from tradewind.host import Runtime
 from tradewind.model.errors import AuthoringError
 from tradewind.model.rows import RunRow
-from tradewind.worker.shared_polls import KEPT, SharedPolls
+from tradewind.worker.joint_polls import KEPT, JointPolls
 
 
 async def states(runtime: Runtime, run: RunRow) -> Counter[str]:
@@ -60,7 +60,7 @@ async def test_many_sensors_ask_once(start: StartRuntime) -> None:
 
 
 async def test_what_a_poll_raises_is_raised_for_all_who_wait_for_it() -> None:
-    polls, gate, asked = SharedPolls(), asyncio.Event(), 0
+    polls, gate, asked = JointPolls(), asyncio.Event(), 0
 
     async def poke() -> bool:
         nonlocal asked
@@ -79,7 +79,7 @@ async def test_what_a_poll_raises_is_raised_for_all_who_wait_for_it() -> None:
 
 
 async def test_another_asks_when_the_first_is_stopped() -> None:
-    polls, gate = SharedPolls(), asyncio.Event()
+    polls, gate = JointPolls(), asyncio.Event()
     asked = list[str]()
 
     async def poke(name: str) -> str:
@@ -99,7 +99,7 @@ async def test_another_asks_when_the_first_is_stopped() -> None:
 
 
 async def test_keys_that_nobody_waits_for_are_forgotten() -> None:
-    polls, asked = SharedPolls(), 0
+    polls, asked = JointPolls(), 0
 
     async def poke() -> bool:
         nonlocal asked
