@@ -18,6 +18,7 @@ from tradewind import (
     BaseOperator,
     BaseSensorOperator,
     BaseTrigger,
+    PokeReturnValue,
     StartTriggerArgs,
     TaskDeferred,
     TaskFailedEvent,
@@ -26,6 +27,7 @@ from tradewind import (
     Trigger,
     TriggerEvent,
     defer,
+    get_current_context,
     task,
 )
 from tradewind.standard.moment_triggers import DateTimeTrigger
@@ -79,6 +81,58 @@ async def test_a_function_defers_and_is_called_again_with_the_event(start: Start
     assert await result(runtime, run, "wait") == ["second", 2]
     rows = await runtime.control.reads.instance_list(run.run_id)
     assert [row.try_number for row in rows] == [1], "deferring is no further try"
+
+
+def waited(event: Any, name: str) -> Any:
+    """The event that a function waits for."""
+    if event is None:
+        defer(Gate(name))
+    return event
+
+
+async def test_every_kind_of_function_defers(start: StartRuntime) -> None:
+    with DAG("d", schedule=None) as dag:
+
+        @task.branch
+        def choose(event: Any = None) -> str:
+            return str(waited(event, "branch"))
+
+        @task
+        async def left() -> None: ...
+
+        @task
+        async def right() -> None: ...
+
+        @task.short_circuit
+        async def go(event: Any = None) -> bool:
+            return bool(waited(event, "circuit"))
+
+        @task.sensor(poke_interval=0.001)
+        async def there(event: Any = None) -> PokeReturnValue:
+            return PokeReturnValue(True, waited(event, "sensor"))
+
+        @task.bash
+        def command() -> str:
+            return f"echo {waited(get_current_context().get('event'), 'bash')}"
+
+        @task(map_index_template="{{ task.op_kwargs['n'] }}")
+        async def each(n: int, event: Any = None) -> Any:
+            return waited(event, f"mapped{n}")
+
+        choose() >> [left(), right()]
+        go()
+        there()
+        command()
+        each.expand(n=[0, 1])
+    runtime = await start(dag)
+    run = await started(runtime, "d")
+    given = {"branch": "right", "circuit": "yes", "sensor": "found", "bash": "hello", "mapped0": "x", "mapped1": "y"}
+    for name, value in given.items():
+        gate(name).set_result(value)
+    found = await ended(runtime, run)
+    assert found.pop("left") == "skipped"
+    assert set(found.values()) == {"success"}
+    assert [await result(runtime, run, name) for name in ("there", "command")] == ["found", "hello"]
 
 
 async def test_a_trigger_ends_the_task_itself(start: StartRuntime) -> None:
