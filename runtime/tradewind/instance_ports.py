@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from tradewind.model.durable import Step
 from tradewind.model.keys import UNMAPPED, RunId
 from tradewind.model.rows import InstanceRow
 from tradewind.model.states import TaskState
+from tradewind.model.waits import INPUT_KIND, WaitRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,30 @@ class InstanceFilter:
     without a value come last, equal ones by task id and map index."""
 
 
+@dataclass(frozen=True, slots=True)
+class WaitFilter:
+    """Which waits a list shows. None: no condition."""
+
+    kinds: tuple[str, ...] = (INPUT_KIND,)
+    dag_id: str | None = None
+    run_id: RunId | None = None
+    task_id: str | None = None
+    map_index: int | None = None
+    answered: bool | None = False
+    """Those that are answered stay until the try that asked is over."""
+    limit: int = 100
+    offset: int = 0
+
+
+class FoundWait(NamedTuple):
+    """A wait and whose it is."""
+
+    dag_id: str
+    dag_run_id: str
+    run_id: RunId
+    row: WaitRow
+
+
 class InstanceReads(Protocol):
     """What views read of runs that may be large."""
 
@@ -42,4 +67,10 @@ class InstanceReads(Protocol):
 
     async def step_list(self, run_id: RunId, task_id: str, map_index: int = UNMAPPED) -> list[Step]:
         """The steps that a task instance has taken, in the order of their making."""
+        ...
+
+    async def wait_page(self, where: WaitFilter) -> tuple[list[FoundWait], int]:
+        """A page of what task instances wait for, by run (the oldest first), task, map index and key, and how many
+        there are in all. Of a wait whose arguments no key opens, the answer is that error.
+        """
         ...

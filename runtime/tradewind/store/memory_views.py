@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from tradewind.instance_ports import InstanceFilter
+from tradewind.instance_ports import FoundWait, InstanceFilter, WaitFilter
 from tradewind.model.durable import Step
 from tradewind.model.keys import UNMAPPED, RunId
 from tradewind.model.outcomes import EncodedValue
@@ -29,6 +29,7 @@ from tradewind.model.rows import (
     XComEntry,
 )
 from tradewind.model.states import RunState, TaskState
+from tradewind.model.waits import WaitRow
 from tradewind.ports import RunFilter
 from tradewind.store.bounds import instance_order, run_order, visible
 from tradewind.store.memory_tables import MemoryDatabase, RunTables
@@ -160,6 +161,16 @@ class MemoryViews:
         tables = self.database.runs.get(run_id)
         return [] if tables is None else list(tables.steps.get((task_id, map_index), {}).values())
 
+    async def wait_page(self, where: WaitFilter) -> tuple[list[FoundWait], int]:
+        """As `StoreReads.wait_page`."""
+        found = [
+            FoundWait(tables.row.dag_id, tables.row.dag_run_id, run_id, row)
+            for run_id, tables in sorted(self.database.runs.items())
+            for _, row in sorted(tables.waits.items(), key=lambda item: (*item[0][:2], as_bytes(item[0][2])))
+            if _is_shown(tables.row, row, where)
+        ]
+        return found[where.offset : where.offset + where.limit], len(found)
+
     async def xcom_indexes(self, run_id: RunId, task_id: str, key: str) -> list[int]:
         """As `StoreReads.xcom_indexes`."""
         tables = self.database.runs.get(run_id)
@@ -244,6 +255,17 @@ def _duration(row: InstanceRow) -> float | None:
     if row.started_at is None or row.ended_at is None:
         return None
     return (row.ended_at - row.started_at).total_seconds()
+
+
+def _is_shown(run: RunRow, row: WaitRow, where: WaitFilter) -> bool:
+    return (
+        row.wait.kind in where.kinds
+        and where.dag_id in (None, run.dag_id)
+        and where.run_id in (None, run.run_id)
+        and where.task_id in (None, row.task_id)
+        and where.map_index in (None, row.map_index)
+        and where.answered in (None, row.answer is not None)
+    )
 
 
 def _is_wanted(row: InstanceRow, where: InstanceFilter) -> bool:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from tradewind.instance_ports import InstanceFilter
+from tradewind.instance_ports import FoundWait, InstanceFilter, WaitFilter
 from tradewind.model.durable import Step
 from tradewind.model.keys import UNMAPPED, RunId
 from tradewind.model.outcomes import EncodedValue
@@ -39,9 +40,10 @@ from tradewind.store.decode import (
 )
 from tradewind.store.lines import Lines
 from tradewind.store.statements import statement
-from tradewind.store.waits import step_of
+from tradewind.store.waits import step_of, wait_of
 
 _INSTANCE_CONDITIONS: Final = ("run_id", "task_ids", "states", "map_index", "mapped_only", "limit", "offset")
+_WAIT_CONDITIONS: Final = ("dag_id", "run_id", "task_id", "map_index", "answered", "limit", "offset")
 _INSTANCE_ORDERS: Final = {
     "state": "nullif(t.state::text, 'none') COLLATE \"C\"",
     "duration": "t.ended_at - t.started_at",
@@ -174,6 +176,21 @@ class Views(Lines):
         """As `StoreReads.step_list`."""
         rows = await self._run_rows("step_list", run_id=run_id, task_id=task_id, map_index=map_index)
         return [step_of(row) for row in rows]
+
+    async def wait_page(self, where: WaitFilter) -> tuple[list[FoundWait], int]:
+        """As `StoreReads.wait_page`."""
+        given = {name: getattr(where, name) for name in _WAIT_CONDITIONS}
+        given["kinds"] = [text_bytes(kind) for kind in where.kinds]
+        page, count = statement("run", "wait_page"), statement("run", "wait_count")
+        async with self._readers.line() as line:
+            rows = await line.fetch(page, *page.values(given))
+            total = await line.fetchrow(count, *count.values(given))
+        found = await asyncio.to_thread(  # a page of sealed arguments takes a while to open
+            lambda: [
+                FoundWait(row["dag_id"], row["dag_run_id"], row["run_id"], wait_of(row, self._vault)) for row in rows
+            ]
+        )
+        return found, 0 if total is None else total["total"]
 
     async def xcom_indexes(self, run_id: RunId, task_id: str, key: str) -> list[int]:
         """As `StoreReads.xcom_indexes`."""

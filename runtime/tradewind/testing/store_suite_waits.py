@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
+from tradewind.instance_ports import FoundWait, WaitFilter
 from tradewind.model.durable import Step, StepRow
 from tradewind.model.keys import AttemptId
 from tradewind.model.outcomes import EncodedValue, Wait
 from tradewind.model.rows import RunChange, RunRow
 from tradewind.model.states import RunState
-from tradewind.model.waits import WaitAnswer, WaitGone, WaitRow
+from tradewind.model.waits import INPUT_KIND, SIGNAL_KIND, WaitAnswer, WaitGone, WaitRow
 from tradewind.testing.store_world import NOON, NewStore, World, attempt_id, new_world
 
 _ODD = EncodedValue(2, "a\0b \U0001f600".encode())
@@ -105,3 +106,35 @@ class WaitsSuite:
         await world.apply(segment)
         assert await world.store.step_list(run.run_id, "a") == []
         assert len(await world.store.step_list(run.run_id, "b")) == 1
+
+    async def test_open_waits_are_found_across_runs(self, new_store: NewStore) -> None:
+        """By kind, place and whether they are answered; a page at a time, the oldest run first."""
+        world = await new_world(new_store)
+        first, second = await world.run(1), await world.run(2)
+        asked = [_wait(f"{kind}:go:0", kind=kind, due=None) for kind in (INPUT_KIND, SIGNAL_KIND)]
+        done = _wait(f"{INPUT_KIND}:done:0", kind=INPUT_KIND)._replace(answer=WaitAnswer(_ODD))
+        mapped = asked[0]._replace(task_id="b", map_index=2)
+        for run, rows in ((first, [*asked, done, _wait()]), (second, [mapped])):
+            segment = world.segment(run)
+            segment.waits += rows
+            await world.apply(segment)
+
+        async def found(**given: Any) -> list[FoundWait]:
+            page, total = await world.store.wait_page(WaitFilter(**given))
+            assert total == len(page)
+            return page
+
+        inputs = [
+            FoundWait(run.dag_id, run.dag_run_id, run.run_id, row) for run, row in ((first, asked[0]), (second, mapped))
+        ]
+        assert await found() == inputs
+        assert await found(dag_id=first.dag_id, kinds=(SIGNAL_KIND,)) == [inputs[0]._replace(row=asked[1])]
+        assert await found(run_id=first.run_id, task_id="a", map_index=-1, answered=None) == [
+            inputs[0]._replace(row=done),
+            inputs[0],
+        ]
+        assert await found(answered=True) == [inputs[0]._replace(row=done)]
+        assert await found(map_index=2) == await found(task_id="b") == inputs[1:]
+        assert await found(dag_id="another") == []
+        page = await world.store.wait_page(WaitFilter(limit=1, offset=1))
+        assert page == (inputs[1:], 2)

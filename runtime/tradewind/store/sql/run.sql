@@ -142,6 +142,25 @@ SELECT task_id, map_index, key, origin, kind, method, due, deadline, undo, seale
        event, error
 FROM task_wait WHERE run_id = :run_id::bigint
 
+-- name: wait_page
+-- Waits across runs, with whose they are.
+SELECT r.dag_id, r.dag_run_id, w.run_id, w.task_id, w.map_index, w.key, w.origin, w.kind, w.method, w.due, w.deadline,
+       w.undo, w.sealed, w.body, w.answered, w.timed_out, w.event_codec, w.event, w.error
+FROM task_wait w JOIN dag_run r USING (run_id) WHERE {wait_conditions}
+ORDER BY w.run_id, w.task_id, w.map_index, w.key LIMIT :limit::bigint OFFSET :offset::bigint
+
+-- name: wait_count
+SELECT count(*) AS total FROM task_wait w JOIN dag_run r USING (run_id) WHERE {wait_conditions}
+
+-- name: wait_conditions
+-- Fragment: a WaitFilter; null parameters are no condition.
+r.namespace = 'default' AND w.kind = ANY (:kinds::bytea[])
+AND (:dag_id::text IS NULL OR r.dag_id = :dag_id::text)
+AND (:run_id::bigint IS NULL OR w.run_id = :run_id::bigint)
+AND (:task_id::text IS NULL OR w.task_id = :task_id::text)
+AND (:map_index::integer IS NULL OR w.map_index = :map_index::integer)
+AND (:answered::boolean IS NULL OR w.answered = :answered::boolean)
+
 -- name: step_list
 -- The steps that a task instance has taken, in the order of their making.
 SELECT key, digest, codec, data FROM task_step
