@@ -15,7 +15,7 @@ from typing import Any, Final, NoReturn, cast
 
 from tradewind.authoring.nodes import DagContainer, TaskNode
 from tradewind.authoring.stored_values import packed, unpacked
-from tradewind.authoring.trigger_kinds import TriggerSource, found_class, module_seen, path_of
+from tradewind.authoring.trigger_kinds import TriggerSource, found_class, is_at_hand, module_seen, path_of
 from tradewind.authoring.triggers import BaseTrigger, StartTriggerArgs
 from tradewind.model.errors import AuthoringError, NotFoundError, TaskFailed
 from tradewind.model.outcomes import EncodedValue, Wait
@@ -211,6 +211,14 @@ _ADVICE: Final = (
 
 def _source(dag: DagContainer | None) -> TriggerSource | None:
     return None if dag is None else dag.trigger_source
+
+
+async def load_trigger(kind: str, dag: DagContainer) -> None:
+    """Before `trigger_of` on a loop: what it would import is imported in a thread. Raises what that raises."""
+    if not is_at_hand(kind, dag.trigger_source):
+        import asyncio  # DAG files that only define tasks need no loop
+
+        await asyncio.to_thread(found_class, kind, dag.trigger_source)
 
 
 def trigger_of(kind: str, args: EncodedValue | None, dag: DagContainer) -> BaseTrigger:

@@ -149,6 +149,20 @@ def found_class(kind: str, source: TriggerSource | None) -> TriggerClass | None:
     return found
 
 
+def is_at_hand(kind: str, source: TriggerSource | None) -> bool:
+    """Whether `found_class` finds it without looking at files or importing anything, so that a loop may call it."""
+    home = CORE.get(kind)
+    if home is not None:
+        return home.partition(":")[0] in sys.modules
+    if source is not None:
+        if kind in source.kinds:
+            return True
+        if source.folder and source.load is not None and kind not in source.absent:
+            return False
+    named = _named.get(kind)
+    return (named is not None and _is_live(named)) or _attribute(kind, importing=False) is not None
+
+
 def _of_bundle(kind: str, source: TriggerSource) -> TriggerClass | None:
     """A class of a module of the bundle that the file had not imported."""
     if not source.folder or source.load is None or kind in source.absent:

@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 from tradewind.authoring.access import BlockingServices, CurrentAttempt, TaskServices, current_attempt
 from tradewind.authoring.dag import DAG
-from tradewind.authoring.deferral import trigger_of
+from tradewind.authoring.deferral import load_trigger, trigger_of
 from tradewind.authoring.stored_values import packed
 from tradewind.authoring.triggers import BaseTaskEndEvent, BaseTrigger, TriggerEvent
 from tradewind.authoring.xcom import encode
@@ -209,7 +209,7 @@ class TriggerRunner:
             if start.wait.kind == SENSOR_KIND:
                 outcome = await watch_sensor(current_attempt.get(), dag, start.wait, self._means.threads)
             else:
-                trigger = self._made(start, dag)
+                trigger = await self._made(start, dag)
                 events = trigger.run()
                 event = await anext(events)
                 answer = WaitAnswer(packed(event.payload, f"the payload of {type(trigger).__name__}"))
@@ -268,7 +268,7 @@ class TriggerRunner:
             return
         log = self._enter(start)
         try:
-            trigger = self._made(start, await self._dag(start))
+            trigger = await self._made(start, await self._dag(start))
         except Exception as error:
             text = error_info(error).traceback.rstrip()
             say(log, f"The trigger could not be made, so its on_kill was not called\n{text}", level="ERROR")
@@ -288,7 +288,8 @@ class TriggerRunner:
         run = start.attempt.run
         return self._means.dags.get(run) or await self._means.dags.load(run)
 
-    def _made(self, start: WaitStart, dag: DAG) -> BaseTrigger:
+    async def _made(self, start: WaitStart, dag: DAG) -> BaseTrigger:
+        await load_trigger(start.wait.kind, dag)
         trigger = trigger_of(start.wait.kind, start.wait.args, dag)
         trigger.task_instance = steps.begin(current_attempt.get(), dag, None).context["ti"]
         trigger.trigger_id = start.key.origin.hex()

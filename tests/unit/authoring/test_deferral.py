@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,7 +26,7 @@ from tradewind.authoring.deferral import (
 )
 from tradewind.authoring.sensor import BaseSensorOperator, SensorTimeout
 from tradewind.authoring.stored_values import packed, unpacked
-from tradewind.authoring.trigger_kinds import TriggerSource, collecting_kinds, found_class
+from tradewind.authoring.trigger_kinds import TriggerSource, collecting_kinds, found_class, is_at_hand
 from tradewind.authoring.triggers import (
     BaseTrigger,
     StartTriggerArgs,
@@ -148,6 +150,23 @@ def test_core_kinds_are_found_under_all_their_names() -> None:
         found = found_class(kind, None)
         assert found is not None
         assert found.trigger_kind == kind
+
+
+def test_what_a_loop_may_look_up(tmp_path: Path) -> None:
+    (tmp_path / "late.py").write_text("")
+    beside = TriggerSource({"own": Old}, str(tmp_path), importlib.import_module)
+    for kind, source, at_hand in (
+        ("tradewind.moment", None, True),
+        ("unit.queue", None, True),
+        (Old.trigger_kind, None, True),
+        ("airflow.providers.no.such.Thing", None, False),
+        ("acme.installed", None, False),
+        ("own", beside, True),
+        ("unit.queue", beside, False),
+    ):
+        assert is_at_hand(kind, source) is at_hand, kind
+    assert found_class("unit.queue", beside) is Queue
+    assert is_at_hand("unit.queue", beside), "its bundle has been looked through"
 
 
 def test_events() -> None:
