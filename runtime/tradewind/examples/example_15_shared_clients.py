@@ -46,8 +46,8 @@ with DAG(
 ### Shared clients
 
 `@resource` makes something that all tasks on the event loop share: it is opened by the first that asks for it, and
-closed when nobody has used it for a while. Here it is a session with a service; the service is another one. For sessions and
-pools with stored connections see `AsyncHook`, `tradewind_providers.http` and `tradewind_providers.postgres`.
+closed when nobody has used it for a while. Here it is a session with a service; the service is another one. For
+sessions and pools with stored connections see `AsyncHook`, `tradewind_providers.http` and `tradewind_providers.postgres`.
 """,
 ) as dag:
 
