@@ -37,7 +37,7 @@ async def weather() -> AsyncIterator[ClientSession]:
 
 
 with DAG(
-    "example_15_shared_clients",
+    "example_15_clients",
     "Clients that all tasks on the loop share",
     schedule=None,
     is_paused_upon_creation=False,
@@ -47,7 +47,8 @@ with DAG(
 
 `@resource` makes something that all tasks on the event loop share: it is opened by the first that asks for it, and
 closed when nobody has used it for a while. Here it is a session with a service; the service is another one. For
-sessions and pools with stored connections see `AsyncHook`, `tradewind_providers.http` and `tradewind_providers.postgres`.
+sessions and pools with stored connections see `AsyncHook`, `tradewind_providers.http` and
+`tradewind_providers.postgres`.
 """,
 ) as dag:
 
