@@ -26,7 +26,7 @@ from tradewind.model.waits import INPUT_KIND, SIGNAL_KIND, Signal
 GATES: dict[str, asyncio.Event] = {}
 
 
-@trigger(kind="tests.gate")
+@trigger(kind="tests.durable_gate")
 class Gate(Trigger):
     """Fires when somebody opens the gate of this name."""
 
