@@ -15,8 +15,8 @@ from tradewind.model.outcomes import EncodedValue, Wait
 SIGNAL_KIND: Final = "tradewind.signal"
 INPUT_KIND: Final = "tradewind.input"
 ANSWERED_FROM_OUTSIDE: Final = frozenset({SIGNAL_KIND, INPUT_KIND})
-"""Kinds without a trigger: people and programs answer them. The key of such a wait is ``KIND:NAME:N``, for the n-th wait
-of that name.
+"""Kinds without a trigger: people and programs answer them. The key of such a wait is ``KIND:NAME:N``, for the n-th
+wait of that name.
 """
 
 
@@ -76,3 +76,5 @@ class Signal(NamedTuple):
     kind: str
     name: str
     value: EncodedValue
+    asked: str = ""
+    """The key of the one wait that it answers; without one it is the first of this name, or the next that will come."""

@@ -73,6 +73,9 @@ class Waiting(Judge):
             pending = before.pop(wait.key, None)
             if pending is not None and wait.key and _is_same(pending.wait, wait):
                 ready = ready or pending.answer is not None
+                if pending.answer is not None and wait.method != pending.wait.method:  # it was answered before it began
+                    pending.wait = wait
+                    self._store(n, pending)
             else:
                 if pending is not None:
                     self._send_away(n, pending, decision)
@@ -162,6 +165,10 @@ class Waiting(Judge):
         self._store(n, early)
         return False
 
+    def asks(self, n: int, key: str) -> bool:
+        """Whether the instance has a wait under this key that nobody has answered."""
+        return any(p.wait.key == key and p.answer is None for p in self.waits.get(n, ()))
+
     def answer(self, n: int, pending: Pending, answer: WaitAnswer) -> None:
         """Keeps how a wait ended."""
         pending.answer = answer
@@ -193,7 +200,7 @@ class Waiting(Judge):
         waits = self.waits.get(n)
         if not waits:
             return None
-        own = next((p for p in waits if not p.wait.key and p.answer is not None), None)
+        own = next((p for p in waits if p.answer is not None and (p.wait.method or not p.wait.key)), None)
         answers = tuple((p.wait.key, p.answer) for p in waits if p.answer is not None and p.wait.key)
         if own is None or own.answer is None:
             return Resume("", None, WaitAnswer(), answers)
@@ -247,10 +254,12 @@ class Waiting(Judge):
         return not any(p.has_trigger for p in left)
 
     def drop_waits(self, n: int, decision: Decision, *, keep_answers: bool = False) -> None:
-        """The instance waits for nothing any more; the answers of a durable task may stay for its next try."""
+        """The instance waits for nothing any more; the answers of a durable task may stay for its next try. Those that
+        a method went on with do not: the next try asks again.
+        """
         kept: list[Pending] = []
         for pending in self.waits.pop(n, ()):
-            if keep_answers and pending.answer is not None and pending.wait.key:
+            if keep_answers and pending.answer is not None and pending.wait.key and not pending.wait.method:
                 kept.append(pending)
                 continue
             self._send_away(n, pending, decision)

@@ -259,7 +259,7 @@ def mail_key_of(dag_id: str, dag_run_id: str) -> str:
 def _signal(body: Mapping[str, Any]) -> Signal:
     codec, data = body["value"]
     value = EncodedValue(codec, b64decode(data))
-    return Signal(body["task_id"], body["map_index"], body["kind"], body["name"], value)
+    return Signal(body["task_id"], body["map_index"], body["kind"], body["name"], value, body.get("asked", ""))
 
 
 def _request(dag_id: str, body: Mapping[str, Any]) -> TriggerRequest:

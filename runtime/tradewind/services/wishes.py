@@ -117,6 +117,9 @@ class OwnerWishes:
             if state in FINISHED or state is TaskState.NONE:
                 said = "has not begun" if state is TaskState.NONE else f"has ended: {state}"
                 raise ConflictError(f"task {signal.task_id!r} of run {dag_run_id!r} takes no signal: it {said}")
+            if signal.asked and not machine.asks(node, signal.asked):
+                said = f"task {signal.task_id!r} of run {dag_run_id!r} does not wait for {signal.name!r} any more"
+                raise ConflictError(f"{said}: it was answered meanwhile, or goes on without")
             event = SignalSent(self._scheduler.intake.stamp(), node, signal.kind, signal.name, signal.value)
             self._scheduler.handle(turn, run_id, event)
             taken.append(machine.state[node] is not state)

@@ -310,6 +310,32 @@ def test_an_undoing_attempt_that_is_lost_is_made_again() -> None:
     assert not run.waits
 
 
+@pytest.mark.parametrize("early", [False, True])
+def test_a_signal_goes_on_in_the_method_that_its_wait_names(early: bool) -> None:
+    run = simple()
+    value = EncodedValue(1, b'"yes"')
+    wait = Wait("tradewind.signal", method="go_on", kwargs=EncodedValue(1, b"{}"), key="tradewind.signal:go:0")
+    if early:
+        run.signal("a", "go", value)
+    run.defer("a", wait)
+    if not early:
+        assert run.machine.asks(0, wait.key)
+        run.signal("a", "go", value)
+    assert not run.machine.asks(0, wait.key)
+    resume = run.attempt_of("a").resume
+    assert resume is not None
+    assert (resume.method, resume.kwargs, resume.answer) == ("go_on", wait.kwargs, WaitAnswer(value))
+
+
+def test_a_retry_asks_again_where_a_method_goes_on_with_the_answer() -> None:
+    run = simple(retries=1)
+    run.defer("a", Wait("tradewind.signal", method="go_on", key="tradewind.signal:go:0"))
+    run.signal("a", "go", EncodedValue(1, b"0"))
+    run.end("a", Outcome(OutcomeKind.FAILED))
+    run.pass_by(3600)
+    assert run.attempt_of("a").resume is None
+
+
 @pytest.mark.parametrize("early", [True, False])
 def test_a_signal_answers_the_wait_of_its_name_whenever_it_comes(early: bool) -> None:
     run = simple()
