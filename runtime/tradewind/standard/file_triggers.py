@@ -40,12 +40,12 @@ class FileTrigger(BaseTrigger, kind="tradewind.file"):
         """Waits for the file and yields True."""
         import asyncio  # DAG files that only define sensors need no loop
 
-        found = await _until(lambda: found_at(self.filepath, recursive=self.recursive), self._folders, self)
+        found = await _until(lambda: found_at(self.filepath, recursive=self.recursive), self._places, self)
         self.log.info("Found File %s last modified: %s", found, await asyncio.to_thread(_changed_at, found))
         yield TriggerEvent(True)
 
-    def _folders(self) -> Iterator[Path]:
-        return folders_of(self.filepath, recursive=self.recursive)
+    def _places(self) -> Iterator[tuple[Path, str | None]]:
+        return places_of(self.filepath, recursive=self.recursive)
 
 
 class FileDeleteTrigger(BaseEventTrigger, kind="tradewind.file_delete"):
@@ -63,7 +63,7 @@ class FileDeleteTrigger(BaseEventTrigger, kind="tradewind.file_delete"):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Waits for the file, deletes it and yields True."""
         path = Path(self.filepath)
-        await _until(lambda: _taken(path), lambda: iter((path.parent,)), self)
+        await _until(lambda: _taken(path), lambda: iter(((path.parent, glob.escape(path.name)),)), self)
         self.log.info("Found file %s and deleted it", path)
         yield TriggerEvent(True)
 
@@ -85,19 +85,21 @@ class DirectoryFileDeleteTrigger(BaseEventTrigger, kind="tradewind.folder_file_d
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Waits for the file, deletes it and yields its path."""
         path = Path(self.directory, self.filename)
-        await _until(lambda: _taken(path), lambda: iter((path.parent,)), self)
+        await _until(lambda: _taken(path), lambda: iter(((path.parent, glob.escape(path.name)),)), self)
         yield TriggerEvent(str(path))
 
 
-async def _until(look: Callable[[], str | None], folders: Callable[[], Iterator[Path]], trigger: Any) -> str:
-    """What `look` finds, in a thread; first of all the folders are followed, so that nothing falls between."""
+async def _until(
+    look: Callable[[], str | None], places: Callable[[], Iterator[tuple[Path, str | None]]], trigger: Any
+) -> str:
+    """What `look` finds, in a thread; first of all the places are followed, so that nothing falls between."""
     import asyncio
 
-    from tradewind.standard.folder_watch import FolderWatch
+    from tradewind.standard.folder_watch import FolderWatch, Place
 
     async with FolderWatch(trigger.poke_interval, most=MOST_FOLDERS) as watch:
         while True:
-            await asyncio.to_thread(lambda: watch.follow(folders()))
+            await asyncio.to_thread(lambda: watch.follow(Place(*place) for place in places()))
             found = await asyncio.to_thread(look)
             if found is not None:
                 return found
@@ -115,23 +117,26 @@ def found_at(pattern: str, *, recursive: bool) -> str | None:
     return None
 
 
-def folders_of(pattern: str, *, recursive: bool) -> Iterator[Path]:
-    """The folders in which a change may make the pattern match, a few more than can be watched at most."""
+def places_of(pattern: str, *, recursive: bool) -> Iterator[tuple[Path, str | None]]:
+    """The folders in which a change may make the pattern match, with the names that count there (None: all of them).
+
+    A few more than can be watched at most.
+    """
     parts = Path(pattern).absolute().parts
     fixed = next((n for n, part in enumerate(parts) if glob.has_magic(part)), len(parts) - 1)
     base = Path(*parts[:fixed])
-    yield base
+    yield base, parts[fixed] if "**" not in parts[fixed] else None
     below = parts[fixed:-1]
     deep = len(parts) if recursive and "**" in parts[fixed:] else len(below)
     count = 1
     for folder in _below(base, deep):
-        yield folder
+        yield folder, None
         count += 1
         if count > MOST_FOLDERS:
             return
     for match in glob.iglob(pattern, recursive=recursive):  # noqa: PTH207 - absolute patterns
         for folder, _, _ in os.walk(match):
-            yield Path(folder)
+            yield Path(folder), None
             count += 1
             if count > MOST_FOLDERS:
                 return

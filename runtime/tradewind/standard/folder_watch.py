@@ -10,16 +10,38 @@ import os
 import sys
 import threading
 from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
+from glob import escape
 from pathlib import Path
 from types import TracebackType
-from typing import Final
+from typing import Final, NamedTuple
 from weakref import WeakKeyDictionary
 
 from tradewind.inotify import ATTRIB, CREATE, DELETE_SELF, IGNORED, MOVE_SELF, MOVED_TO, OVERFLOW, Event, Inotify
 
 SWEEP: Final = 30.0
 """Seconds after which somebody whom the kernel tells of changes looks all the same."""
+GATHER: Final = 0.02
+"""Seconds after a change in which others may come: a burst of files is one."""
+
 MASK: Final = CREATE | MOVED_TO | ATTRIB | DELETE_SELF | MOVE_SELF
+
+
+class Place(NamedTuple):
+    """Where a change counts: entries of the folder with such a name (a pattern), or any."""
+
+    folder: Path
+    name: str | None = None
+
+
+class _Waker(NamedTuple):
+    wake: asyncio.Event
+    name: str | None
+
+    def tell(self, name: str) -> None:
+        """An entry of this name, or without one the folder itself, has changed."""
+        if self.name is None or not name or fnmatchcase(name, self.name):
+            self.wake.set()
 
 
 class _Shared:
@@ -27,7 +49,7 @@ class _Shared:
 
     def __init__(self) -> None:
         self._kernel = Inotify()
-        self._waking: dict[int, list[asyncio.Event]] = {}
+        self._waking: dict[int, list[_Waker]] = {}
         self._changing = threading.Lock()
         self._users = 0
 
@@ -45,20 +67,21 @@ class _Shared:
         self._kernel.close()
         return True
 
-    def watch(self, folder: Path, wake: asyncio.Event) -> int:
+    def watch(self, place: Place, wake: asyncio.Event) -> int:
         """Wakes that one from now on (blocking; in any thread). Raises OSError."""
         with self._changing:
-            number = self._kernel.watch(folder, MASK)
-            self._waking.setdefault(number, []).append(wake)
+            number = self._kernel.watch(place.folder, MASK)
+            self._waking.setdefault(number, []).append(_Waker(wake, place.name))
             return number
 
     def unwatch(self, number: int, wake: asyncio.Event) -> None:
         """Wakes it no more."""
         with self._changing:
-            waking = self._waking.get(number)
-            if waking is None or wake not in waking:
+            waking = self._waking.get(number, [])
+            first = next((n for n, waker in enumerate(waking) if waker.wake is wake), None)
+            if first is None:
                 return
-            waking.remove(wake)
+            del waking[first]
             if not waking:
                 del self._waking[number]
                 self._kernel.unwatch(number)
@@ -66,10 +89,10 @@ class _Shared:
     def _on_events(self, events: Iterator[Event]) -> None:
         for event in events:
             if event.mask & OVERFLOW:  # some were lost
-                for wake in [wake for waking in list(self._waking.values()) for wake in waking]:
-                    wake.set()
-            for wake in self._waking.get(event.watch, ()):
-                wake.set()
+                for waker in [waker for waking in list(self._waking.values()) for waker in waking]:
+                    waker.wake.set()
+            for waker in self._waking.get(event.watch, ()):
+                waker.tell(event.name)
             if event.mask & IGNORED:
                 self._waking.pop(event.watch, None)
 
@@ -116,19 +139,21 @@ class FolderWatch:
         if shared.leave():
             open_watches.pop(asyncio.get_running_loop(), None)
 
-    def follow(self, folders: Iterable[Path]) -> None:
-        """From now on changes in these folders count; of those that do not exist, in the nearest that does. Blocking:
+    def follow(self, places: Iterable[Place]) -> None:
+        """From now on changes in these places count; of folders that do not exist, in the nearest that does. Blocking:
         call it in a thread.
         """
         if self._shared is None:
             return
-        wanted = {_nearest(folder) for folder in folders}
+        wanted: dict[Path, str | None] = {}
+        for folder, name in map(_nearest, places):
+            wanted[folder] = name if wanted.get(folder, name) == name else None
         self._is_told = 0 < len(wanted) <= self._most
-        for folder in self._watches.keys() - wanted:
+        for folder in self._watches.keys() - wanted.keys():
             self._shared.unwatch(self._watches.pop(folder), self._changed)
         for folder in wanted if self._is_told else ():
             try:
-                number = self._shared.watch(folder, self._changed)
+                number = self._shared.watch(Place(folder, wanted[folder]), self._changed)
                 is_local = os.major(folder.stat().st_dev) != 0
             except OSError:
                 self._is_told = False
@@ -145,10 +170,12 @@ class FolderWatch:
                 await self._changed.wait()
         except TimeoutError:
             return
+        await asyncio.sleep(GATHER)
         self._changed.clear()
 
 
-def _nearest(folder: Path) -> Path:
+def _nearest(place: Place) -> Place:
+    folder, name = place
     while not folder.is_dir() and folder != folder.parent:
-        folder = folder.parent
-    return folder
+        folder, name = folder.parent, escape(folder.name)
+    return Place(folder, name)

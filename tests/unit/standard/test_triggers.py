@@ -19,9 +19,9 @@ from tradewind.authoring.dag import DAG
 from tradewind.authoring.deferral import TaskDeferred, trigger_of, wait_of
 from tradewind.authoring.triggers import BaseTrigger, TaskSuccessEvent, TriggerEvent
 from tradewind.model.errors import AuthoringError, TaskFailed
-from tradewind.standard import folder_watch
-from tradewind.standard.file_triggers import DirectoryFileDeleteTrigger, FileDeleteTrigger, FileTrigger
-from tradewind.standard.folder_watch import FolderWatch
+from tradewind.standard import file_triggers, folder_watch
+from tradewind.standard.file_triggers import DirectoryFileDeleteTrigger, FileDeleteTrigger, FileTrigger, found_at
+from tradewind.standard.folder_watch import FolderWatch, Place
 from tradewind.standard.moment_triggers import DateTimeTrigger, TimeDeltaTrigger
 from tradewind.standard.process_trigger import ProcessTrigger
 
@@ -125,6 +125,27 @@ async def test_triggers_of_one_loop_share_one_inotify(tmp_path: Path, monkeypatc
 
 
 @ON_LINUX
+async def test_files_of_other_names_wake_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folder_watch, "SWEEP", 600.0)
+    looks = list[str]()
+
+    def look(pattern: str, *, recursive: bool) -> str | None:
+        looks.append(pattern)
+        return found_at(pattern, recursive=recursive)
+
+    monkeypatch.setattr(file_triggers, "found_at", look)
+    waiting = asyncio.ensure_future(first(FileTrigger(str(tmp_path / "in-?.csv"), poke_interval=600)))
+    await folders_watched(tmp_path)
+    await until(lambda: bool(looks))
+    before = len(looks)
+    for n in range(50):
+        (tmp_path / f"other-{n}").touch()
+    (tmp_path / "in-1.csv").touch()
+    assert (await waiting).payload is True
+    assert len(looks) == before + 1
+
+
+@ON_LINUX
 async def test_a_folder_counts_once_a_file_is_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folder_watch, "SWEEP", 600.0)
     (tmp_path / "box/inner").mkdir(parents=True)
@@ -162,8 +183,8 @@ async def test_a_folder_made_anew_is_watched_anew(tmp_path: Path, monkeypatch: p
 
 
 async def test_without_the_kernel_it_looks_at_its_pace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def follow(watch: FolderWatch, folders: Iterable[Path]) -> None:
-        del watch, folders
+    def follow(watch: FolderWatch, places: Iterable[Place]) -> None:
+        del watch, places
 
     monkeypatch.setattr(FolderWatch, "follow", follow)
     waiting = asyncio.ensure_future(first(FileTrigger(str(tmp_path / "file"), poke_interval=0.001)))
