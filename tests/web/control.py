@@ -39,6 +39,7 @@ from tradewind.model.rows import (
 )
 from tradewind.model.specs import Json
 from tradewind.model.states import FINISHED, RUN_FINISHED, OutcomeKind, RunState, RunType, TaskState
+from tradewind.model.waits import Signal
 from tradewind.ports import NamedWrites, Store, StoreReads
 from tradewind.rules.due import keyed_run_id
 from tradewind.services.event_runs import take_in_event
@@ -52,6 +53,7 @@ class LocalControl:
     def __init__(self, store: Store, lease: Lease, log_root: Path) -> None:
         self._store = store
         self._lease = lease
+        self.signals: list[Signal] = []
         self._log_root = log_root
         self._listeners: list[tuple[str | None, asyncio.Queue[LiveEvent]]] = []
         self._changed = asyncio.Condition()
@@ -157,6 +159,11 @@ class LocalControl:
 
     async def run_cancel(self, dag_id: str, dag_run_id: str) -> RunRow:
         return await self.move_run(await self._run(dag_id, dag_run_id), RunState.FAILED)
+
+    async def signal_send(self, dag_id: str, dag_run_id: str, signal: Signal) -> bool:
+        await self._run(dag_id, dag_run_id)
+        self.signals.append(signal)
+        return True
 
     async def why_waiting(self, dag_id: str, dag_run_id: str, task_id: str, map_index: int = -1) -> tuple[str, ...]:
         run = await self._run(dag_id, dag_run_id)
