@@ -7,12 +7,14 @@ from collections.abc import Callable
 from typing import Final
 
 from tests.simulation.dags import POOLS
+from tests.simulation.journal import tasks_of
 from tests.simulation.process import Process
 from tests.simulation.waits import some_answer, some_end
 from tests.simulation.world import World, ending
 from tradewind.control_ports import TriggerRequest
-from tradewind.model.outcomes import Outcome
-from tradewind.model.states import RUN_FINISHED, OutcomeKind
+from tradewind.model.durable import Step
+from tradewind.model.outcomes import EncodedValue, Outcome
+from tradewind.model.states import FINISHED, RUN_FINISHED, OutcomeKind
 from tradewind.model.waits import WaitKey
 from tradewind.rules.expanding import Expanding
 
@@ -65,6 +67,34 @@ def answer_wait(world: World, dice: random.Random) -> None:
         world.fire(flight, some_answer(dice), some_end(dice, flight.start.wait))
         if dice.random() < 0.1:
             flight.carrier.say(flight.start.key, some_answer(dice))
+
+
+def take_step(world: World, dice: random.Random) -> None:
+    """A durable attempt takes a step, or one again that it began."""
+    by_name = {process.name: process for process in world.up()}
+    running = [
+        f
+        for f in world.cluster.running()
+        if f.attempt.task.is_async and not f.cancelled and f.carrier.runtime in by_name
+    ]
+    if running:
+        flight = dice.choice(running)
+        value = EncodedValue(1, dice.randbytes(4)) if dice.random() < 0.8 else None
+        step = Step(f"s{dice.randint(1, 4)}", dice.randbytes(2), value)
+        world.step(by_name[flight.carrier.runtime], flight, step)
+
+
+def send_signal(world: World, dice: random.Random) -> None:
+    """Somebody sends a signal to a durable task that has begun and has not ended: it may wait for it, or will."""
+    process = _any_up(world, dice)
+    places = [
+        (run_id, row.task_id, row.map_index)
+        for run_id, tables in world.database.runs.items()
+        for row in tables.instance_rows()
+        if row.state not in FINISHED and tasks_of(world.database, tables)[row.task_id].is_async
+    ]
+    if process is not None and places:
+        world.signal(process, dice.choice(places[-8:]), dice.randbytes(8))
 
 
 def answer_many(world: World, dice: random.Random) -> None:
@@ -272,6 +302,7 @@ PEOPLE: Final[tuple[Action, ...]] = (
 )  # fmt: skip
 WORK: Final[tuple[Action, ...]] = (end_attempt, end_attempt, end_attempt, end_many, say_again, wait, wait, wait)
 TRIGGERS: Final[tuple[Action, ...]] = (answer_wait, answer_wait, answer_many, answer_too_late)
+DURABLE: Final[tuple[Action, ...]] = (take_step, take_step, send_signal)
 FAULTS: Final[tuple[Action, ...]] = (
     kill,
     freeze,
@@ -293,14 +324,16 @@ def random_story(
     faults: bool = True,
     mapped: bool = False,
     waiting: bool = False,
+    durable: bool = False,
 ) -> World:
     """A whole story, from the first process to the last run's end. Raises Violation.
 
     With `mapped` tasks an expansion of more than two instances takes several commits. `waiting`: tasks defer.
+    `durable`: and some of these are durable.
     """
     dice = random.Random(seed)
-    world = World(seed, processes=processes, dags=dice.randint(1, 3), mapped=mapped, waiting=waiting)
-    work = (*WORK, *TRIGGERS) if waiting else WORK
+    world = World(seed, processes=processes, dags=dice.randint(1, 3), mapped=mapped, waiting=waiting, durable=durable)
+    work = (*WORK, *(TRIGGERS if world.waiting else ()), *(DURABLE if durable else ()))
     at_once, Expanding.at_once = Expanding.at_once, 2 if mapped else Expanding.at_once
     try:
         for _ in range(steps):

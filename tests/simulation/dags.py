@@ -7,7 +7,7 @@ import random
 from datetime import timedelta
 
 from tests.simulation.mapped_dags import map_some
-from tests.simulation.waits import begin_some_with_a_wait
+from tests.simulation.waits import begin_some_with_a_wait, some_durable
 from tradewind.model.specs import DagSource, DagSpec, GroupSpec, TaskSpec, TimetableSpec
 from tradewind.model.states import TriggerRule
 from tradewind.testing.virtual_time import EPOCH
@@ -21,10 +21,16 @@ _RULES = [rule for rule in TriggerRule if rule is not TriggerRule.ALL_DONE_SETUP
 
 
 def random_dag(
-    dice: random.Random, dag_id: str, version: int = 1, *, mapped: bool = False, waiting: bool = False
+    dice: random.Random,
+    dag_id: str,
+    version: int = 1,
+    *,
+    mapped: bool = False,
+    waiting: bool = False,
+    durable: bool = False,
 ) -> DagSpec:
-    """A DAG of two to six tasks, some of them `mapped`, some `waiting` before they begin. The same dice give the same
-    limits, whatever the version.
+    """A DAG of two to six tasks, some of them `mapped`, some `waiting` before they begin, some `durable`. The same dice
+    give the same limits, whatever the version.
     """
     count = dice.randint(2, 6)
     mostly_success = dice.random() < 0.4
@@ -41,6 +47,8 @@ def random_dag(
         tasks, groups = map_some(random.Random(dice.random()), tasks)
     if waiting:
         tasks = begin_some_with_a_wait(random.Random(dice.random()), tasks)
+    if durable:
+        tasks = some_durable(random.Random(dice.random()), tasks)
     tasks = [_with_downstream(task, tasks) for task in tasks]
     is_scheduled = dice.random() < 0.4
     return DagSpec(

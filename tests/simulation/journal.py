@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from tests.simulation.dags import PARALLELISM, POOLS
+from tests.simulation.durable_journal import DurableJournal
 from tests.simulation.wait_journal import WaitJournal
 from tradewind.model.attempts import Attempt
 from tradewind.model.errors import BatchConflict
@@ -67,6 +68,7 @@ class Journal:
         """Runs that somebody wanted to end."""
         self.cleared: set[RunId] = set()
         """Runs of which somebody asked to clear something: their successes may be taken back."""
+        self.durable = DurableJournal(database, self.faults, self.cleared)
         self._sizes: dict[str, list[tuple[float, int]]] = {name: [(0.0, slots)] for name, slots in POOLS.items()}
 
     def on_pool(self, pool: PoolRow) -> None:
@@ -123,6 +125,7 @@ class Journal:
             self._attempts(segment)
             self._rows(segment)
             self.waits.on_segment(segment)
+            self.durable.on_segment(segment)
         by_triggers = {closed.attempt for segment in batch.segments for closed in segment.closed}
         opened = [row for segment in batch.segments for row in segment.opened if row.attempt not in by_triggers]
         if opened:

@@ -22,7 +22,7 @@ class SystemMachine(RuleBasedStateMachine):
 
     @initialize(seed=st.integers(0, 500), dags=st.integers(1, 3))
     def begin(self, seed: int, dags: int) -> None:
-        self.world = World(seed, processes=self.processes, dags=dags, waiting=True)
+        self.world = World(seed, processes=self.processes, dags=dags, durable=True)
 
     def act(self, action: actions.Action, dice: int) -> None:
         assert self.world is not None
@@ -39,6 +39,10 @@ class SystemMachine(RuleBasedStateMachine):
 
     @rule(dice=DICE, action=st.sampled_from(list(dict.fromkeys(actions.TRIGGERS))))
     def triggers(self, action: actions.Action, dice: int) -> None:
+        self.act(action, dice)
+
+    @rule(dice=DICE, action=st.sampled_from(list(dict.fromkeys(actions.DURABLE))))
+    def durable(self, action: actions.Action, dice: int) -> None:
         self.act(action, dice)
 
     @rule(dice=DICE, action=st.sampled_from(list(dict.fromkeys(actions.PEOPLE))))

@@ -30,8 +30,9 @@ KEPT: Final = (
     *((seed, 2) for seed in (5, 29, 38, 77, 90, 116, 138, 191, 195, 196)),
 )
 KEPT_WAITING: Final = (
-    # each is a seed, how many runtimes, and whether tasks are mapped
-    *((seed, 1, False) for seed in (137, 245, 284, 2316)),
+    # each is a seed, and whether tasks are durable
+    *((seed, False) for seed in (137, 245, 284, 2316)),
+    *((seed, True) for seed in (32, 43, 58)),
 )
 
 
@@ -45,9 +46,9 @@ def test_a_story_that_once_went_wrong(seed: int, runtimes: int) -> None:
     random_story(seed, processes=runtimes)
 
 
-@pytest.mark.parametrize(("seed", "runtimes", "mapped"), KEPT_WAITING)
-def test_a_story_about_waits_that_once_went_wrong(seed: int, runtimes: int, mapped: bool) -> None:
-    random_story(seed, processes=runtimes, mapped=mapped, waiting=True)
+@pytest.mark.parametrize(("seed", "durable"), KEPT_WAITING)
+def test_a_story_about_waits_that_once_went_wrong(seed: int, durable: bool) -> None:
+    random_story(seed, waiting=True, durable=durable)
 
 
 @pytest.mark.parametrize("first", range(1000, 11000 if LONG else 1120, 20))
@@ -70,7 +71,16 @@ def test_tasks_that_wait_in_two_runtimes(first: int) -> None:
         random_story(seed, processes=2, waiting=True)
 
 
-@pytest.mark.parametrize("first", range(1000, 3000 if LONG else 1040, 20))
+@pytest.mark.parametrize("first", range(1000, 6000 if LONG else 1060, 20))
+def test_durable_tasks(first: int) -> None:
+    steps = signals = 0
+    for seed in range(first, first + 20):
+        durable = random_story(seed, durable=True).journal.durable
+        steps, signals = steps + durable.steps_seen, signals + len(durable.signals)
+    assert min(steps, signals) > 2, "the stories hardly ever come to it"
+
+
+@pytest.mark.parametrize("first", range(1000, 3000 if LONG else 1020, 20))
 def test_mapped_tasks_that_wait(first: int) -> None:
     for seed in range(first, first + 20):
         random_story(seed, mapped=True, waiting=True)
@@ -88,7 +98,7 @@ def test_mapped_tasks(first: int) -> None:
         random_story(seed, mapped=True)
 
 
-@pytest.mark.parametrize("first", range(1000, 2000 if LONG else 1020, 10))
+@pytest.mark.parametrize("first", range(1000, 2000 if LONG else 1010, 10))
 def test_mapped_tasks_in_two_runtimes(first: int) -> None:
     for seed in range(first, first + 10):
         random_story(seed, processes=2, mapped=True)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from datetime import timedelta
 
 from tests.simulation.process import Process
+from tests.simulation.wait_journal import has_trigger
 from tradewind.model.states import TaskState
 from tradewind.model.waits import WaitKey, WaitRow
 from tradewind.rules.run_machine import RunMachine
@@ -57,7 +58,7 @@ def why_deferred(process: Process, machine: RunMachine, tables: RunTables, n: in
         return None
     if due is not None:
         return "time" if due > now - _TICK else None
-    return "trigger" if any(has_trigger(row) for row in rows) else None
+    return "trigger or signal" if rows else None
 
 
 def is_going(process: Process, machine: RunMachine, n: int) -> bool:
@@ -78,11 +79,6 @@ def carried_twice(processes: Iterable[Process]) -> Iterator[str]:
             yield f"{process.name} has no lease and carries waits"
         count.update([key for key, flight in process.waits.waits.items() if flight.can_fire and not flight.is_ending])
     yield from (f"{key[2:]} is carried by {n} runtimes" for key, n in count.items() if n > 1)
-
-
-def has_trigger(row: WaitRow) -> bool:
-    """Whether something has to run for it."""
-    return row.answer is None and row.wait.due is None
 
 
 def _key(machine: RunMachine, row: WaitRow) -> WaitKey:

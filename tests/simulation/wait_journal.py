@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from tradewind.model.attempts import Attempt, WaitStart
 from tradewind.model.keys import AttemptId, RunId
-from tradewind.model.outcomes import Wait
+from tradewind.model.outcomes import EncodedValue, Wait
 from tradewind.model.rows import Segment
 from tradewind.model.states import FINISHED, OutcomeKind, TaskState
-from tradewind.model.waits import Resume, WaitAnswer, WaitGone, WaitKey, WaitRow
+from tradewind.model.waits import ANSWERED_FROM_OUTSIDE, Resume, WaitAnswer, WaitGone, WaitKey, WaitRow
 from tradewind.store.memory_tables import MemoryDatabase, RunTables
 from tradewind.testing.simulated_waits import WaitCluster
 
@@ -28,6 +28,8 @@ class WaitJournal:
         self.faults = faults
         self.answers: dict[WaitKey, WaitAnswer] = {}
         """Every answer that was ever stored."""
+        self.sent: set[EncodedValue] = set()
+        """Every signal that anybody ever sent."""
         self.resumed = 0
         """Attempts that went on after a wait."""
         self._tries: dict[WaitKey, int] = {}
@@ -40,13 +42,17 @@ class WaitJournal:
         """One run's part of a batch, right after its commit."""
         tables = self.database.runs[segment.run_id]
         self._ends.update((closed.attempt, closed.kind) for closed in segment.closed)
+        awaited: list[WaitRow] = []
         for item in segment.waits:
             if isinstance(item, WaitGone):
                 self._gone(segment, item)
-            else:
-                self._stored(segment.run_id, tables, item)
+                continue
+            before = self._rows.get((segment.run_id, item.task_id, item.map_index, item.wait.key))
+            if before is not None and before.origin == item.origin and item.answer is not None:
+                awaited.append(item)
+            self._stored(segment.run_id, tables, item)
         self.faults += self._deferred(segment, tables)
-        self.faults += self._answered(segment, tables)
+        self.faults += self._answered(segment, tables, awaited)
         self.faults += self._left_over(segment, tables)
         for opened in segment.opened:
             place = (opened.task_id, opened.map_index)
@@ -88,6 +94,8 @@ class WaitJournal:
         """Whether the world has said so, or the clock."""
         if answer in self.cluster.said.get(key, ()):
             return True
+        if wait.kind in ANSWERED_FROM_OUTSIDE and not answer.timed_out:
+            return answer.event in self.sent
         now = self.database.clock()
         if answer.timed_out:
             return wait.deadline is not None and wait.deadline <= now
@@ -97,7 +105,9 @@ class WaitJournal:
         """Where an instance was cleared or its run was ended while it waited, each trigger was told to go, and went."""
         row = self._rows.pop((segment.run_id, gone.task_id, gone.map_index, gone.key), None)
         change = next((c for c in segment.tasks if (c.task_id, c.map_index) == gone[:2]), None)
-        if row is None or change is None or row.answer is not None or row.wait.due is not None:
+        if row is not None and row.wait.kind in ANSWERED_FROM_OUTSIDE:  # what comes later may have its name
+            self.answers.pop(WaitKey(row.origin, segment.run_id, row.task_id, row.map_index, gone.key), None)
+        if row is None or change is None or not has_trigger(row):
             return
         if change.expected is not TaskState.RESTARTING or change.state is TaskState.RESTARTING:
             return
@@ -116,17 +126,19 @@ class WaitJournal:
             key = flight.attempt.key
             place = (key.task_id, key.map_index)
             change = next((c for c in segment.tasks if (c.task_id, c.map_index) == place), None)
-            if change is None or change.state is not TaskState.DEFERRED or change.expected is TaskState.RESTARTING:
-                continue
+            if change is None or change.state is not TaskState.DEFERRED or change.try_number != key.try_number:
+                continue  # cleared meanwhile, and begun anew with a trigger
             for wait in flight.end.outcome.waits:
                 row = tables.waits.get((key.task_id, key.map_index, wait.key))
                 if row is None or (row.origin == closed.attempt and row.wait != wait):
                     yield f"{key.task_id} waits for {wait}, and stored is {row}"
 
-    def _answered(self, segment: Segment, tables: RunTables) -> Iterator[str]:
+    def _answered(self, segment: Segment, tables: RunTables, awaited: list[WaitRow]) -> Iterator[str]:
         """Who is answered does not wait any longer."""
-        for item in segment.waits:
-            if isinstance(item, WaitRow) and item.answer is not None:
+        flights = [self.cluster.flights.get(closed.attempt) for closed in segment.closed]
+        deferred = {flight.attempt.key[2:4] for flight in flights if flight is not None}  # for something else, maybe
+        for item in awaited:
+            if item[:2] not in deferred:
                 instance = tables.instance((item.task_id, item.map_index))
                 if instance is not None and instance.state is TaskState.DEFERRED:
                     yield f"{item.task_id} is answered and waits on"
@@ -153,6 +165,11 @@ class WaitJournal:
         if self._tries[key] != try_number:
             yield f"{place} goes on in try {try_number} with what try {self._tries[key]} waited for"
         earlier.append(attempt)
+
+
+def has_trigger(row: WaitRow) -> bool:
+    """Whether something has to run for it."""
+    return row.answer is None and row.wait.due is None and row.wait.kind not in ANSWERED_FROM_OUTSIDE
 
 
 def expected_resume(tables: RunTables, place: Place) -> Resume | None:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import dataclasses
 import random
 from datetime import datetime, timedelta
+from typing import Final
 
+from tests.simulation.durable_journal import number
 from tradewind.model.outcomes import EncodedValue, Outcome, Wait
 from tradewind.model.specs import Json, TaskSpec
 from tradewind.model.states import OutcomeKind
-from tradewind.model.waits import WaitAnswer
+from tradewind.model.waits import SIGNAL_KIND, Resume, WaitAnswer
 
+SIGNAL: Final = "go"
+_GO: Final = f"{SIGNAL_KIND}:{SIGNAL}:"
 _ENDS = (OutcomeKind.SUCCESS, OutcomeKind.SUCCESS, OutcomeKind.SKIPPED, OutcomeKind.FAILED, OutcomeKind.TIMED_OUT)
 
 
@@ -32,6 +36,26 @@ def _wait(dice: random.Random, now: datetime, key: str) -> Wait:
     if draw > 0.6 or (draw < 0.1 and key):
         wait = wait._replace(deadline=now + timedelta(seconds=dice.choice((0, 2, 60, 600))))
     return wait
+
+
+def durable_waits(dice: random.Random, now: datetime, resume: Resume | None) -> Outcome:
+    """The end of a durable attempt, which comes to its next signal, or to one of these and something else."""
+    seen = {number(key) for key, _ in (resume.answers if resume is not None else ()) if key.startswith(_GO)}
+    wait = Wait(SIGNAL_KIND, key=f"{_GO}{next(n for n in range(100) if n not in seen)}")
+    if dice.random() < 0.2:
+        wait = wait._replace(deadline=now + timedelta(seconds=dice.choice((0, 30, 600))))
+    more = (_wait(dice, now, "x"),) if dice.random() < 0.3 else ()
+    return Outcome(OutcomeKind.DEFERRED, waits=(wait, *more))
+
+
+def some_durable(dice: random.Random, tasks: list[TaskSpec]) -> list[TaskSpec]:
+    """The tasks, some of which are durable."""
+    return [
+        dataclasses.replace(task, is_async=True, starts_deferred=None)
+        if dice.random() < 0.6 and not task.is_empty
+        else task
+        for task in tasks
+    ]
 
 
 def begin_some_with_a_wait(dice: random.Random, tasks: list[TaskSpec]) -> list[TaskSpec]:

@@ -19,13 +19,14 @@ from tests.simulation.journal import Journal
 from tests.simulation.process import LEASE, Process
 from tests.simulation.verdicts import final_findings
 from tests.simulation.wait_checks import carried_twice
-from tests.simulation.waits import some_answer, some_end, some_waits
-from tradewind.model.keys import RuntimeId
+from tests.simulation.waits import SIGNAL, durable_waits, some_answer, some_end, some_waits
+from tradewind.model.durable import Step
+from tradewind.model.keys import RunId, RuntimeId
 from tradewind.model.outcomes import CODEC_JSON, RETURN_KEY, EncodedValue, Outcome, XComPut
 from tradewind.model.rows import ParsedFile, PoolRow, RunRow
 from tradewind.model.specs import DagSpec
 from tradewind.model.states import FINISHED, OutcomeKind, TaskState
-from tradewind.model.waits import WaitAnswer
+from tradewind.model.waits import SIGNAL_KIND, Signal, WaitAnswer
 from tradewind.store.memory import new_database
 from tradewind.testing.simulated_executor import Flight
 from tradewind.testing.simulated_waits import WaitCluster, WaitFlight
@@ -53,13 +54,15 @@ class World:
         given: DagSpec | None = None,
         mapped: bool = False,
         waiting: bool = False,
+        durable: bool = False,
     ) -> None:
         """`given` is used instead of random DAGs; its name must be d0. Random ones may have `mapped` tasks; with
-        `waiting` attempts may defer, and tasks begin with triggers.
+        `waiting` attempts may defer, and tasks begin with triggers; `durable` ones take steps and get signals.
         """
         self.seed = seed
         self.mapped = mapped
-        self.waiting = waiting
+        self.waiting = waiting or durable
+        self.durable = durable
         self.given = given
         self.time = VirtualTime()
         self.database = new_database(self.time.now)
@@ -141,7 +144,8 @@ class World:
         if self.given is not None:
             return self.given
         dice = random.Random(f"{self.seed}/{dag_id}")
-        return random_dag(dice, dag_id, self.versions[dag_id], mapped=self.mapped, waiting=self.waiting)
+        version = self.versions[dag_id]
+        return random_dag(dice, dag_id, version, mapped=self.mapped, waiting=self.waiting, durable=self.durable)
 
     def publish(self, process: Process, dag_id: str) -> None:
         """A DAG file is new or has changed."""
@@ -178,6 +182,28 @@ class World:
         end = "" if outcome is None else f" and ends it: {outcome.kind}"
         self.tell(f"the trigger of {flight.start.key[2:]} answers {answer}{end}")
         flight.carrier.fire(flight, answer, outcome)
+
+    def signal(self, process: Process, place: tuple[RunId, str, int], data: bytes) -> None:
+        """Somebody sends a signal to a durable task."""
+        value, run = EncodedValue(1, data), self.database.runs[place[0]].row
+        self.journal.waits.sent.add(value)
+        wish = Signal(*place[1:], SIGNAL_KIND, SIGNAL, value)
+
+        async def send() -> None:
+            await process.runtime.control.signal_send(run.dag_id, run.dag_run_id, wish)
+            self.journal.durable.signal_sent(place, value)
+
+        self.ask(process, f"signal {data!r} to {place[1:]} of {run.dag_run_id}", send)
+
+    def step(self, process: Process, flight: Flight, step: Step) -> None:
+        """A durable attempt takes a step."""
+        key = flight.attempt.key
+
+        async def put() -> None:
+            await flight.carrier.services.step_put(key, step)
+            self.journal.durable.step_kept((key.run_id, key.task_id, key.map_index), step)
+
+        self.ask(process, f"{key.task_id} of {flight.attempt.run.dag_run_id} takes step {step.key}", put)
 
     def runs(self) -> list[RunRow]:
         """All runs as they are in the database."""
@@ -252,6 +278,7 @@ class World:
             for flight in self.cluster.running():
                 if flight.carrier.is_alive:
                     self.end(flight, ending(flight, dice, self.more_ends[:1]))
+            self._signal_whoever_waits(dice)
             for trigger in self.cluster.waiting():
                 self.fire(trigger, some_answer(dice), some_end(dice, trigger.start.wait))
             self.pass_by(30)
@@ -264,6 +291,13 @@ class World:
         self.complain([f"the trigger of {f.start.key[2:]} runs for ever" for f in self.cluster.waits if f.is_there])
         unanswered = [key for key, mail_id in self.mails.items() if mail_id not in self.database.replies]
         self.complain([f"mail {key} was never answered" for key in unanswered])
+
+    def _signal_whoever_waits(self, dice: random.Random) -> None:
+        up = self.up()
+        for run_id, tables in self.database.runs.items() if up else ():
+            for row in tables.waits.values():
+                if row.wait.kind == SIGNAL_KIND and row.answer is None:
+                    self.signal(dice.choice(up), (run_id, row.task_id, row.map_index), dice.randbytes(8))
 
     def _open_everything(self) -> None:
         """Nothing new by schedule, nothing held up by a switch."""
@@ -302,6 +336,8 @@ def ending(flight: Flight, dice: random.Random, more: tuple[OutcomeKind, ...] = 
     """How the body of an attempt may end; `more` kinds beside the ordinary ones."""
     kinds = (OutcomeKind.SUCCESS,) * 14 + (OutcomeKind.FAILED,) * 4 + (OutcomeKind.SKIPPED, OutcomeKind.TIMED_OUT)
     kind = dice.choice(kinds + more)
+    if kind is OutcomeKind.DEFERRED and flight.attempt.task.is_async and dice.random() < 0.6:
+        return durable_waits(dice, flight.started_at, flight.attempt.resume)
     if kind is OutcomeKind.DEFERRED:
         return some_waits(dice, flight.started_at)
     if kind is OutcomeKind.RESCHEDULED:

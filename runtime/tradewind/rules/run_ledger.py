@@ -355,6 +355,12 @@ class RunLedger:
         self._run_dirty = self._run_dirty or self._counts_stale
         return bool(noted) or self._counts_stale
 
+    def write(self, n: int) -> None:
+        """Has the next flush write an instance that waits for limits: something else of it is to be stored."""
+        if n in self._waiting:
+            self._waiting.discard(n)
+            self._dirty[n] = _S.NONE
+
     def restore(
         self, rows: Sequence[InstanceRow], live: Iterable[AttemptRow], lengths: Iterable[LengthRow] = ()
     ) -> None:

@@ -290,6 +290,7 @@ class RunMachine(Ending):
         n = event.node
         if self.state[n] in FINISHED or self.state[n] is _S.NONE:
             return
+        self.write(n)
         waits_for_it = self.take_signal(n, event.kind, event.name, event.value)
         if waits_for_it and self.state[n] is _S.DEFERRED and not self.is_being_ended(n):
             self._offer(n, event.stamp, decision)

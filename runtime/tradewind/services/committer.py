@@ -90,10 +90,11 @@ def _leave_out(batch: Batch, conflict: BatchConflict) -> set[RunId]:
     What starts in this batch may start on permits that a refused run gave back in it, so it goes too. So do the
     other runs of its DAG: their tasks may have begun, or ended, because of what it did in this batch.
     A wish whose mail was done already was carried out already: the runs that it may have changed
-    here (any of the batch) go as well. Where nobody is named, everything goes.
+    here (any of the batch) go as well. So does everything where a run goes that a mail of this batch may have
+    changed: the mail is kept, and carried out anew. Where nobody is named, everything goes.
     """
     blamed = {RunId(run_id) for run_id in conflict.run_ids}
-    if conflict.mail_ids or not (blamed or conflict.dag_ids):
+    if conflict.mail_ids or not (blamed or conflict.dag_ids) or (blamed and batch.mail_done):
         blamed = {segment.run_id for segment in batch.segments}
     if blamed:
         dags = {s.dag_id for s in batch.segments if s.run_id in blamed}
@@ -101,7 +102,8 @@ def _leave_out(batch: Batch, conflict: BatchConflict) -> set[RunId]:
     batch.segments = [s for s in batch.segments if s.run_id not in blamed]
     named = bool(conflict.run_ids or conflict.dag_ids or conflict.mail_ids)
     batch.dags = [d for d in batch.dags if named and d.dag_id not in conflict.dag_ids]
-    batch.mail_done = [m for m in batch.mail_done if named and m.mail_id not in conflict.mail_ids]
+    kept = named and not conflict.run_ids
+    batch.mail_done = [m for m in batch.mail_done if kept and m.mail_id not in conflict.mail_ids]
     return blamed
 
 

@@ -171,13 +171,14 @@ class Scheduler:
 
     def _take_in(self, turn: Turn) -> None:
         for job, answer in self.intake.jobs():
+            turn.concerned = set()
             try:
                 job(turn)
             except Exception:
                 log.exception("a wish could not be carried out")
-                turn.owe(answer, None, accepted=False)
+                turn.owe(answer, turn.concerned, accepted=False)
             else:
-                turn.owe(answer, None, accepted=True)
+                turn.owe(answer, turn.concerned, accepted=True)
         for run_id, event, answer in self.intake.events():
             self.handle(turn, run_id, event, answer)
 
@@ -185,10 +186,11 @@ class Scheduler:
         """Decides one event within a turn."""
         machine = self.book.runs.get(run_id)
         if machine is None:
-            turn.owe(answer, None, accepted=False)
+            turn.owe(answer, {run_id}, accepted=False)
             return
+        turn.concerned.add(run_id)
         if answer is not None:
-            turn.owe(answer, run_id, accepted=_concerns(machine, event))
+            turn.owe(answer, {run_id}, accepted=_concerns(machine, event))
         turn.touched[run_id] = machine
         try:
             machine.handle(event, turn.decision)

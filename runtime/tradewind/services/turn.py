@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from tradewind.model.commands import Decision
@@ -24,16 +25,20 @@ class Turn:
     to_activate: dict[str, OwnedDag] = field(default_factory=dict[str, OwnedDag])
     dags: list[DagChange] = field(default_factory=list[DagChange])
     mail: list[MailDone] = field(default_factory=list[MailDone])
-    answers: list[tuple[RunId | None, bool, Answer]] = field(default_factory=list[tuple[RunId | None, bool, Answer]])
-    """(run concerned, whether the rules accepted it, whom to tell)."""
+    concerned: set[RunId] = field(default_factory=set[RunId])
+    """The runs to which the wish that is just being taken in has done something."""
+    answers: list[tuple[AbstractSet[RunId], bool, Answer]] = field(
+        default_factory=list[tuple[AbstractSet[RunId], bool, Answer]]
+    )
+    """(runs concerned, whether the rules accepted it, whom to tell)."""
 
     broken: set[RunId] = field(default_factory=set[RunId])
     """Runs whose event the rules could not decide: to be loaded anew."""
 
-    def owe(self, answer: Answer | None, run_id: RunId | None, *, accepted: bool) -> None:
-        """Notes whom to tell once this turn is committed."""
+    def owe(self, answer: Answer | None, concerned: AbstractSet[RunId], *, accepted: bool) -> None:
+        """Notes whom to tell once this turn is committed. Where one of the runs is left out of it, it is refused."""
         if answer is not None:
-            self.answers.append((run_id, accepted, answer))
+            self.answers.append((concerned, accepted, answer))
 
     def plan(self, dag: OwnedDag) -> None:
         """Has this turn see whether a queued run of the DAG may become active."""
@@ -59,5 +64,5 @@ class Turn:
         decision.go_on = [g for g in decision.go_on if g.run_id not in refused]
         decision.ended = [e for e in decision.ended if e[0] not in refused]
         self.answers = [
-            (run_id, accepted and run_id not in refused, answer) for run_id, accepted, answer in self.answers
+            (concerned, accepted and not concerned & refused, answer) for concerned, accepted, answer in self.answers
         ]

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from tradewind.authoring.access import TaskServices
 from tradewind.executor_ports import ExecutorHost
 from tradewind.model.attempts import Attempt, AttemptKey
 from tradewind.model.errors import ExecutorError
@@ -107,6 +108,13 @@ class SimulatedExecutor:
     def free_slots(self) -> int | None:
         """How many attempts it would accept now."""
         return None if self._slots is None else max(self._slots - len(self.flights), 0)
+
+    @property
+    def services(self) -> TaskServices:
+        """What the bodies of its attempts may ask for. Raises ExecutorError before the start."""
+        if self._host is None:
+            raise ExecutorError("the simulated executor has not been started")
+        return self._host.services
 
     async def start(self, host: ExecutorHost) -> None:
         """Takes its host."""

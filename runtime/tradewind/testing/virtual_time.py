@@ -22,6 +22,7 @@ from __future__ import annotations
 import asyncio
 import random
 import selectors
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from datetime import UTC, datetime, timedelta
@@ -34,6 +35,9 @@ _Ts = TypeVarTuple("_Ts")
 
 EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC)
 """The wall clock when virtual time is 0."""
+
+_DUE: Final = max(time.get_clock_info("monotonic").resolution, 1e-12)
+"""A loop runs timers that are due within so many seconds now, and does not wait for them."""
 
 _NEVER: Final = float("inf")
 _TURNS_MAX: Final = 2_000
@@ -92,7 +96,7 @@ class _NoInput(selectors.SelectSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """Nothing ever comes from outside."""
-        if timeout is not None and timeout <= 0:
+        if timeout is not None and timeout < _DUE:
             self.iterations += 1
             if self.iterations > self._rested_at + _ITERATIONS_MAX:
                 raise EndlessActivity(f"{_ITERATIONS_MAX} iterations of a loop and no end")

@@ -29,6 +29,8 @@ class Fault:
     """Whether the stories have mapped tasks."""
     waiting: bool = False
     """Whether tasks of the stories defer."""
+    durable: bool = False
+    """Whether some of these are durable."""
 
 
 class Faults:
@@ -46,9 +48,10 @@ class Faults:
         story: Callable[[], None] | None = None,
         mapped: bool = False,
         waiting: bool = False,
+        durable: bool = False,
     ) -> Callable[[Callable[[Patch], None]], None]:
         def register(plant: Callable[[Patch], None]) -> None:
-            self.all.append(Fault(plant.__name__, plant, processes, disturbed, seed, story, mapped, waiting))
+            self.all.append(Fault(plant.__name__, plant, processes, disturbed, seed, story, mapped, waiting, durable))
 
         return register
 

@@ -7,13 +7,15 @@ from typing import Final
 import pytest
 
 from tests.simulation.actions import random_story
-from tests.simulation.faults import commits, dispatch, limits, mapping, rules, waiting
+from tests.simulation.faults import commits, dispatch, durable, limits, mapping, rules, waiting
 from tests.simulation.faults.planting import Fault
 from tests.simulation.world import Violation
 from tradewind.testing.virtual_time import EndlessActivity
 
 STORIES_MAX: Final = 40
-FAULTS: Final = [fault for file in (commits, dispatch, limits, rules, mapping, waiting) for fault in file.fault.all]
+FAULTS: Final = [
+    fault for file in (commits, dispatch, limits, rules, mapping, waiting, durable) for fault in file.fault.all
+]
 
 pytestmark = pytest.mark.blocks_the_loop
 
@@ -25,7 +27,12 @@ def stories_until_it_shows(fault: Fault) -> None:
         return
     for seed in range(fault.first_seed, fault.first_seed + STORIES_MAX):
         random_story(
-            seed, processes=fault.processes, faults=fault.disturbed, mapped=fault.mapped, waiting=fault.waiting
+            seed,
+            processes=fault.processes,
+            faults=fault.disturbed,
+            mapped=fault.mapped,
+            waiting=fault.waiting,
+            durable=fault.durable,
         )
 
 
@@ -40,3 +47,4 @@ def test_there_are_enough() -> None:
     assert len(FAULTS) >= 20
     assert len(mapping.fault.all) >= 4
     assert len(waiting.fault.all) >= 20
+    assert len(durable.fault.all) >= 8
