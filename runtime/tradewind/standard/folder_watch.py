@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
-from glob import escape
+from glob import escape, has_magic
 from pathlib import Path
 from types import TracebackType
 from typing import Final, NamedTuple
@@ -34,14 +34,55 @@ class Place(NamedTuple):
     name: str | None = None
 
 
-class _Waker(NamedTuple):
-    wake: asyncio.Event
-    name: str | None
+class _Wakers:
+    """Those whom changes in one folder wake: by the exact name that they wait for, and the others.
+
+    The loop tells them while threads add and discard: it goes through copies.
+    """
+
+    __slots__ = ("_others", "_own")
+
+    def __init__(self) -> None:
+        self._own: dict[str, list[asyncio.Event]] = {}
+        self._others: list[tuple[asyncio.Event, str | None]] = []
+
+    def __len__(self) -> int:
+        return len(self._others) + sum(map(len, self._own.values()))
+
+    def add(self, wake: asyncio.Event, name: str | None) -> None:
+        """One more."""
+        if name is None or has_magic(name):
+            self._others.append((wake, name))
+        else:
+            self._own.setdefault(name, []).append(wake)
+
+    def discard(self, wake: asyncio.Event, name: str | None) -> None:
+        """One less, where it is there."""
+        if (wake, name) in self._others:
+            self._others.remove((wake, name))
+        elif name in self._own and wake in self._own[name]:
+            self._own[name].remove(wake)
+            if not self._own[name]:
+                del self._own[name]
 
     def tell(self, name: str) -> None:
         """An entry of this name, or without one the folder itself, has changed."""
-        if self.name is None or not name or fnmatchcase(name, self.name):
-            self.wake.set()
+        if not name:
+            self.tell_all()
+            return
+        for wake in tuple(self._own.get(name, ())):
+            wake.set()
+        for wake, pattern in tuple(self._others):
+            if pattern is None or fnmatchcase(name, pattern):
+                wake.set()
+
+    def tell_all(self) -> None:
+        """Something has changed."""
+        for wakes in tuple(self._own.values()):
+            for wake in tuple(wakes):
+                wake.set()
+        for wake, _ in tuple(self._others):
+            wake.set()
 
 
 class _Shared:
@@ -49,7 +90,7 @@ class _Shared:
 
     def __init__(self) -> None:
         self._kernel = Inotify()
-        self._waking: dict[int, list[_Waker]] = {}
+        self._waking: dict[int, _Wakers] = {}
         self._changing = threading.Lock()
         self._users = 0
 
@@ -71,17 +112,16 @@ class _Shared:
         """Wakes that one from now on (blocking; in any thread). Raises OSError."""
         with self._changing:
             number = self._kernel.watch(place.folder, MASK)
-            self._waking.setdefault(number, []).append(_Waker(wake, place.name))
+            self._waking.setdefault(number, _Wakers()).add(wake, place.name)
             return number
 
-    def unwatch(self, number: int, wake: asyncio.Event) -> None:
+    def unwatch(self, number: int, name: str | None, wake: asyncio.Event) -> None:
         """Wakes it no more."""
         with self._changing:
-            waking = self._waking.get(number, [])
-            first = next((n for n, waker in enumerate(waking) if waker.wake is wake), None)
-            if first is None:
+            waking = self._waking.get(number)
+            if waking is None:
                 return
-            del waking[first]
+            waking.discard(wake, name)
             if not waking:
                 del self._waking[number]
                 self._kernel.unwatch(number)
@@ -89,10 +129,10 @@ class _Shared:
     def _on_events(self, events: Iterator[Event]) -> None:
         for event in events:
             if event.mask & OVERFLOW:  # some were lost
-                for waker in [waker for waking in list(self._waking.values()) for waker in waking]:
-                    waker.wake.set()
-            for waker in self._waking.get(event.watch, ()):
-                waker.tell(event.name)
+                for waking in list(self._waking.values()):
+                    waking.tell_all()
+            elif event.watch in self._waking:
+                self._waking[event.watch].tell(event.name)
             if event.mask & IGNORED:
                 self._waking.pop(event.watch, None)
 
@@ -113,7 +153,7 @@ class FolderWatch:
         self._most = most
         self._changed = asyncio.Event()
         self._shared: _Shared | None = None
-        self._watches: dict[Path, int] = {}
+        self._watches: dict[Path, tuple[int, str | None]] = {}
         self._is_told = False
 
     async def __aenter__(self) -> FolderWatch:
@@ -133,8 +173,8 @@ class FolderWatch:
         shared, self._shared = self._shared, None
         if shared is None:
             return
-        for number in self._watches.values():
-            shared.unwatch(number, self._changed)
+        for number, name in self._watches.values():
+            shared.unwatch(number, name, self._changed)
         self._watches.clear()
         if shared.leave():
             open_watches.pop(asyncio.get_running_loop(), None)
@@ -150,7 +190,7 @@ class FolderWatch:
             wanted[folder] = name if wanted.get(folder, name) == name else None
         self._is_told = 0 < len(wanted) <= self._most
         for folder in self._watches.keys() - wanted.keys():
-            self._shared.unwatch(self._watches.pop(folder), self._changed)
+            self._shared.unwatch(*self._watches.pop(folder), self._changed)
         for folder in wanted if self._is_told else ():
             try:
                 number = self._shared.watch(Place(folder, wanted[folder]), self._changed)
@@ -159,8 +199,8 @@ class FolderWatch:
                 self._is_told = False
                 continue
             if folder in self._watches:  # the same watch, or that of a folder made anew in the place of the old one
-                self._shared.unwatch(self._watches[folder], self._changed)
-            self._watches[folder] = number
+                self._shared.unwatch(*self._watches[folder], self._changed)
+            self._watches[folder] = number, wanted[folder]
             self._is_told = self._is_told and is_local  # servers and other machines tell the kernel nothing
 
     async def wait(self) -> None:
