@@ -135,8 +135,8 @@ def places_of(pattern: str, *, recursive: bool) -> Iterator[tuple[Path, str | No
         if count > MOST_FOLDERS:
             return
     for match in glob.iglob(pattern, recursive=recursive):  # noqa: PTH207 - absolute patterns
-        for folder, _, _ in os.walk(match):
-            yield Path(folder), None
+        for inside, _, _ in os.walk(match):
+            yield Path(inside), None
             count += 1
             if count > MOST_FOLDERS:
                 return
