@@ -29,6 +29,7 @@ class Kind(StrEnum):
     FLAG = "flag"
     INSTANT = "instant"
     OBJECT = "object"
+    ANYTHING = "anything"
 
 
 Value = str | int | float | bool | datetime | list[str] | dict[str, Json] | None
@@ -59,6 +60,8 @@ class Param:
 
     def read_json(self, value: Json) -> Value:
         """The value of a body's field. Raises Problem 400."""
+        if self.kind is Kind.ANYTHING:
+            return cast("Value", value)
         if value is None:
             if self.nullable:
                 return None
@@ -247,6 +250,7 @@ _NAMES: Final = {
     Kind.FLAG: "true or false",
     Kind.INSTANT: "an ISO 8601 time (a text)",
     Kind.OBJECT: "an object",
+    Kind.ANYTHING: "a JSON value",
 }
 _SCHEMAS: Final[dict[Kind, dict[str, Json]]] = {
     Kind.TEXT: {"type": "string"},
@@ -256,4 +260,5 @@ _SCHEMAS: Final[dict[Kind, dict[str, Json]]] = {
     Kind.FLAG: {"type": "boolean"},
     Kind.INSTANT: {"type": "string", "format": "date-time"},
     Kind.OBJECT: {"type": "object"},
+    Kind.ANYTHING: {},
 }
