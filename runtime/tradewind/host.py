@@ -12,7 +12,6 @@ running attempts get `scheduler.drain_timeout` to end, what is left goes on at t
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -48,6 +47,7 @@ from tradewind.services.deadline_keeper import DeadlineKeeper
 from tradewind.services.default_connections import make_default_connections
 from tradewind.services.dispatcher import Dispatcher
 from tradewind.services.executor_loading import executor_settings, load_executors
+from tradewind.services.garbage import collect_when_idle, settle
 from tradewind.services.given_dags import EMBEDDED_BUNDLE, GivenDag, GivenDags
 from tradewind.services.inbox import InboxReader, MailedWishes
 from tradewind.services.live import LiveHub
@@ -63,6 +63,7 @@ from tradewind.services.secrets import SecretLookups, StoredValues, look_ups_of
 from tradewind.services.started_run import RunStarter
 from tradewind.services.started_run import StartedRun as StartedRun
 from tradewind.services.task_services import RuntimeServices
+from tradewind.services.watch_keeper import WatchKeeper
 from tradewind.services.wishes import OwnerWishes
 from tradewind.store.enqueuing import SqlConnection
 from tradewind.version import VERSION
@@ -311,6 +312,10 @@ class Runtime:
         scheduler.on_committed.append(listeners.learn)
         router = AssetRouter(store)
         scheduler.on_committed.append(router.learn)
+        watches = WatchKeeper(
+            store, clock, scheduler.book.dags, dispatcher.watches_carrier, on_event=control.assets_changed
+        )
+        control.asks_watches = watches.facts
         permits = PermitKeeper(store, scheduler)
         rescuer = Rescuer(
             store,
@@ -334,6 +339,7 @@ class Runtime:
             permits,
             control,
             router,
+            watches,
         )
 
     async def _live_on(self, services: _Services) -> None:
@@ -350,6 +356,7 @@ class Runtime:
                 log.warning("begins anew when the database is back: %s", lost.exceptions[0])
                 pause = BEGIN_ANEW_AFTER
             services.scheduler.drop()
+            services.watches.settle()
             services.control.runs_dropped()
             services.permits.forget()
             services.deadlines.forget()
@@ -382,7 +389,8 @@ class Runtime:
                 tasks.start_soon(watcher.run)
                 tasks.start_soon(self._take_in_published)
             if self.parts.own_process:
-                _settle_memory()
+                settle()
+                tasks.start_soon(collect_when_idle, lambda: services.scheduler.turns)
             self._started.set()
 
     async def _size_limits(self, services: _Services, lease: Lease) -> None:
@@ -431,6 +439,7 @@ class Runtime:
         services.inbox.wake()  # what was sent to them, and what their last owner had still to carry out
         services.callbacks.wake()
         services.router.wake()
+        services.watches.settle()
 
     async def _ask_timetable(self, request: Mapping[str, Json]) -> Json:
         """Asks an author's timetable class: in a process that loads the DAG file, or, of a DAG that was handed over
@@ -488,6 +497,7 @@ class Runtime:
         if services.scheduler.book.dags.get(dag_id) is known:
             services.scheduler.own(row, spec)
             services.planner.plan(dag_id)
+            services.watches.settle()
 
     async def _publish_given(self, lease: Lease, dag_ids: Sequence[str]) -> None:
         """DAGs that are new, or ours from now on, are in force as they were given."""
@@ -518,15 +528,7 @@ class _Services:
     permits: PermitKeeper
     control: RuntimeControl
     router: AssetRouter
-
-
-def _settle_memory() -> None:
-    """What is there after the start stays: the collector need not look at it again, and looks for
-    garbage among the young more seldom (a full pass over many waits would stall the loop).
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
+    watches: WatchKeeper
 
 
 def _say_in_logs(log_root: str) -> SayInLog:

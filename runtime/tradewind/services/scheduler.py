@@ -76,6 +76,8 @@ class Scheduler:
         self._closed = False
         self._slots: dict[str, int | None] = {}
         self._turning = False
+        self.turns = 0
+        """How many turns there have been."""
         self._timers: Timers[Place] = Timers(clock, self._on_timer)
 
     # -------------------------------------------------------------------------- what comes in
@@ -153,6 +155,7 @@ class Scheduler:
 
     async def turn(self) -> None:
         """One turn: take in, decide, commit, carry out."""
+        self.turns += 1
         turn = Turn()
         try:
             self._take_in(turn)

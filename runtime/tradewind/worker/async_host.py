@@ -102,8 +102,8 @@ def _serve(sock: socket.socket) -> int:
         return 0
     failpoint("worker.host.loaded")
     gc.collect()
-    gc.freeze()  # as in the runtime: what the file has made stays, and the young are looked at more seldom
-    gc.set_threshold(20_000, 20, 50)
+    gc.freeze()  # what the file has made stays
+    gc.set_threshold(2_000, 10, 100)  # as in the runtime: short pauses
     mark = memoryview(mmap.mmap(scratch, MARK_BYTES)).cast("Q")
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(AsyncHost(sock, order, dags, mark).serve())
