@@ -14,6 +14,7 @@ from tradewind.model.rows import DagRow, InstanceRow, RunRow
 from tradewind.model.specs import Json
 from tradewind.model.states import RunType
 from tradewind.model.waits import Signal
+from tradewind.model.watches import WatchFacts
 from tradewind.ports import NamedWrites, StoreReads
 
 
@@ -170,4 +171,8 @@ class Control(Protocol):
 
     def loop_report(self) -> LoopReport:
         """How coroutines share the loop of this runtime; of a process that carries no tasks it is empty."""
+        ...
+
+    def watches(self) -> Sequence[WatchFacts]:
+        """How the watchers of assets get on that this runtime carries out, by asset and name."""
         ...

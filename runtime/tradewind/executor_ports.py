@@ -18,6 +18,7 @@ from tradewind.model.loop import LoopReport
 from tradewind.model.outcomes import Finished, Outcome
 from tradewind.model.specs import Json
 from tradewind.model.waits import WaitAnswer, WaitKey
+from tradewind.model.watches import WatchFired, WatchStart
 
 
 class ExecutorHost(Protocol):
@@ -136,4 +137,33 @@ class WaitExecutor(Protocol):
 
     def drop_waits(self) -> None:
         """Lets go of all, without the clean-up of a stopped task: they go on elsewhere."""
+        ...
+
+
+class WatchHost(Protocol):
+    """The runtime as carriers of watchers see it."""
+
+    def watch_began(self, start: WatchStart) -> None:
+        """Its trigger runs, or runs again."""
+        ...
+
+    def watch_failed(self, start: WatchStart, error: str, fired: int) -> float:
+        """Its trigger has failed, or ended without an event, after `fired` events; it is to begin again after so many
+        seconds.
+        """
+        ...
+
+    async def watch_fired(self, start: WatchStart, fired: WatchFired) -> None:
+        """Returns when the event is committed; until then it must not be acknowledged. Raises AuthoringError for a
+        payload that cannot be, NotFoundError where the asset is gone, StoreError.
+        """
+        ...
+
+
+@runtime_checkable
+class WatchExecutor(Protocol):
+    """An executor that also carries out watchers of assets. They take up no slot."""
+
+    def carry_watches(self, host: WatchHost, starts: Sequence[WatchStart]) -> None:
+        """Carries out these and no others: equal ones that are under way go on."""
         ...

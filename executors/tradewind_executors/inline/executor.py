@@ -11,13 +11,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from tradewind.authoring.dag import DAG
-from tradewind.executor_ports import ExecutorHost
+from tradewind.executor_ports import ExecutorHost, WatchHost
 from tradewind.model.attempts import Attempt, AttemptKey, WaitStart
 from tradewind.model.errors import ConfigError
 from tradewind.model.keys import RunId
 from tradewind.model.loop import CoroutineKind, LoopOffence, LoopReport, OffenceKind
 from tradewind.model.outcomes import Finished, Outcome
 from tradewind.model.states import OutcomeKind
+from tradewind.model.watches import WatchStart
 from tradewind.rules.offences import OFFENCE_WINDOW, OFFENCES_MAX, Offenders
 from tradewind.worker.carrier import STOP_GRACE, CarrierSettings, LoopCarrier
 from tradewind.worker.dag_cache import DagCache
@@ -25,6 +26,7 @@ from tradewind.worker.endings import lost
 from tradewind.worker.loop_tally import by_use
 from tradewind.worker.loop_watch import WatchLimits, say_offence
 from tradewind.worker.trigger_runner import Means, TriggerRunner
+from tradewind.worker.watch_runner import WatchMeans, WatchRunner
 from tradewind_executors.inline.hosts import AsyncHosts, HostsTold
 from tradewind_executors.inline.settings import HOST, LOOP, InlineSettings, isolation_of
 
@@ -88,6 +90,14 @@ class InlineExecutor:
             )
         )
         told = HostsTold(self._ended_on_host, self._offended)
+        self._watches = WatchRunner(
+            WatchMeans(
+                self._dags,
+                host.services,
+                self._carrier.blocking,
+                lambda work, kind: self._carrier.spawn_as(kind, work),
+            )
+        )
         self._hosts = AsyncHosts(host, settings, self._carrier.logs.open, told)
 
     def register_dag(self, dag: DAG) -> None:
@@ -136,6 +146,7 @@ class InlineExecutor:
         if self._host is None or self._stopping:
             return
         self._stopping = True
+        await self._watches.stop()
         if drain is not None:
             await self._until_empty(drain.total_seconds())
         await self._triggers.stop()
@@ -164,6 +175,10 @@ class InlineExecutor:
     def drop_waits(self) -> None:
         """Lets go of all waits."""
         self._triggers.drop()
+
+    def carry_watches(self, host: WatchHost, starts: Sequence[WatchStart]) -> None:
+        """Carries out these watchers of assets, and no others, on this loop."""
+        self._watches.carry(host, starts)
 
     # -- within
 

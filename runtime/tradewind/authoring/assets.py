@@ -17,10 +17,11 @@ import urllib.parse
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final, NoReturn, cast
+from typing import ClassVar, Final, NoReturn, cast
 
 import orjson
 
+from tradewind.authoring.triggers import BaseEventTrigger
 from tradewind.model.assets import AssetUse
 from tradewind.model.errors import AuthoringError
 from tradewind.model.specs import Json
@@ -67,7 +68,7 @@ class Asset(BaseAsset):
         uri: where it is. Normalised: a password is dropped, the path has no slash at its end, queries are sorted.
         group: a word that views put it under.
         extra: more to say about it, as JSON.
-        watchers: kept, but nothing watches: there are no triggers yet (see docs/limits.md).
+        watchers: triggers whose events are events of this asset, see `AssetWatcher`.
         access_control: kept without effect: there are no teams here.
 
     Raises:
@@ -97,7 +98,7 @@ class Asset(BaseAsset):
         self.group = checked(group, f"{kind}: group") if group else self.default_group
         extra_bytes({} if extra is None else extra, f"{kind} {self.name!r}: extra")
         self.extra: dict[str, Json] = dict(extra or {})
-        self.watchers = tuple(watchers)
+        self.watchers = watchers_from(watchers, f"{kind} {self.name!r}")
         self.access_control = access_control
 
     @staticmethod
@@ -264,10 +265,39 @@ class AssetAccessControl:
 
 @dataclass(frozen=True)
 class AssetWatcher:
-    """A trigger whose events are events of the asset. Kept as data: nothing runs it yet."""
+    """A trigger whose events are events of the asset: `Asset("orders", watchers=[AssetWatcher("queue", trigger)])`.
+
+    The runtime that owns the DAG runs it for as long as the DAG is there. Each event is committed first and then
+    acknowledged to where it came from (`TriggerEvent(…, ack=…)`). `name` tells the watchers of an asset apart.
+    Raises AuthoringError for a trigger that is no BaseEventTrigger.
+    """
 
     name: str
-    trigger: Any = None
+    trigger: BaseEventTrigger
+
+    def __post_init__(self) -> None:
+        checked(self.name, "AssetWatcher: name")
+        given = cast("object", self.trigger)
+        if not isinstance(given, BaseEventTrigger):
+            raise AuthoringError(
+                f"AssetWatcher {self.name!r}: trigger has to be one that fires again and again, a BaseEventTrigger "
+                f"(`class Mine(Trigger, BaseEventTrigger)`), not {given!r}"
+            )
+
+
+def watchers_from(given: object, where: str) -> tuple[AssetWatcher, ...]:
+    """What stands in `watchers=`. Raises AuthoringError for what is none, and for two with one name."""
+    if not isinstance(given, (list, tuple)):
+        raise AuthoringError(f"{where}: watchers: a list of AssetWatchers is needed, not {given!r}")
+    watchers = tuple(cast("Sequence[object]", given))
+    names: set[str] = set()
+    for watcher in watchers:
+        if not isinstance(watcher, AssetWatcher):
+            raise AuthoringError(f"{where}: watchers: {watcher!r} is no AssetWatcher")
+        if watcher.name in names:
+            raise AuthoringError(f"{where}: watchers: two are called {watcher.name!r}")
+        names.add(watcher.name)
+    return cast("tuple[AssetWatcher, ...]", watchers)
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,7 @@ from typing import Any, Self, TypedDict, Unpack, cast
 
 from tradewind.authoring.arguments import Callback, Callbacks, callbacks, reject_unknown
 from tradewind.authoring.asset_uses import uses_of
+from tradewind.authoring.asset_watchers import watchers_of
 from tradewind.authoring.deadlines import DeadlineAlert, deadlines
 from tradewind.authoring.defaults import current_defaults
 from tradewind.authoring.ids import check_key
@@ -339,6 +340,7 @@ class DAG(Scheduled):
             "callbacks": tuple(name for name, functions in named if functions),
             "extra": extra,
             "assets": uses_of(self.timetable, self._tasks),
+            "watchers": watchers_of(self.timetable, self._tasks, self),
         }
 
     def to_spec(self) -> DagSpec:

@@ -136,6 +136,13 @@ def wait_of(
     return Wait(kind, args, deferred.method_name, kwargs, due, min(moments, default=None))
 
 
+def stored_trigger(trigger: BaseTrigger, dag: DagContainer, where: str) -> tuple[str, EncodedValue]:
+    """Kind and arguments under which `trigger_of` makes an equal trigger again. Raises AuthoringError, XComError."""
+    cls, arguments = _said_by(trigger, dag)
+    _check_found(cls, dag)
+    return cls.trigger_kind, packed(arguments, f"{where}: serialize() of {cls.trigger_kind}")
+
+
 def _due(trigger: BaseTrigger) -> datetime | None:
     due = trigger.due()
     if due is None:

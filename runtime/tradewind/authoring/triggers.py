@@ -33,15 +33,19 @@ class TriggerEvent:
     """Something that a trigger fires: `payload` is what the task goes on with.
 
     `ack` is awaited once the event is committed: there a message is acknowledged to its queue, so that none is lost.
+    `key` is what its source knows it by: a watcher's event that comes again with the same key is taken once.
     """
 
-    __slots__ = ("ack", "payload")
+    __slots__ = ("ack", "key", "payload")
 
-    def __init__(self, payload: Any = None, *, ack: Ack | None = None) -> None:
+    def __init__(self, payload: Any = None, *, ack: Ack | None = None, key: str | None = None) -> None:
         if ack is not None and not callable(ack):
             raise AuthoringError(f"TriggerEvent: ack has to be an async function without arguments, not {ack!r}")
+        if key is not None and (not isinstance(cast("object", key), str) or not key):
+            raise AuthoringError(f"TriggerEvent: key has to be a text that is not empty, not {key!r}")
         self.payload = payload
         self.ack = ack
+        self.key = key
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}<{self.payload!r}>"

@@ -12,6 +12,9 @@ from typing import Any, Final, NamedTuple
 
 NO_EXTRA: Final = b"{}"
 
+FROM_TRIGGER: Final = "from_trigger"
+"""The extra of a watcher's event says it under this name; what its trigger fired stands under `payload`."""
+
 SCHEDULE: Final = "schedule"
 OUTLET: Final = "outlet"
 INLET: Final = "inlet"
@@ -33,6 +36,20 @@ class AssetUse:
     name: str = ""
     group: str = ""
     extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True)
+class WatcherSpec:
+    """A watcher of an asset, as a DAG says it: the events of a trigger of this kind are events of the asset.
+
+    Watchers with equal content are one. `args` are the trigger's packed arguments: their codec, and JSON.
+    """
+
+    uri: str
+    name: str
+    kind: str
+    codec: int
+    args: str
 
 
 class AssetEventPut(NamedTuple):

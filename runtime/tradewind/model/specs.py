@@ -18,7 +18,7 @@ from typing import Any, Final, TypeGuard, cast
 
 import orjson
 
-from tradewind.model.assets import AssetUse
+from tradewind.model.assets import AssetUse, WatcherSpec
 from tradewind.model.states import TriggerRule
 
 Json = Any
@@ -154,6 +154,8 @@ class DagSpec:
     extra: Mapping[str, Json] = field(default_factory=dict[str, Json])
     assets: tuple[AssetUse, ...] = ()
     """What the schedule and the tasks say about assets: by role, task, kind and reference."""
+    watchers: tuple[WatcherSpec, ...] = ()
+    """Those of all its assets, sorted."""
 
     def to_json(self) -> bytes:
         """Canonical JSON: keys sorted, fields that hold their default left out."""
@@ -167,6 +169,7 @@ class DagSpec:
         data["groups"] = tuple(GroupSpec(**_tuples(g)) for g in data.get("groups", ()))
         data["edge_labels"] = tuple(EdgeLabel(**e) for e in data.get("edge_labels", ()))
         data["assets"] = tuple(AssetUse(**use) for use in data.get("assets", ()))
+        data["watchers"] = tuple(WatcherSpec(**watcher) for watcher in data.get("watchers", ()))
         if "timetable" in data:
             data["timetable"] = TimetableSpec(**data["timetable"])
         _instants(data)

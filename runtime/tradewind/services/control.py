@@ -21,6 +21,7 @@ from tradewind.model.rows import DagRow, InstanceRow, RunRow
 from tradewind.model.specs import DagSpec, Json
 from tradewind.model.states import RUN_FINISHED
 from tradewind.model.waits import Signal
+from tradewind.model.watches import WatchFacts
 from tradewind.ports import NamedWrites, Store, StoreReads
 from tradewind.rules.due import keyed_run_id
 from tradewind.rules.run_machine import RunMachine
@@ -56,6 +57,8 @@ class RuntimeControl:
         self._waiting: dict[RunId, list[asyncio.Future[None]]] = {}
         self.asks_loop: Callable[[], LoopReport] = LoopReport
         """Who knows how coroutines share the loop."""
+        self.asks_watches: Callable[[], Sequence[WatchFacts]] = tuple
+        """Who knows how the watchers of assets get on."""
 
     def connect(self, store: Store, mailed: MailedWishes, look_ups: SecretLookups | None = None) -> None:
         """Gives it the database, the way to other runtimes, and where secrets come from (the database alone)."""
@@ -269,6 +272,10 @@ class RuntimeControl:
     def loop_report(self) -> LoopReport:
         """See `Control`."""
         return self.asks_loop()
+
+    def watches(self) -> Sequence[WatchFacts]:
+        """See `Control`."""
+        return self.asks_watches()
 
     def _run_ended(self, machine: RunMachine) -> None:
         for ended in self._waiting.pop(machine.run.run_id, ()):

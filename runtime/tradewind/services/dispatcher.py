@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Final
 
 from tradewind.authoring.access import TaskServices
-from tradewind.executor_ports import Executor, LoopExecutor, WaitExecutor
+from tradewind.executor_ports import Executor, LoopExecutor, WaitExecutor, WatchExecutor
 from tradewind.failpoints import failpoint
 from tradewind.model.attempts import Attempt, AttemptKey, WaitStart
 from tradewind.model.events import AttemptBegan, AttemptEnded, WaitAnswered, WaitEnded
@@ -176,6 +176,11 @@ class Dispatcher:
     def _waits_carrier(self) -> WaitExecutor | None:
         found = self.executors.get(CARRIES_WAITS)
         return found if isinstance(found, WaitExecutor) else None
+
+    def watches_carrier(self) -> WatchExecutor | None:
+        """Who carries out watchers of assets; None: nobody here."""
+        found = self.executors.get(CARRIES_WAITS)
+        return found if isinstance(found, WatchExecutor) else None
 
     def loop_report(self) -> LoopReport:
         """How the coroutines of the executor that has some get on."""

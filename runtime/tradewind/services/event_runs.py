@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import orjson
 
 from tradewind.asset_ports import AssetWrites
-from tradewind.model.assets import AssetEvent, ExternalEvent
+from tradewind.model.assets import FROM_TRIGGER, AssetEvent, ExternalEvent
 from tradewind.model.errors import NotFoundError, ParamValidationError
 from tradewind.model.outcomes import CODEC_JSON, EncodedValue
 from tradewind.model.specs import DagSpec, Json
@@ -96,6 +96,15 @@ async def renamed(store: Store, clock: Clock, dag_id: str, run: EventRun) -> Eve
 def _run_of(events: Sequence[AssetEvent], *, with_conf: bool) -> EventRun:
     """Its logical date is the moment of the last event."""
     at = max(event.at for event in events).astimezone(UTC)
-    conf = EncodedValue(CODEC_JSON, events[0].extra) if with_conf else None
+    conf = EncodedValue(CODEC_JSON, payload_of(events[0].extra)) if with_conf else None
     info = RunInfo(at, at, interval_of(events, at))
     return EventRun(info, tuple(event.event_id for event in events), dag_run_id_of(RunType.ASSET_TRIGGERED, at), conf)
+
+
+def payload_of(extra: bytes) -> bytes:
+    """What an event brings as conf: the payload of a watcher's event where it is an object, else the extra."""
+    if FROM_TRIGGER.encode() not in extra:
+        return extra
+    said = orjson.loads(extra)
+    payload = said.get("payload")
+    return orjson.dumps(payload) if said.get(FROM_TRIGGER) is True and isinstance(payload, dict) else extra

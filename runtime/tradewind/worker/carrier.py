@@ -159,7 +159,13 @@ class LoopCarrier:
         self, coroutine: Coroutine[Any, Any, None], attempt: Attempt, what: str = "trigger"
     ) -> asyncio.Task[None]:
         """Starts other user code for an attempt, such as a trigger, as a task that is watched and cleaned up after."""
-        owner = self.watch.begin(CoroutineKind(attempt.run.dag_id, attempt.key.task_id, what))
+        return self.spawn_as(CoroutineKind(attempt.run.dag_id, attempt.key.task_id, what), coroutine, attempt)
+
+    def spawn_as(
+        self, kind: CoroutineKind, coroutine: Coroutine[Any, Any, None], attempt: Attempt | None = None
+    ) -> asyncio.Task[None]:
+        """As `spawn`, for user code of this kind, which may belong to no attempt."""
+        owner = self.watch.begin(kind)
         owner.subject = attempt
         task = self.watch.start_task(coroutine, owner, self._context.copy())
         task.add_done_callback(lambda _: self._spawned_ended(owner))

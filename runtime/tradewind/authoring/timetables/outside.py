@@ -74,7 +74,7 @@ def _asset(name: object, webhook: Webhook | None) -> Asset:
         raise AuthoringError(f"EventSchedule: {name!r} is neither the name of an event nor an asset")
     if webhook is not None:
         extra = {**asset.extra, WEBHOOK: webhook.to_json()}
-        asset = Asset(asset.name, asset.uri, group=asset.group, extra=extra)
+        asset = Asset(asset.name, asset.uri, group=asset.group, extra=extra, watchers=asset.watchers)
     return asset
 
 
