@@ -73,16 +73,21 @@ def parse_instant(text: str) -> datetime:
     return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
-def json_object(text: str) -> dict[str, Any]:
-    """The type of options that are a JSON object such as '{"n": 3}', or @file for the text of a file."""
+def json_value(text: str) -> Any:
+    """The type of arguments that are any JSON value, or @file for the text of a file."""
     import orjson
 
     try:
-        found: object = orjson.loads(Path(text[1:]).read_text() if text.startswith("@") else text)
+        return orjson.loads(Path(text[1:]).read_text() if text.startswith("@") else text)
     except OSError as error:
         raise click.BadParameter(f"{text[1:]!r} cannot be read: {error.strerror}.") from error
     except ValueError as error:
         raise click.BadParameter(f"{text!r} is not JSON: {error}.") from error
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """The type of options that are a JSON object such as '{"n": 3}', or @file for the text of a file."""
+    found: object = json_value(text)
     if not isinstance(found, dict):
         raise click.BadParameter(f'{text!r} is JSON, but not an object such as {{"n": 3}}.')
     return cast("dict[str, Any]", found)

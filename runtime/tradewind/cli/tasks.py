@@ -10,7 +10,15 @@ import click
 
 from tradewind.cli.connected import ask_control
 from tradewind.cli.failures import Failure, run_async
-from tradewind.cli.options import config_of, database_option, files_option, json_object, moment, output_option
+from tradewind.cli.options import (
+    config_of,
+    database_option,
+    files_option,
+    json_object,
+    json_value,
+    moment,
+    output_option,
+)
 
 if TYPE_CHECKING:
     from tradewind.authoring.dag import DAG
@@ -25,7 +33,7 @@ RULE: Final = "# " + "-" * 58
 
 @click.group()
 def tasks() -> None:
-    """List, test, render and look into tasks."""
+    """List, test, render, look into and signal tasks."""
 
 
 @tasks.command("list")
@@ -221,6 +229,36 @@ def logs(ctx: click.Context, /, dag_id: str, task_id: str, run: str | None, **gi
 
     ref = ask_control(config, work)
     run_async(print_log(str(config.logging.folder), ref, given["output"], follow_on=given["follow"]))
+
+
+@tasks.command("signal")
+@click.argument("dag_id")
+@click.argument("task_id")
+@click.argument("name")
+@click.argument("value", type=json_value, required=False, metavar="[JSON]")
+@click.option("--run", "-r", help="Id or logical date; by default the latest run.")
+@click.option("--map-index", type=int, default=-1, help="Which instance of a mapped task.")
+@output_option
+@database_option
+@click.pass_context
+def signal(ctx: click.Context, /, dag_id: str, task_id: str, name: str, value: Any, **given: Any) -> None:
+    """Send a signal to a task that waits for it, or will: `ctx.wait_for(signal(NAME))` gives the value."""
+    from tradewind.cli.output import emit_text
+    from tradewind.services.answering import Place, send_signal
+
+    config = config_of(ctx, database__url=given["database"])
+
+    async def work(control: Control) -> tuple[str, bool]:
+        from tradewind.cli.runs import find_run
+
+        found = await find_run(control.reads, dag_id, given["run"])
+        place = Place(found, task_id, given["map_index"])
+        return found.dag_run_id, await send_signal(control, place, name, value)
+
+    run_id, resumed = ask_control(config, work)
+    said = f"Task {task_id!r} of run {run_id!r} goes on." if resumed else f"Kept until task {task_id!r} waits for it."
+    line = {"dag_id": dag_id, "dag_run_id": run_id, "task_id": task_id, "name": name, "resumed": resumed}
+    emit_text(said, line, given["output"])
 
 
 async def _instance(reads: StoreReads, run: RunRow, task_id: str, map_index: int) -> InstanceRow:
