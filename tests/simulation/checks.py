@@ -154,7 +154,7 @@ class Inspector:
         if flight.carrier not in self.process.executors.values():
             return None
         to_be_ended = state is TaskState.RESTARTING or machine.run.state is not RunState.RUNNING
-        return "attempt" if flight.cancelled or not to_be_ended else None
+        return "attempt" if flight.cancelled or not to_be_ended or flight.undoes else None
 
     def _past(self, machine: RunMachine, n: int) -> str | None:
         """Whether the run before this one holds the task up, by its rows."""
@@ -216,7 +216,7 @@ class Inspector:
         used: Counter[str] = Counter()
         for run_id, machine in self.book.runs.items():
             for n, state in enumerate(machine.state):
-                if state in HOLDS_SLOT and not needs_no_slot(machine, n):
+                if state in HOLDS_SLOT and not (needs_no_slot(machine, n) or self._undoes(machine, n)):
                     task, dag_id = machine.tasks[n], machine.run.dag_id
                     used[f"pool {task.pool}"] += task.pool_slots
                     used[f"executor {task.executor}"] += 1
@@ -226,8 +226,16 @@ class Inspector:
                     used["parallelism"] += task.executor != "inline"
         return used
 
+    def _undoes(self, machine: RunMachine, n: int) -> bool:
+        """Whether the attempt is there to undo something: it asks for no limit."""
+        active = machine.active.get(n)
+        flight = None if active is None or active.attempt is None else self.cluster.flights.get(active.attempt)
+        return flight is not None and flight.undoes
+
     def _limits(self) -> Iterator[str]:
         """What admission counts against a count."""
+        if any(self._undoes(m, n) for m in self.book.runs.values() for n in m.live.values()):
+            return  # counted by who adopts them, and not by who begins them
         used, admission = self._used(), self.book.admission
         for pool in self.database.pools:
             counted = admission.used(f"pool {pool!r}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -15,7 +15,7 @@ from tradewind.model.errors import BatchConflict
 from tradewind.model.keys import AttemptId, RunId
 from tradewind.model.rows import AttemptOpened, Batch, Lease, PoolRow, RunRow, Segment, TaskChange
 from tradewind.model.specs import TaskSpec
-from tradewind.model.states import HOLDS_SLOT, OutcomeKind, RunState, RunType, TaskState
+from tradewind.model.states import HOLDS_SLOT, RUN_FINISHED, OutcomeKind, RunState, RunType, TaskState
 from tradewind.store.memory_tables import EndedAttempt, MemoryDatabase, RunTables
 from tradewind.testing.simulated_executor import Flight
 from tradewind.testing.simulated_waits import WaitCluster
@@ -64,6 +64,8 @@ class Journal:
         self.waits = WaitJournal(database, cluster, self.faults)
         self.stories: dict[tuple[RunId, str, int], Story] = {}
         self.opened: set[AttemptId] = set()
+        self.undoing: set[AttemptId | None] = set()
+        """Attempts that undo what a durable task has begun that was ended while it waited."""
         self.cancelled: set[RunId] = set()
         """Runs that somebody wanted to end."""
         self.cleared: set[RunId] = set()
@@ -127,12 +129,21 @@ class Journal:
             self.waits.on_segment(segment)
             self.durable.on_segment(segment)
         by_triggers = {closed.attempt for segment in batch.segments for closed in segment.closed}
-        opened = [row for segment in batch.segments for row in segment.opened if row.attempt not in by_triggers]
+        for segment in batch.segments:
+            self._undoing(segment)
+        without_limits = by_triggers | self.undoing
+        opened = [row for segment in batch.segments for row in segment.opened if row.attempt not in without_limits]
         if opened:
             self._limits(batch, opened)
         for segment in batch.segments:
             if segment.run is not None and segment.run.state is RunState.RUNNING:
                 self._active_runs(segment)
+
+    def _undoing(self, segment: Segment) -> None:
+        """What begins in an instance that is to go can only be there to undo something."""
+        ended = self.database.runs[segment.run_id].run().state in RUN_FINISHED
+        going = {c.attempt for c in segment.tasks if ended or c.state is TaskState.RESTARTING}
+        self.undoing |= going & {row.attempt for row in segment.opened}
 
     def _starts(self, batch: Batch) -> None:
         """Nothing starts before its time, or before its past; nothing that runs is given up."""
@@ -235,7 +246,7 @@ class Journal:
             self.faults.append(f"a batch was applied in part: the run is {tables.run().state}")
 
     def _limits(self, batch: Batch, opened: list[AttemptOpened]) -> None:
-        used = usage(self.database)
+        used = usage(self.database, self.undoing)
         for row in opened:
             name = f"pool {row.pool}"
             size = self._size(row.pool)
@@ -276,12 +287,14 @@ class Journal:
             self.faults.append(f"{segment.dag_id} has max_active_runs={spec.max_active_runs} and {active} are active")
 
 
-def usage(database: MemoryDatabase) -> Counter[str]:
-    """What the live attempts hold of each limit."""
+def usage(database: MemoryDatabase, undoing: Collection[AttemptId | None]) -> Counter[str]:
+    """What the live attempts hold of each limit; those that undo something ask for none."""
     used: Counter[str] = Counter()
     for run_id, tables in database.runs.items():
         dag_id = tables.row.dag_id
         for live in tables.live.values():
+            if live.attempt in undoing:
+                continue
             used[f"pool {live.pool}"] += live.pool_slots
             used[f"dag {dag_id}"] += 1
             used[f"task {dag_id}.{live.task_id}"] += 1

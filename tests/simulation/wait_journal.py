@@ -8,7 +8,7 @@ from tradewind.model.attempts import Attempt, WaitStart
 from tradewind.model.keys import AttemptId, RunId
 from tradewind.model.outcomes import EncodedValue, Wait
 from tradewind.model.rows import Segment
-from tradewind.model.states import FINISHED, OutcomeKind, TaskState
+from tradewind.model.states import FINISHED, RUN_FINISHED, OutcomeKind, TaskState
 from tradewind.model.waits import ANSWERED_FROM_OUTSIDE, Resume, WaitAnswer, WaitGone, WaitKey, WaitRow
 from tradewind.store.memory_tables import MemoryDatabase, RunTables
 from tradewind.testing.simulated_waits import WaitCluster
@@ -62,7 +62,8 @@ class WaitJournal:
     def on_submit(self, attempt: Attempt) -> None:
         """The attempt is told what its try has waited for, and nothing else."""
         expected = self._expected.get(attempt.key.attempt)
-        if _sorted(attempt.resume) != _sorted(expected):
+        resume = attempt.resume if attempt.resume is None else attempt.resume._replace(undoes=False)
+        if _sorted(resume) != _sorted(expected):
             self.faults.append(f"{attempt.key.task_id} goes on with {attempt.resume}, not {expected}")
         self.resumed += expected is not None
 
@@ -134,7 +135,9 @@ class WaitJournal:
                     yield f"{key.task_id} waits for {wait}, and stored is {row}"
 
     def _answered(self, segment: Segment, tables: RunTables, awaited: list[WaitRow]) -> Iterator[str]:
-        """Who is answered does not wait any longer."""
+        """Who is answered does not wait any longer, but where its run has ended and its triggers are going."""
+        if tables.run().state in RUN_FINISHED:
+            return
         flights = [self.cluster.flights.get(closed.attempt) for closed in segment.closed]
         deferred = {flight.attempt.key[2:4] for flight in flights if flight is not None}  # for something else, maybe
         for item in awaited:

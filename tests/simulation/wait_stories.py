@@ -116,10 +116,32 @@ def answered_while_it_is_loaded_anew() -> None:
         world.run_out()
 
 
+def cleared_with_something_to_undo() -> None:
+    """It undoes at once what it had begun, again where the runtime dies meanwhile, and only then begins anew."""
+    with one_task() as world:
+        world.cluster.seconds_to_go = lambda: 1.0
+        world.end(running(world), DEFERS._replace(waits=(QUEUE._replace(key="x", undo=True),)))
+        world.pass_by(0.1)
+        clear(world)
+        wants(world, TaskState.RESTARTING)
+        world.complain([] if running(world).undoes else ["it does not undo anything"])
+        killed(world)
+        wants(world, TaskState.RESTARTING)
+        undoing = running(world)
+        world.complain([] if undoing.undoes else ["it does not undo anything when that was lost"])
+        world.end(undoing, Outcome(OutcomeKind.CANCELLED))
+        world.pass_by(3)
+        wants(world, TaskState.RUNNING)
+        world.complain([] if running(world).attempt.resume is None else ["it does not begin from the top"])
+        world.end(running(world), SUCCESS)
+        world.run_out()
+
+
 ALL = (
     carried_on_and_answered_after_a_crash,
     cancelled_while_it_waits_and_nobody_is_there,
     cleared_while_it_waits,
     loaded_anew_while_a_trigger_goes,
     answered_while_it_is_loaded_anew,
+    cleared_with_something_to_undo,
 )

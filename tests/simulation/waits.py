@@ -38,14 +38,16 @@ def _wait(dice: random.Random, now: datetime, key: str) -> Wait:
     return wait
 
 
-def durable_waits(dice: random.Random, now: datetime, resume: Resume | None) -> Outcome:
-    """The end of a durable attempt, which comes to its next signal, or to one of these and something else."""
+def durable_waits(dice: random.Random, now: datetime, resume: Resume | None, *, undo: bool) -> Outcome:
+    """The end of a durable attempt, which comes to its next signal, or to one of these and something else. `undo`:
+    ended from outside it has something to undo.
+    """
     seen = {number(key) for key, _ in (resume.answers if resume is not None else ()) if key.startswith(_GO)}
     wait = Wait(SIGNAL_KIND, key=f"{_GO}{next(n for n in range(100) if n not in seen)}")
     if dice.random() < 0.2:
         wait = wait._replace(deadline=now + timedelta(seconds=dice.choice((0, 30, 600))))
     more = (_wait(dice, now, "x"),) if dice.random() < 0.3 else ()
-    return Outcome(OutcomeKind.DEFERRED, waits=(wait, *more))
+    return Outcome(OutcomeKind.DEFERRED, waits=tuple(one._replace(undo=undo) for one in (wait, *more)))
 
 
 def some_durable(dice: random.Random, tasks: list[TaskSpec]) -> list[TaskSpec]:

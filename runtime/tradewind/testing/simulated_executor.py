@@ -37,6 +37,11 @@ class Flight:
     answers: list[bool] = field(default_factory=list[bool])
 
     @property
+    def undoes(self) -> bool:
+        """Whether it is there to undo what its task has begun."""
+        return self.attempt.resume is not None and self.attempt.resume.undoes
+
+    @property
     def is_running(self) -> bool:
         """Whether its body still runs somewhere."""
         return self.end is None and (self.carrier.is_alive or self.carrier.survives)

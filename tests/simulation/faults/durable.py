@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.simulation import wait_stories
 from tests.simulation.faults.planting import Faults, Patch, giving, handle_by, wrap, wrap_handler
 from tradewind.model.commands import Decision
 from tradewind.model.durable import StepRow
@@ -88,6 +89,11 @@ def acknowledged_although_refused(patch: Patch) -> None:
         return hasty
 
     wrap(patch, Turn, "without", make)
+
+
+@fault(story=wait_stories.cleared_with_something_to_undo)
+def lost_undoing_given_up(patch: Patch) -> None:
+    patch.setattr(RunMachine, "_undo_again", giving(False))
 
 
 @fault(durable=True, disturbed=False)
