@@ -47,6 +47,10 @@ class UserExit(TradewindError):
     """A coroutine started by a task called sys.exit or raised KeyboardInterrupt."""
 
 
+Place = tuple[str, int, str, str]
+"""File, line, function, stack."""
+
+
 class Owner:
     """Whose code it is: one attempt, or one trigger. `seconds`: how long its steps have held the loop.
 
@@ -124,9 +128,11 @@ def _stepping(coroutine: Coroutine[Any, Any, T], owner: Owner, guard: LoopGuard)
         try:
             awaited = step(argument)
         except StopIteration as end:
+            argument = None  # an exception knows this frame, which must not know it in turn
             guard.step_ended(owner, clock() - began)
             return cast("T", end.value)
         except BaseException as error:
+            argument = None
             guard.step_ended(owner, clock() - began)
             if isinstance(error, SystemExit | KeyboardInterrupt):
                 raise UserExit(f"a coroutine of the task raised {error!r}") from error
@@ -208,6 +214,8 @@ class LoopGuard:
         self._old_handler: Any = None
         self._target = -1.0
         self._dump: IO[str] | None = None
+        self._dumps_due: deque[float] = deque(maxlen=2)
+        """When faulthandler was to write: for the first step after a quiet time, and for the daemon's tick since."""
         self._run_delay = RunDelay()
 
     async def start(self) -> None:
@@ -280,6 +288,7 @@ class LoopGuard:
         while not self._stopping.is_set():
             if quiet >= _QUIET_TICKS:
                 self._sleep_until_needed()
+                self._run_delay.restart()
                 quiet = 0
             self._arm()
             self._stopping.wait(_TICK)
@@ -292,12 +301,12 @@ class LoopGuard:
             if owner is not None and began == self.began:
                 seconds = perf_counter() - began
                 if seconds >= self._kill_after and self._can_interrupt and self._target != began:
-                    self._report(owner, began, interrupted=True)
+                    self._report(owner, began, self._dumped_in(began), interrupted=True)
                     self._target = warned = began
                     signal.pthread_kill(self._loop_thread, _SIGNAL)
                 elif seconds - waited >= self.warn_after and warned != began:
                     warned = began
-                    self._report(owner, began, interrupted=False)
+                    self._report(owner, began, self._dumped_in(began), interrupted=False)
             else:
                 self._report_dump(warned, waited)
         self._report_dump(warned, 0.0)
@@ -313,37 +322,52 @@ class LoopGuard:
     def _arm(self) -> None:
         """From here on faulthandler writes all stacks unless we come back in time."""
         if self._dump is not None:
+            self._dumps_due.append(perf_counter() + _TICK + self.warn_after)
             faulthandler.dump_traceback_later(_TICK + self.warn_after, file=self._dump)
+
+    def _dumped(self) -> Place | None:
+        """Where the loop's thread stood when faulthandler wrote, if it did and that was in a guarded step."""
+        dump = self._dump
+        if dump is None or dump.seek(0, 2) == 0:
+            return None
+        dump.seek(0)
+        text = dump.read()
+        dump.seek(0)
+        dump.truncate()
+        return stack_in_dump(text, self._loop_thread)
+
+    def _dumped_in(self, began: float) -> Place | None:
+        """The same of the step that began then and goes on. It may have let go of the interpreter's lock since, and
+        stand elsewhere by now.
+        """
+        found = self._dumped()
+        return found if any(began <= due <= perf_counter() for due in self._dumps_due) else None
 
     def _report_dump(self, warned: float, waited: float) -> None:
         """Code that held the interpreter lock has let go: its stack was written meanwhile. `waited`: how long the
         machine has kept the loop's thread from running.
         """
-        dump = self._dump
-        if dump is None or dump.seek(0, 2) == 0:
+        found = self._dumped()
+        if found is None:
             return
-        dump.seek(0)
-        text = dump.read()
-        dump.seek(0)
-        dump.truncate()
-        found = stack_in_dump(text, self._loop_thread)
-        if found is None or not self._long:
-            return
-        began, seconds, owner = self._long[-1]
-        if began != warned and seconds - waited >= self.warn_after:
-            self._tell(Blocked(owner, began, seconds, *found, interrupted=False))
+        for began, seconds, owner in reversed(self._long):
+            if any(began <= due <= began + seconds for due in self._dumps_due):
+                if began != warned and seconds - waited >= self.warn_after:
+                    self._tell(Blocked(owner, began, seconds, *found, interrupted=False))
+                return
 
-    def _report(self, owner: Owner, began: float, *, interrupted: bool) -> None:
+    def _report(self, owner: Owner, began: float, found: Place | None, *, interrupted: bool) -> None:
+        place = found or self._stands_at()
+        if place is not None:
+            self._tell(Blocked(owner, began, perf_counter() - began, *place, interrupted))
+
+    def _stands_at(self) -> Place | None:
         frame = sys._current_frames().get(self._loop_thread)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # documented
-        if frame is None:
-            return
-        stack = traceback.extract_stack(frame)
+        stack = traceback.extract_stack(frame) if frame is not None else None
         if not stack:
-            return
+            return None
         top = stack[-1]
-        text = "".join(traceback.format_list(_users_part(stack)))
-        seconds = perf_counter() - began
-        self._tell(Blocked(owner, began, seconds, top.filename, top.lineno or 0, top.name, text, interrupted))
+        return top.filename, top.lineno or 0, top.name, "".join(traceback.format_list(_users_part(stack)))
 
     def _tell(self, blocked: Blocked) -> None:
         if self._on_noticed is not None:
@@ -369,7 +393,7 @@ class LoopGuard:
             raise LoopBlocked(f"the task held the event loop for {seconds:.1f} s without awaiting anything")
 
 
-def stack_in_dump(text: str, thread: int) -> tuple[str, int, str, str] | None:
+def stack_in_dump(text: str, thread: int) -> Place | None:
     """File, line, function and stack of a thread in what faulthandler wrote, if it stood in a guarded step."""
     name = "(most recent call first):\n"
     section = text[text.find(name, max(text.find(f"0x{thread:016x}"), 0)) + len(name) :].split("\n\n")[0]
@@ -379,7 +403,7 @@ def stack_in_dump(text: str, thread: int) -> tuple[str, int, str, str] | None:
     return frame["file"], int(frame["line"]), frame["name"], section
 
 
-def stack_of_main_thread(text: str) -> tuple[str, int, str, str] | None:
+def stack_of_main_thread(text: str) -> Place | None:
     """The same of the main thread, which faulthandler writes last."""
     start = text.rfind("(most recent call first):")
     found = _DUMP_LINE.search(text, start) if start >= 0 else None
