@@ -24,10 +24,13 @@ NEVER: Final = 1_000_000_000
 """Looks at the middle one after which the oldest is looked at: that is done here, not by the interpreter."""
 
 LOOK_EVERY: Final = 10.0
-AT_LEAST: Final = 600.0
-"""Seconds between two looks at everything."""
-AT_MOST: Final = 3_600.0
-"""Seconds after which everything is looked at though the runtime is busy."""
+"""Seconds; where nothing was decided meanwhile, the runtime is idle."""
+WORTH_IT: Final = 10
+"""Looks at the middle generation since the last one at everything that make it worth while."""
+TOO_MANY: Final = 2_000
+"""Looks at the middle generation (of 20,000 objects) after which everything is looked at though the runtime is busy."""
+THAW_AFTER: Final = 3_600.0
+"""Seconds after which what was frozen is looked at as well: some of it may be garbage by now."""
 
 
 def settle() -> None:
@@ -41,15 +44,23 @@ async def collect_when_idle(turns: Callable[[], int]) -> None:
     """Looks at everything now and then, for ever. `turns` counts what the scheduler has decided: where that stands
     still, nothing is waited for.
     """
-    before, last = turns(), perf_counter()
+    seen, looks, thawed = turns(), _looks(), perf_counter()
     while True:
         await asyncio.sleep(LOOK_EVERY)
-        now, since = turns(), perf_counter() - last
-        is_idle, before = now == before, now
-        if since < AT_LEAST or not (is_idle or since >= AT_MOST):
+        now, young = turns(), _looks() - looks
+        is_idle, seen = now == seen, now
+        if young < WORTH_IT or not (is_idle or young >= TOO_MANY):
             continue
         began = perf_counter()
+        if is_idle and began - thawed >= THAW_AFTER:
+            gc.unfreeze()
+            thawed = began
         found = gc.collect()
         gc.freeze()
-        last = perf_counter()
-        log.debug("garbage: %d objects in %.3f s", found, last - began)
+        looks = _looks()
+        log.debug("garbage: %d objects in %.3f s", found, perf_counter() - began)
+
+
+def _looks() -> int:
+    """How often the middle generation has been looked at."""
+    return int(gc.get_stats()[1]["collections"])

@@ -253,6 +253,7 @@ class LoopCarrier:
             return
         failpoint("worker.inline.ended")
         seconds = self.watch.end(flight.owner)
+        flight.owner.subject = flight.attempt
         if flight.forced is not None and outcome.kind is not OutcomeKind.SUCCESS:
             outcome = flight.forced
         now = datetime.now(UTC)

@@ -139,6 +139,8 @@ class LoopWatch:
     def end(self, owner: Owner) -> float:
         """The owner's code has ended, or does so in this step. Returns how long its steps have held the loop."""
         seconds = self._guard.used_by(owner)
+        current = asyncio.current_task()  # a task knows its owner by its context: no cycles stay of what has ended
+        owner.tasks = [task for task in owner.left_behind() if task is not current]
         self.tally.ended(owner, seconds)
         return seconds
 
