@@ -183,6 +183,15 @@ class TestInline(InlineTests):
         assert "callback failure" in messages
         assert stage.executor.free_slots == 512
 
+    @pytest.mark.blocks_the_loop
+    async def test_what_a_thread_waited_for_before_excuses_nothing(
+        self, stage: Stage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Only the time without a processor during the step does."""
+        monkeypatch.setattr("tradewind.worker.guard.RunDelay._read", lambda _: 100 * 10**9)
+        assert (await stage.run("a_block_briefly")).kind is OutcomeKind.SUCCESS
+        await until_offended(stage, 1)
+
     async def test_a_task_may_ask_for_a_host(self, stage: Stage) -> None:
         here = os.getpid()
         assert decode((await stage.run("a_place")).xcoms[0].value) == here
