@@ -314,7 +314,8 @@ class Scheduler:
             await self._dispatcher.cancel(decision.cancel)
         self._tell(turn, batch)
         for machine in turn.touched.values():
-            if machine.run.state in RUN_FINISHED and not (machine.live or machine.has_triggers):
+            is_over = machine.run.state in RUN_FINISHED and not (machine.live or machine.has_triggers)
+            if is_over and self.book.runs.get(machine.run.run_id) is machine:  # else it is loaded anew just now
                 self.book.forget(machine)
 
     def _is_waited_for(self, start: WaitStart) -> bool:
