@@ -1,4 +1,4 @@
-"""The store's lists of task instances, a part of `ports.StoreReads`."""
+"""The store's lists of task instances, and what these and assets keep: parts of `ports.Store`."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
+from tradewind.model.attempts import AttemptKey
 from tradewind.model.durable import Step
 from tradewind.model.keys import UNMAPPED, RunId
 from tradewind.model.rows import InstanceRow
+from tradewind.model.state_stores import StateScope
 from tradewind.model.states import TaskState
 from tradewind.model.waits import INPUT_KIND, WaitRow
 
@@ -73,4 +75,26 @@ class InstanceReads(Protocol):
         """A page of what task instances wait for, by run (the oldest first), task, map index and key, and how many
         there are in all. Of a wait whose arguments no key opens, the answer is that error.
         """
+        ...
+
+
+class KeptStates(Protocol):
+    """Values are JSON texts. No lease is needed: what counts is that the attempt that writes is live."""
+
+    async def state_get(self, scope: StateScope, key: str) -> str | None:
+        """The value, or None where there is none or its time is over."""
+        ...
+
+    async def state_set(
+        self, attempt: AttemptKey, scope: StateScope, key: str, value: str, expires_at: datetime | None = None
+    ) -> bool:
+        """Stores a value in place of the one that is there. False: the attempt is not live, nothing was stored."""
+        ...
+
+    async def state_delete(self, attempt: AttemptKey, scope: StateScope, key: str | None = None) -> bool:
+        """Deletes a value, or all of the scope. False: the attempt is not live, nothing was deleted."""
+        ...
+
+    async def state_sweep(self) -> int:
+        """Deletes the values whose time is over, and says how many there were."""
         ...

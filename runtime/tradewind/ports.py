@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Protocol
 
 from tradewind.asset_ports import AssetReads, AssetStore, AssetWrites
-from tradewind.instance_ports import InstanceReads
+from tradewind.instance_ports import InstanceReads, KeptStates
 from tradewind.model.keys import UNMAPPED, AttemptId, RunId, RuntimeId
 from tradewind.model.outcomes import EncodedValue
 from tradewind.model.rows import (
@@ -222,7 +222,7 @@ class NamedWrites(AssetWrites, Protocol):
         ...
 
 
-class Store(StoreReads, NamedWrites, AssetStore, Protocol):
+class Store(StoreReads, NamedWrites, AssetStore, KeptStates, Protocol):
     """The runtime's memory. `memory.py` and `postgres.py` pass the same conformance suite.
 
     Writes of a runtime carry its `Lease`; each is one transaction opened by the fence, and raises

@@ -114,8 +114,6 @@ def test_what_is_not_served_is_named() -> None:
         run("from airflow.settings import Session")
     with pytest.raises(NotServed, match=r"airflow\.contrib\.nothing is not .*: its classes moved to provider packages"):
         run("from airflow.contrib.nothing import Nobody")
-    with pytest.raises(NotServed, match=r"NEVER_EXPIRE is not available .*: state stores are not there"):
-        run("from airflow.sdk.execution_time.context import NEVER_EXPIRE")
     with pytest.raises(NotServed, match=r"tasks that wait for a person"):
         run("from airflow.providers.standard.operators.hitl import ApprovalOperator")
     with pytest.raises(NotServed, match=r"airflow\.nothing"):

@@ -23,6 +23,7 @@ from tradewind.bundles.parse_protocol import defaults_to_json
 from tradewind.executor_ports import Executor
 from tradewind.model.errors import ConfigError
 from tradewind.model.specs import DagSpec, TaskSpec
+from tradewind.model.state_stores import StateScope
 from tradewind.model.states import OutcomeKind
 from tradewind.testing import executor_dags
 from tradewind.testing.executor_host import AttemptMaker, MemoryHost
@@ -76,6 +77,9 @@ class TestLocal(ExecutorSuite):
         assert stage.host.services.variables["written"] == "by the task"
         key = (stage.maker.run.run_id, "s_ask", "pushed", -1)
         assert decode(stage.host.services.xcoms[key]) == {"a": [1, "é"]}
+        ((value, until),) = stage.host.services.kept.states[StateScope(stage.maker.run.run_id, "s_ask")].values()
+        assert value == '{"id": "\\u00e9"}'
+        assert until is not None
 
     @pytest.mark.spec("1:H6", "3:B10")
     async def test_every_attempt_is_a_process_with_a_session_and_randomness_of_its_own(self, stage: Stage) -> None:

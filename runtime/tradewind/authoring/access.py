@@ -17,6 +17,7 @@ from time import monotonic
 from typing import Protocol
 
 from tradewind.authoring.other_dags import BlockingOtherDags, OtherDags
+from tradewind.authoring.state_access import BlockingStateStores, StateStores
 from tradewind.model.assets import AssetEvent, AssetEventFilter
 from tradewind.model.attempts import Attempt, AttemptKey
 from tradewind.model.durable import Step
@@ -27,7 +28,7 @@ from tradewind.model.specs import Json
 from tradewind.model.states import RunState
 
 
-class TaskServices(OtherDags, Protocol):
+class TaskServices(OtherDags, StateStores, Protocol):
     """What user code may ask the system for. Every call is one round trip."""
 
     async def xcom_get(self, run_id: RunId, task_id: str, key: str, map_index: int = UNMAPPED) -> EncodedValue | None:
@@ -108,7 +109,7 @@ class TaskServices(OtherDags, Protocol):
         ...
 
 
-class BlockingServices(BlockingOtherDags, Protocol):
+class BlockingServices(BlockingOtherDags, BlockingStateStores, Protocol):
     """`TaskServices` for sync code: the same calls, each blocks until its answer is there."""
 
     def xcom_get(self, run_id: RunId, task_id: str, key: str, map_index: int = UNMAPPED) -> EncodedValue | None:

@@ -244,6 +244,12 @@ def _asset_events() -> Any:
     return asset_events
 
 
+def _state_stores() -> Any:
+    from tradewind.authoring import state_stores
+
+    return state_stores
+
+
 def _macros(_: Context) -> Any:
     from tradewind.authoring import macros
 
@@ -296,6 +302,7 @@ TRIGGERING: Final = frozenset({"triggering_asset_events", "triggering_dataset_ev
 
 _MAKERS: Final[Mapping[str, Callable[[Context], Any]]] = MappingProxyType(
     {
+        "asset_state_store": lambda c: _state_stores().AssetStateStores(c.current, c["inlets"], c["outlets"]),
         "conf": lambda c: c.configuration or _configuration(),
         "conn": _connections,
         "dag": lambda c: c.source_dag,
@@ -328,6 +335,7 @@ _MAKERS: Final[Mapping[str, Callable[[Context], Any]]] = MappingProxyType(
         "run_id": lambda c: c.attempt.run.dag_run_id,
         "task": lambda c: c.the_task,
         "task_instance": lambda c: c["ti"],
+        "task_state_store": lambda c: _state_stores().TaskStateStore(c.current),
         "task_instance_key_str": _key_text,
         "templates_dict": lambda c: getattr(c.the_task, "templates_dict", None) or {},
         "test_mode": lambda c: c.test_mode,

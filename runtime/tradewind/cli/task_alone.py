@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from tradewind.authoring.access import CurrentAttempt, current_attempt
 from tradewind.authoring.dag import DAG
 from tradewind.authoring.masking import redact
+from tradewind.authoring.state_access import BlockingStatesInMemory, StatesInMemory
 from tradewind.authoring.xcom import encode
 from tradewind.cli.dag_files import DagFile
 from tradewind.config import Config
@@ -103,7 +104,7 @@ async def _services(config: Config, attempt: Attempt) -> AsyncGenerator[SystemOn
         yield SystemOnDemand(config, attempt, opened)
 
 
-class SystemOnDemand(OtherDagsOfSystem):
+class SystemOnDemand(OtherDagsOfSystem, StatesInMemory):
     """`TaskServices` of one attempt that no runtime knows of."""
 
     def __init__(self, config: Config, attempt: Attempt, opened: AsyncExitStack) -> None:
@@ -114,6 +115,7 @@ class SystemOnDemand(OtherDagsOfSystem):
         self._control: Control | None = None
         self._pushed: dict[str, EncodedValue] = {}
         self._steps: dict[str, Step] = {}
+        self.kept = BlockingStatesInMemory()
 
     async def system(self) -> Control:
         """The system, connected to when it is first asked."""

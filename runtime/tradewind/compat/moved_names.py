@@ -111,8 +111,7 @@ INSTEAD: Final[Mapping[str, str]] = {
     "airflow.jobs": "Tradewind has one runtime; `tradewind run` starts it",
     "airflow.executors": "executors are written for `tradewind.executor_ports.Executor`",
     "airflow.partition_mappers": "airflow.sdk has the mappers that are there; those of one's own are not there yet",
-    "airflow.providers.standard.operators.hitl": "tasks that wait for a person are not there yet",
-    "airflow.sdk.execution_time.context.NEVER_EXPIRE": "state stores are not there; use XComs or variables",
+    "airflow.providers.standard.triggers.hitl.HITLTrigger": "a task waits for a person without a trigger: HITLOperator",
     "airflow.example_dags": "Tradewind has examples of its own: `tradewind.examples`",
 }
 """What to use in place of modules that will not come."""

@@ -21,6 +21,12 @@ _TIMEZONE: Final = names_of("compat.package_words", "convert_to_utc", "coerce_da
 _MERGE: Final = names_of("compat.package_words", "context_merge")
 _TIMEOUT: Final = names_of("compat.processes", "timeout")
 _VARIABLES: Final = names_of("compat.package_words", "context_to_airflow_vars")
+_STATE_STORES: Final = {
+    **names_of("authoring.state_stores", "NEVER_EXPIRE"),
+    "AssetStateStoreAccessor": "tradewind.authoring.state_stores:AssetStateStore",
+    "AssetStateStoreAccessors": "tradewind.authoring.state_stores:AssetStateStores",
+    "TaskStateStoreAccessor": "tradewind.authoring.state_stores:TaskStateStore",
+}
 _ALIASES: Final = {
     "expand_alias_to_assets": "tradewind.compat.package_words:expand_alias_to_datasets",
     "expand_alias_to_datasets": "tradewind.compat.package_words:expand_alias_to_datasets",
@@ -43,12 +49,15 @@ FOR_PACKAGES: Final[Mapping[str, Mapping[str, str]]] = {
     "airflow.models.xcom": names_of("compat.package_words", "MAX_XCOM_SIZE"),
     "airflow.operators.branch": _BRANCHING,
     "airflow.operators.python": {**_SKIPPING, "_SERIALIZERS": "tradewind.compat.package_words:SERIALIZERS"},
-    "airflow.providers.standard.exceptions": names_of(
-        "compat.exceptions",
-        *("AirflowExternalTaskSensorException", "DuplicateStateError", "ExternalDagFailedError"),
-        *("ExternalDagNotFoundError", "ExternalTaskFailedError", "ExternalTaskGroupFailedError"),
-        *("ExternalTaskGroupNotFoundError", "ExternalTaskNotFoundError"),
-    ),
+    "airflow.providers.standard.exceptions": {
+        **names_of(
+            "compat.exceptions",
+            *("AirflowExternalTaskSensorException", "DuplicateStateError", "ExternalDagFailedError"),
+            *("ExternalDagNotFoundError", "ExternalTaskFailedError", "ExternalTaskGroupFailedError"),
+            *("ExternalTaskGroupNotFoundError", "ExternalTaskNotFoundError"),
+        ),
+        **names_of("standard.human_input", "HITLRejectException", "HITLTimeoutError", "HITLTriggerEventError"),
+    },
     "airflow.providers.standard.operators.branch": _BRANCHING,
     "airflow.providers.standard.operators.python": {"_SERIALIZERS": "tradewind.compat.package_words:SERIALIZERS"},
     "airflow.providers.standard.utils.skipmixin": _SKIPPING,
@@ -57,7 +66,7 @@ FOR_PACKAGES: Final[Mapping[str, Mapping[str, str]]] = {
     "airflow.sdk.bases.sensor": _ONLY_POKE,
     "airflow.sdk.bases.skipmixin": _SKIPPING,
     "airflow.sdk.definitions.context": _MERGE,
-    "airflow.sdk.execution_time.context": _VARIABLES,
+    "airflow.sdk.execution_time.context": {**_VARIABLES, **_STATE_STORES},
     "airflow.sdk.execution_time.timeout": _TIMEOUT,
     "airflow.sdk.timezone": _TIMEZONE,
     "airflow.sdk.types": _KEY,

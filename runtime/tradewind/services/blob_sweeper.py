@@ -1,4 +1,6 @@
-"""Deletes large values that nothing names any more: of tasks that ran again, and of runs that are gone."""
+"""Deletes large values that nothing names any more (of tasks that ran again, and of runs that are gone), and values of
+state stores whose time is over.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +23,7 @@ async def sweep_blobs(store: Store) -> None:
         await asyncio.sleep(PAUSE)
         try:
             gone = await store.blob_sweep(PAUSE)
+            await store.state_sweep()
         except StoreUnavailable as why:
             log.debug("large values are swept later: %s", why)
             continue

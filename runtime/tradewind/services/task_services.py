@@ -29,6 +29,7 @@ from tradewind.ports import Store
 from tradewind.services.intake import Intake
 from tradewind.services.other_dags import OtherDagsOfSystem
 from tradewind.services.secrets import SecretLookups
+from tradewind.services.state_stores import StatesOfStore
 
 CACHE_BYTES: Final = 16 * 1024 * 1024
 LARGEST_CACHED: Final = 4 * 1024 * 1024
@@ -103,7 +104,7 @@ class XComCache:
             self._bytes -= len(self._values.pop(key).data)
 
 
-class RuntimeServices(OtherDagsOfSystem):
+class RuntimeServices(OtherDagsOfSystem, StatesOfStore):
     """`TaskServices` of the attempts that this runtime's executors carry."""
 
     def __init__(
@@ -122,6 +123,11 @@ class RuntimeServices(OtherDagsOfSystem):
     def attach(self, intake: Intake) -> None:
         """Names where events go, which is made after its services."""
         self._intake = intake
+
+    @property
+    def state_store(self) -> Store:
+        """Where state stores keep their values."""
+        return self._store
 
     async def system(self) -> Control:
         """What answers about other DAGs."""

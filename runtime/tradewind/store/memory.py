@@ -42,7 +42,7 @@ from tradewind.model.specs import DEFAULT_POOL
 from tradewind.model.states import RUN_FINISHED, TaskState
 from tradewind.store.beating import beat_for_ever
 from tradewind.store.memory_assets import publish_uses
-from tradewind.store.memory_deadlines import MemoryDeadlines
+from tradewind.store.memory_states import MemoryStates
 from tradewind.store.memory_tables import (
     MemoryDatabase,
     RunTables,
@@ -63,7 +63,7 @@ def new_database(clock: Callable[[], datetime] | None = None) -> MemoryDatabase:
     return database
 
 
-class MemoryStore(MemoryDeadlines):
+class MemoryStore(MemoryStates):
     """`ports.Store` in memory."""
 
     def __init__(self, database: MemoryDatabase | None = None, *, clock: Callable[[], datetime] | None = None) -> None:

@@ -3,7 +3,7 @@
 ``views`` what views read · ``loading`` what a new owner loads · ``ownership`` runtimes, claims, grants ·
 ``batch`` the group commit · ``creation`` new runs · ``publishing`` DAG files · ``mail`` inbox and outbox ·
 ``enqueuing`` mail in others' transactions · ``blobs`` large values · ``deadlines`` missed ones · ``named`` pools,
-variables, connections, users. All SQL stands in `sql/`.
+variables, connections, users · ``states`` state stores. All SQL stands in `sql/`.
 """
 
 from __future__ import annotations
@@ -20,12 +20,15 @@ from tradewind.store.mail import Mail
 from tradewind.store.named import Named
 from tradewind.store.ownership import Ownership
 from tradewind.store.publishing import Publishing
+from tradewind.store.states import States
 from tradewind.store.views import Views
 
 __all__ = ["PostgresStore", "StoreOptions"]
 
 
-class PostgresStore(Ownership, Creation, Assets, Blobs, Deadlines, Publishing, Loading, Mail, Enqueuing, Named, Views):
+class PostgresStore(
+    Ownership, Creation, Assets, Blobs, Deadlines, Publishing, Loading, Mail, Enqueuing, Named, States, Views
+):
     """`ports.Store` over asyncpg. One object a process; it joins as one runtime at a time."""
 
     async def batch_apply(self, lease: Lease, batch: Batch) -> int:

@@ -244,6 +244,18 @@ CREATE TABLE inbox_reply (
     CONSTRAINT inbox_reply_pkey PRIMARY KEY (mail_id)
 );
 
+CREATE TABLE kept_state (
+    run_id bigint NOT NULL,
+    at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone,
+    map_index integer NOT NULL,
+    owner bytea NOT NULL,
+    key bytea NOT NULL,
+    value bytea NOT NULL,
+    CONSTRAINT kept_state_pkey PRIMARY KEY (run_id, owner, map_index, key)
+);
+CREATE INDEX kept_state_by_end ON kept_state USING btree (expires_at) WHERE (expires_at IS NOT NULL);
+
 CREATE TABLE limit_grant (
     limit_name text COLLATE "C" NOT NULL,
     runtime_id bigint NOT NULL,

@@ -206,6 +206,11 @@ def _ask(task: Any, context: Any) -> dict[str, Any]:
     except Exception as error:
         refused = type(error).__name__
     context["ti"].xcom_push("pushed", {"a": [1, "é"]})
+    kept = context["task_state_store"]
+    kept.set("job", {"id": "é"}, retention=timedelta(days=1))
+    kept.set("gone", 1)
+    kept.delete("gone")
+    assert [kept.get("job"), kept.get("gone", "none")] == [{"id": "é"}, "none"]
     return {
         "variable": services.variable_get("v"),
         "missing": services.variable_get("nobody has it"),
@@ -222,6 +227,11 @@ async def _ask_async(context: Any) -> dict[str, Any]:
 
     services = current_attempt.get().services
     await context["ti"].push("pushed", {"a": [1, "é"]})
+    kept = context["task_state_store"]
+    await kept.aset("gone", 1)
+    await kept.aclear()
+    await kept.aset("job", {"id": "é"}, retention=timedelta(days=1))
+    assert [await kept.aget("job"), await kept.aget("gone", "none")] == [{"id": "é"}, "none"]
     try:
         current_attempt.get().blocking.variable_get("v")
         refused = ""

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from tradewind.authoring.other_dags import Alone
+from tradewind.authoring.state_access import BlockingStatesInMemory, StatesInMemory
 from tradewind.model.assets import AssetEvent, AssetEventFilter
 from tradewind.model.attempts import Attempt, AttemptKey, RunFacts, WaitStart
 from tradewind.model.durable import Step
@@ -35,12 +36,13 @@ class Answered(NamedTuple):
     outcome: Outcome | None
 
 
-class MemoryServices(Alone):
+class MemoryServices(Alone, StatesInMemory):
     """`TaskServices` over dicts, which tests fill and read."""
 
     def __init__(self) -> None:
         self.xcoms: dict[tuple[RunId, str, str, int], EncodedValue] = {}
         self.steps: dict[tuple[RunId, str, int], dict[str, Step]] = {}
+        self.kept = BlockingStatesInMemory()
         self.variables: dict[str, str] = {}
         self.connections: dict[str, str] = {}
         self.runs: dict[tuple[str, str], RunRow] = {}

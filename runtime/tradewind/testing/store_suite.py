@@ -17,6 +17,7 @@ from tradewind.testing.store_suite_deadlines import DeadlineSuite
 from tradewind.testing.store_suite_mapping import MappingSuite
 from tradewind.testing.store_suite_ownership import MailSuite, OwnershipSuite
 from tradewind.testing.store_suite_runs import NamedSuite, PublishSuite, RunSuite
+from tradewind.testing.store_suite_states import StatesSuite
 from tradewind.testing.store_suite_waits import WaitsSuite
 from tradewind.testing.store_world import NewStore
 
@@ -34,5 +35,6 @@ class StoreSuite(
     AssetSuite,
     MappingSuite,
     WaitsSuite,
+    StatesSuite,
 ):
     """All of it."""

@@ -18,12 +18,13 @@ from tradewind.model.rows import InstanceRow, RunRow
 from tradewind.model.specs import Json
 from tradewind.model.states import RunState
 from tradewind.worker.other_dags import OtherDagsInProcess, OtherDagsOnLoop
+from tradewind.worker.state_calls import StatesInProcess, StatesOnLoop
 
 T = TypeVar("T")
 P = ParamSpec("P")
 
 
-class BlockingOnLoop(OtherDagsOnLoop):
+class BlockingOnLoop(OtherDagsOnLoop, StatesOnLoop):
     """`BlockingServices` for threads beside a loop: each call is carried out on the loop.
 
     Called on the loop itself it would wait for itself; there it raises RuntimeError.
@@ -38,6 +39,11 @@ class BlockingOnLoop(OtherDagsOnLoop):
 
     @property
     def other_dags(self) -> TaskServices:
+        """What answers on the loop."""
+        return self._services
+
+    @property
+    def state_stores(self) -> TaskServices:
         """What answers on the loop."""
         return self._services
 
@@ -125,7 +131,7 @@ class BlockingOnLoop(OtherDagsOnLoop):
         return self.wait_for(self._services.run_trigger, dag_id, conf, dag_run_id=dag_run_id, logical_date=logical_date)
 
 
-class AsyncInProcess(OtherDagsInProcess):
+class AsyncInProcess(OtherDagsInProcess, StatesInProcess):
     """`TaskServices` for an async task in a process of its own: each call blocks a thread, not its loop."""
 
     __slots__ = ("_blocking",)
@@ -135,6 +141,11 @@ class AsyncInProcess(OtherDagsInProcess):
 
     @property
     def other_dags(self) -> BlockingServices:
+        """What answers, blocking a thread."""
+        return self._blocking
+
+    @property
+    def state_stores(self) -> BlockingServices:
         """What answers, blocking a thread."""
         return self._blocking
 

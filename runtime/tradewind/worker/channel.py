@@ -41,6 +41,8 @@ from tradewind.worker.asset_calls import answer_events, event_of, plain_filter
 from tradewind.worker.frames import Frame, FrameReader, ProtocolError, pack
 from tradewind.worker.other_dags import CALLS as _OTHER_DAGS
 from tradewind.worker.other_dags import OtherDagsByFrames
+from tradewind.worker.state_calls import CALLS as _STATES
+from tradewind.worker.state_calls import StatesByFrames
 
 _CHUNK: Final = 1 << 16
 
@@ -49,7 +51,7 @@ class ChannelClosed(TradewindError):
     """The other side of the attempt's channel is gone: the runtime has ended."""
 
 
-class ChannelClient(OtherDagsByFrames):
+class ChannelClient(OtherDagsByFrames, StatesByFrames):
     """The attempt's side for sync code: `BlockingServices` over a socket. Calls from several threads take turns."""
 
     def __init__(self, sock: socket) -> None:
@@ -328,6 +330,7 @@ async def _run_trigger(services: TaskServices, args: list[Any]) -> Any:
 
 _CALLS: Final[dict[str, Callable[[TaskServices, list[Any]], Awaitable[Any]]]] = {
     **_OTHER_DAGS,
+    **_STATES,
     "xcom_get": _xcom_get,
     "xcom_indexes": _xcom_indexes,
     "xcom_keys": _xcom_keys,

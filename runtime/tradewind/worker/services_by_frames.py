@@ -25,6 +25,7 @@ from tradewind.worker.asset_calls import event_of, plain_filter
 from tradewind.worker.channel import refusal
 from tradewind.worker.frames import Frame
 from tradewind.worker.other_dags import facts_of
+from tradewind.worker.state_calls import StatesByAwaitedFrames
 
 
 class Says(Protocol):
@@ -35,7 +36,7 @@ class Says(Protocol):
         ...
 
 
-class ServicesByFrames:
+class ServicesByFrames(StatesByAwaitedFrames):
     """Asks the runtime. Whoever reads the channel hands answers to `answered`."""
 
     def __init__(self, channel: Says) -> None:
@@ -51,6 +52,10 @@ class ServicesByFrames:
             asked.set_result(frame.body["value"])
         else:
             asked.set_exception(refusal(frame.body["error"], frame.body["message"]))
+
+    async def ask_for(self, name: str, args: list[Any]) -> Any:
+        """Sends a call and waits for its reply."""
+        return await self._ask(name, args)
 
     async def _ask(self, name: str, args: list[Any]) -> Any:
         current = current_attempt.get(None)

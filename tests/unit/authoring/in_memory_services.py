@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from tradewind.authoring.other_dags import Alone, BlockingAlone
+from tradewind.authoring.state_access import BlockingStatesInMemory, StatesInMemory
 from tradewind.model.assets import AssetEvent, AssetEventFilter
 from tradewind.model.attempts import AttemptKey
 from tradewind.model.durable import Step
@@ -16,10 +17,11 @@ from tradewind.model.specs import Json
 from tradewind.model.states import RunState, TaskState
 
 
-class InMemoryServices(BlockingAlone):
+class InMemoryServices(BlockingAlone, BlockingStatesInMemory):
     """`BlockingServices` over plain dicts. Counts its calls, so that laziness can be tested."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.runs: list[RunRow] = []
         self.events: list[AssetEvent] = []
         self.instances: dict[tuple[RunId, str, int], InstanceRow] = {}
@@ -117,11 +119,11 @@ class InMemoryServices(BlockingAlone):
         raise NotImplementedError(f"this system runs nothing: {dag_id} {conf} {dag_run_id} {logical_date}")
 
 
-class OnALoop(Alone):
+class OnALoop(Alone, StatesInMemory):
     """The same services awaited."""
 
     def __init__(self, blocking: InMemoryServices) -> None:
-        self._blocking = blocking
+        self._blocking = self.kept = blocking
 
     async def xcom_get(self, run_id: RunId, task_id: str, key: str, map_index: int = UNMAPPED) -> EncodedValue | None:
         return self._blocking.xcom_get(run_id, task_id, key, map_index)

@@ -1,0 +1,50 @@
+"""Values of state stores in PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from tradewind.model.attempts import AttemptKey
+from tradewind.model.state_stores import StateScope
+from tradewind.store.columns import text_bytes, text_of
+from tradewind.store.lines import Lines
+from tradewind.store.statements import statement
+
+
+class States(Lines):
+    """`ports.KeptStates`: none of it is on the way of a batch."""
+
+    async def state_get(self, scope: StateScope, key: str) -> str | None:
+        """As `Store.state_get`."""
+        query = statement("state", "state_get")
+        rows = await self._readers.fetch(query, *query.values({**_place(scope), "key": text_bytes(key)}))
+        return text_of(rows[0]["value"]) if rows else None
+
+    async def state_set(
+        self, attempt: AttemptKey, scope: StateScope, key: str, value: str, expires_at: datetime | None = None
+    ) -> bool:
+        """As `Store.state_set`."""
+        given = {"key": text_bytes(key), "value": text_bytes(value), "expires_at": expires_at}
+        return await self._write("state_set", attempt, scope, given)
+
+    async def state_delete(self, attempt: AttemptKey, scope: StateScope, key: str | None = None) -> bool:
+        """As `Store.state_delete`."""
+        return await self._write("state_delete", attempt, scope, {"key": None if key is None else text_bytes(key)})
+
+    async def state_sweep(self) -> int:
+        """As `Store.state_sweep`."""
+        rows = await self._readers.fetch(statement("state", "state_sweep"))
+        gone: int = rows[0]["gone"]
+        return gone
+
+    async def _write(self, name: str, attempt: AttemptKey, scope: StateScope, given: Mapping[str, object]) -> bool:
+        query = statement("state", name)
+        values = {"live_run": attempt.run_id, "attempt": attempt.attempt, **_place(scope), **given}
+        rows = await self._readers.fetch(query, *query.values(values))
+        is_live: bool = rows[0]["is_live"]
+        return is_live
+
+
+def _place(scope: StateScope) -> dict[str, object]:
+    return {"run_id": scope.run_id, "owner": text_bytes(scope.owner), "map_index": scope.map_index}
