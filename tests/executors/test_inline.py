@@ -24,6 +24,7 @@ from tradewind.model.states import OutcomeKind
 from tradewind.testing import executor_dags
 from tradewind.testing.executor_host import AttemptMaker, MemoryHost
 from tradewind.testing.executor_suite import ExecutorSuite, Stage, suite_dag
+from tradewind.worker.guard import RunDelay
 from tradewind_executors.inline import InlineExecutor
 
 LIMITS = {"block_warn": 0.05, "block_kill": 0.3}
@@ -188,7 +189,11 @@ class TestInline(InlineTests):
         self, stage: Stage, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Only the time without a processor during the step does."""
-        monkeypatch.setattr("tradewind.worker.guard.RunDelay._read", lambda _: 100 * 10**9)
+
+        def long_ago(_: RunDelay) -> int:
+            return 100 * 10**9
+
+        monkeypatch.setattr(RunDelay, "_read", long_ago)
         assert (await stage.run("a_block_briefly")).kind is OutcomeKind.SUCCESS
         await until_offended(stage, 1)
 
