@@ -54,6 +54,9 @@ async def test_triggers_end_when_the_file_comes(kind: str, tmp_path: Path) -> No
 
     async def first() -> object:
         async for event in again.run():
+            if event.ack is not None:
+                assert path.exists()
+                await event.ack()
             return event.payload
         return None
 

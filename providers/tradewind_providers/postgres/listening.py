@@ -26,6 +26,11 @@ class Notices:
         self._queue: asyncio.Queue[str | None] = asyncio.Queue(KEPT)
         self._ended = False
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the connection is gone, so that no more will come."""
+        return self._ended
+
     async def wait(self, seconds: float | None = None) -> str | None:
         """The next notice's payload; None where there was none in time, or the connection is gone."""
         if self._ended and self._queue.empty():

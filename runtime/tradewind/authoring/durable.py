@@ -297,6 +297,8 @@ async def _fired(trigger: BaseTrigger, timeout: timedelta | None) -> Any:
     try:
         async with asyncio.timeout(None if timeout is None else timeout.total_seconds()):
             async for event in trigger.run():
+                if event.ack is not None:
+                    await event.ack()
                 return event.payload
     finally:
         await trigger.cleanup()

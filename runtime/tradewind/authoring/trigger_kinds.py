@@ -30,6 +30,7 @@ CORE: Final[Mapping[str, str]] = {
     "tradewind.file": "tradewind.standard.file_triggers:FileTrigger",
     "tradewind.file_delete": "tradewind.standard.file_triggers:FileDeleteTrigger",
     "tradewind.folder_file_delete": "tradewind.standard.file_triggers:DirectoryFileDeleteTrigger",
+    "tradewind.folder": "tradewind.standard.folder_trigger:FolderTrigger",
     "tradewind.dag_run": "tradewind.standard.run_triggers:DagStateTrigger",
     "tradewind.task_instances": "tradewind.standard.run_triggers:WorkflowTrigger",
     "tradewind.process": "tradewind.standard.process_trigger:ProcessTrigger",

@@ -7,10 +7,11 @@ import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from tradewind.authoring.triggers import BaseEventTrigger, BaseTrigger, TriggerEvent
+from tradewind.authoring.triggers import Ack, BaseEventTrigger, BaseTrigger, TriggerEvent
 from tradewind.model.errors import AuthoringError
+from tradewind.standard.folder_trigger import SeenFile
 
 MOST_FOLDERS: Final = 1_000
 """Folders that one trigger watches; where there are more it looks at its own pace."""
@@ -49,7 +50,7 @@ class FileTrigger(BaseTrigger, kind="tradewind.file"):
 
 
 class FileDeleteTrigger(BaseEventTrigger, kind="tradewind.file_delete"):
-    """Fires once there is a file at `filepath`, and deletes it."""
+    """Fires once there is a file at `filepath`, which is deleted when the event is committed."""
 
     def __init__(self, filepath: str, poke_interval: float = 5.0, **kwargs: Any) -> None:
         super().__init__()
@@ -61,15 +62,14 @@ class FileDeleteTrigger(BaseEventTrigger, kind="tradewind.file_delete"):
         return f"{_MODULE}.FileDeleteTrigger", {"filepath": self.filepath, "poke_interval": self.poke_interval}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Waits for the file, deletes it and yields True."""
-        path = Path(self.filepath)
-        await _until(lambda: _taken(path), lambda: iter(((path.parent, glob.escape(path.name)),)), self)
-        self.log.info("Found file %s and deleted it", path)
-        yield TriggerEvent(True)
+        """Waits for the file and yields True."""
+        file = await _until_at(Path(self.filepath), self)
+        self.log.info("Found file %s", file.path)
+        yield TriggerEvent(True, ack=_deleting(file), key=file.key)
 
 
 class DirectoryFileDeleteTrigger(BaseEventTrigger, kind="tradewind.folder_file_delete"):
-    """Fires once there is a file `filename` in `directory`, and deletes it."""
+    """Fires once there is a file `filename` in `directory`, which is deleted when the event is committed."""
 
     def __init__(self, *, directory: str, filename: str, poke_interval: float = 5.0) -> None:
         super().__init__()
@@ -83,15 +83,30 @@ class DirectoryFileDeleteTrigger(BaseEventTrigger, kind="tradewind.folder_file_d
         return f"{_MODULE}.DirectoryFileDeleteTrigger", said
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Waits for the file, deletes it and yields its path."""
-        path = Path(self.directory, self.filename)
-        await _until(lambda: _taken(path), lambda: iter(((path.parent, glob.escape(path.name)),)), self)
-        yield TriggerEvent(str(path))
+        """Waits for the file and yields its path."""
+        file = await _until_at(Path(self.directory, self.filename), self)
+        yield TriggerEvent(str(file.path), ack=_deleting(file), key=file.key)
+
+
+def _deleting(file: SeenFile) -> Ack:
+    async def ack() -> None:
+        import asyncio
+
+        await asyncio.to_thread(file.delete)
+
+    return ack
+
+
+T = TypeVar("T")
+
+
+async def _until_at(path: Path, trigger: Any) -> SeenFile:
+    return await _until(lambda: SeenFile.at(path), lambda: iter(((path.parent, glob.escape(path.name)),)), trigger)
 
 
 async def _until(
-    look: Callable[[], str | None], places: Callable[[], Iterator[tuple[Path, str | None]]], trigger: Any
-) -> str:
+    look: Callable[[], T | None], places: Callable[[], Iterator[tuple[Path, str | None]]], trigger: Any
+) -> T:
     """What `look` finds, in a thread; first of all the places are followed, so that nothing falls between."""
     import asyncio
 
@@ -153,17 +168,6 @@ def _below(base: Path, depth: int) -> Iterator[Path]:
     for folder in folders:
         yield folder
         yield from _below(folder, depth - 1)
-
-
-def _taken(path: Path) -> str | None:
-    """The path of a file that was there; it is deleted."""
-    if not path.is_file():
-        return None
-    try:
-        path.unlink()
-    except FileNotFoundError:  # somebody else has taken it
-        return None
-    return str(path)
 
 
 def _changed_at(path: str) -> str:

@@ -203,7 +203,12 @@ async def test_files_that_are_taken(kind: str, tmp_path: Path) -> None:
     waiting = asyncio.ensure_future(first(again(made[kind]())))
     await asyncio.sleep(0)
     path.touch()
-    assert (await waiting).payload == (True if kind == "file" else str(path))
+    event = await waiting
+    assert event.payload == (True if kind == "file" else str(path))
+    assert path.exists()
+    assert event.key is not None
+    assert event.ack is not None
+    await event.ack()
     assert not path.exists()
 
 
