@@ -184,7 +184,8 @@ class World:
         flight.carrier.fire(flight, answer, outcome)
 
     def signal(self, process: Process, place: tuple[RunId, str, int], data: bytes) -> None:
-        """Somebody sends a signal to a durable task."""
+        """Somebody sends a signal to a durable task. No two are the same, whatever the dice say."""
+        data += str(len(self.journal.waits.sent)).encode()
         value, run = EncodedValue(1, data), self.database.runs[place[0]].row
         self.journal.waits.sent.add(value)
         wish = Signal(*place[1:], SIGNAL_KIND, SIGNAL, value)
