@@ -11,7 +11,7 @@ import asyncio
 import dataclasses
 import logging
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -48,6 +48,7 @@ from tradewind.rules.timetables.custom import is_custom
 from tradewind.services.asset_runs import asset_run, is_on_assets
 from tradewind.services.custom_schedules import CustomSchedules
 from tradewind.services.event_runs import EventRun, EventsWait, event_runs, is_on_events, renamed
+from tradewind.services.failing_dags import failures_allowed, fails_too_often
 from tradewind.services.owned_dag import OwnedDag
 from tradewind.services.scheduler import Scheduler
 from tradewind.services.timers import Timers
@@ -116,7 +117,11 @@ class RunPlanner:
         self._planned_for: dict[str, datetime] = {}
         self._events_wait: dict[str, tuple[str, datetime]] = {}
         """Until when the events of a DAG wait, whatever comes, by which of its versions: they need not be counted."""
-        scheduler.on_run_ended.append(lambda machine: self.plan(machine.run.dag_id))
+        self._failing: set[str] = set()
+        """DAGs of which a run has just failed."""
+        self.pause: Callable[[str], Awaitable[object]] | None = None
+        """Pauses a DAG whose runs fail one after another."""
+        scheduler.on_run_ended.append(self._on_run_ended)
 
     def plan(self, dag_id: str) -> None:
         """Looks at the DAG's schedule soon: it is new, changed, unpaused, due, or a run ended."""
@@ -155,12 +160,27 @@ class RunPlanner:
         self._planned_for.clear()
         self._events_wait.clear()
 
+    def _on_run_ended(self, machine: RunMachine) -> None:
+        if machine.run.state is RunState.FAILED and failures_allowed(machine.graph.spec):
+            self._failing.add(machine.run.dag_id)
+        self.plan(machine.run.dag_id)
+
+    async def _pause_if_failing(self, dag: OwnedDag) -> None:
+        """Only where a run has just failed: whoever unpauses the DAG later is not answered with another pause."""
+        if dag.dag_id not in self._failing:
+            return
+        if self.pause is not None and not dag.row.is_paused and await fails_too_often(self._store, dag.spec):
+            log.warning("DAG %s is paused: its last %d runs have failed", dag.dag_id, failures_allowed(dag.spec))
+            await self.pause(dag.dag_id)
+        self._failing.discard(dag.dag_id)
+
     async def _plan_one(self, dag_id: str) -> None:
         dag = self._scheduler.book.dags.get(dag_id)
         if dag is None:
             return
         try:
             async with self._lock(dag_id):
+                await self._pause_if_failing(dag)
                 await self._create_due(dag)
                 if is_on_assets(dag.spec):
                     await self._create_on_assets(dag)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from functools import partial
 
 import orjson
 
@@ -37,6 +38,7 @@ class OwnerWishes:
         self._scheduler = scheduler
         self._planner = planner
         self._live = live
+        planner.pause = partial(self.pause, paused=True)
 
     def owns(self, dag_id: str) -> bool:
         """Whether wishes for this DAG are carried out here."""

@@ -92,6 +92,7 @@ def dag_detail(row: DagRow, static: Mapping[str, Json], spec: DagSpec) -> dict[s
         "doc_md": spec.doc_md,
         "end_date": spec.end_date,
         "is_paused_upon_creation": spec.is_paused_upon_creation,
+        "max_consecutive_failed_dag_runs": spec.extra.get("max_consecutive_failed_dag_runs", 0),
         "last_parsed": row.last_parsed_at,
         "orientation": "LR",
         "params": dict(spec.params),

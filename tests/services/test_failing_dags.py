@@ -1,0 +1,64 @@
+"""DAGs that are paused after so many failed runs in a row."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.services.conftest import StartRuntime, run_to_end, until
+from tradewind import DAG, task
+from tradewind.control_ports import TriggerRequest
+from tradewind.host import Runtime
+from tradewind.model.errors import AuthoringError
+from tradewind.model.states import RunState
+
+
+def failing(most: int | None) -> DAG:
+    """A DAG whose runs end as their conf says."""
+    with DAG("fails", schedule=None, max_consecutive_failed_dag_runs=most) as dag:
+
+        @task
+        async def end(dag_run: object = None) -> None:
+            if not (getattr(dag_run, "conf", None) or {}).get("well"):
+                raise RuntimeError("no")
+
+        end()
+    return dag
+
+
+async def is_paused(runtime: Runtime) -> bool:
+    row = await runtime.control.reads.dag_get("fails")
+    assert row is not None
+    return row.is_paused
+
+
+async def planned(runtime: Runtime) -> None:
+    """What has ended has been looked at: a run that is asked for now is made after that, under the same lock."""
+    ended = await run_to_end(runtime, "fails", conf={"well": True})
+    assert ended.state is RunState.SUCCESS
+
+
+async def test_a_dag_is_paused_after_so_many_failed_runs(start_on_each: StartRuntime) -> None:
+    runtime = await start_on_each(failing(2))
+    assert (await run_to_end(runtime, "fails")).state is RunState.FAILED
+    await planned(runtime)
+    assert not await is_paused(runtime), "one failure is not two"
+    for _ in range(2):
+        assert (await run_to_end(runtime, "fails")).state is RunState.FAILED
+    await until(runtime, lambda: is_paused(runtime))
+    await runtime.control.dag_pause("fails", paused=False)
+    await planned(runtime)
+    assert not await is_paused(runtime), "whoever unpauses it knows why"
+
+
+async def test_without_a_limit_it_goes_on(start: StartRuntime) -> None:
+    runtime = await start(failing(None))
+    for _ in range(3):
+        run = await runtime.control.run_trigger(TriggerRequest("fails"))
+        assert (await runtime.control.run_wait(run.run_id, 20)).state is RunState.FAILED
+    await planned(runtime)
+    assert not await is_paused(runtime)
+
+
+def test_the_limit_is_a_number() -> None:
+    with pytest.raises(AuthoringError, match="max_consecutive_failed_dag_runs"):
+        failing(-1)
