@@ -114,8 +114,8 @@ def test_what_is_not_served_is_named() -> None:
         run("from airflow.settings import Session")
     with pytest.raises(NotServed, match=r"airflow\.contrib\.nothing is not .*: its classes moved to provider packages"):
         run("from airflow.contrib.nothing import Nobody")
-    with pytest.raises(NotServed, match=r"tasks that wait for a person"):
-        run("from airflow.providers.standard.operators.hitl import ApprovalOperator")
+    with pytest.raises(NotServed, match=r"a task waits for a person without a trigger"):
+        run("from airflow.providers.standard.triggers.hitl import HITLTrigger")
     with pytest.raises(NotServed, match=r"airflow\.nothing"):
         run("import airflow.nothing.at_all")
 

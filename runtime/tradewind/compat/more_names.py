@@ -81,6 +81,14 @@ _MAPPERS: Final = {
 }
 
 _BRANCH_TIME: Final = names_of("standard.branch_datetime", "BranchDateTimeOperator")
+_HUMAN_ANSWERS: Final = names_of(
+    "standard.human_input", "HITLTriggerEventFailurePayload", "HITLTriggerEventSuccessPayload"
+)
+_HUMAN_USER: Final = names_of("standard.human_input", "HITLUser")
+_HUMAN: Final = {
+    **names_of("standard.human_input", "ApprovalOperator", "HITLBranchOperator", "HITLEntryOperator", "HITLOperator"),
+    **_HUMAN_USER,
+}
 _WEEKDAY: Final = names_of("standard.weekday", "WeekDay")
 _BRANCH_DAY: Final = {**names_of("standard.weekday", "BranchDayOfWeekOperator"), **_WEEKDAY}
 _DAY_SENSOR: Final = {**names_of("standard.weekday", "DayOfWeekSensor"), **_WEEKDAY}
@@ -203,6 +211,7 @@ SDK: Final[Mapping[str, Mapping[str, str]]] = {
     "airflow.sdk.definitions.xcom_arg": names_of("authoring.xcom_arg", "XComArg"),
     "airflow.sdk.log": _MASK,
     "airflow.sdk.execution_time.context": _CURRENT,
+    "airflow.sdk.execution_time.hitl": _HUMAN_USER,
     "airflow.sdk.execution_time.task_runner": {"RuntimeTaskInstance": "tradewind.authoring.task_instance:TaskInstance"},
     "airflow.sdk.execution_time.secrets_masker": _MASK,
     "airflow.sdk.timezone": _TIMEZONE,
@@ -287,6 +296,7 @@ OTHERS: Final[Mapping[str, Mapping[str, str]]] = {
     "airflow.triggers.external_task": {**_RUN_TRIGGERS, "TaskStateTrigger": _RUN_TRIGGERS["WorkflowTrigger"]},
     "airflow.providers.standard.triggers.temporal": _MOMENT_TRIGGERS,
     "airflow.providers.standard.triggers.external_task": _RUN_TRIGGERS,
+    "airflow.providers.standard.triggers.hitl": _HUMAN_ANSWERS,
     "airflow.providers.standard.triggers.asset": names_of("standard.asset_trigger", "AssetEventTrigger"),
     "airflow.utils.helpers": names_of(
         "compat.helping",
@@ -306,6 +316,7 @@ OTHERS: Final[Mapping[str, Mapping[str, str]]] = {
     "airflow.operators.weekday": _BRANCH_DAY,
     "airflow.providers.standard.operators.datetime": _BRANCH_TIME,
     "airflow.providers.standard.operators.python": _VENV,
+    "airflow.providers.standard.operators.hitl": _HUMAN,
     "airflow.providers.standard.operators.smooth": _SMOOTH,
     "airflow.providers.standard.operators.weekday": _BRANCH_DAY,
     "airflow.providers.standard.sensors.date_time": _DATE_SENSORS,

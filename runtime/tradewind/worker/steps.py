@@ -188,7 +188,7 @@ def _outcome(work: Work, value: Any, xcoms: tuple[XComPut, ...]) -> Outcome:
     kind = work.traits.outcome_kind
     if kind == "branch":
         return Outcome(OutcomeKind.SUCCESS, xcoms, branch=_branch(work, value))
-    if kind == "short_circuit" and not value:
+    if kind == "short_circuit" and not getattr(work.operator, "lets_on", bool)(value):
         work.say("The condition is false: what follows is skipped")
         follow = bool(getattr(work.operator, "ignore_downstream_trigger_rules", True))
         return Outcome(OutcomeKind.SUCCESS, xcoms, short_circuit=True, ignore_downstream_trigger_rules=follow)
