@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.services.conftest import StartRuntime, run_to_end, until
@@ -12,13 +14,13 @@ from tradewind.model.errors import AuthoringError
 from tradewind.model.states import RunState
 
 
-def failing(most: int | None) -> DAG:
+def failing(most: int) -> DAG:
     """A DAG whose runs end as their conf says."""
     with DAG("fails", schedule=None, max_consecutive_failed_dag_runs=most) as dag:
 
         @task
-        async def end(dag_run: object = None) -> None:
-            if not (getattr(dag_run, "conf", None) or {}).get("well"):
+        async def end(dag_run: Any = None) -> None:
+            if not (dag_run.conf or {}).get("well"):
                 raise RuntimeError("no")
 
         end()
@@ -51,7 +53,7 @@ async def test_a_dag_is_paused_after_so_many_failed_runs(start_on_each: StartRun
 
 
 async def test_without_a_limit_it_goes_on(start: StartRuntime) -> None:
-    runtime = await start(failing(None))
+    runtime = await start(failing(0))
     for _ in range(3):
         run = await runtime.control.run_trigger(TriggerRequest("fails"))
         assert (await runtime.control.run_wait(run.run_id, 20)).state is RunState.FAILED

@@ -48,7 +48,7 @@ from tradewind.rules.timetables.custom import is_custom
 from tradewind.services.asset_runs import asset_run, is_on_assets
 from tradewind.services.custom_schedules import CustomSchedules
 from tradewind.services.event_runs import EventRun, EventsWait, event_runs, is_on_events, renamed
-from tradewind.services.failing_dags import failures_allowed, fails_too_often
+from tradewind.services.failing_dags import fails_too_often, failures_allowed
 from tradewind.services.owned_dag import OwnedDag
 from tradewind.services.scheduler import Scheduler
 from tradewind.services.timers import Timers
