@@ -20,7 +20,8 @@ def failing(most: int) -> DAG:
 
         @task
         async def end(dag_run: Any = None) -> None:
-            if not (dag_run.conf or {}).get("well"):
+            conf: dict[str, Any] = dag_run.conf or {}
+            if not conf.get("well"):
                 raise RuntimeError("no")
 
         end()

@@ -52,10 +52,12 @@ class Following(Expanding):
             judged = self.judge_plain(n) if is_plain else self.judge(n)
             if judged is Verdict.WAIT:
                 continue
-            if judged is Verdict.RUN:
-                if not self.past.get(n if mapping is None else mapping.task_of(n), True):
+            if judged is Verdict.RUN or (judged is Verdict.SKIP and self.graph.skips_after_past):
+                task = n if mapping is None else mapping.task_of(n)
+                if not self.past.get(task, True) and (judged is Verdict.RUN or task in self.graph.skips_after_past):
                     self._held_by_past.add(n)
                     continue
+            if judged is Verdict.RUN:
                 if mapping is not None:
                     judged = self.shape(n, mapping, stamp, decision, stack)
                     if judged is Verdict.WAIT:

@@ -27,6 +27,7 @@ class Graph:
         "rules",
         "run_leaves",
         "setup_followers",
+        "skips_after_past",
         "spec",
         "tasks",
         "up",
@@ -55,6 +56,10 @@ class Graph:
         self.past_nodes: tuple[int, ...] = tuple(
             n for n, t in enumerate(spec.tasks) if t.depends_on_past or t.wait_for_downstream
         )
+        self.skips_after_past: frozenset[int] = frozenset(
+            n for n in self.past_nodes if spec.tasks[n].extra.get("wait_for_past_depends_before_skipping")
+        )
+        """Those that are not even skipped before their past lets them start."""
         self.run_leaves: tuple[int, ...] = self._run_leaves()
         self.far_setups: dict[int, tuple[int, ...]] = self._far_setups()
         self.setup_followers: dict[int, tuple[int, ...]] = {

@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 
 from tests.unit.rules.machine_driver import Driver, outcome_of, spec_of
-from tradewind.model.states import TaskState
+from tradewind.authoring.dag import DAG
+from tradewind.authoring.operator import BaseOperator
+from tradewind.model.outcomes import Outcome
+from tradewind.model.states import OutcomeKind, RunState, TaskState
 from tradewind.rules.past import StateOf, past_is_settled, past_of, tasks_asked_of_past
 from tradewind.rules.run_machine import RunMachine
 
@@ -90,3 +93,26 @@ def test_what_is_asked_of_the_past() -> None:
     states = {"a": TaskState.SUCCESS, "b": TaskState.RUNNING, "c": TaskState.SKIPPED}
     assert past_of(graph, states.get) == {"a": False, "c": True}
     assert past_of(graph, lambda task_id: None) == {"a": True, "c": True}
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_skip_may_wait_for_the_past(waits: bool) -> None:
+    """With `wait_for_past_depends_before_skipping` a task whose trigger rule skips it waits for its past like one that
+    would start; what the past says has no part in a failure upstream.
+    """
+    dag = DAG("d", schedule=None)
+    BaseOperator(task_id="a", dag=dag) >> BaseOperator(
+        task_id="b", dag=dag, depends_on_past=True, wait_for_past_depends_before_skipping=waits
+    )
+    driver = Driver(dag.to_spec(), runs=2)
+    skipping, failing = driver.machines
+    for machine, kind in ((skipping, OutcomeKind.SKIPPED), (failing, OutcomeKind.FAILED)):
+        driver.activate(machine, {"b": False})
+        driver.end(next(iter(driver.attempts)), Outcome(kind))
+    held = driver.graph.index["b"]
+    assert driver.states(skipping) == {"a": "skipped", "b": "none" if waits else "skipped"}
+    assert skipping.is_held_by_past(held) is waits
+    assert driver.states(failing) == {"a": "failed", "b": "upstream_failed"}
+    driver.settle_past(skipping, "b")
+    assert driver.states(skipping) == {"a": "skipped", "b": "skipped"}
+    assert skipping.run.state is RunState.SUCCESS
