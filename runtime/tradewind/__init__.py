@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tradewind.authoring.assets import AssetAlias as AssetAlias
     from tradewind.authoring.assets import AssetAll as AssetAll
     from tradewind.authoring.assets import AssetAny as AssetAny
+    from tradewind.authoring.assets import AssetWatcher as AssetWatcher
     from tradewind.authoring.assets import Dataset as Dataset
     from tradewind.authoring.assets import DatasetAlias as DatasetAlias
     from tradewind.authoring.assets import Metadata as Metadata
@@ -132,6 +133,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "AssetAlias",
         "AssetAll",
         "AssetAny",
+        "AssetWatcher",
         "Dataset",
         "DatasetAlias",
         "Metadata",
@@ -318,6 +320,7 @@ __all__ = [  # noqa: RUF022 - by theme: how a DAG is written, what tasks are, wh
     "AssetAlias",
     "AssetAll",
     "AssetAny",
+    "AssetWatcher",
     "AssetOrTimeSchedule",
     "Dataset",
     "DatasetAlias",

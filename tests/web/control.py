@@ -40,6 +40,7 @@ from tradewind.model.rows import (
 from tradewind.model.specs import Json
 from tradewind.model.states import FINISHED, RUN_FINISHED, OutcomeKind, RunState, RunType, TaskState
 from tradewind.model.waits import Signal
+from tradewind.model.watches import WatchFacts
 from tradewind.ports import NamedWrites, Store, StoreReads
 from tradewind.rules.due import keyed_run_id
 from tradewind.services.event_runs import take_in_event
@@ -200,6 +201,10 @@ class LocalControl:
 
     def loop_report(self) -> LoopReport:
         return self.loop
+
+    def watches(self) -> Sequence[WatchFacts]:
+        """None: it carries nothing out."""
+        return ()
 
     # -- what a scheduler would do
 

@@ -10,12 +10,24 @@ from tradewind.cli.connected import ask_control, ask_store
 from tradewind.cli.failures import Failure
 from tradewind.cli.options import config_of, database_option, output_option
 from tradewind.cli.output import emit, emit_one
+from tradewind.cli.running_server import ask_server, url_option, username_option
 
 if TYPE_CHECKING:
     from tradewind.config import Config
     from tradewind.model.assets import AssetRow
 
 _COLUMNS: Final = ["name", "uri", "group", "consuming_dags", "producing_tasks"]
+_WATCHERS: Final = [
+    "asset_uri",
+    "name",
+    "kind",
+    "state",
+    "dag_ids",
+    "events",
+    "last_event_at",
+    "failures",
+    "last_error",
+]
 
 _name_option = click.option("--name", help="The asset's name.")
 _uri_option = click.option("--uri", help="The asset's URI.")
@@ -71,6 +83,27 @@ def materialize(ctx: click.Context, name: str | None, uri: str | None, output: s
 
     run = ask_control(config, lambda control: control.run_trigger(TriggerRequest(makers[0])))
     emit_one({"dag_id": run.dag_id, "dag_run_id": run.dag_run_id, "state": run.state.value}, output)
+
+
+@assets.command()
+@url_option
+@username_option
+@output_option
+@database_option
+@click.pass_context
+def watchers(ctx: click.Context, url: str | None, username: str, output: str, database: str | None) -> None:
+    """Show the watchers that the running server carries out, and how they get on.
+
+    Run it with the home folder of the server: its key signs the request.
+    """
+    report = ask_server(config_of(ctx, database__url=database), "assets/watchers", url, username)
+    rows = [{**row, "last_error": _last_line(row["last_error"], output)} for row in report["watchers"]]
+    emit(rows, output, _WATCHERS, empty="No watchers: name them in Asset(…, watchers=[…]) of a DAG.")
+
+
+def _last_line(error: str | None, output: str) -> str | None:
+    """Tables have room for what has happened, not for where."""
+    return error if error is None or output in ("json", "yaml") else error.rstrip().rpartition("\n")[2]
 
 
 def _known(config: Config) -> list[AssetRow]:

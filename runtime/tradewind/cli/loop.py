@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import Any, Final, cast
 
 import click
 
-from tradewind.cli.connected import ask_store
-from tradewind.cli.failures import Failure
 from tradewind.cli.options import config_of, database_option, output_option
 from tradewind.cli.output import emit, emit_one
-
-if TYPE_CHECKING:
-    from tradewind.config import Config
-    from tradewind.ports import Store
+from tradewind.cli.running_server import ask_server, url_option, username_option
 
 _KINDS: Final = ("dag_id", "task_id", "what", "place", "started", "running", "loop_seconds")
 _HOSTS: Final = ("pid", "state", "running", "fileloc", "only")
 _OFFENCES: Final = ("timestamp", "offence", "dag_id", "task_id", "seconds", "place", "where", "interrupted")
-_ANSWERS_WITHIN: Final = 10.0
 
 
 @click.command()
-@click.option("--url", help="Of the server to ask; by default the configured host and port.")
-@click.option("-u", "--username", default="admin", show_default=True, help="The login in whose name it is asked.")
+@url_option
+@username_option
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000), help="Lines of each table.")
 @output_option
 @database_option
@@ -33,9 +27,7 @@ def loop(ctx: click.Context, url: str | None, username: str, limit: int, output:
 
     Run it with the home folder of the server: its key signs the request.
     """
-    config = config_of(ctx, database__url=database)
-    token = ask_store(config, lambda store: _session(config, store, username))
-    report = _asked(f"{(url or _address(config)).rstrip('/')}/api/v1/loop?limit={limit}", token)
+    report = ask_server(config_of(ctx, database__url=database), f"loop?limit={limit}", url, username)
     if output in ("json", "yaml"):
         emit_one(report, output)
         return
@@ -60,50 +52,3 @@ def _row(row: dict[str, Any]) -> dict[str, Any]:
     if row.get("only"):
         return {**row, "only": f"{row['only']['dag_id']}.{row['only']['task_id']}"}
     return row
-
-
-def _address(config: Config) -> str:
-    host = config.web.host
-    if host in ("0.0.0.0", "::", ""):  # noqa: S104 - what a server listens on is not what one asks
-        host = "127.0.0.1"
-    scheme = "http" if config.web.ssl_cert is None else "https"
-    return f"{scheme}://[{host}]:{config.web.port}" if ":" in host else f"{scheme}://{host}:{config.web.port}"
-
-
-async def _session(config: Config, store: Store, username: str) -> str:
-    """A session that the server will take for one of its own."""
-    import asyncio
-    from datetime import timedelta
-
-    from tradewind.web.auth.sessions import SessionSigner
-    from tradewind.web.settings import web_config
-
-    user = await store.user_get(username)
-    if user is None or not user.is_active:
-        raise Failure(f"There is no login {username} that may be used: name one with --username")
-    settings = await asyncio.to_thread(web_config, config)
-    return SessionSigner(settings.secret_key, timedelta(minutes=1)).begin(username, user.password_hash)
-
-
-def _asked(url: str, token: str) -> dict[str, Any]:
-    import json
-    from urllib.error import HTTPError, URLError
-    from urllib.request import Request, urlopen
-
-    from tradewind.web.auth.identity import COOKIE
-
-    if not url.startswith(("http://", "https://")):
-        raise Failure(f"--url: an address that begins with http:// or https:// is needed, not {url!r}")
-    request = Request(url, headers={"Cookie": f"{COOKIE}={token}", "Accept": "application/json"})  # noqa: S310 - checked
-    try:
-        with urlopen(request, timeout=_ANSWERS_WITHIN) as answer:  # noqa: S310 - checked above
-            return cast("dict[str, Any]", json.load(answer))
-    except HTTPError as error:
-        if error.code in (401, 403):
-            raise Failure(
-                f"{url} refuses the request ({error.code}): is the home folder (or web.secret_key) the server's own?"
-            ) from error
-        raise Failure(f"{url} answers {error.code} {error.reason}") from error
-    except (URLError, OSError, ValueError) as error:
-        reason = getattr(error, "reason", error)
-        raise Failure(f"No server answers at {url} ({reason}). Is it running? Where it listens: --url") from error

@@ -18,7 +18,6 @@ import orjson
 
 from tradewind.asset_ports import AssetWrites
 from tradewind.executor_ports import WatchExecutor
-from tradewind.failpoints import failpoint
 from tradewind.model.assets import FROM_TRIGGER, ExternalEvent, WatcherSpec
 from tradewind.model.errors import AuthoringError, StoreUnavailable
 from tradewind.model.watches import NOT_HERE, PAUSING, RUNNING, WatchFacts, WatchFired, WatchStart
@@ -124,7 +123,6 @@ class WatchKeeper:
         """Whether it was new. While the database is away it is tried again."""
         row = 0
         while True:
-            failpoint("watch.before_commit")
             try:
                 return (await self._store.asset_event_add(event))[1]
             except StoreUnavailable as gone:  # its key makes it the same event when it was committed after all

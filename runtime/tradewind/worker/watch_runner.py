@@ -19,7 +19,6 @@ from tradewind.authoring.dag import DAG
 from tradewind.authoring.deferral import trigger_of
 from tradewind.authoring.triggers import BaseTrigger, TriggerEvent
 from tradewind.executor_ports import WatchHost
-from tradewind.failpoints import failpoint
 from tradewind.model.assets import WatcherSpec
 from tradewind.model.attempts import Attempt, AttemptKey, RunFacts
 from tradewind.model.errors import AuthoringError
@@ -165,7 +164,6 @@ class WatchRunner:
         try:
             await host.watch_fired(flight.start, WatchFired(event.payload, event.key))
             flight.fired += 1
-            failpoint("watch.before_ack")
             if event.ack is not None:
                 acknowledging = cast("object", event.ack())
                 if inspect.isawaitable(acknowledging):

@@ -13,6 +13,7 @@ from tradewind.model.assets import OUTLET, SCHEDULE, AssetEvent, AssetEventFilte
 from tradewind.model.errors import NotFoundError
 from tradewind.model.rows import RunRow
 from tradewind.model.specs import Json
+from tradewind.model.watches import WatchFacts
 from tradewind.web.answers import json_answer
 from tradewind.web.problems import not_found
 from tradewind.web.rest.listing import PAGE, like, order_by, ordered, page_of
@@ -140,6 +141,30 @@ async def post_event(call: Call, word: str) -> web.Response:
     return json_answer(_event(added, runs, word))
 
 
+async def list_watchers(call: Call) -> web.Response:
+    """GET /assets/watchers: those that this server's runtime carries out."""
+    uri = call.maybe_text("uri")
+    shown = [_watcher(facts) for facts in call.control.watches() if uri in (None, facts.watcher.uri)]
+    return json_answer({"watchers": shown, "total_entries": len(shown)})
+
+
+def _watcher(facts: WatchFacts) -> dict[str, Json]:
+    return {
+        "asset_uri": facts.watcher.uri,
+        "name": facts.watcher.name,
+        "kind": facts.watcher.kind,
+        "dag_ids": list(facts.dag_ids),
+        "state": facts.state,
+        "since": facts.since,
+        "events": facts.events,
+        "last_event_at": facts.last_event_at,
+        "failures": facts.failures,
+        "last_error": facts.last_error,
+        "last_error_at": facts.last_error_at,
+        "again_at": facts.again_at,
+    }
+
+
 async def list_upstream(call: Call, word: str) -> web.Response:
     """GET /dags/{dag_id}/dagRuns/{dag_run_id}/upstreamAssetEvents: what has caused a run."""
     dag_id, dag_run_id = call.text("dag_id"), call.text("dag_run_id")
@@ -259,4 +284,11 @@ def _routes(word: str, kind: str) -> Iterable[Route]:
     )  # fmt: skip
 
 
-ROUTES: Final = (*_routes("dataset", "Dataset"), *_routes("asset", "Asset"))
+_WATCHERS: Final = Route(
+    "GET", "/assets/watchers", "get_asset_watchers", list_watchers, "Asset",
+    "Watchers of assets that the runtime of this server carries out, and how they get on.",
+    query=(Param("uri", Kind.TEXT, "Only those of this asset.", maximum=1500),),
+    answers={200: "AssetWatcherCollection"},
+)  # fmt: skip
+
+ROUTES: Final = (_WATCHERS, *_routes("dataset", "Dataset"), *_routes("asset", "Asset"))
