@@ -57,11 +57,10 @@ class Following(Expanding):
                 if not self.past.get(task, True) and (judged is Verdict.RUN or task in self.graph.skips_after_past):
                     self._held_by_past.add(n)
                     continue
-            if judged is Verdict.RUN:
-                if mapping is not None:
-                    judged = self.shape(n, mapping, stamp, decision, stack)
-                    if judged is Verdict.WAIT:
-                        continue
+            if judged is Verdict.RUN and mapping is not None:
+                judged = self.shape(n, mapping, stamp, decision, stack)
+                if judged is Verdict.WAIT:
+                    continue
             if judged is Verdict.RUN:
                 if not tasks[n].is_empty:
                     self._offer(n, stamp, decision)

@@ -101,9 +101,9 @@ def test_a_skip_may_wait_for_the_past(waits: bool) -> None:
     would start; what the past says has no part in a failure upstream.
     """
     dag = DAG("d", schedule=None)
-    BaseOperator(task_id="a", dag=dag) >> BaseOperator(
-        task_id="b", dag=dag, depends_on_past=True, wait_for_past_depends_before_skipping=waits
-    )
+    first = BaseOperator(task_id="a", dag=dag)
+    then = BaseOperator(task_id="b", dag=dag, depends_on_past=True, wait_for_past_depends_before_skipping=waits)
+    first.set_downstream(then)
     driver = Driver(dag.to_spec(), runs=2)
     skipping, failing = driver.machines
     for machine, kind in ((skipping, OutcomeKind.SKIPPED), (failing, OutcomeKind.FAILED)):
