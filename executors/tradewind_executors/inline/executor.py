@@ -32,6 +32,8 @@ from tradewind_executors.inline.settings import HOST, LOOP, InlineSettings, isol
 
 _log = logging.getLogger(__name__)
 _OFFENCES_KEPT: Final = 1000
+AT_ONCE: Final = 64
+"""Attempts that begin in one turn of the loop."""
 
 
 class InlineExecutor:
@@ -113,8 +115,10 @@ class InlineExecutor:
         return len(self._carrier.flights) + len(self._on_hosts) if self._host is not None else 0
 
     async def submit(self, attempts: Sequence[Attempt]) -> None:
-        """Starts each where it belongs."""
-        for attempt in attempts:
+        """Starts each where it belongs; many by and by: the first steps of all at once would hold up the loop."""
+        for n, attempt in enumerate(attempts, 1):
+            if n % AT_ONCE == 0:
+                await asyncio.sleep(0)
             key = attempt.key.attempt
             if self._stopping:
                 self._refuse(attempt, lost("the executor is stopping"))

@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from itertools import count
+from typing import Final
 
 from tradewind.model.errors import TradewindError, TryAgain
 from tradewind.model.events import RunEvent, Stamp
@@ -14,6 +15,10 @@ from tradewind.ports import Clock
 from tradewind.services.turn import Answer, Turn
 
 Job = Callable[[Turn], None]
+Posted = tuple[RunId, RunEvent, Answer | None]
+
+A_TURN: Final = 1_000
+"""Events that are decided in one turn: ten thousand that come due in the same second must not hold up the loop."""
 
 
 class Intake:
@@ -22,7 +27,7 @@ class Intake:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._causes = count(1)
-        self._posted: deque[tuple[RunId, RunEvent, Answer | None]] = deque()
+        self._posted: deque[Posted] = deque()
         self._jobs: deque[tuple[Job, Answer | None]] = deque()
         self._wake = asyncio.Event()
 
@@ -77,14 +82,18 @@ class Intake:
         jobs, self._jobs = self._jobs, deque()
         return jobs
 
-    def events(self) -> deque[tuple[RunId, RunEvent, Answer | None]]:
-        """Takes out the events that have come in."""
-        posted, self._posted = self._posted, deque()
-        return posted
+    def events(self, at_most: int = A_TURN) -> list[Posted]:
+        """Takes out the events that have come in, so many at most; for those that are left there is another turn."""
+        posted = self._posted
+        if len(posted) <= at_most:
+            self._posted = deque()
+            return list(posted)
+        self._wake.set()
+        return [posted.popleft() for _ in range(at_most)]
 
     def refuse(self) -> None:
         """Tells everybody who waits for a commit that there will be none."""
-        answers = [answer for _, answer in self.jobs()] + [answer for _, _, answer in self.events()]
+        answers = [answer for _, answer in self.jobs()] + [answer for _, _, answer in self.events(len(self._posted))]
         for answer in answers:
             if answer is not None:
                 answer(False)
