@@ -196,7 +196,7 @@ async def test_values_are_pulled_by_index() -> None:
         def nothing(x: int) -> None: ...
 
         mapped = some.expand(x=numbers())
-        mapped >> [look(), look_async()]  # type: ignore[call-arg]  # ti comes from the context
+        mapped >> [look(), look_async()]  # pyright: ignore[reportCallIssue]  # ti comes from the context
         nothing.override(task_id="nobody").expand(x=[1])
     report = await try_dag(dag)
     assert report.errors == {}
@@ -291,7 +291,7 @@ async def test_values_under_other_keys_are_mapped_over() -> None:
         found = parts()
         use.expand(x=found["a"])
         use.override(task_id="pairs").expand(x=found["b"])
-        use.override(task_id="pushed").expand(x=push()["mine"])  # type: ignore[call-arg]  # ti comes from the context
+        use.override(task_id="pushed").expand(x=push()["mine"])  # pyright: ignore[reportCallIssue, reportUnknownArgumentType]  # ti comes from the context
     report = await try_dag(dag)
     assert report.errors == {}
     assert results(report, "use") == [1, 2]

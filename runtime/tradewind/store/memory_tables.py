@@ -332,17 +332,8 @@ def _write_segment(db: MemoryDatabase, segment: Segment) -> None:
             _write_attempts(tables, segment)
         for line in segment.history:
             tables.history.setdefault((line.task_id, line.map_index), []).append(line)
-        for task_id, map_index, step in segment.steps:
-            taken = tables.steps.setdefault((task_id, map_index), {})
-            if step is None:
-                taken.clear()
-            else:
-                taken[step.key] = step
-        for wait in segment.waits:
-            if isinstance(wait, WaitGone):
-                tables.waits.pop((wait.task_id, wait.map_index, wait.key), None)
-            else:
-                tables.waits[wait.task_id, wait.map_index, wait.wait.key] = wait
+        if segment.steps or segment.waits:
+            _write_waits(tables, segment)
         if segment.xcoms:
             _write_xcoms(tables, segment, db.clock())
         if segment.asset_events:
@@ -352,6 +343,20 @@ def _write_segment(db: MemoryDatabase, segment: Segment) -> None:
     for item in segment.outbox:
         number = db.next_id()
         db.outbox[number] = OutboxItem(number, segment.dag_id, segment.run_id, item.kind, item.body)
+
+
+def _write_waits(tables: RunTables, segment: Segment) -> None:
+    for task_id, map_index, step in segment.steps:
+        taken = tables.steps.setdefault((task_id, map_index), {})
+        if step is None:
+            taken.clear()
+        else:
+            taken[step.key] = step
+    for wait in segment.waits:
+        if isinstance(wait, WaitGone):
+            tables.waits.pop((wait.task_id, wait.map_index, wait.key), None)
+        else:
+            tables.waits[wait.task_id, wait.map_index, wait.wait.key] = wait
 
 
 def _write_mapped(tables: RunTables, segment: Segment) -> None:

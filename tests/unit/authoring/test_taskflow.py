@@ -63,7 +63,7 @@ def test_calls_are_checked_when_the_dag_is_defined() -> None:
     def needs(value: int, ti: Any, ds: str) -> None: ...
 
     with DAG("d") as dag:
-        needs(1)  # type: ignore[call-arg]  # ti and ds come from the context
+        needs(1)  # type: ignore[call-overload]  # ti and ds come from the context
         untyped: Any = needs
         with pytest.raises(AuthoringError, match=r"'needs__1': missing a required argument: 'value'"):
             untyped()

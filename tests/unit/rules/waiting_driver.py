@@ -24,10 +24,10 @@ from tradewind.model.events import (
 )
 from tradewind.model.keys import AttemptId
 from tradewind.model.outcomes import EncodedValue, Outcome, Wait
-from tradewind.model.rows import InstanceRow, RunRow, WaitRow
+from tradewind.model.rows import InstanceRow, RunRow
 from tradewind.model.specs import DagSpec
 from tradewind.model.states import OutcomeKind, RunState, TaskState
-from tradewind.model.waits import SIGNAL_KIND, WaitAnswer, WaitGone, WaitKey
+from tradewind.model.waits import SIGNAL_KIND, WaitAnswer, WaitGone, WaitKey, WaitRow
 from tradewind.rules.graph import Graph
 from tradewind.rules.run_machine import RunMachine
 
