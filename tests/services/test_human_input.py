@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -171,3 +172,17 @@ def test_tried_out_the_defaults_are_taken() -> None:
     with asyncio.Runner(loop_factory=SkippingLoop) as runner:
         report = runner.run(try_dag(dag))
     assert {one.task_id: one.state.value for one in report.instances} == {"ask": "success"}
+
+
+def test_links_for_messages() -> None:
+    with DAG("d", schedule=None):
+        ask = HITLOperator(task_id="ask", subject="Well?", options=["yes", "no"], params={"n": 1})
+    ti = SimpleNamespace(dag_id="d", run_id="one+two", task_id="ask", map_index=-1)
+    link = ask.generate_link_to_ui(
+        task_instance=ti, base_url="https://t.example/", options="yes", params_input={"n": 2}
+    )
+    assert link == "https://t.example/inputs?dag_id=d&dag_run_id=one%2Btwo&task_id=ask&map_index=-1&_options=yes&n=2"
+    mistakes: list[tuple[dict[str, Any], str]] = [({"options": "maybe"}, "maybe"), ({"params_input": {"m": 1}}, "m")]
+    for wrong, said in [*mistakes, ({}, "base_url")]:
+        with pytest.raises(ValueError, match=said):
+            ask.generate_link_to_ui(task_instance=ti, **wrong)

@@ -39,6 +39,8 @@ class Api:
 
     client: ClientSession
     runtime: Runtime
+    url: str
+    """Of the pages."""
 
     async def ask(self, method: str, path: str, status: int = 200, body: Any = None, **options: Any) -> Any:
         """Fails if the status is another."""
@@ -94,7 +96,7 @@ async def waiting(dag: DAG) -> AsyncGenerator[Api]:
     ):
         for name, role in (("admin", "Admin"), ("vic", "Viewer")):
             await store.user_set(UserRow(name, HASHES[name], role))
-        api = Api(client, runtime)
+        api = Api(client, runtime, f"http://127.0.0.1:{server.port}")
         await api.ask("POST", "dags/asks/dagRuns", body={"dag_run_id": "one"})
         yield api
 

@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Final, NoReturn, TypedDict, Unpack, cast
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from tradewind.authoring.arguments import OperatorArguments
 from tradewind.authoring.deferral import FAILED, TIMED_OUT
@@ -276,13 +276,9 @@ class HITLOperator(BaseOperator):
         if not base_url:
             raise ValueError("Not able to retrieve base_url: give it, such as base_url='https://tradewind.example.com'")
         ti = task_instance
-        place = "/".join(
-            part
-            for pair in (("dags", ti.dag_id), ("runs", ti.run_id), ("tasks", ti.task_id))
-            for part in (pair[0], quote(str(pair[1]), safe=""))
-        )
-        query = {**({"_options": chosen} if chosen else {}), **values, "map_index": ti.map_index}
-        return f"{base_url.rstrip('/')}/{place}?{urlencode(query)}"
+        place = {"dag_id": ti.dag_id, "dag_run_id": ti.run_id, "task_id": ti.task_id, "map_index": ti.map_index}
+        query = {**place, **({"_options": chosen} if chosen else {}), **values}
+        return f"{base_url.rstrip('/')}/inputs?{urlencode(query, doseq=True)}"
 
     @staticmethod
     def generate_link_to_ui_from_context(

@@ -13,6 +13,7 @@ import { usePlace, type Place } from "./router";
 const loadDagPage = () => import("./pages/dag");
 const DagPage = lazy(async () => ({ default: (await loadDagPage()).DagPage }));
 const AdminPage = lazy(async () => ({ default: (await import("./pages/admin")).AdminPage }));
+const InputsPage = lazy(async () => ({ default: (await import("./pages/inputs")).InputsPage }));
 const LoginPage = lazy(async () => ({ default: (await import("./pages/login")).LoginPage }));
 
 function pageFor(place: Place): ReactNode {
@@ -20,6 +21,7 @@ function pageFor(place: Place): ReactNode {
   if (first === undefined || (first === "dags" && second === undefined)) return <DagsPage query={place.query} />;
   if (first === "dags" && second !== undefined) return <DagPage key={second} dagId={second} query={place.query} />;
   if (first === "admin" && isKind(second ?? "connections")) return <AdminPage kind={(second ?? "connections") as Kind} />;
+  if (first === "inputs" && second === undefined) return <InputsPage query={place.query} />;
   return <NotFoundPage />;
 }
 

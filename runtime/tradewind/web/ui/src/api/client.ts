@@ -111,6 +111,21 @@ export function isPausedAnswer(problem: unknown): boolean {
   return problem instanceof ApiError && problem.status === 409 && problem.title === "DAG is paused";
 }
 
+/** A question of a task, with the JSON schema of its answer. */
+export interface HumanInput {
+  dag_id: string;
+  dag_run_id: string;
+  task_id: string;
+  map_index: number;
+  name: string;
+  subject: string;
+  body: string | null;
+  to: string | null;
+  respondents: string[];
+  schema: Record<string, unknown>;
+  deadline: string | null;
+}
+
 export const api = {
   async login(username: string, password: string): Promise<void> {
     await send("auth/login", { method: "POST", body: { username, password } });
@@ -142,6 +157,14 @@ export const api = {
     const path = address(`${dagPath(dagId)}/dagRuns`, { limit, offset: 0, order_by: "-execution_date" });
     const body = await json<{ dag_runs: DagRun[]; total_entries: number }>(path, { signal });
     return { items: body.dag_runs, total: body.total_entries };
+  },
+  async inputs(where: Query, signal?: AbortSignal): Promise<Page<HumanInput>> {
+    const body = await json<{ human_inputs: HumanInput[]; total_entries: number }>(address(`${API}humanInputs`, where), { signal });
+    return { items: body.human_inputs, total: body.total_entries };
+  },
+  async answerInput(of: HumanInput, value: unknown): Promise<void> {
+    const task = `${runPath(of.dag_id, of.dag_run_id)}/taskInstances/${encodeURIComponent(of.task_id)}`;
+    await send(`${task}/humanInputs/${encodeURIComponent(of.name)}`, { method: "PATCH", body: { value, map_index: of.map_index } });
   },
   run: (dagId: string, runId: string, signal?: AbortSignal) => json<DagRun>(runPath(dagId, runId), { signal }),
   trigger(dagId: string, request: TriggerRequest): Promise<DagRun> {

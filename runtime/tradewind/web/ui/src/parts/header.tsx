@@ -28,6 +28,7 @@ function Navigation() {
   return (
     <nav aria-label="Main">
       <Link to="dags" className="nav-link">DAGs</Link>
+      {me && <Link to="inputs" className="nav-link">Inputs</Link>}
       {me?.roles.some((role) => OPERATORS.includes(role)) && <Link to="admin" className="nav-link">Admin</Link>}
     </nav>
   );

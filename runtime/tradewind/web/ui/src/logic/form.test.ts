@@ -1,0 +1,49 @@
+import { describe, expect, it } from "vitest";
+import { answerOf, fieldsOf } from "./form";
+
+const schema = {
+  type: "object",
+  required: ["chosen_options", "params_input", "ok"],
+  $defs: { Level: { type: "string", enum: ["low", "high"] } },
+  properties: {
+    chosen_options: { type: "array", maxItems: 1, items: { type: "string", enum: ["Approve", "Reject"] }, default: ["Reject"] },
+    many: { type: "array", items: { type: "string", enum: ["a", "b"] } },
+    level: { $ref: "#/$defs/Level", default: "low" },
+    ok: { type: "boolean" },
+    params_input: {
+      type: "object",
+      required: ["n"],
+      properties: { n: { type: "integer", title: "How many" }, note: { type: "string", default: "x" }, more: {} },
+    },
+  },
+};
+
+describe("a form made of a schema", () => {
+  const fields = fieldsOf(schema);
+
+  it("has a field for each value, those of inner objects too", () => {
+    expect(fields.map((field) => [field.path.join("."), field.kind, field.start])).toEqual([
+      ["chosen_options", "choice", "Reject"],
+      ["many", "choices", []],
+      ["level", "choice", "low"],
+      ["ok", "flag", false],
+      ["params_input.n", "number", ""],
+      ["params_input.note", "text", "x"],
+      ["params_input.more", "json", ""],
+    ]);
+    expect(fields[4]?.label).toBe("How many");
+  });
+
+  it("gives the answer that the schema wants", () => {
+    expect(answerOf(fields, { many: ["b"], "params_input.n": "3", "params_input.more": "[1]" })).toEqual({
+      answer: { chosen_options: ["Reject"], many: ["b"], level: "low", ok: false, params_input: { n: 3, note: "x", more: [1] } },
+    });
+  });
+
+  it("names the field in which something is missing or wrong", () => {
+    expect(answerOf(fields, {})).toEqual({ error: "How many: a value is needed." });
+    expect(answerOf(fields, { "params_input.n": "3", "params_input.more": "{" })).toEqual({
+      error: "more: write JSON; a text stands in quotes.",
+    });
+  });
+});

@@ -1,0 +1,96 @@
+/** A form made of the JSON schema of an answer: its fields, and the answer that they say. */
+
+export type Schema = Record<string, unknown>;
+export type Kind = "flag" | "choice" | "choices" | "number" | "text" | "json";
+
+export interface Field {
+  /** Where its value is in the answer. */
+  path: string[];
+  label: string;
+  help: string;
+  kind: Kind;
+  options: string[];
+  /** The value is a list with one item. */
+  listed: boolean;
+  required: boolean;
+  start: string | boolean | string[];
+}
+
+export type Values = Record<string, string | boolean | string[]>;
+
+export const nameOf = (field: Field): string => field.path.join(".");
+
+/** The fields of an object's schema; those of objects inside it are beside its own. */
+export function fieldsOf(schema: Schema, root: Schema = schema, path: string[] = []): Field[] {
+  const wanted = Array.isArray(schema["required"]) ? (schema["required"] as string[]) : [];
+  return Object.entries((schema["properties"] ?? {}) as Record<string, Schema>).flatMap(([name, given]) => {
+    const inner = resolved(given, root);
+    if (inner["type"] === "object" && inner["properties"]) return fieldsOf(inner, root, [...path, name]);
+    return [field(inner, [...path, name], wanted.includes(name))];
+  });
+}
+
+function resolved(schema: Schema, root: Schema): Schema {
+  const place = typeof schema["$ref"] === "string" ? schema["$ref"].split("/").pop() ?? "" : "";
+  const known = (root["$defs"] ?? {}) as Record<string, Schema>;
+  return place ? { ...known[place], ...schema } : schema;
+}
+
+function field(schema: Schema, path: string[], required: boolean): Field {
+  const items = (schema["items"] ?? {}) as Schema;
+  const isList = schema["type"] === "array";
+  const listed = isList && Array.isArray(items["enum"]) && schema["maxItems"] === 1;
+  const options = ((isList ? items["enum"] : schema["enum"]) ?? []) as unknown[];
+  const kind = kindOf(schema, options, isList, listed);
+  const start = schema["default"];
+  return {
+    path, kind, listed, required,
+    label: String(schema["title"] ?? path[path.length - 1]).replaceAll("_", " "),
+    help: String(schema["description"] ?? ""),
+    options: options.map(String),
+    start: startOf(kind, listed && Array.isArray(start) ? start[0] : start),
+  };
+}
+
+function kindOf(schema: Schema, options: unknown[], isList: boolean, listed: boolean): Kind {
+  if (options.length > 0 && options.every((option) => typeof option === "string")) return isList && !listed ? "choices" : "choice";
+  if (schema["type"] === "boolean") return "flag";
+  if (schema["type"] === "integer" || schema["type"] === "number") return "number";
+  return schema["type"] === "string" ? "text" : "json";
+}
+
+function startOf(kind: Kind, given: unknown): Field["start"] {
+  if (kind === "flag") return given === true;
+  if (kind === "choices") return Array.isArray(given) ? given.map(String) : [];
+  if (given === undefined || given === null) return "";
+  return kind === "json" ? JSON.stringify(given) : String(given);
+}
+
+/** The answer; fields left empty that need no value are left out. The error names the field. */
+export function answerOf(fields: Field[], values: Values): { answer: Schema } | { error: string } {
+  const answer: Schema = {};
+  for (const field of fields) {
+    const value = values[nameOf(field)] ?? field.start;
+    if (value === "" && !(field.required && field.kind === "text")) {
+      if (field.required) return { error: `${field.label}: a value is needed.` };
+      if (field.kind !== "text") continue;
+    }
+    let said: unknown = value;
+    if (field.kind === "number") said = Number(value);
+    if (field.kind === "json") {
+      try {
+        said = JSON.parse(String(value));
+      } catch {
+        return { error: `${field.label}: write JSON; a text stands in quotes.` };
+      }
+    }
+    put(answer, field.path, field.listed ? [said] : said);
+  }
+  return { answer };
+}
+
+function put(into: Schema, path: string[], value: unknown): void {
+  const [first = "", ...rest] = path;
+  if (rest.length === 0) into[first] = value;
+  else put((into[first] ??= {}) as Schema, rest, value);
+}

@@ -1,0 +1,131 @@
+/** What tasks ask people: each question with a form made of its schema. */
+import { useCallback, useEffect, useState, type FormEvent } from "react";
+import { api, type HumanInput } from "../api/client";
+import { answerOf, fieldsOf, nameOf, type Field, type Values } from "../logic/form";
+import { Empty, Loading, Problem } from "../parts/problem";
+import { Time } from "../parts/time";
+import { useTitle } from "../parts/title";
+import { Link, to } from "../router";
+import { tell } from "../state/notices";
+
+/** Nobody is told of new questions; so often the list is fetched anew. */
+const AGAIN_MS = 10_000;
+
+export function InputsPage({ query }: { query: URLSearchParams }) {
+  useTitle("Waiting for people");
+  const [asked, setAsked] = useState<HumanInput[] | null>(null);
+  const [total, setTotal] = useState(0);
+  const [problem, setProblem] = useState<unknown>(null);
+  const dagId = query.get("dag_id"), runId = query.get("dag_run_id"), taskId = query.get("task_id");
+  const load = useCallback((signal?: AbortSignal): void => {
+    api.inputs({ dag_id: dagId, dag_run_id: runId, task_id: taskId }, signal).then((page) => {
+      setAsked(page.items);
+      setTotal(page.total);
+      setProblem(null);
+    }, (cause: unknown) => { if (!signal?.aborted) setProblem(cause); });
+  }, [dagId, runId, taskId]);
+  useEffect(() => {
+    const stop = new AbortController();
+    load(stop.signal);
+    const timer = setInterval(() => load(stop.signal), AGAIN_MS);
+    return () => { stop.abort(); clearInterval(timer); };
+  }, [load]);
+  return (
+    <div className="page">
+      <div className="page-head">
+        <h1>Waiting for people</h1>
+        {(dagId ?? taskId) && <Link to="inputs">Show all</Link>}
+      </div>
+      {problem !== null && <Problem what="The questions can't be shown" cause={problem} retry={() => load()} />}
+      {problem === null && asked === null && <Loading what="the questions" />}
+      {asked?.length === 0 && <Empty title="Nobody is asked anything"><p>Tasks that ask with <code>ctx.ask</code> or <code>HITLOperator</code> show here.</p></Empty>}
+      {asked?.map((one) => <Question key={keyOf(one)} of={one} answered={() => load()} />)}
+      {asked && total > asked.length && <p className="faint">{total - asked.length} more are waiting.</p>}
+    </div>
+  );
+}
+
+const keyOf = (one: HumanInput): string => [one.dag_id, one.dag_run_id, one.task_id, one.map_index, one.name].join("\n");
+
+function Question({ of, answered }: { of: HumanInput; answered: () => void }) {
+  const fields = fieldsOf(of.schema);
+  const [values, setValues] = useState<Values>(() => Object.fromEntries(fields.map((field) => [nameOf(field), field.start])));
+  const [problem, setProblem] = useState<unknown>(null);
+  const [busy, setBusy] = useState(false);
+  const submit = async (event: FormEvent): Promise<void> => {
+    event.preventDefault();
+    const said = answerOf(fields, values);
+    if ("error" in said) return setProblem(new Error(said.error));
+    setBusy(true);
+    setProblem(null);
+    try {
+      await api.answerInput(of, said.answer);
+      tell("done", `Answered: ${of.subject}`);
+      answered();
+    } catch (cause) {
+      setProblem(cause);
+    }
+    setBusy(false);
+  };
+  const title = `${of.task_id}${of.map_index >= 0 ? ` [${of.map_index}]` : ""}`;
+  return (
+    <section className="card panel" aria-label={of.subject}>
+      <div className="panel-head">
+        <h2>{of.subject}</h2>
+        <span className="spacer" />
+        <Link to={to(["dags", of.dag_id], { run: of.dag_run_id, task: of.task_id })}>{of.dag_id} · {title}</Link>
+      </div>
+      {of.to && <p className="faint">For {of.to}</p>}
+      {of.respondents.length > 0 && <p className="faint">To be answered by {of.respondents.join(", ")}</p>}
+      {of.deadline && <p className="faint">Until <Time at={of.deadline} precise /></p>}
+      {of.body && <p className="answer-body">{of.body}</p>}
+      <form className="answer" onSubmit={(event) => void submit(event)}>
+        {fields.map((field) => (
+          <Input key={nameOf(field)} of={field} value={values[nameOf(field)] ?? field.start}
+            change={(value) => setValues({ ...values, [nameOf(field)]: value })} />
+        ))}
+        {problem !== null && <Problem what="The answer was not taken" cause={problem} />}
+        <button type="submit" className="primary" disabled={busy}>Answer</button>
+      </form>
+    </section>
+  );
+}
+
+interface InputProps {
+  of: Field;
+  value: string | boolean | string[];
+  change: (value: string | boolean | string[]) => void;
+}
+
+function Input({ of, value, change }: InputProps) {
+  if (of.kind === "choices") {
+    const chosen = value as string[];
+    return (
+      <fieldset className="field">
+        <legend>{of.label}</legend>
+        {of.options.map((option) => (
+          <label key={option}>
+            <input type="checkbox" checked={chosen.includes(option)} onChange={(event) =>
+              change(event.target.checked ? [...chosen, option] : chosen.filter((other) => other !== option))} /> {option}
+          </label>
+        ))}
+      </fieldset>
+    );
+  }
+  return (
+    <label className="field">
+      <span>{of.label}</span>
+      {of.kind === "flag" && <input type="checkbox" checked={value === true} onChange={(event) => change(event.target.checked)} />}
+      {of.kind === "choice" && (
+        <select value={String(value)} onChange={(event) => change(event.target.value)}>
+          {value === "" && <option value="">Choose…</option>}
+          {of.options.map((option) => <option key={option} value={option}>{option}</option>)}
+        </select>
+      )}
+      {of.kind === "number" && <input type="number" step="any" value={String(value)} onChange={(event) => change(event.target.value)} />}
+      {of.kind === "text" && <input type="text" value={String(value)} onChange={(event) => change(event.target.value)} />}
+      {of.kind === "json" && <textarea rows={3} spellCheck={false} value={String(value)} onChange={(event) => change(event.target.value)} />}
+      {of.help && <small>{of.help}</small>}
+    </label>
+  );
+}
