@@ -71,7 +71,8 @@ _UNITS: Final = {
 }
 _MAPPERS: Final = {
     **names_of(
-        "authoring.timetables.partitions", "PartitionMapper", "IdentityMapper", "AllowedKeyMapper", "ProductMapper"
+        "authoring.timetables.partitions",
+        *("PartitionMapper", "IdentityMapper", "AllowedKeyMapper", "ProductMapper", "ChainMapper", "FixedKeyMapper"),
     ),
     **names_of("authoring.timetables.partitions", *(f"StartOf{unit}Mapper" for unit in _UNITS)),
     **{
@@ -203,6 +204,15 @@ SDK: Final[Mapping[str, Mapping[str, str]]] = {
     "airflow.sdk.definitions.param": _PARAM,
     "airflow.sdk.definitions.taskgroup": {**_GROUP, **names_of("authoring.mapped_group", "MappedTaskGroup")},
     "airflow.sdk.definitions.template": names_of("authoring.templating", "literal"),
+    "airflow.partition_mappers.allowed_key": names_of("authoring.timetables.partitions", "AllowedKeyMapper"),
+    "airflow.partition_mappers.base": names_of("authoring.timetables.partitions", "PartitionMapper"),
+    "airflow.partition_mappers.chain": names_of("authoring.timetables.partitions", "ChainMapper"),
+    "airflow.partition_mappers.fixed_key": names_of("authoring.timetables.partitions", "FixedKeyMapper"),
+    "airflow.partition_mappers.identity": names_of("authoring.timetables.partitions", "IdentityMapper"),
+    "airflow.partition_mappers.product": names_of("authoring.timetables.partitions", "ProductMapper"),
+    "airflow.partition_mappers.temporal": names_of(
+        "authoring.timetables.partitions", *(f"StartOf{unit}Mapper" for unit in _UNITS)
+    ),
     "airflow.sdk.definitions.timetables.assets": {**_ASSET_TIMES, **_PARTITION_TIMES},
     "airflow.sdk.definitions.timetables.events": _EVENTS,
     "airflow.sdk.definitions.timetables.interval": _INTERVAL,

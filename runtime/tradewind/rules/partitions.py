@@ -2,14 +2,16 @@
 
 A mapper is JSON: ``{"kind": "identity"}``, ``{"kind": "allowed", "keys": […]}``, ``{"kind": "hour", "timezone": "UTC",
 "input": format, "output": format}`` (and day, week, month, quarter, year), or ``{"kind": "product", "parts":
-[mapper, …], "by": "|"}``.
+[mapper, …], "by": "|"}``, ``{"kind": "chain", "parts": […]}``, ``{"kind": "fixed", "key": text}``.
+``{"kind": "own", "class": name}`` is code of a DAG file, which has to be asked.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Final, cast
+from types import MappingProxyType
+from typing import Final, NamedTuple, cast
 
 from tradewind.model.assets import QueuedEvent
 from tradewind.model.specs import Json
@@ -39,13 +41,25 @@ def mapped_key(mapper: Mapping[str, Json], key: str) -> str | None:
         return key
     if kind == "allowed":
         return key if key in cast("Sequence[str]", mapper["keys"]) else None
+    if kind == "fixed":
+        return str(mapper["key"])
+    if kind == "chain":
+        found: str | None = key
+        for part in cast("Sequence[Mapping[str, Json]]", mapper["parts"]):
+            found = None if found is None else mapped_key(part, found)
+        return found
     if kind == "product":
         by, parts = str(mapper["by"]), cast("Sequence[Mapping[str, Json]]", mapper["parts"])
         pieces = key.split(by)
         if len(pieces) != len(parts):
             return None
-        found = [mapped_key(part, piece) for part, piece in zip(parts, pieces, strict=True)]
-        return None if None in found else by.join(cast("list[str]", found))
+        keys = [mapped_key(part, piece) for part, piece in zip(parts, pieces, strict=True)]
+        return None if None in keys else by.join(cast("list[str]", keys))
+    return _time_key(kind, mapper, key)
+
+
+def _time_key(kind: str, mapper: Mapping[str, Json], key: str) -> str | None:
+    """What a mapper that cuts times makes of a key."""
     try:
         at = datetime.strptime(key, str(mapper["input"]))  # noqa: DTZ007 - the next line says which zone
     except ValueError:
@@ -56,12 +70,47 @@ def mapped_key(mapper: Mapping[str, Json], key: str) -> str | None:
     return start.strftime(shape)
 
 
-def ready_partition(args: Mapping[str, Json], queued: Sequence[QueuedEvent]) -> tuple[str, list[QueuedEvent]] | None:
-    """The first key for which all that the schedule waits for has come, and its events."""
+class KeyQuestion(NamedTuple):
+    """A key that only code of the DAG's file can map."""
+
+    uri: str
+    name: str
+    key: str
+
+
+def asks_code(args: Mapping[str, Json]) -> bool:
+    """Whether a schedule by partition has a mapper that is code of the DAG's file."""
+    mappers = cast("Sequence[Sequence[Json]]", args.get("mappers", ()))
+    return _is_own(args.get("mapper", {})) or any(_is_own(mapper) for _, _, mapper in mappers)
+
+
+def key_questions(args: Mapping[str, Json], queued: Sequence[QueuedEvent]) -> list[KeyQuestion]:
+    """What has to be asked before `ready_partition` can say something, each question once."""
+    found: dict[KeyQuestion, None] = {}
+    for one in queued:
+        key = one.event.partition_key
+        if key is not None and _is_own(_mapper_for(args, one)):
+            found[KeyQuestion(one.event.uri, one.event.name, key)] = None
+    return list(found)
+
+
+def ready_partition(
+    args: Mapping[str, Json],
+    queued: Sequence[QueuedEvent],
+    answers: Mapping[KeyQuestion, str | None] = MappingProxyType({}),
+) -> tuple[str, list[QueuedEvent]] | None:
+    """The first key for which all that the schedule waits for has come, and its events.
+
+    `answers`: to `key_questions`.
+    """
     by_key: dict[str, list[QueuedEvent]] = {}
     for one in queued:
         key = one.event.partition_key
-        new = None if key is None else mapped_key(_mapper_for(args, one), key)
+        mapper = _mapper_for(args, one)
+        if key is None:
+            continue
+        own = _is_own(mapper)
+        new = answers[KeyQuestion(one.event.uri, one.event.name, key)] if own else mapped_key(mapper, key)
         if new is not None:
             by_key.setdefault(new, []).append(one)
     condition: Mapping[str, Json] = args["condition"]
@@ -80,6 +129,11 @@ def partition_of(args: Mapping[str, Json], info: RunInfo) -> str:
     elif offset is not None:
         at = add(at, span_from_json(offset))
     return at.astimezone(zone).strftime(str(args.get("key_format", KEY_FORMAT)))
+
+
+def _is_own(mapper: Mapping[str, Json]) -> bool:
+    parts = cast("Sequence[Mapping[str, Json]]", mapper.get("parts", ()))
+    return mapper.get("kind") == "own" or any(_is_own(part) for part in parts)
 
 
 def _mapper_for(args: Mapping[str, Json], one: QueuedEvent) -> Mapping[str, Json]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -10,10 +10,13 @@ from tradewind.model.specs import DagSpec, Json
 from tradewind.model.states import RunType
 from tradewind.ports import Clock, Store
 from tradewind.rules.assets import interval_of, is_met
-from tradewind.rules.partitions import ready_partition
+from tradewind.rules.partitions import KeyQuestion, key_questions, ready_partition
 from tradewind.rules.timetables import RunInfo
 
 ASSET_KINDS = frozenset({"assets", "assets_or_time", "partitioned_assets"})
+
+
+AskKeys = Callable[[Sequence[KeyQuestion]], Awaitable[Mapping[KeyQuestion, str | None]]]
 
 
 class AssetRun(NamedTuple):
@@ -30,18 +33,20 @@ def is_on_assets(spec: DagSpec) -> bool:
     return spec.timetable.kind in ASSET_KINDS
 
 
-async def asset_run(store: Store, clock: Clock, spec: DagSpec) -> AssetRun | None:
+async def asset_run(store: Store, clock: Clock, spec: DagSpec, ask: AskKeys) -> AssetRun | None:
     """The run that the events in the DAG's queue cause; None while its condition is not met.
 
     Its logical date is that of its last event that counts; its data interval spans those of the runs that sent
     the events. All events of the queue go with it, those that came during a pause as well. Events with a
-    partition key are for schedules by partition alone: there a run takes those of one key.
+    partition key are for schedules by partition alone: there a run takes those of one key. `ask`: has code of the DAG's
+    file map keys.
     """
     queued = [one for _, one in await store.asset_queue_list(spec.dag_id)]
     args = spec.timetable.args
     partition_key = None
     if spec.timetable.kind == "partitioned_assets":
-        ready = ready_partition(args, queued)
+        questions = key_questions(args, queued)
+        ready = ready_partition(args, queued, await ask(questions) if questions else {})
         if ready is None:
             return None
         partition_key, queued = ready

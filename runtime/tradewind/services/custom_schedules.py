@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
@@ -18,6 +18,7 @@ from tradewind.model.errors import AuthoringError
 from tradewind.model.specs import Json
 from tradewind.ports import Clock
 from tradewind.rules.due import DueRuns, cursor_of, foreseen_in, interval_in, restriction_of
+from tradewind.rules.partitions import KeyQuestion
 from tradewind.rules.timetables import DataInterval, RunInfo
 from tradewind.services.owned_dag import OwnedDag
 from tradewind.services.worker_process import worker_process
@@ -49,6 +50,7 @@ class CustomSchedules:
         self._ask = ask or ask_in_process
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._known: dict[str, _Known] = {}
+        self._keys: dict[str, tuple[str, dict[KeyQuestion, str | None]]] = {}
 
     async def due(self, dag: OwnedDag, room: int) -> DueRuns:
         """As `due_runs`, of a timetable that has to be asked. Raises AuthoringError with what its code raised."""
@@ -69,6 +71,26 @@ class CustomSchedules:
         at = run_after.astimezone(UTC)
         start, end = await self._asked(dag, {"ask": "manual", "run_after": at.isoformat()})
         return RunInfo(at, at, DataInterval(datetime.fromisoformat(start), datetime.fromisoformat(end)))
+
+    async def partitions(self, dag: OwnedDag, questions: Sequence[KeyQuestion]) -> dict[KeyQuestion, str | None]:
+        """The keys that mappers of the DAG's file make; None where one makes none, or fails, which is logged.
+
+        Each key is asked for once, as long as it is among the questions.
+        """
+        version, known = self._keys.get(dag.dag_id, ("", {}))
+        if version != dag.row.version_hash:
+            known = {}
+        new = [question for question in questions if question not in known]
+        answers = {question: known[question] for question in questions if question in known}
+        if new:
+            asked = {"ask": "partitions", "questions": [list(question) for question in new]}
+            for question, (key, error) in zip(new, await self._asked(dag, asked), strict=True):
+                answers[question] = key
+                if error is not None:
+                    whose = f"DAG {dag.dag_id}: key {question.key!r} of asset {question.uri}"
+                    log.error("%s cannot be mapped, the event does not count: %s", whose, error)
+        self._keys[dag.dag_id] = (dag.row.version_hash, answers)
+        return answers
 
     async def _next(self, dag: OwnedDag, last: DataInterval | None) -> RunInfo | None:
         known = self._known.get(dag.dag_id)

@@ -41,7 +41,7 @@ from tradewind.model.states import RunState, RunType
 from tradewind.ports import Clock, Store
 from tradewind.rules.due import DueRuns, dag_run_id_of, due_runs, manual_run
 from tradewind.rules.mapping_plan import literal_lengths
-from tradewind.rules.partitions import partition_of
+from tradewind.rules.partitions import asks_code, partition_of
 from tradewind.rules.run_machine import RunMachine
 from tradewind.rules.timetables import DataInterval, RunInfo
 from tradewind.rules.timetables.custom import is_custom
@@ -138,7 +138,7 @@ class RunPlanner:
                     dag_id = next(iter(self._due))
                     del self._due[dag_id]
                     dag = self._scheduler.book.dags.get(dag_id)
-                    if dag is None or not is_custom(dag.spec.timetable):
+                    if dag is None or not _asks_code(dag.spec):
                         await self._plan_one(dag_id)
                     elif dag_id not in self._asking:
                         self._asking[dag_id] = False
@@ -188,7 +188,7 @@ class RunPlanner:
                     await self._create_on_events(dag)
         except AuthoringError as error:
             log.error("the schedule of DAG %s cannot be followed: %s", dag_id, error)
-            if is_custom(dag.spec.timetable):
+            if _asks_code(dag.spec):
                 await self._show_error(dag, error)
                 asyncio.get_running_loop().call_later(ASK_AGAIN_AFTER, self.plan, dag_id)
         except Fenced:
@@ -213,7 +213,7 @@ class RunPlanner:
         go into one run together.
         """
         while not dag.row.is_paused and dag.row.is_active and dag.unfinished < dag.spec.max_active_runs:
-            found = await asset_run(self._store, self._clock, dag.spec)
+            found = await asset_run(self._store, self._clock, dag.spec, partial(self._custom.partitions, dag))
             if found is None:
                 return
             run = self._row(dag, found.info, RunType.ASSET_TRIGGERED)
@@ -373,3 +373,8 @@ class RunPlanner:
 
 def _note_dag(turn: Turn, change: DagChange) -> None:
     turn.change_dag(change)
+
+
+def _asks_code(spec: DagSpec) -> bool:
+    """Whether a process has to be asked for the DAG's schedule: for a timetable or partition mapper of one's own."""
+    return is_custom(spec.timetable) or asks_code(spec.timetable.args)

@@ -5,9 +5,10 @@
     {dag_id, fileloc, relative_fileloc, authoring_defaults,
      ask: "next", last: [start, end] | null, earliest, latest, catchup}
     {…, ask: "manual", run_after}
+    {…, ask: "partitions", questions: [[uri, name, key], …]}
 
 The last line on standard output is the answer as JSON: `{"ok": …}`, for "next" [run_after, start, end] or null, for
-"manual" [start, end]; or `{"error": text}`.
+"manual" [start, end], for "partitions" a pair [key | null, error | null] each; or `{"error": text}`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,13 @@ import orjson
 
 from tradewind.authoring.dag import DAG
 from tradewind.authoring.defaults import current_defaults, use_defaults
-from tradewind.authoring.timetables import AssetOrTimeSchedule, DataInterval, TimeRestriction
+from tradewind.authoring.timetables import (
+    AssetOrTimeSchedule,
+    DataInterval,
+    PartitionedAssetTimetable,
+    TimeRestriction,
+    Timetable,
+)
 from tradewind.bundles.loader import DagFileError, load_file
 from tradewind.bundles.parse_protocol import defaults_from_json
 from tradewind.bundles.traces import user_trace
@@ -54,6 +61,8 @@ def _reply(load: Callable[[], DAG], request: Mapping[str, Json]) -> dict[str, An
         timetable = load().timetable
         if isinstance(timetable, AssetOrTimeSchedule):
             timetable = timetable.timetable
+        if request["ask"] == "partitions":
+            return {"ok": [_key(timetable, *question) for question in request["questions"]]}
         return {"ok": _answer(timetable.arithmetic, request)}
     except DagFileError as error:
         return {"error": error.trace}
@@ -75,6 +84,18 @@ def _answer(timetable: Arithmetic, request: Mapping[str, Json]) -> Any:
     if info is None:
         return None
     return [info.run_after.isoformat(), info.interval.start.isoformat(), info.interval.end.isoformat()]
+
+
+def _key(timetable: Timetable, uri: str, name: str, key: str) -> tuple[str | None, str | None]:
+    """What the mappers say; what one raises concerns that key alone."""
+    if not isinstance(timetable, PartitionedAssetTimetable):
+        return None, f"{type(timetable).__qualname__} is no schedule by partition any more"
+    try:
+        return timetable.run_key(uri, name, key), None
+    except TradewindError as error:
+        return None, str(error)
+    except Exception as error:
+        return None, user_trace(error)
 
 
 def _dag(request: Mapping[str, Json]) -> DAG:
