@@ -73,6 +73,7 @@ def asking() -> DAG:
         @task(durable=True)
         async def work(ctx: Context) -> list[Any]:
             first = await ctx.wait_for(signal("go"))
+            await ctx["ti"].push("stage", {"asking": "team"})
             answer = await ctx.ask(Approve, to="team", subject="Is it good?", timeout=600)
             last = await ctx.wait_for(signal("go"))
             return [first, answer.ok, answer.note, last]
@@ -122,6 +123,8 @@ async def test_signals_and_an_answer() -> None:
         assert (asked["name"], asked["subject"], asked["to"]) == ("Approve", "Is it good?", "team")
         assert asked["schema"]["properties"] == {"ok": {"type": "boolean"}, "note": {"type": "string", "default": ""}}
         assert asked["deadline"] is not None
+        stage = await api.ask("GET", f"{RUN}/taskInstances/work/xcomEntries/stage", params={"stringify": "false"})
+        assert stage["value"] == {"asking": "team"}
         assert await api.ask("PATCH", one, body={"value": {"ok": True, "note": "fine"}}) == {"resumed": True}
         assert await api.results() == {"work": [{"n": [1, None]}, True, "fine", "early"], "plain": 1}
         assert (await api.ask("GET", "humanInputs"))["human_inputs"] == []
