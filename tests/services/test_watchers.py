@@ -17,7 +17,7 @@ from tradewind.model.assets import AssetEvent, AssetEventFilter
 from tradewind.model.errors import StoreUnavailable
 from tradewind.model.specs import DagSpec
 from tradewind.model.states import RunState
-from tradewind.model.watches import PAUSING
+from tradewind.model.watches import PAUSING, WatchStart
 from tradewind.ports import RunFilter
 from tradewind.services import watch_keeper
 
@@ -233,6 +233,51 @@ async def test_the_same_watcher_of_two_dags_runs_once(start: StartRuntime) -> No
     assert facts.dag_ids == ("one", "two")
     for dag_id in facts.dag_ids:
         assert (await runtime.control.reads.asset_queue_summary(dag_id)).size == 1
+
+
+async def test_one_that_has_to_go_delivers_first(start: StartRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new version begins when the old one's event is committed and acknowledged; then nobody asks for more."""
+    runtime = await start(consuming([watched()], is_paused=True))
+    store: Any = runtime.control.store
+    adds, commits, may_commit = store.asset_event_add, asyncio.Event(), asyncio.Event()
+
+    async def slow(event: Any) -> Any:
+        commits.set()
+        await may_commit.wait()
+        return await adds(event)
+
+    monkeypatch.setattr(store, "asset_event_add", slow)
+    queue().put(a=1)
+    await commits.wait()
+    keeper, carrier = runtime.services.watches, runtime.services.dispatcher.watches_carrier()
+    assert carrier is not None
+    dag = runtime.services.scheduler.book.dags["ship"]
+    (watcher,) = dag.spec.watchers
+    carrier.carry_watches(keeper, [WatchStart(watcher, "ship", "f" * 64, dag.row.source)])
+    assert queue().lives == 1
+    may_commit.set()
+    await acknowledged("a")
+    await lived_again(2)
+    queue().put(b=2)
+    await acknowledged("a", "b")
+    carrier.carry_watches(keeper, [])
+    queue().put(c=3)
+    await start(consuming([watched("other")], "other", is_paused=True))
+    queue("other").put(d=4)
+    await acknowledged("d", name="other")
+    assert queue().acknowledged == ["a", "b"]
+
+
+async def test_watchers_go_on_in_the_runtime_that_takes_over(start: StartRuntime) -> None:
+    """A runtime that has lost its lease lets them go; whoever owns the DAG then carries them out."""
+    first = await start(consuming([watched()], is_paused=True), scheduler__beat=0.1, scheduler__beat_alone=0.1)
+    queue().put(a=1)
+    await acknowledged("a")
+    await first.services.store.runtime_leave(first.services.scheduler.lease)
+    await lived_again(2)
+    queue().put(b=2)
+    await acknowledged("a", "b")
+    assert await payloads(first) == [1, 2]
 
 
 async def test_a_payload_that_is_no_json_is_told_and_not_acknowledged(start: StartRuntime) -> None:
