@@ -24,7 +24,7 @@ from tradewind.standard.human_input import ApprovalOperator, HITLBranchOperator,
 from tradewind.trial import try_dag
 from tradewind.trial_time import SkippingLoop
 
-HERE = Path(__file__).parent.parent / "compat" / "dags"
+HERE = Path(__file__).parent.parent / "compat" / "dags" / "people"
 ANN = {"id": "ann", "name": "Ann"}
 
 
