@@ -57,11 +57,12 @@ class HttpPollTrigger(Trigger, BaseEventTrigger):
                         given = {key}
                         yield TriggerEvent(_body(response), key=key)
                 else:
-                    for key, item in self._listed(response):
+                    listed = self._listed(response)
+                    for key, item in listed:
                         if key not in given:
                             yield TriggerEvent(item, key=key)
-                        given.add(key)
                         last = key
+                    given = {key for key, _ in listed}  # of older ones the store knows the keys
                 known = _validators(response)
             await asyncio.sleep(self.poll_interval)
 
