@@ -37,6 +37,8 @@ class TriggerRequest:
     external: bool = True
     data_interval: tuple[datetime, datetime] | None = None
     """Start and end; by default what the timetable gives a run by hand."""
+    partition_key: str | None = None
+    """Which part of the data the run is about. What its tasks send has this key, too."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
 from tests.services.conftest import StartRuntime
-from tests.services.test_assets import ORDERS, ended_runs, settled
+from tests.services.test_assets import ORDERS, ended_runs, producer, settled
 from tradewind import DAG, task
 from tradewind.authoring.assets import Asset
 from tradewind.authoring.timetables import PartitionedAssetTimetable
@@ -22,11 +23,14 @@ from tradewind.authoring.timetables.partitions import (
     StartOfDayMapper,
     mapper_json,
 )
-from tradewind.model.assets import ExternalEvent
+from tradewind.control_ports import TriggerRequest
+from tradewind.model.assets import AssetEventFilter, ExternalEvent
 from tradewind.model.errors import AuthoringError
 from tradewind.rules.partitions import mapped_key
 from tradewind.services.custom_schedules import ask_in_process
+from tradewind.services.inbox import trigger_mail
 
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PLACES = Asset("places", uri="s3://lake/places")
 
 
@@ -107,6 +111,17 @@ async def test_the_code_of_a_file_is_asked_in_a_process(tmp_path: Path) -> None:
     assert good == ["a", None]
     assert bad[0] is None
     assert "ZeroDivisionError" in bad[1]
+
+
+async def test_a_run_by_hand_may_be_about_a_part(start: StartRuntime) -> None:
+    runtime = await start(producer("load", ORDERS))
+    run = await runtime.control.run_trigger(TriggerRequest("load", partition_key="2026-01-01"))
+    await runtime.control.run_wait(run.run_id, 20)
+    await settled(runtime)
+    events, _ = await runtime.services.store.asset_event_list(AssetEventFilter(uri=ORDERS.uri))
+    assert [event.partition_key for event in events] == ["2026-01-01"]
+    _, body = trigger_mail(TriggerRequest("load", partition_key="a"), NOW)
+    assert body["partition_key"] == "a", "the owner of the DAG may be another runtime"
 
 
 def test_mappers_of_mappers() -> None:

@@ -32,6 +32,7 @@ UNOWNED_SECONDS: Final = 1.5
 @click.option(
     "-e", "--exec-date", "--logical-date", "logical_date", type=moment, metavar="DATE", help="By default now."
 )
+@click.option("--partition-key", help="Which part of the data the run is about.")
 @click.option("--note", help="A note that is shown with the run.")
 @click.option("--unpause", is_flag=True, help="Unpause the DAG if it is paused.")
 @click.option("--wait", is_flag=True, help="Wait for the end; exit code 1 if the run fails.")
@@ -50,6 +51,7 @@ def trigger(ctx: click.Context, /, dag_id: str, **given: Any) -> None:
         logical_date=given["logical_date"],
         unpause=given["unpause"],
         note=given["note"],
+        partition_key=given["partition_key"],
     )
     config = config_of(ctx, database__url=given["database"])
 

@@ -248,6 +248,7 @@ def trigger_mail(request: TriggerRequest, now: datetime) -> tuple[str, dict[str,
         "run_type": request.run_type.value,
         "external": request.external,
         "data_interval": request.data_interval,
+        "partition_key": request.partition_key,
     }
 
 
@@ -275,6 +276,7 @@ def _request(dag_id: str, body: Mapping[str, Any]) -> TriggerRequest:
         run_type=RunType(body.get("run_type", "manual")),
         external=body.get("external", True),
         data_interval=None if interval is None else (_moment(interval[0]), _moment(interval[1])),
+        partition_key=body.get("partition_key"),
     )
 
 

@@ -297,7 +297,7 @@ class RunPlanner:
             # Looked up first: `run_create` answers the mail that asked even where the run exists.
             name = request.dag_run_id or dag_run_id_of(request.run_type, info.logical_date)
             known = await self._store.run_get(dag.dag_id, name) is not None
-            run = self._row(dag, info, request.run_type, request)
+            run = dataclasses.replace(self._row(dag, info, request.run_type, request), run_key=request.partition_key)
             if known or not await self._create(dag, run, mail_done=mail_done):
                 raise ConflictError(
                     f"DAG {dag.dag_id!r} already has a run {run.dag_run_id!r}: choose another run id or logical date"

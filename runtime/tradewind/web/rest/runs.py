@@ -155,6 +155,7 @@ async def post_run(call: Call) -> web.Response:
         logical_date=logical or execution,
         unpause=call.flag("unpause"),
         note=call.maybe_text("note"),
+        partition_key=call.maybe_text("partition_key"),
     )
     return json_answer(run_views.dag_run(await call.control.run_trigger(request)))
 
@@ -212,6 +213,7 @@ _TRIGGER: Final = (
     Param("logical_date", Kind.INSTANT, "The run's logical date; now if missing.", nullable=True),
     Param("execution_date", Kind.INSTANT, "Older name of logical_date.", nullable=True),
     Param("note", Kind.TEXT, "A remark on the run.", nullable=True, maximum=1000),
+    Param("partition_key", Kind.TEXT, "Which part of the data it is about.", nullable=True, minimum=1, maximum=250),
     Param("unpause", Kind.FLAG, "Switch the DAG on if it is paused; without it a paused DAG gives 409.", default=False),
 )
 
