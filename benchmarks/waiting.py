@@ -38,7 +38,7 @@ with DAG("{name}", schedule=None, is_paused_upon_creation=False, max_active_task
 """
 
 FIRED, HELD = 10_000, 100_000
-BEFORE = 12.0
+BEFORE = 40.0
 """Seconds until the moment, at least: all waits have to have begun by then."""
 IDLE = 10.0
 WAITING = "select count(*) from task_instance where run_id=$1 and state='deferred'"

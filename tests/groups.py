@@ -95,4 +95,5 @@ GROUPS = (
     Group("postgres15", lambda: None if postgres15_bin() else Missing("no PostgreSQL 15")),
     Group("postgres17", _postgres17_missing),
     Group("provider_packages", _uv_missing),
+    Group("redis", lambda: None if shutil.which("redis-server") else Missing("no redis-server")),
 )

@@ -20,9 +20,8 @@ from tradewind.model.assets import AssetEventFilter
 from tradewind.services import watch_keeper
 from tradewind_providers.redis import RedisHook, RedisStreamTrigger
 
-pytest.importorskip("redis")
 SERVER = shutil.which("redis-server")
-needs_server = pytest.mark.skipif(SERVER is None, reason="no redis-server on this machine")
+needs_server = pytest.mark.redis
 pytestmark = pytest.mark.blocks_the_loop  # the client reads what it was installed with
 
 
