@@ -40,7 +40,9 @@ with DAG("{name}", schedule=None, is_paused_upon_creation=False, max_active_task
 FIRED, HELD = 10_000, 100_000
 BEFORE = 40.0
 """Seconds until the moment, at least: all waits have to have begun by then."""
-IDLE = 10.0
+SETTLES = 25.0
+"""Seconds after which what was made on the way is gone: the runtime collects garbage when it is idle."""
+IDLE = 20.0
 WAITING = "select count(*) from task_instance where run_id=$1 and state='deferred'"
 
 
@@ -120,7 +122,7 @@ async def _hold(st: Stage, size: int) -> dict[str, object]:
     made = await _begin(st, "hold", datetime.now(UTC) + timedelta(days=1), size)
     took = time.perf_counter() - began
     await check_count(st, made, "waiting instances", WAITING, size)
-    await asyncio.sleep(IDLE / 2)
+    await asyncio.sleep(SETTLES)
     used, since = time.process_time(), time.perf_counter()
     await asyncio.sleep(IDLE)
     cpu = (time.process_time() - used) / (time.perf_counter() - since) * 100
