@@ -144,8 +144,8 @@ def configuration() -> str:
         '4. `tradewind.toml` in the home folder (`[section]`, then `key = value` or `key_cmd = "command"`),',
         "5. the default.\n",
         "`tradewind config list` shows every value with its source. The home folder is `$TRADEWIND_HOME`, else",
-        "`$AIRFLOW_HOME`, else `~/.tradewind`. Relative paths begin at the home folder where they come from the file or "
-        "the default,",
+        "`$AIRFLOW_HOME`, else `~/.tradewind`. Relative paths begin at the home folder where they come from",
+        "the file or the default,",
         "else at the working directory. An unknown section or option is an error that names the nearest one.\n",
     ]
     for section, cls in SECTIONS.items():
