@@ -132,7 +132,7 @@ async def test_death_of_a_host_is_a_loss_and_leaves_others_alone(new_stage: NewS
         await stage.until_said(attempt, "hanging")
     first = await where(stage)
     refreshed(stage, "second")
-    other = stage.maker.attempt("a_hang")
+    other = stage.maker.attempt("a_hang", try_number=2, max_tries=2)  # with a log of its own
     await stage.submit([other])
     await stage.until_said(other, "hanging")
     refreshed(stage, "")
