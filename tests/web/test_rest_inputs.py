@@ -134,8 +134,8 @@ async def test_what_cannot_be_answered() -> None:
     """Each refusal says what is wrong, and the question stays open."""
     async with waiting(asking()) as api:
         await api.deferred("work")
-        instances = f"{RUN}/taskInstances"
-        signals, one = f"{instances}/work/signals/go", f"{instances}/work/humanInputs/Approve"
+        task = f"{RUN}/taskInstances/work"
+        signals, one = f"{task}/signals/go", f"{task}/humanInputs/Approve"
         refused = await api.ask("PATCH", one, 404, {"value": {}})
         assert "asks nothing under the name 'Approve'" in refused["detail"]
         await api.ask("POST", signals, body={"value": 1})
