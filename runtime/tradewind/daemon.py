@@ -16,9 +16,11 @@ import sys
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+
+import anyio
 
 from tradewind.authoring.defaults import use_defaults
 from tradewind.config import Config
@@ -28,6 +30,7 @@ from tradewind.model.errors import StoreUnavailable
 
 if TYPE_CHECKING:
     from tradewind.executor_ports import Executor
+    from tradewind.host import Runtime
     from tradewind.services.control import RuntimeControl
     from tradewind.web.server import WebServer
 
@@ -58,9 +61,24 @@ class ReadyInfo:
     password_file: Path | None = None
 
 
-def serve(
-    config: Config, roles: frozenset[str], *, on_ready: Callable[[ReadyInfo], None], make_tables: bool = False
-) -> int:
+@dataclass(frozen=True, slots=True)
+class FilesRead:
+    """Every DAG file that was there at the start has been read, and its DAGs can be asked for."""
+
+    seconds: float
+    dags: int
+    faulty_files: int
+
+
+@dataclass(frozen=True, slots=True)
+class Announcements:
+    """What is told while the daemon comes up: that it answers, and, where it reads DAG files, that it has read them."""
+
+    on_ready: Callable[[ReadyInfo], None]
+    on_files_read: Callable[[FilesRead], None]
+
+
+def serve(config: Config, roles: frozenset[str], announcements: Announcements, *, make_tables: bool = False) -> int:
     """Runs until a signal stops it. Returns the exit code: 0 after a drain, 130 after a second
     signal. `make_tables`: as `open_store` has it. Raises TradewindError where it cannot start.
     """
@@ -68,7 +86,7 @@ def serve(
     loop = _new_loop()
     try:
         asyncio.set_event_loop(loop)
-        code, left = _run_to_the_end(loop, _serve(config, roles, on_ready, make_tables))
+        code, left = _run_to_the_end(loop, _serve(config, roles, announcements, make_tables))
     finally:
         asyncio.set_event_loop(None)
     if left:  # everything of ours is closed, and what is left would hold up the interpreter's end
@@ -123,14 +141,12 @@ def _name_of(task: asyncio.Task[Any]) -> str:
     return getattr(coroutine, "__qualname__", None) or repr(coroutine)
 
 
-async def _serve(
-    config: Config, roles: frozenset[str], on_ready: Callable[[ReadyInfo], None], make_tables: bool
-) -> int:
+async def _serve(config: Config, roles: frozenset[str], announcements: Announcements, make_tables: bool) -> int:
     began, code = time.monotonic(), 0
     stop = _stop_on_signals()
     async with AsyncExitStack() as exits:
         exits.enter_context(use_defaults(config.authoring_defaults()))  # which names are those of secrets, for one
-        control = await exits.enter_async_context(_control(config, roles, make_tables))
+        control, runtime = await exits.enter_async_context(_control(config, roles, make_tables))
         info = ReadyInfo(0.0, None)
         if "web" in roles:
             await asyncio.to_thread(_import_web)
@@ -142,9 +158,13 @@ async def _serve(
             file = config.home / ADMIN_PASSWORD
             info = ReadyInfo(0.0, server.url, ADMIN, password, file if file.exists() else None)
         seconds = time.monotonic() - began
-        on_ready(ReadyInfo(seconds, info.url, info.username, info.password, info.password_file))
+        announcements.on_ready(replace(info, seconds=seconds))
         try:
-            await stop.wait()
+            async with anyio.create_task_group() as tasks:
+                if runtime is not None:
+                    tasks.start_soon(_tell_of_files, runtime, began, announcements.on_files_read)
+                await stop.wait()
+                tasks.cancel_scope.cancel()
         except asyncio.CancelledError:
             code = 1
             log.error("%s", CANCELLED_FROM_OUTSIDE)
@@ -152,12 +172,26 @@ async def _serve(
     return code
 
 
+async def _tell_of_files(runtime: Runtime, began: float, on_files_read: Callable[[FilesRead], None]) -> None:
+    await runtime.files_loaded()
+    seconds = time.monotonic() - began
+    reads = runtime.control.reads
+    try:
+        dags, faulty = await reads.dag_list(), await reads.import_error_list()
+    except StoreUnavailable as lost:
+        log.warning("the DAG files are read, and the database is away: %s", lost)
+    else:
+        on_files_read(FilesRead(seconds, len(dags), len(faulty)))
+
+
 @asynccontextmanager
-async def _control(config: Config, roles: frozenset[str], make_tables: bool) -> AsyncGenerator[RuntimeControl]:
+async def _control(
+    config: Config, roles: frozenset[str], make_tables: bool
+) -> AsyncGenerator[tuple[RuntimeControl, Runtime | None]]:
     """A runtime of our own, or only the way to those of others."""
     if "scheduler" not in roles:
         async with open_control(config) as control:
-            yield control
+            yield control, None
         return
     importing = asyncio.ensure_future(asyncio.to_thread(_import_runtime))
     async with AsyncExitStack() as exits:
@@ -171,7 +205,7 @@ async def _control(config: Config, roles: frozenset[str], make_tables: bool) -> 
 
         parts = Parts(store=store, executors=executors, own_process=True)
         runtime = await exits.enter_async_context(Runtime(config, parts=parts))
-        yield runtime.control
+        yield runtime.control, runtime
 
 
 def _import_runtime() -> dict[str, Executor]:

@@ -79,7 +79,9 @@ def standalone(home: Path, **variables: str) -> contextlib.AbstractAsyncContextM
 
 @contextlib.asynccontextmanager
 async def daemon(home: Path, *command: str, **variables: str) -> AsyncGenerator[Standalone]:
-    """Starts a command that goes on until it is stopped; afterwards stops it as Ctrl-C would, if it still runs."""
+    """Starts a command that goes on until it is stopped, and waits until it has read its DAG files, if it reads any;
+    afterwards stops it as Ctrl-C would, if it still runs.
+    """
     environment = _environment(home, variables)
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-u", "-m", "tradewind", *command),
@@ -89,7 +91,7 @@ async def daemon(home: Path, *command: str, **variables: str) -> AsyncGenerator[
         stderr=asyncio.subprocess.STDOUT,
     )
     try:
-        where = await _what_is_where(process)
+        where = await _what_is_where(process, "Stop" if "web" in command else "DAGs")
         rest = asyncio.ensure_future(_read_on(process))
         yield Standalone(home, process, where, environment)
         if process.returncode is None:
@@ -103,12 +105,12 @@ async def daemon(home: Path, *command: str, **variables: str) -> AsyncGenerator[
             await process.wait()
 
 
-async def _what_is_where(process: asyncio.subprocess.Process) -> dict[str, str]:
+async def _what_is_where(process: asyncio.subprocess.Process, last: str) -> dict[str, str]:
     assert process.stdout is not None
     found: dict[str, str] = {}
     said: list[str] = []
     async with asyncio.timeout(SECONDS):
-        while "Stop" not in found:
+        while last not in found:
             line = (await process.stdout.readline()).decode()
             assert line, "".join(said)
             said.append(line)

@@ -172,6 +172,7 @@ async def test_as_a_user_does_it(own_home: Path, launches: LaunchService) -> Non
     """One command starts everything; the job runs through the command line and through the API, and its log is read."""
     folder = own_home / "pictures"
     async with standalone(own_home, TRADEWIND_VAR_LAUNCHES_ADDRESS=launches.address) as system:
+        assert system.where["DAGs"].startswith(f"{len(IDS)}, read after "), system.where
         listed = await system.tradewind("dags", "list", "--output", "plain")
         assert [line.split("\t")[0] for line in listed.output.splitlines()] == IDS, listed.errors
         errors = await system.tradewind("dags", "list-import-errors", "-o", "json")

@@ -71,9 +71,9 @@ def _read(stream: Iterable[str], lines: queue.Queue[str]) -> None:
             lines.put(line)
 
 
-def _what_is_where(lines: queue.Queue[str]) -> dict[str, str]:
+def _what_is_where(lines: queue.Queue[str], last: str = "Stop") -> dict[str, str]:
     deadline, found = time.monotonic() + SECONDS, dict[str, str]()
-    while "Stop" not in found:
+    while last not in found:
         line = lines.get(timeout=max(0.1, deadline - time.monotonic()))
         name, _, text = line.strip().partition("  ")
         found[name] = text.strip()

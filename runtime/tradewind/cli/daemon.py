@@ -12,7 +12,7 @@ from tradewind.cli.options import config_of, database_option
 
 if TYPE_CHECKING:
     from tradewind.config import Config
-    from tradewind.daemon import ReadyInfo
+    from tradewind.daemon import FilesRead, ReadyInfo
 
 ROLES: Final = ("scheduler", "web")
 
@@ -128,17 +128,16 @@ def _serve(ctx: click.Context, roles: frozenset[str], given: dict[str, Any], *, 
     )
     if given.get("background") and _went_on(config.home, ctx.info_name or "tradewind"):
         return
-    from tradewind.daemon import serve
+    from tradewind.daemon import Announcements, serve
 
     for variable, reason in config.ignored.items():
         click.echo(f"{variable} changes nothing: {reason}.", err=True)
     click.echo("Starting Tradewind …")
-    code = serve(
-        config,
-        roles,
+    announcements = Announcements(
         on_ready=lambda ready: click.echo(welcome(config, ready)),
-        make_tables=make_tables,
+        on_files_read=lambda read: click.echo(_line("DAGs", dags_read(read))),
     )
+    code = serve(config, roles, announcements, make_tables=make_tables)
     ctx.exit(code)
 
 
@@ -168,4 +167,17 @@ def welcome(config: Config, ready: ReadyInfo) -> str:
         ("Database", show(config.database.url, secret=True) or f"PostgreSQL in {config.home}"),
         ("Stop", "Ctrl-C (again: at once)"),
     ]
-    return "\n".join(f"  {name:<10} {text}" for name, text in lines)
+    return "\n".join(_line(name, text) for name, text in lines)
+
+
+def dags_read(read: FilesRead) -> str:
+    """How many DAGs there are once all files have been read, and what to type where a file is faulty."""
+    text = f"{read.dags}, read after {read.seconds:.1f} s"
+    if not read.faulty_files:
+        return text
+    files = "a file has an error" if read.faulty_files == 1 else f"{read.faulty_files} files have errors"
+    return f"{text}; {files}: tradewind dags list-import-errors"
+
+
+def _line(name: str, text: str) -> str:
+    return f"  {name:<10} {text}"
