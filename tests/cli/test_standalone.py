@@ -71,9 +71,9 @@ def _read(stream: Iterable[str], lines: queue.Queue[str]) -> None:
             lines.put(line)
 
 
-def _what_is_where(lines: queue.Queue[str], last: str = "Stop") -> dict[str, str]:
+def _what_is_where(lines: queue.Queue[str]) -> dict[str, str]:
     deadline, found = time.monotonic() + SECONDS, dict[str, str]()
-    while last not in found:
+    while "DAGs" not in found:
         line = lines.get(timeout=max(0.1, deadline - time.monotonic()))
         name, _, text = line.strip().partition("  ")
         found[name] = text.strip()
@@ -87,7 +87,10 @@ def health(url: str) -> object:
 
 @pytest.mark.spec("1:C7", "3:A06")
 def test_start_use_stop_and_start_again(own_home: Path) -> None:
+    (own_home / "dags" / "broken.py").write_text("import nothing_of_this_name\n")
     with standalone(own_home) as (process, where):
+        assert where["DAGs"].startswith("1, read after ")
+        assert where["DAGs"].endswith(" s; a file has an error: tradewind dags list-import-errors")
         assert where["DAG files"] == str(own_home / "dags")
         assert where["Login"].startswith("admin / ")
         assert where["Database"] == f"PostgreSQL in {own_home}"
