@@ -87,7 +87,7 @@ def health(url: str) -> object:
 
 @pytest.mark.spec("1:C7", "3:A06")
 def test_start_use_stop_and_start_again(own_home: Path) -> None:
-    (own_home / "dags" / "broken.py").write_text("import nothing_of_this_name\n")
+    (own_home / "dags" / "broken.py").write_text("from tradewind import DAG, nothing_of_this_name\n")
     with standalone(own_home) as (process, where):
         assert where["DAGs"].startswith("2, read after ")
         assert where["DAGs"].endswith(" s; a file has an error: tradewind dags list-import-errors")
