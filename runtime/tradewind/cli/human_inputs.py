@@ -55,7 +55,7 @@ def list_inputs(ctx: click.Context, /, dag_id: str | None, **given: Any) -> None
         return await questions(control.reads, where)
 
     found, total = ask_control(config, work)
-    emit([_shown(asked) for asked in found], given["output"], _COLUMNS, empty="Nobody is asked anything.")
+    emit([asked.shown() for asked in found], given["output"], _COLUMNS, empty="Nobody is asked anything.")
     if total > len(found):
         click.echo(f"{total - len(found)} more: see --limit.", err=True)
 
@@ -81,7 +81,7 @@ def show(ctx: click.Context, /, dag_id: str, task_id: str, name: str | None, **g
         found = await find_run(control.reads, dag_id, given["run"])
         return await question_at(control.reads, Place(found, task_id, given["map_index"]), name)
 
-    emit_one(_shown(ask_control(config, work)), given["output"])
+    emit_one(ask_control(config, work).shown(), given["output"])
 
 
 @inputs.command("answer")
@@ -162,21 +162,3 @@ def _value_of(text: str, schema: Mapping[str, Any]) -> Any:
     except orjson.JSONDecodeError:
         value = text
     return [value] if "array" in kinds and not isinstance(value, list) else cast("Any", value)
-
-
-def _shown(asked: Asked) -> dict[str, Any]:
-    question = asked.question
-    return {
-        "dag_id": asked.dag_id,
-        "dag_run_id": asked.dag_run_id,
-        "task_id": asked.task_id,
-        "map_index": asked.map_index,
-        "name": asked.name,
-        "subject": question.subject,
-        "body": question.body,
-        "to": question.to,
-        "respondents": list(question.respondents),
-        "deadline": asked.deadline,
-        "is_answered": asked.is_answered,
-        "schema": dict(question.schema),
-    }

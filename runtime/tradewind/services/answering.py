@@ -49,6 +49,24 @@ class Asked:
             row.wait.deadline, answered,
         )  # fmt: skip
 
+    def shown(self) -> dict[str, Json]:
+        """The question as API and command line show it."""
+        question = self.question
+        return {
+            "dag_id": self.dag_id,
+            "dag_run_id": self.dag_run_id,
+            "task_id": self.task_id,
+            "map_index": self.map_index,
+            "name": self.name,
+            "subject": question.subject,
+            "body": question.body,
+            "to": question.to,
+            "respondents": list(question.respondents),
+            "deadline": self.deadline,
+            "is_answered": self.is_answered,
+            "schema": dict(question.schema),
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Place:

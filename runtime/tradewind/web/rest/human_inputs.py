@@ -9,8 +9,7 @@ from aiohttp import web
 from tradewind.instance_ports import WaitFilter
 from tradewind.model.errors import ParamValidationError
 from tradewind.model.keys import UNMAPPED
-from tradewind.model.specs import Json
-from tradewind.services.answering import Asked, Place, answer, question_at, questions, send_signal
+from tradewind.services.answering import Place, answer, question_at, questions, send_signal
 from tradewind.web.answers import json_answer
 from tradewind.web.problems import Problem, bad_request
 from tradewind.web.rest.listing import PAGE
@@ -19,24 +18,6 @@ from tradewind.web.rest.route import Call, Route
 from tradewind.web.rest.runs import run_of
 from tradewind.web.rest.task_instances import INSTANCE, MAP_INDEX
 from tradewind.web.roles import Permission
-
-
-def _shown(asked: Asked) -> dict[str, Json]:
-    question = asked.question
-    return {
-        "dag_id": asked.dag_id,
-        "dag_run_id": asked.dag_run_id,
-        "task_id": asked.task_id,
-        "map_index": asked.map_index,
-        "name": asked.name,
-        "subject": question.subject,
-        "body": question.body,
-        "to": question.to,
-        "respondents": list(question.respondents),
-        "schema": dict(question.schema),
-        "deadline": asked.deadline,
-        "is_answered": asked.is_answered,
-    }
 
 
 async def list_inputs(call: Call) -> web.Response:
@@ -55,12 +36,12 @@ async def list_inputs(call: Call) -> web.Response:
         offset=call.integer("offset"),
     )
     found, total = await questions(call.reads, where)
-    return json_answer({"human_inputs": [_shown(asked) for asked in found], "total_entries": total})
+    return json_answer({"human_inputs": [asked.shown() for asked in found], "total_entries": total})
 
 
 async def get_input(call: Call) -> web.Response:
     """GET …/taskInstances/{task_id}/humanInputs/{input_name}."""
-    return json_answer(_shown(await question_at(call.reads, await _place(call), call.text("input_name"))))
+    return json_answer((await question_at(call.reads, await _place(call), call.text("input_name"))).shown())
 
 
 async def patch_input(call: Call) -> web.Response:
