@@ -25,51 +25,34 @@ import anyio.abc
 
 from tradewind.authoring.dag import DAG
 from tradewind.authoring.listeners import tell
-from tradewind.bundles.parse_protocol import defaults_to_json
+from tradewind.composition import Ground, Services, compose
 from tradewind.config import Config, load_config
-from tradewind.control_ports import Health, LiveEvent, TriggerRequest
+from tradewind.control_ports import Health, TriggerRequest
 from tradewind.database import open_store
 from tradewind.executor_ports import Executor
 from tradewind.model.assets import AssetEvent
 from tradewind.model.errors import Fenced, StoreUnavailable
-from tradewind.model.rows import DagRow, Lease, PoolRow
+from tradewind.model.rows import Lease, PoolRow
 from tradewind.model.specs import DEFAULT_POOL, DagSpec, Json
 from tradewind.ports import Clock, Store
 from tradewind.rules.admission import PARALLELISM
-from tradewind.services.asset_router import AssetRouter
 from tradewind.services.blob_sweeper import sweep_blobs
 from tradewind.services.bundle_watcher import BundleWatcher
-from tradewind.services.callbacks import Callbacks, OutboxCarrier
 from tradewind.services.clock import SystemClock
 from tradewind.services.control import RuntimeControl
-from tradewind.services.custom_schedules import TIME_LIMIT, CustomSchedules, ask_in_process
-from tradewind.services.deadline_keeper import DeadlineKeeper
 from tradewind.services.default_connections import make_default_connections
-from tradewind.services.dispatcher import Dispatcher
 from tradewind.services.executor_loading import executor_settings, load_executors
 from tradewind.services.garbage import collect_when_idle, settle
-from tradewind.services.given_dags import EMBEDDED_BUNDLE, GivenDag, GivenDags
-from tradewind.services.inbox import InboxReader, MailedWishes
+from tradewind.services.given_dags import GivenDag, GivenDags
 from tradewind.services.live import LiveHub
 from tradewind.services.look_up_server import serve_look_ups
-from tradewind.services.mailer import OfTry, SayInLog
-from tradewind.services.permit_keeper import PermitKeeper
-from tradewind.services.planner import RunPlanner
-from tradewind.services.rescuer import BeatTimes, Rescuer
-from tradewind.services.run_listeners import RunListeners
 from tradewind.services.runtime_names import runtime_name
-from tradewind.services.scheduler import Scheduler
 from tradewind.services.secrets import SecretLookups, StoredValues, look_ups_of
 from tradewind.services.started_run import RunStarter
 from tradewind.services.started_run import StartedRun as StartedRun
-from tradewind.services.task_services import RuntimeServices
-from tradewind.services.watch_keeper import WatchKeeper
-from tradewind.services.wishes import OwnerWishes
 from tradewind.store.enqueuing import SqlConnection
 from tradewind.version import VERSION
 from tradewind.worker.client_watch import clients_of_loop
-from tradewind.worker.log import LogRef, append_afterwards
-from tradewind.worker.timetable import answer_for
 
 log = logging.getLogger(__name__)
 
@@ -123,11 +106,11 @@ class Runtime:
             ConfigError, AuthoringError: a setting, or something in `dags`, is not what it has to be.
         """
         overrides: dict[str, Json] = {"database.url": database} if database else {}
-        self._given = GivenDags(dags)
+        self.parts = parts or Parts()
+        self._given = GivenDags(dags, self.parts.adapt)
         if config is not None and database:
             config = replace(config, database=replace(config.database, url=database))
         self.config = self._given.configured(config or load_config(overrides=overrides))
-        self.parts = parts or Parts()
         files = self.parts.watch_files
         self._watches = files if files is not None else self._given.says_nothing or bool(self._given.folders)
         self._create_tables = create_tables
@@ -138,13 +121,9 @@ class Runtime:
         self._starter = RunStarter(self.control, self.clock)
         self._exit = AsyncExitStack()
         self._started = asyncio.Event()
-        self._services: _Services | None = None
+        self._services: Services | None = None
         self.watcher: BundleWatcher | None = None
         self._lease: Lease | None = None
-        self._arriving = asyncio.Lock()
-        """Held while DAGs are taken in, so that none comes without its runs."""
-        self._changed: dict[str, None] = {}
-        self._has_changed = asyncio.Event()
 
     # ---------------------------------------------------------------------------- lifecycle
 
@@ -163,7 +142,7 @@ class Runtime:
                 address = await self._exit.enter_async_context(serve_look_ups(look_ups))
                 self.config = replace(self.config, look_ups=address)
             await self._exit.enter_async_context(clients_of_loop())
-            self._services = services = self._compose(store, executors, look_ups)
+            self._services = services = self._composed(store, executors, look_ups)
             tasks = await self._exit.enter_async_context(anyio.create_task_group())
             self._exit.push_async_callback(self._stop, tasks)
             await services.dispatcher.start(services.scheduler.intake)
@@ -208,7 +187,7 @@ class Runtime:
     # ------------------------------------------------------------------------------- faces
 
     @property
-    def services(self) -> _Services:
+    def services(self) -> Services:
         """The running parts. Raises RuntimeError outside `async with`."""
         if self._services is None:
             raise RuntimeError("the runtime has not started: use `async with Runtime(...)`")
@@ -264,6 +243,15 @@ class Runtime:
         """
         return (await self.control.event_take_in(name, payload or {}, key))[0]
 
+    async def pool_set(self, pool: PoolRow) -> None:
+        """Makes or changes a pool; it counts from now on."""
+        await self.services.store.pool_set(pool)
+        await self.services.permits.hold_pools(self.services.scheduler.lease)
+
+    async def refresh(self, dag_ids: Sequence[str]) -> None:
+        """Takes in what has changed about these DAGs, or tells their owner."""
+        await self.services.owner.refresh(dag_ids)
+
     async def files_loaded(self) -> None:
         """Returns when every DAG file that was there at the start has been published."""
         if self.watcher is not None:
@@ -280,69 +268,22 @@ class Runtime:
 
     # ------------------------------------------------------------------------------ within
 
-    def _compose(self, store: Store, executors: Mapping[str, Executor], look_ups: SecretLookups) -> _Services:
-        config, clock = self.config, self.clock
-        log_root = str(config.logging.folder)
-        mailed = MailedWishes(store, clock)
-        control = self.control
-        control.connect(store, mailed, look_ups)
-        task_services = RuntimeServices(store, control, look_ups)
-        for executor in executors.values():
-            for dag in self._given.dags.values():
-                register = getattr(executor, "register_dag", None)
-                if register is not None:
-                    register(dag)
+    def _composed(self, store: Store, executors: Mapping[str, Executor], look_ups: SecretLookups) -> Services:
         own, more = self.parts.own_process, dict(self.parts.executor_settings)
-        settings = {kind: executor_settings(config, kind, own_process=own) | more for kind in executors}
-        dispatcher = Dispatcher(executors, task_services, clock, log_root, settings)
-        control.asks_loop = dispatcher.loop_report
-        scheduler = Scheduler(store, clock, dispatcher, self.live)
-        scheduler.on_committed.append(task_services.cache.learn)
-        task_services.attach(scheduler.intake)
-        load_with = {"authoring_defaults": defaults_to_json(config.authoring_defaults())}
-        planner = RunPlanner(store, clock, scheduler, CustomSchedules(clock, load_with, self._ask_timetable))
-        wishes = OwnerWishes(store, scheduler, planner, self.live)
-        control.attach(wishes, scheduler)
-        inbox = InboxReader(store, wishes, self.refresh)
-        callbacks = Callbacks(store, OutboxCarrier(store, config, task_services, _say_in_logs(log_root)))
-        scheduler.on_outbox = callbacks.wake
-        deadlines = DeadlineKeeper(store, clock, scheduler.book)
-        deadlines.on_missed.append(callbacks.wake)
-        listeners = RunListeners(scheduler.book)
-        scheduler.on_committed.append(listeners.learn)
-        router = AssetRouter(store)
-        scheduler.on_committed.append(router.learn)
-        watches = WatchKeeper(
-            store, clock, scheduler.book.dags, dispatcher.watches_carrier, on_event=control.assets_changed
+        ground = Ground(
+            config=self.config,
+            clock=self.clock,
+            store=store,
+            executors=executors,
+            executor_settings={k: executor_settings(self.config, k, own_process=own) | more for k in executors},
+            look_ups=look_ups,
+            given=self._given,
+            live=self.live,
+            control=self.control,
         )
-        control.asks_watches = watches.facts
-        permits = PermitKeeper(store, scheduler)
-        rescuer = Rescuer(
-            store,
-            clock,
-            times=BeatTimes(config.scheduler.lease, config.scheduler.beat, config.scheduler.beat_alone),
-            take_over=self.take_over,
-            on_mail=inbox.wake,
-            on_peers=permits.peers_changed,
-        )
-        return _Services(
-            store,
-            scheduler,
-            planner,
-            dispatcher,
-            rescuer,
-            inbox,
-            mailed,
-            callbacks,
-            deadlines,
-            listeners,
-            permits,
-            control,
-            router,
-            watches,
-        )
+        return compose(ground)
 
-    async def _live_on(self, services: _Services) -> None:
+    async def _live_on(self, services: Services) -> None:
         """One reign after another: a runtime that is fenced forgets all and joins anew."""
         while True:
             pause = 0.0
@@ -355,20 +296,16 @@ class Runtime:
                     raise
                 log.warning("begins anew when the database is back: %s", lost.exceptions[0])
                 pause = BEGIN_ANEW_AFTER
-            services.scheduler.drop()
-            services.watches.settle()
-            services.control.runs_dropped()
-            services.permits.forget()
-            services.deadlines.forget()
+            services.forget()
             await asyncio.sleep(pause)
 
-    async def _reign(self, services: _Services) -> None:
+    async def _reign(self, services: Services) -> None:
         store, scheduler = services.store, services.scheduler
         lease = self._lease = await store.runtime_join(await asyncio.to_thread(runtime_name))
         store.watch(lease, services.inbox.wake, services.mailed.on_reply, services.permits.pools_changed)
         await services.rescuer.bury_the_gone(lease)
         await scheduler.start(lease)
-        await self.take_over()
+        await services.owner.take_over()
         await self._size_limits(services, lease)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(scheduler.run)
@@ -384,16 +321,16 @@ class Runtime:
             tasks.start_soon(services.router.run)
             tasks.start_soon(services.permits.follow_pools, lease)
             if self._watches:
-                watcher = BundleWatcher(store, lambda: lease, self.config, self._published)
+                watcher = BundleWatcher(store, lambda: lease, self.config, services.owner.published)
                 self.watcher = watcher
                 tasks.start_soon(watcher.run)
-                tasks.start_soon(self._take_in_published)
+                tasks.start_soon(services.owner.run)
             if self.parts.own_process:
                 settle()
                 tasks.start_soon(collect_when_idle, lambda: services.scheduler.turns)
             self._started.set()
 
-    async def _size_limits(self, services: _Services, lease: Lease) -> None:
+    async def _size_limits(self, services: Services, lease: Lease) -> None:
         pools = await services.store.pool_list()
         if not any(pool.name == DEFAULT_POOL for pool in pools):
             default = PoolRow(DEFAULT_POOL, self.config.core.default_pool_slots, "Default pool")
@@ -402,137 +339,3 @@ class Runtime:
             await make_default_connections(services.store)
         await services.permits.hold(lease, PARALLELISM, self.config.core.parallelism)
         await services.permits.hold_pools(lease)
-
-    async def pool_set(self, pool: PoolRow) -> None:
-        """Makes or changes a pool; it counts from now on."""
-        await self.services.store.pool_set(pool)
-        await self.services.permits.hold_pools(self.services.scheduler.lease)
-
-    async def take_over(self) -> None:
-        """Claims every DAG that nobody owns and whose code is here, and goes on with its runs."""
-        store, scheduler = self.services.store, self.services.scheduler
-        async with self._arriving:
-            lease = scheduler.lease
-            known = {row.dag_id: row for row in await store.dag_list()}
-            free = [row.dag_id for row in known.values() if row.owner is None and self._given.can_carry(row)]
-            if free:
-                await store.dag_claim(lease, free)
-            await self._publish_given(lease, [dag for dag in self._given.dags if dag in free or dag not in known])
-            mine = [row for row in await store.dag_list() if row.owner == lease.runtime_id]
-            rows = [row for row in mine if row.dag_id not in scheduler.book.dags]
-            if rows:
-                await self._go_on_with(lease, rows)
-
-    async def _go_on_with(self, lease: Lease, rows: Sequence[DagRow]) -> None:
-        """Takes in DAGs that are ours, with all their unfinished runs."""
-        services = self.services
-        store, scheduler = services.store, services.scheduler
-        versions = [await store.dag_version_get(row.dag_id, row.version_hash) for row in rows]
-        snapshots = await store.run_load(lease, [row.dag_id for row in rows])
-        for row, version in zip(rows, versions, strict=True):
-            if version is not None:
-                scheduler.own(row, version.spec).is_arriving = True
-        arrived = [row.dag_id for row in rows]
-        await scheduler.resumer.go_on(snapshots, "the runtime that carried it ended", arrived)
-        for row in rows:
-            services.planner.plan(row.dag_id)
-        services.inbox.wake()  # what was sent to them, and what their last owner had still to carry out
-        services.callbacks.wake()
-        services.router.wake()
-        services.watches.settle()
-
-    async def _ask_timetable(self, request: Mapping[str, Json]) -> Json:
-        """Asks an author's timetable class: in a process that loads the DAG file, or, of a DAG that was handed over
-        as an object, in a thread.
-        """
-        given = self._given.dags.get(str(request["dag_id"]))
-        if given is None:
-            return await ask_in_process(request)
-        try:
-            async with asyncio.timeout(TIME_LIMIT):
-                return await asyncio.to_thread(answer_for, given, request)
-        except TimeoutError:
-            return {"error": f"it took longer than {TIME_LIMIT:g} s to say when the next run is"}
-
-    def _published(self, dag_ids: list[str]) -> None:
-        self._changed.update(dict.fromkeys(dag_ids))
-        self._has_changed.set()
-        self.live.publish(LiveEvent("import_errors"))  # files that broke, or are whole again, change no DAG
-
-    async def _take_in_published(self) -> None:
-        while True:
-            await self._has_changed.wait()
-            self._has_changed.clear()
-            changed, self._changed = self._changed, {}
-            await self.refresh(list(changed))
-
-    async def refresh(self, dag_ids: Sequence[str]) -> None:
-        """Takes in what has changed about these DAGs, or tells their owner."""
-        for dag_id in dag_ids:
-            async with self._arriving:
-                await self._refresh_one(dag_id)
-            if self.live.is_watched:
-                self.live.publish(LiveEvent("dag", dag_id, dag=await self.services.store.dag_get(dag_id)))
-
-    async def _refresh_one(self, dag_id: str) -> None:
-        services = self.services
-        row = await services.store.dag_get(dag_id)
-        if row is None:
-            return
-        if self._lease is None or row.owner != self._lease.runtime_id:
-            await services.mailed.tell_changed(dag_id)
-            return
-        known = services.scheduler.book.dags.get(dag_id)
-        if known is None:
-            await self._go_on_with(self._lease, [row])
-            return
-        if dag_id in self._given.dags and row.version_hash != known.row.version_hash:
-            return  # another runtime was given another version: it comes into force when that one owns the DAG
-        spec = known.spec
-        if known.row.version_hash != row.version_hash:
-            version = await services.store.dag_version_get(dag_id, row.version_hash)
-            if version is None:
-                return
-            spec = version.spec
-        if services.scheduler.book.dags.get(dag_id) is known:
-            services.scheduler.own(row, spec)
-            services.planner.plan(dag_id)
-            services.watches.settle()
-
-    async def _publish_given(self, lease: Lease, dag_ids: Sequence[str]) -> None:
-        """DAGs that are new, or ours from now on, are in force as they were given."""
-        if not dag_ids:
-            return
-        kinds = frozenset(self.services.dispatcher.executors)
-        adapt = self.parts.adapt
-        files = await asyncio.to_thread(self._given.files, dag_ids, kinds if adapt is None else frozenset[str]())
-        if adapt is not None:
-            files = [replace(file, dags=tuple(adapt(spec) for spec in file.dags)) for file in files]
-        await self.services.store.dag_publish(lease, EMBEDDED_BUNDLE, files)
-
-
-@dataclass(frozen=True, slots=True)
-class _Services:
-    """The parts of one runtime."""
-
-    store: Store
-    scheduler: Scheduler
-    planner: RunPlanner
-    dispatcher: Dispatcher
-    rescuer: Rescuer
-    inbox: InboxReader
-    mailed: MailedWishes
-    callbacks: Callbacks
-    deadlines: DeadlineKeeper
-    listeners: RunListeners
-    permits: PermitKeeper
-    control: RuntimeControl
-    router: AssetRouter
-    watches: WatchKeeper
-
-
-def _say_in_logs(log_root: str) -> SayInLog:
-    def say(told: OfTry, text: str) -> None:
-        append_afterwards(log_root, LogRef(*told), text)
-
-    return say

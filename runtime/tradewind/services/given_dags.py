@@ -37,8 +37,11 @@ def is_handed_over(bundle: str) -> bool:
 class GivenDags:
     """What one runtime was given. None: nothing was said, so it carries what its configuration names."""
 
-    def __init__(self, given: Sequence[GivenDag] | None) -> None:
-        """Raises AuthoringError for what is no DAG, ConfigError for a folder that is not there."""
+    def __init__(self, given: Sequence[GivenDag] | None, adapt: Callable[[DagSpec], DagSpec] | None = None) -> None:
+        """`adapt` has the last word on the specs of the DAGs. Raises AuthoringError for what is no DAG, ConfigError for
+        a folder that is not there.
+        """
+        self._adapt = adapt
         self.dags: dict[str, DAG] = {}
         self.folders: dict[str, Path] = {}
         self.says_nothing = given is None
@@ -75,14 +78,18 @@ class GivenDags:
         return bundle in self.folders if is_handed_over(bundle) else self.says_nothing
 
     def files(self, dag_ids: Iterable[str], executors: AbstractSet[str]) -> list[ParsedFile]:
-        """These DAGs as if parsed from files. Reads the texts of the files that define them: not for the loop."""
+        """These DAGs as if parsed from files, for a runtime with these executors. Reads the texts of the files that
+        define them: not for the loop.
+        """
         return [self._parsed(self.dags[dag_id], executors) for dag_id in dag_ids]
 
     def _parsed(self, dag: DAG, executors: AbstractSet[str]) -> ParsedFile:
         spec = dag.to_spec()
         if spec.is_paused_upon_creation is None:  # who hands over a DAG wants it to run
             spec = dataclasses.replace(spec, is_paused_upon_creation=False)
-        if "inline" in executors:
+        if self._adapt is not None:
+            spec = self._adapt(spec)
+        elif "inline" in executors:
             spec = _in_threads(dag, spec)
         code = _text_of(dag.fileloc)
         version = VERSION if code is None else hashlib.sha256(code.encode("utf-8", "surrogatepass")).hexdigest()[:16]
