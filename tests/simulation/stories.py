@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Generator
 from contextlib import contextmanager
+from datetime import timedelta
+from functools import partial
 
 from tests.simulation.world import World
 from tradewind.control_ports import TriggerRequest
@@ -12,6 +14,7 @@ from tradewind.model.outcomes import RETURN_KEY, Outcome
 from tradewind.model.specs import DagSpec, Json, TaskSpec
 from tradewind.model.states import OutcomeKind, TaskState
 from tradewind.testing.simulated_executor import Flight
+from tradewind.testing.virtual_time import EPOCH
 
 FAILED = Outcome(OutcomeKind.FAILED)
 LOST = Outcome(OutcomeKind.LOST)
@@ -137,6 +140,42 @@ def cleared_and_fewer_instances_than_before() -> None:
         world.close()
 
 
+def the_weightiest_of_all_dags_goes_first() -> None:
+    """Where slots are short, what has become ready just now does not pass what is worth more and waits, whatever
+    DAG it is of; of equal weight the earlier logical date goes first, whichever run was there first.
+    """
+    plain: dict[str, Json] = {"kind": "plain", "down": []}
+    light = (
+        TaskSpec("t0", pool="small", pool_slots=2, extra=plain),
+        TaskSpec("t1", upstream=("t0",), pool="small", pool_slots=2, priority_weight=3, extra=plain),
+    )
+    world = World(1, given=DagSpec("d0", tasks=light, is_paused_upon_creation=False))
+    try:
+        process = world.processes[0]
+        trigger = process.runtime.control.run_trigger
+        world.ask(process, "trigger d0", lambda: trigger(TriggerRequest("d0", dag_run_id="now")))
+        world.pass_by(0.1)
+        heavy = TaskSpec("heavy", pool="small", pool_slots=2, priority_weight=5, extra=plain)
+        world.given = DagSpec("d1", tasks=(heavy,), is_paused_upon_creation=False)
+        world.versions["d1"] = 1
+        world.publish(process, "d1")
+        world.pass_by(0.1)
+        for day in (2, 1):
+            wish = TriggerRequest("d1", logical_date=EPOCH + timedelta(days=day), dag_run_id=f"day {day}")
+            world.ask(process, wish.dag_run_id or "", partial(trigger, wish))
+            world.pass_by(0.1)
+        order: list[str] = []
+        for _ in range(4):
+            attempt = running(world).attempt
+            order.append(f"{attempt.key.task_id} of {attempt.run.dag_run_id}")
+            world.end(running(world), SUCCESS)
+            world.pass_by(0.1)
+        expected = ["t0 of now", "heavy of day 1", "heavy of day 2", "t1 of now"]
+        world.complain([] if order == expected else [f"they start in the order {order}, not {expected}"])
+    finally:
+        world.close()
+
+
 def _not_as_wanted(world: World, wanted: dict[str, int]) -> list[str]:
     (tables,) = world.database.runs.values()
     rows = [(row.state.value, row.map_index) for row in tables.instance_rows() if row.task_id == "t1"]
@@ -145,6 +184,7 @@ def _not_as_wanted(world: World, wanted: dict[str, int]) -> list[str]:
 
 
 ALL = (
+    the_weightiest_of_all_dags_goes_first,
     cleared_while_it_waits_to_be_tried_again,
     killed_while_an_attempt_is_being_ended,
     the_only_run_is_ended_while_nobody_is_there,

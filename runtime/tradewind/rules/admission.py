@@ -3,9 +3,13 @@
 A *limit* is a named number of permits: global parallelism, a pool, an executor's slots, a DAG's
 `max_active_tasks`, a task's `max_active_tis_per_dag` or `…_per_dagrun`. Instances that count
 against the same limits at the same cost wait in one *lane*, ordered by priority weight, then by
-age of their run, then by order of definition. A lane whose first instance does not fit is parked
-at the limit that has no room, and looked at again only when that limit gets some: admitting costs
-O(log n), however many instances wait, and a full pool never holds up those who do not need it.
+the logical date of their run, then by its age, then by order of definition. The same order holds
+between lanes, so between DAGs: of all instances that there is room for, the best starts next,
+whether it has become ready just now or has waited at a full limit that gets room just now. A lane
+whose first instance does not fit is parked at the limit that has no room, and looked at again only
+when that limit gets some: admitting costs O(log n), however many instances wait, and a full pool
+never holds up those who do not need it. As in Airflow, an instance that needs more slots than are
+left lets lesser ones pass that need fewer.
 
 How much is used is never stored: it is what the live attempts hold.
 """
@@ -37,8 +41,8 @@ class Place(NamedTuple):
     node: int
 
 
-_Entry = tuple[int, int, int]
-"""(-priority weight, run id, node): the order within a lane."""
+_Entry = tuple[int, float, int, int]
+"""(-priority weight, logical date of the run, run id, node): the order within a lane and between lanes."""
 
 
 class Limit:
@@ -52,7 +56,8 @@ class Limit:
         self.is_known = True
         """False for a limit that only a task names, such as a pool that does not exist."""
         self.used = 0
-        self.parked: dict[int, list[tuple[_Entry, int, Lane]]] = {}
+        self.parked: dict[int, list[_Parked]] = {}
+        """By what their instances cost here: lanes that had no room, best first."""
 
     @property
     def free(self) -> int:
@@ -63,10 +68,13 @@ class Limit:
 class Lane:
     """Instances that wait for the same limits at the same costs."""
 
-    __slots__ = ("costs", "limits", "number", "queue")
+    __slots__ = ("costs", "limits", "queue", "stamp", "waiting")
 
-    def __init__(self, number: int, needs: tuple[tuple[Limit, int], ...]) -> None:
-        self.number = number
+    def __init__(self, needs: tuple[tuple[Limit, int], ...]) -> None:
+        self.waiting = 0
+        """How many wait. The queue may have more: those that were taken back."""
+        self.stamp = 0
+        """Of the one heap entry of this lane that counts; older ones are passed over. 0: it has none."""
         self.limits = tuple(limit for limit, _ in needs)
         self.costs = tuple(cost for _, cost in needs)
         self.queue: list[_Entry] = []
@@ -79,18 +87,25 @@ class Lane:
         return None
 
 
+_Parked = tuple[_Entry, int, Lane]
+"""(the lane's first, the lane's stamp at that time, the lane)."""
+
+_Called = tuple[_Entry, int, Lane, tuple[Limit, int] | None]
+"""The same, and where the lane was parked before and at which cost."""
+
+
 class Admission:
     """All limits and lanes of one runtime."""
 
     def __init__(self) -> None:
         self._limits: dict[str, Limit] = {}
         self._lanes: dict[tuple[object, ...], Lane] = {}
-        self._open: list[tuple[_Entry, int, Lane]] = []
+        self._open: list[_Called] = []
         self._roomier: set[Limit] = set()
         self._waiting: dict[Place, Lane] = {}
         self._holding: dict[Place, Lane] = {}
         self._of_run: dict[RunId, list[tuple[tuple[object, ...], str]]] = {}
-        self._lane_count = 0
+        self._stamps = 0
 
     # ------------------------------------------------------------------------------ limits
 
@@ -122,21 +137,24 @@ class Admission:
         limit = self._limits.get(name)
         if limit is None:
             return 0
-        return sum(cost * len(lane.queue) for cost, lanes in limit.parked.items() for _, _, lane in lanes)
+        parked = ((cost, *entry) for cost, lanes in limit.parked.items() for entry in lanes)
+        return sum(cost * lane.waiting for cost, _, stamp, lane in parked if lane.stamp == stamp)
 
     # --------------------------------------------------------------------------- instances
 
-    def offer(self, place: Place, task: TaskSpec, dag_id: str) -> None:
-        """The instance is ready. Offering what waits or holds already changes nothing."""
+    def offer(self, place: Place, task: TaskSpec, dag_id: str, date: float = 0.0) -> None:
+        """The instance is ready; `date` is its run's logical date in seconds. Offering what waits or holds
+        already changes nothing.
+        """
         if place in self._waiting or place in self._holding:
             return
         lane = self._lane(place, task, dag_id)
         self._waiting[place] = lane
-        entry = (-task.priority_weight, place.run_id, place.node)
-        was_idle = not lane.queue
+        lane.waiting += 1
+        entry = (-task.priority_weight, date, place.run_id, place.node)
         heappush(lane.queue, entry)
-        if was_idle:
-            heappush(self._open, (entry, lane.number, lane))
+        if lane.queue[0] is entry:
+            self._call(lane)
 
     def adopt(self, place: Place, task: TaskSpec, dag_id: str) -> None:
         """The instance has a live attempt already: it takes its permits, whether or not there
@@ -151,7 +169,9 @@ class Admission:
         """The instance no longer waits or holds permits."""
         lane = self._holding.pop(place, None)
         if lane is None:
-            self._waiting.pop(place, None)
+            lane = self._waiting.pop(place, None)
+            if lane is not None:
+                lane.waiting -= 1
             return
         for k, limit in enumerate(lane.limits):
             limit.used -= lane.costs[k]
@@ -161,28 +181,18 @@ class Admission:
     def admit(self) -> Iterator[Place]:
         """Every waiting instance that there is room for, best first; each takes its permits."""
         while True:
-            lane = self._next_lane()
-            if lane is None:
+            while self._roomier:
+                limit = self._roomier.pop()
+                for cost in limit.parked:
+                    self._call_parked(limit, cost)
+            if not self._open:
                 return
-            queue = lane.queue
-            while queue and self._waiting.get(Place(RunId(queue[0][1]), queue[0][2])) is not lane:
-                heappop(queue)  # taken back; or, in a run loaded anew, by now another instance in another lane
-            if not queue:
-                continue
-            blocked = lane.blocked_by()
-            if blocked is not None:
-                limit, cost = lane.limits[blocked], lane.costs[blocked]
-                heappush(limit.parked.setdefault(cost, []), (queue[0], lane.number, lane))
-                continue
-            entry = heappop(queue)
-            if queue:
-                heappush(self._open, (queue[0], lane.number, lane))
-            place = Place(RunId(entry[1]), entry[2])
-            del self._waiting[place]
-            self._holding[place] = lane
-            for k, limit in enumerate(lane.limits):
-                limit.used += lane.costs[k]
-            yield place
+            first, stamp, lane, parked_at = heappop(self._open)
+            place = self._take_first(lane, first) if lane.stamp == stamp else None
+            if parked_at is not None:
+                self._call_parked(*parked_at)
+            if place is not None:
+                yield place
 
     def forget_run(self, run_id: RunId) -> None:
         """Drops the lanes and limits that only this (ended) run had."""
@@ -207,21 +217,50 @@ class Admission:
 
     # ----------------------------------------------------------------------------- within
 
-    def _next_lane(self) -> Lane | None:
-        if self._open:
-            return heappop(self._open)[2]
-        while self._roomier:
-            limit = next(iter(self._roomier))
-            best: int | None = None
-            for cost, lanes in limit.parked.items():
-                if not lanes or cost > limit.free:
-                    continue
-                if best is None or lanes[0] < limit.parked[best][0]:
-                    best = cost
-            if best is not None:
-                return heappop(limit.parked[best])[2]
-            self._roomier.discard(limit)
-        return None
+    def _call(self, lane: Lane) -> None:
+        """Has the lane looked at when its first is the best of all that may start."""
+        self._stamps += 1
+        lane.stamp = self._stamps
+        heappush(self._open, (lane.queue[0], lane.stamp, lane, None))
+
+    def _call_parked(self, limit: Limit, cost: int) -> None:
+        """The same for the best lane that is parked there, if there is room by now. One is enough: the next one is
+        called when this one has been looked at.
+        """
+        parked = limit.parked[cost]
+        while parked and cost <= limit.free:
+            first, stamp, lane = heappop(parked)
+            if lane.stamp == stamp:
+                heappush(self._open, (first, stamp, lane, (limit, cost)))
+                return
+
+    def _take_first(self, lane: Lane, first: _Entry) -> Place | None:
+        """Lets the lane's first start, if it is still the one for which the lane was called and there is room."""
+        queue = lane.queue
+        while queue and self._waiting.get(Place(RunId(queue[0][2]), queue[0][3])) is not lane:
+            heappop(queue)  # taken back; or, in a run loaded anew, by now another instance in another lane
+        if not queue:
+            lane.stamp = 0
+            return None
+        if queue[0] != first:
+            self._call(lane)  # others may be better than what is first now
+            return None
+        blocked = lane.blocked_by()
+        if blocked is not None:
+            heappush(lane.limits[blocked].parked.setdefault(lane.costs[blocked], []), (first, lane.stamp, lane))
+            return None
+        heappop(queue)
+        if queue:
+            self._call(lane)
+        else:
+            lane.stamp = 0
+        place = Place(RunId(first[2]), first[3])
+        del self._waiting[place]
+        lane.waiting -= 1
+        self._holding[place] = lane
+        for k, limit in enumerate(lane.limits):
+            limit.used += lane.costs[k]
+        return place
 
     def _lane(self, place: Place, task: TaskSpec, dag_id: str) -> Lane:
         per_dag, per_run = task.max_active_tis_per_dag, task.max_active_tis_per_dagrun
@@ -245,8 +284,7 @@ class Admission:
             name = f"max_active_tis_per_dagrun of task {dag_id}.{task.task_id} in {place.run_id}"
             needs.append((self._limit(name, per_run), 1))
             self._of_run.setdefault(place.run_id, []).append((key, name))
-        self._lane_count += 1
-        lane = self._lanes[key] = Lane(self._lane_count, tuple(needs))
+        lane = self._lanes[key] = Lane(tuple(needs))
         return lane
 
     def _limit(self, name: str, size: int) -> Limit:

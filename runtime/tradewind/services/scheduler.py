@@ -225,7 +225,7 @@ class Scheduler:
             task = machine.tasks[node]
             if task.executor not in self._dispatcher.executors:
                 admission.resize(f"executor {task.executor!r}", -1)  # the dispatcher says why not
-            admission.offer(Place(run_id, node), task, machine.run.dag_id)
+            admission.offer(Place(run_id, node), task, machine.run.dag_id, machine.run.logical_date.timestamp())
         if self._closed:
             return
         for place in admission.admit():

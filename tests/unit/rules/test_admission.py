@@ -135,6 +135,58 @@ def test_weight_then_age_of_the_run_then_order_of_definition(offered: list[tuple
     assert admitted == sorted(weights, key=lambda place: (-weights[place], place.run_id, place.node))
 
 
+PLACES = st.tuples(st.integers(1, 4), st.integers(0, 5))
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("offer"), PLACES, st.integers(1, 3), st.integers(1, 3), st.sampled_from(["a", "b"])),
+            st.tuples(st.sampled_from(["free", "free", "admit"]), PLACES, st.just(0), st.just(0), st.just("")),
+        ),
+        max_size=60,
+    )
+)
+def test_the_best_of_all_dags_starts_next(steps: list[tuple[str, tuple[int, int], int, int, str]]) -> None:
+    """At each moment the one that starts is the best of all for which there is room, whatever DAG it is of, however
+    long it has waited, and whoever has been offered meanwhile or taken back.
+    """
+    admission, dates = fresh(), {1: 30.0, 2: 10.0, 3: 20.0, 4: 10.0}
+    admission.resize("max_active_tasks of DAG 'odd'", 2)
+    admission.resize("max_active_tasks of DAG 'even'", 2)
+    waiting: dict[Place, TaskSpec] = {}
+    running: dict[Place, TaskSpec] = {}
+
+    def has_room(place: Place) -> bool:
+        task = waiting[place]
+        in_pool = sum(t.pool_slots for t in running.values() if t.pool == task.pool)
+        in_dag = sum(other.run_id % 2 == place.run_id % 2 for other in running)
+        return in_pool + task.pool_slots <= POOLS[f"pool {task.pool!r}"] and in_dag < 2
+
+    for kind, (run, node), weight, slots, pool in steps:
+        place = Place(RunId(run), node)
+        if kind == "offer":
+            task = TaskSpec("x", executor="inline", pool=pool, pool_slots=slots, priority_weight=weight)
+            if place not in waiting and place not in running:
+                waiting[place] = task
+            admission.offer(place, task, "odd" if run % 2 else "even", dates[run])
+            continue
+        if kind == "free":
+            waiting.pop(place, None)
+            running.pop(place, None)
+            admission.free(place)
+        for started in admission.admit():
+            best = min(
+                (p for p in waiting if has_room(p)),
+                key=lambda p: (-waiting[p].priority_weight, dates[p.run_id], p.run_id, p.node),
+            )
+            assert started == best
+            running[started] = waiting.pop(started)
+        assert not any(has_room(place) for place in waiting)
+        assert sum(task.pool_slots for task in waiting.values()) >= sum(admission.demand(name) for name in POOLS)
+
+
 def test_a_limit_that_needs_two_permits_asks_for_two() -> None:
     """What waits is counted in permits, so that a runtime asks its peers for enough."""
     admission = fresh()
