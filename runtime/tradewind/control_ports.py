@@ -43,7 +43,9 @@ class TriggerRequest:
 
 @dataclass(frozen=True, slots=True)
 class LiveEvent:
-    """Something that has just been committed. `kind`: dag, run, task or import_errors."""
+    """Something that has just been committed. `kind`: dag, run, task or import_errors; or what a viewer fetches anew:
+    queries (of a run's tasks), watchers, loop.
+    """
 
     kind: str
     dag_id: str = ""

@@ -35,6 +35,7 @@ with DAG("asks", schedule=None, is_paused_upon_creation=False):
 
     @task(durable=True)
     async def work(ctx):
+        await ctx.publish("phase", {"n": 1})
         first = await ctx.wait_for(signal("go"))
         answer = await ctx.ask(Approve, to="team", subject="Is it good?")
         return [first, answer.ok, answer.share, answer.note]
@@ -64,6 +65,12 @@ def test_signal_and_answer(database: str, home: Path, run: Run) -> None:
         refused = run("inputs", "answer", "asks", "work", "--set", "ok=true")
         assert refused.exit_code == 1
         assert "asks nothing; it is deferred" in refused.output
+        assert run("tasks", "query", "asks", "work", "one", "phase").output == '{"n":1}\n'
+        [told] = json.loads(run("tasks", "query", "asks", "work", "latest", "-o", "json").output)
+        assert (told["name"], told["value"], told["dag_run_id"]) == ("phase", {"n": 1}, "one")
+        unknown = run("tasks", "query", "asks", "work", "one", "progress")
+        assert unknown.exit_code == 1
+        assert "publishes nothing under the name 'progress'; it publishes 'phase'" in unknown.output
         sent = run("tasks", "signal", "asks", "work", "go", '{"n": 1}', "--run", "one")
         assert sent.output == "Task 'work' of run 'one' goes on.\n"
         [asked] = until_asked(run, "question")

@@ -18,6 +18,7 @@ from tradewind.authoring.durable_calls import DurableCalls, Record
 from tradewind.authoring.later import Later
 from tradewind.authoring.operator import BaseOperator
 from tradewind.authoring.params import values_for_run
+from tradewind.authoring.publishing import publication
 from tradewind.authoring.variable import VariableAccessor
 from tradewind.model.rows import RunRow
 from tradewind.model.specs import Json
@@ -104,6 +105,14 @@ class Context(DurableCalls, MutableMapping[str, Any]):
 
             self.made_durable = Durable(self.current, self.the_task, evicts=self.the_task.durable)
         return self.made_durable
+
+    async def publish(self, name: str, value: Any) -> None:
+        """Lets people and programs read `value` while the task runs or waits: `tradewind tasks query`, the API and the
+        task's page show the latest of each name. Durable on return; it goes when a new try begins. In plain functions
+        it is `ti.publish`. Raises XComError for a value that cannot be stored as JSON.
+        """
+        found = publication(self.the_task.task_id, name, value)
+        await self.current.services.xcom_put(self.attempt.key, found.key, found.value)
 
     def __getitem__(self, name: str) -> Any:
         made = self._made

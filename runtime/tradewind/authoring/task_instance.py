@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, cast
 from tradewind.authoring.lazy_xcoms import LazyXComs
 from tradewind.authoring.measuring import has_instances, measured_length
 from tradewind.authoring.operator import BaseOperator
+from tradewind.authoring.publishing import publication
 from tradewind.authoring.xcom import check_xcom_key, decode, encode
 from tradewind.model.keys import UNMAPPED, RunId
 from tradewind.model.outcomes import RETURN_KEY, EncodedValue
@@ -126,6 +127,11 @@ class TaskInstance:
     async def push(self, key: str, value: Any) -> None:
         """`xcom_push` for async code."""
         await self._current.services.xcom_put(self.attempt.key, key, self._encoded(key, value))
+
+    def publish(self, name: str, value: Any) -> None:
+        """Lets people and programs read `value` while the task runs; `ctx.publish` says more. Raises XComError."""
+        found = publication(self.task_id, name, value)
+        self._current.blocking.xcom_put(self.attempt.key, found.key, found.value)
 
     def xcom_pull(
         self,

@@ -261,6 +261,44 @@ def signal(ctx: click.Context, /, dag_id: str, task_id: str, name: str, value: A
     emit_text(said, line, given["output"])
 
 
+@tasks.command("query")
+@click.argument("dag_id")
+@click.argument("task_id")
+@click.argument("run")
+@click.argument("name", required=False)
+@click.option("--map-index", type=int, default=-1, help="Which instance of a mapped task.")
+@output_option
+@database_option
+@click.pass_context
+def query(ctx: click.Context, /, dag_id: str, task_id: str, run: str, name: str | None, **given: Any) -> None:
+    """Ask a task what it has published with `ctx.publish(NAME, …)`, while it runs, waits or when it has ended.
+
+    RUN is an id or a logical date, or `latest`. With NAME the value alone is printed, as JSON.
+    """
+    import orjson
+
+    from tradewind.cli.output import emit, emit_text
+    from tradewind.services.answering import Place
+    from tradewind.services.querying import published, published_as
+
+    config = config_of(ctx, database__url=given["database"])
+
+    async def work(control: Control) -> list[dict[str, Any]]:
+        from tradewind.cli.runs import find_run
+
+        found = await find_run(control.reads, dag_id, None if run == "latest" else run)
+        place = Place(found, task_id, given["map_index"])
+        if name is not None:
+            return [(await published_as(control.reads, place, name)).shown()]
+        return [one.shown() for one in await published(control.reads, place)]
+
+    lines = ask_control(config, work)
+    if name is None:
+        emit(lines, given["output"], ["name", "value", "timestamp"], empty="The task has published nothing.")
+    else:
+        emit_text(orjson.dumps(lines[0]["value"]).decode(), lines[0], given["output"])
+
+
 async def _instance(reads: StoreReads, run: RunRow, task_id: str, map_index: int) -> InstanceRow:
     row = await reads.instance_get(run.run_id, task_id, map_index)
     if row is not None:

@@ -24,6 +24,9 @@ CODEC_CUSTOM: Final = 16
 
 RETURN_KEY: Final = "return_value"
 
+QUERY_PREFIX: Final = "query:"
+"""Keys of values that a task publishes for whoever asks while it goes on begin so."""
+
 
 class EncodedValue(NamedTuple):
     """A user's value as stored: codec number and bytes."""

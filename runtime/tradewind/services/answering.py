@@ -80,6 +80,12 @@ class Place:
         index = f"[{self.map_index}]" if self.map_index != UNMAPPED else ""
         return f"task {self.task_id!r}{index} of run {self.run.dag_run_id!r}"
 
+    @property
+    def instance(self) -> str:
+        """The task instance without its run."""
+        index = f" with map index {self.map_index}" if self.map_index != UNMAPPED else ""
+        return f"task {self.task_id!r}{index}"
+
 
 async def questions(reads: StoreReads, where: WaitFilter) -> tuple[list[Asked], int]:
     """A page of what people are asked, and how much there is in all."""
@@ -112,16 +118,11 @@ async def question_at(reads: StoreReads, place: Place, name: str | None = None, 
 async def _not_asked(reads: StoreReads, place: Place, name: str | None, *, to_answer: bool) -> Exception:
     row = await reads.instance_get(place.run.run_id, place.task_id, place.map_index)
     if row is None:
-        return NotFoundError(f"run {place.run.dag_run_id!r} of {place.run.dag_id} has no {_instance(place)}")
+        return NotFoundError(f"run {place.run.dag_run_id!r} of {place.run.dag_id} has no {place.instance}")
     if row.state in FINISHED and to_answer:
         return ConflictError(f"{place} takes no answer: it has ended: {row.state.value}")
     what = "nothing" if name is None else f"nothing under the name {name!r}"
     return NotFoundError(f"{place} asks {what}; it is {row.state.value}")
-
-
-def _instance(place: Place) -> str:
-    index = f" with map index {place.map_index}" if place.map_index != UNMAPPED else ""
-    return f"task {place.task_id!r}{index}"
 
 
 async def answer(control: Control, asked: Asked, value: Json, by: Mapping[str, str] | None) -> bool:

@@ -23,13 +23,14 @@ FETCH_AGAIN: Final = LiveEvent("dag")
 
 
 class _Subscriber:
-    __slots__ = ("dag_id", "lost", "queue", "wake")
+    __slots__ = ("dag_id", "hints", "lost", "queue", "wake")
 
     def __init__(self, dag_id: str | None) -> None:
         self.dag_id = dag_id
         self.queue: deque[LiveEvent] = deque(maxlen=BACKLOG)
         self.wake = asyncio.Event()
         self.lost = False
+        self.hints: set[LiveEvent] = set()
 
     def put(self, event: LiveEvent) -> None:
         if self.dag_id is not None and event.dag_id not in ("", self.dag_id):
@@ -37,6 +38,11 @@ class _Subscriber:
         self.lost = self.lost or len(self.queue) == BACKLOG
         self.queue.append(event)
         self.wake.set()
+
+    def hint(self, event: LiveEvent) -> None:
+        if event not in self.hints and (self.dag_id is None or event.dag_id in ("", self.dag_id)):
+            self.hints.add(event)
+            self.wake.set()
 
 
 class LiveHub:
@@ -61,6 +67,13 @@ class LiveHub:
             self._note("runs", event.dag_id)
         for subscriber in self._subscribers:
             subscriber.put(event)
+
+    def hint(self, event: LiveEvent) -> None:
+        """Says that something has changed which its viewers fetch themselves. A subscriber that is behind is given
+        equal ones once, so that what changes all the time pushes nothing else out.
+        """
+        for subscriber in self._subscribers:
+            subscriber.hint(event)
 
     def publish_tasks(self, run: RunRow, changes: Iterable[TaskChange]) -> None:
         """Sends the task instances that changed in one run as one event."""
@@ -113,6 +126,8 @@ class LiveHub:
                     yield FETCH_AGAIN
                 while subscriber.queue:
                     yield subscriber.queue.popleft()
+                while subscriber.hints:
+                    yield subscriber.hints.pop()
         finally:
             self._subscribers.discard(subscriber)
 

@@ -21,7 +21,7 @@ from tradewind.model.durable import Step
 from tradewind.model.errors import Fenced
 from tradewind.model.events import RunEvent, Stamp, StepStored, XComStored
 from tradewind.model.keys import UNMAPPED, RunId
-from tradewind.model.outcomes import RETURN_KEY, EncodedValue
+from tradewind.model.outcomes import QUERY_PREFIX, RETURN_KEY, EncodedValue
 from tradewind.model.rows import Batch, InstanceRow, RunRow, XComEntry
 from tradewind.model.specs import Json
 from tradewind.model.states import RunState
@@ -39,7 +39,7 @@ _XComKey = tuple[RunId, str, int, str]
 
 def latest_keys(entries: Sequence[XComEntry], map_index: int) -> list[str]:
     """The keys of one instance's values, the latest first; of those stored together `return_value`."""
-    own = [entry for entry in entries if entry.map_index == map_index]
+    own = [one for one in entries if one.map_index == map_index and not one.key.startswith(QUERY_PREFIX)]
     own.sort(key=lambda entry: (entry.at is not None and entry.at.timestamp(), entry.key == RETURN_KEY), reverse=True)
     return [entry.key for entry in own]
 

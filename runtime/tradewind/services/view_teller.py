@@ -7,6 +7,7 @@ from functools import partial
 from typing import Final
 
 from tradewind.control_ports import LiveEvent
+from tradewind.model.outcomes import QUERY_PREFIX
 from tradewind.model.rows import Batch
 from tradewind.model.states import RunState
 from tradewind.rules.run_machine import RunMachine
@@ -48,6 +49,8 @@ class ViewTeller:
                 self._tell_run(machine)
             if segment.asset_events:
                 self._live.publish_assets()
+            if any(row.key.startswith(QUERY_PREFIX) for row in segment.xcoms):
+                self._live.hint(LiveEvent("queries", segment.dag_id, machine.run.dag_run_id))
             if segment.tasks or segment.made:
                 self._live.publish_tasks(machine.run, [*segment.tasks, *segment.made])
 

@@ -48,7 +48,9 @@ async def event_data(event: LiveEvent, catalog: Catalog) -> dict[str, Json]:
         case "task":
             items = [run_views.instance_change(row) for row in event.items]
             return {"dag_id": event.dag_id, "dag_run_id": event.dag_run_id, "items": items}
-        case "import_errors":
+        case "queries":
+            return {"dag_id": event.dag_id, "dag_run_id": event.dag_run_id}
+        case "import_errors" | "watchers" | "loop":
             return {}
         case _:
             return {"dag_id": event.dag_id}
@@ -61,7 +63,8 @@ ROUTES: Final = (
         "stream_events",
         stream_events,
         "Events",
-        "Changes as they are committed: events dag, run, task and import_errors. After each connection, and after a "
+        "Changes as they are committed: events dag, run, task and import_errors; queries, watchers and loop say that "
+        "there is something new to fetch. After each connection, and after a "
         "`dag` event whose dag_id is empty, fetch what is shown once more.",
         query=(Param("dag_id", Kind.TEXT, "Only of this DAG.", maximum=250),),
         answers={200: ""},

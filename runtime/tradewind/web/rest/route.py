@@ -146,6 +146,7 @@ PATH_DOCS: Final = {
     "pool_name": "The pool's name.",
     "uri": "The URI of the asset; its slashes may be written as they are.",
     "name": "The name of the event.",
+    "query_name": "The name that the task publishes under.",
     "signal_name": "The name that the task waits for.",
     "input_name": "The name of the question; of `ctx.ask` the form's, if it was given none.",
     "xcom_key": "The XCom's key, such as `return_value`.",
