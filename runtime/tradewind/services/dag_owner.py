@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 
 from tradewind.control_ports import LiveEvent
+from tradewind.model.errors import Fenced
 from tradewind.model.rows import DagRow, Lease
 from tradewind.ports import Store
 from tradewind.services.given_dags import EMBEDDED_BUNDLE, GivenDags
@@ -37,7 +38,6 @@ class DagOwner:
         self._live = live
         self._given = given
         self._executors = executors
-        self._lease: Lease | None = None
         self._arriving = asyncio.Lock()
         """Held while DAGs are taken in, so that none comes without its runs."""
         self._changed: dict[str, None] = {}
@@ -53,7 +53,7 @@ class DagOwner:
         """Claims every DAG that nobody owns and whose code is here, and goes on with its runs."""
         store, scheduler = self._store, self._scheduler
         async with self._arriving:
-            lease = self._lease = scheduler.lease
+            lease = scheduler.lease
             known = {row.dag_id: row for row in await store.dag_list()}
             free = [row.dag_id for row in known.values() if row.owner is None and self._given.can_carry(row)]
             if free:
@@ -109,17 +109,24 @@ class DagOwner:
             if self._live.is_watched:
                 self._live.publish(LiveEvent("dag", dag_id, dag=await self._store.dag_get(dag_id)))
 
+    def _owns(self, row: DagRow) -> bool:
+        """Whether the store has this runtime, under the lease that it holds now, as the DAG's owner."""
+        try:
+            return row.owner == self._scheduler.lease.runtime_id
+        except Fenced:
+            return False
+
     async def _refresh_one(self, dag_id: str) -> None:
         owned = self._scheduler.book.dags
         row = await self._store.dag_get(dag_id)
         if row is None:
             return
-        if self._lease is None or row.owner != self._lease.runtime_id:
+        if not self._owns(row):
             await self._mailed.tell_changed(dag_id)
             return
         known = owned.get(dag_id)
         if known is None:
-            await self._go_on_with(self._lease, [row])
+            await self._go_on_with(self._scheduler.lease, [row])
             return
         if dag_id in self._given.dags and row.version_hash != known.row.version_hash:
             return  # another runtime was given another version: it comes into force when that one owns the DAG
