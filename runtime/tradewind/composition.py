@@ -115,6 +115,7 @@ def compose(ground: Ground) -> Services:
     owner.on_arrived += [inbox.wake, callbacks.wake, router.wake]
     owner.on_changed.append(watches.settle)
     permits = PermitKeeper(store, scheduler)
+    owner.on_arrived.append(permits.inherited)
     rescuer = Rescuer(
         store,
         clock,

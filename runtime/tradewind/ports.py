@@ -262,7 +262,9 @@ class Store(StoreReads, NamedWrites, AssetStore, KeptStates, Protocol):
         ...
 
     async def runtime_leave(self, lease: Lease) -> None:
-        """Gives up all DAGs and the lease. Twice is allowed."""
+        """Gives up all DAGs and the lease; permits too, unless attempts in its DAGs run on elsewhere: then they go
+        to who claims these. Twice is allowed.
+        """
         ...
 
     async def runtime_bury(self, dead: RuntimeId, seen_beat: int) -> bool:

@@ -259,6 +259,18 @@ def _nodes(machine: RunMachine) -> Iterator[int]:
         yield from machine.nodes_of(task)
 
 
+def unknown_permits(database: MemoryDatabase, process: Process) -> Iterator[str]:
+    """Shared limits of which the process counts with more or less than the store has granted to it."""
+    me = process.scheduler.lease.runtime_id
+    for name, held in database.grants.items():
+        granted, counted = held.get(me, 0), process.shares(name)
+        if granted != counted:
+            yield f"{process.name} counts with {counted} of {name}, and was granted {granted}"
+    for name, held in database.grants.items():
+        for dead in [number for number in held if not database.runtimes[number].alive]:
+            yield f"runtime {dead} is no more, and {held[dead]} of {name} are granted to it"
+
+
 def visible_places(tables: RunTables) -> set[InstancePlace]:
     """The instances that are there; while a mapped task's own row is there, it alone."""
     return {(row.task_id, row.map_index) for row in visible(tables.instance_rows())}

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import orjson
 
-from tests.simulation.checks import Inspector
+from tests.simulation.checks import Inspector, unknown_permits
 from tests.simulation.dags import POOLS, random_dag, source_of
 from tests.simulation.journal import Journal
 from tests.simulation.process import LEASE, Process
@@ -266,6 +266,9 @@ class World:
         if not any(not process.is_stopping for process in self.turning()):
             self.start_process()
         self.pass_by(2 * LEASE + 15)
+        for process in self.processes if self.is_quiet() else ():
+            if self.is_healthy(process):
+                self.complain(list(unknown_permits(self.database, process)))
 
     def run_out(self) -> None:
         """Everything that runs ends, until all runs are final; then their states are judged."""

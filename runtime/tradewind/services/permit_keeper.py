@@ -37,6 +37,9 @@ class PermitKeeper:
         self._granted: dict[str, int] = {}
         self._idle: dict[str, int] = {}
         self._too_few: dict[str, int] = {}
+        self._in_doubt: set[str] = set()
+        """Limits of which the store may hold another grant than we think."""
+        self._has_inherited = False
         self._peers = 0
         self._wake = asyncio.Event()
         self._pools_changed = asyncio.Event()
@@ -59,10 +62,15 @@ class PermitKeeper:
         """Whether the limits are shared with other runtimes just now."""
         return self._peers > 0
 
+    def inherited(self) -> None:
+        """DAGs have been claimed, and with them permits that dead runtimes left behind."""
+        self._has_inherited = True
+        self._wake.set()
+
     def forget(self) -> None:
         """The lease is gone, and with it everything that was granted under it."""
-        self._granted.clear()
-        self._idle.clear()
+        for kept in (self._granted, self._idle, self._too_few, self._in_doubt):
+            kept.clear()
 
     async def hold(self, lease: Lease, name: str, size: int) -> None:
         """A limit is new or has another size (-1: none). Takes all of it where nobody else needs it."""
@@ -70,9 +78,7 @@ class PermitKeeper:
         surplus = self._granted.get(name, 0) - size
         try:
             if size >= 0 and surplus > 0:
-                self._granted[name] = size
-                self._scheduler.resize(name, size)
-                await self._store.grant_return(lease, name, surplus)
+                await self._return(lease, name, surplus)
             else:
                 await self._take(lease, name, size)
         except StoreUnavailable:
@@ -96,6 +102,7 @@ class PermitKeeper:
         await self.hold(lease, limit, 0)
         for kept in (self._sizes, self._granted, self._idle, self._too_few):
             kept.pop(limit, None)
+        self._in_doubt.discard(limit)
         self._scheduler.book.admission.lose(limit)
 
     async def follow_pools(self, lease: Lease) -> None:
@@ -119,6 +126,9 @@ class PermitKeeper:
             await self._pause()
             try:
                 async with self._busy:
+                    if self._has_inherited:
+                        self._has_inherited = False
+                        self._in_doubt.update(self._sizes)
                     for name, size in list(self._sizes.items()):
                         if size >= 0:
                             await self._follow(lease, name, size)
@@ -140,6 +150,8 @@ class PermitKeeper:
 
     async def _follow(self, lease: Lease, name: str, size: int) -> None:
         admission = self._scheduler.book.admission
+        if name in self._in_doubt:
+            await self._take(lease, name, 0)  # takes nothing: it says what is held
         granted, needed = self._granted[name], admission.used(name) + admission.demand(name)
         if not self._peers:
             await self._take(lease, name, size)
@@ -157,16 +169,16 @@ class PermitKeeper:
         if looks < 2 + lease.runtime_id % 5:
             return False
         self._too_few[name] = 0
-        self._granted[name] -= too_few
-        self._scheduler.resize(name, self._granted[name])
-        await self._store.grant_return(lease, name, too_few)
+        await self._return(lease, name, too_few)
         return True
 
     async def _take(self, lease: Lease, name: str, want: int) -> None:
-        if want < 0 or want == self._sizes[name] == self._granted.get(name):
+        if want < 0 or (want == self._sizes[name] == self._granted.get(name) and name not in self._in_doubt):
             granted = want
         else:
+            self._in_doubt.add(name)
             granted = await self._store.grant_take(lease, name, self._sizes[name], want)
+            self._in_doubt.discard(name)
         self._granted[name] = granted
         self._idle[name] = 0
         self._scheduler.resize(name, granted)
@@ -176,6 +188,12 @@ class PermitKeeper:
         long_idle = min(idle, self._idle.get(name, 0))
         self._idle[name] = idle
         if long_idle:
-            self._granted[name] -= long_idle
-            self._scheduler.resize(name, self._granted[name])
-            await self._store.grant_return(lease, name, long_idle)
+            await self._return(lease, name, long_idle)
+
+    async def _return(self, lease: Lease, name: str, count: int) -> None:
+        """Nothing starts on these permits from now on, whatever becomes of their way back."""
+        self._granted[name] -= count
+        self._scheduler.resize(name, self._granted[name])
+        self._in_doubt.add(name)
+        await self._store.grant_return(lease, name, count)
+        self._in_doubt.discard(name)

@@ -114,7 +114,7 @@ class MemoryStore(MemoryStates):
         await self._call("runtime_leave")
         record = self.database.runtimes.get(lease.runtime_id)
         if record is not None and record.alive and record.epoch == lease.epoch:
-            self.database.free(lease.runtime_id, keep_grants=False)
+            self.database.free(lease.runtime_id, is_dead=False)
         if self._joined == lease.runtime_id:
             await self.close()
         self._tell_peers(lease.runtime_id)
@@ -126,7 +126,7 @@ class MemoryStore(MemoryStates):
         record = self.database.runtimes.get(dead)
         if record is None or not record.alive or record.beat != seen_beat:
             return False
-        self.database.free(dead, keep_grants=True)
+        self.database.free(dead, is_dead=True)
         await self._called("runtime_bury")
         return True
 

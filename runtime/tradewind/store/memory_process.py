@@ -42,7 +42,7 @@ class MemoryProcess(MemoryViews):
 
     def fence(self, lease: Lease) -> None:
         """Somebody else declares this runtime dead."""
-        self.database.free(lease.runtime_id, keep_grants=True)
+        self.database.free(lease.runtime_id, is_dead=True)
 
     # -- life
     async def open(self) -> None:

@@ -198,15 +198,17 @@ class MemoryDatabase:
         record.beat += 1
         return record
 
-    def free(self, runtime: RuntimeId, *, keep_grants: bool) -> None:
-        """A runtime is gone: its epoch moves on, its DAGs have no owner."""
+    def free(self, runtime: RuntimeId, *, is_dead: bool) -> None:
+        """A runtime is gone: its epoch moves on, its DAGs have no owner. Its grants stay for who claims them where
+        it has died, or has left attempts that run on elsewhere.
+        """
         record = self.runtimes[runtime]
         record.alive = False
         record.epoch += 1
-        owned = [dag for dag in self.dags.values() if dag.owner == runtime]
-        for dag in owned:
-            self.dags[dag.dag_id] = replace(dag, owner=None)
-        if not (keep_grants and owned):
+        owned = {dag.dag_id for dag in self.dags.values() if dag.owner == runtime}
+        for dag_id in owned:
+            self.dags[dag_id] = replace(self.dags[dag_id], owner=None)
+        if not (owned and is_dead) and not any(t.live and t.row.dag_id in owned for t in self.runs.values()):
             for held in self.grants.values():
                 held.pop(runtime, None)
 

@@ -184,6 +184,17 @@ class OwnershipSuite:
         await other.dag_claim(lease)
         assert await other.grant_take(lease, "pool", 4, 4) == 4
 
+    async def test_grants_that_are_in_use_stay_when_their_runtime_leaves(self, new_store: NewStore) -> None:
+        """An attempt that runs on elsewhere keeps its permits until somebody owns its DAG."""
+        world = await new_world(new_store)
+        await world.start(await world.run(3), "a")
+        assert await world.store.grant_take(world.lease, "pool", 4, 3) == 3
+        other, lease = await join(new_store)
+        await world.store.runtime_leave(world.lease)
+        assert await other.grant_take(lease, "pool", 4, 4) == 1
+        await other.dag_claim(lease)
+        assert await other.grant_take(lease, "pool", 4, 0) == 4
+
     async def test_two_takers_at_once_stay_within_the_limit(self, new_store: NewStore) -> None:
         """The limit's row is locked while a grant changes."""
         holders = [await join(new_store, f"r{number}") for number in range(3)]

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.simulation import permit_stories
 from tests.simulation.faults.planting import Faults, Patch, giving, wrap
+from tradewind.model.errors import StoreUnavailable
 from tradewind.rules.admission import Admission, Lane
 from tradewind.services.owned_dag import OwnedDag
 from tradewind.services.permit_keeper import PermitKeeper
+from tradewind.store.memory_tables import MemoryDatabase
 
 fault = Faults()
 
@@ -90,3 +93,64 @@ def max_active_runs_ignored(patch: Patch) -> None:
         return self.machines[run_id]
 
     patch.setattr(OwnedDag, "next_to_activate", any_run)
+
+
+class _NeverInDoubt(set[str]):
+    def add(self, name: str, /) -> None:
+        """Forgets it."""
+
+
+def _without_doubts(patch: Patch) -> None:
+    def make(init: Any) -> Any:
+        def careless(self: Any, *rest: Any) -> None:
+            init(self, *rest)
+            self._in_doubt = _NeverInDoubt()
+
+        return careless
+
+    wrap(patch, PermitKeeper, "__init__", make)
+
+
+@fault(story=permit_stories.permits_whose_way_back_broke_off)
+def permits_on_their_way_back_forgotten(patch: Patch) -> None:
+    _without_doubts(patch)
+
+
+@fault(story=permit_stories.permits_that_came_unheard)
+def permits_on_their_way_here_forgotten(patch: Patch) -> None:
+    _without_doubts(patch)
+
+
+@fault(story=permit_stories.permits_that_went_back_unheard)
+def permits_given_back_twice(patch: Patch) -> None:
+    def make(give: Any) -> Any:
+        async def again(self: Any, lease: Any, name: str, count: int) -> None:
+            before = self._granted[name]
+            try:
+                await give(self, lease, name, count)
+            except StoreUnavailable:
+                self._granted[name] = before
+                self._in_doubt.discard(name)
+                raise
+
+        return again
+
+    wrap(patch, PermitKeeper, "_return", make)
+
+
+@fault(story=permit_stories.permits_that_were_inherited)
+def inherited_permits_not_noticed(patch: Patch) -> None:
+    patch.setattr(PermitKeeper, "inherited", giving(None))
+
+
+@fault(story=permit_stories.left_while_an_attempt_runs_on_elsewhere)
+def permits_in_use_given_up_when_leaving(patch: Patch) -> None:
+    def make(free: Any) -> Any:
+        def careless(self: Any, runtime: Any, *, is_dead: bool) -> None:
+            free(self, runtime, is_dead=is_dead)
+            for held in self.grants.values() if not is_dead else ():
+                held.pop(runtime, None)
+
+        return careless
+
+    wrap(patch, MemoryDatabase, "free", make)

@@ -65,6 +65,8 @@ RETURNING runtime_id
 SELECT seq FROM runtime WHERE runtime_id = :runtime_id::bigint AND epoch = :epoch::bigint AND alive
 
 -- name: runtime_leave
+-- Its grants go at once, unless attempts in its DAGs run on elsewhere: their slots stay in use, and go to who claims
+-- the DAGs.
 WITH left_now AS (
     UPDATE runtime SET alive = false, epoch = epoch + 1
     WHERE runtime_id = :runtime_id::bigint AND epoch = :epoch::bigint AND alive
@@ -72,7 +74,11 @@ WITH left_now AS (
 ), freed AS (
     UPDATE dag d SET owner = NULL FROM left_now l WHERE d.owner = l.runtime_id
 )
-DELETE FROM limit_grant g USING left_now l WHERE g.runtime_id = l.runtime_id
+DELETE FROM limit_grant g USING left_now l
+WHERE g.runtime_id = l.runtime_id AND NOT EXISTS (
+    SELECT FROM live_attempt a JOIN dag_run r USING (run_id) JOIN dag d USING (namespace, dag_id)
+    WHERE d.owner = l.runtime_id
+)
 
 -- name: runtime_tell
 -- Runtimes that come and go say so, that the others need not wait for their next beat to see it.
