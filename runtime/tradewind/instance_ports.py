@@ -10,7 +10,7 @@ from tradewind.model.attempts import AttemptKey
 from tradewind.model.durable import Step
 from tradewind.model.keys import UNMAPPED, RunId
 from tradewind.model.rows import InstanceRow
-from tradewind.model.state_stores import StateScope
+from tradewind.model.state_stores import KeptState, StateScope
 from tradewind.model.states import TaskState
 from tradewind.model.waits import INPUT_KIND, WaitRow
 
@@ -75,6 +75,26 @@ class InstanceReads(Protocol):
         """A page of what task instances wait for, by run (the oldest first), task, map index and key, and how many
         there are in all. Of a wait whose arguments no key opens, the answer is that error.
         """
+        ...
+
+    async def state_page(
+        self, scope: StateScope, limit: int, offset: int = 0, key: str | None = None
+    ) -> tuple[list[KeptState], int]:
+        """A page of what a task instance or an asset keeps, by key (or the one under `key`), and how many there are
+        in all. What has expired is not among them.
+        """
+        ...
+
+
+class StateWrites(Protocol):
+    """What people change of kept values: whether an attempt is live does not matter."""
+
+    async def state_put(self, scope: StateScope, key: str, value: str, expires_at: datetime | None = None) -> None:
+        """Stores a value in place of the one that is there."""
+        ...
+
+    async def state_drop(self, scope: StateScope, key: str | None = None, *, every_index: bool = False) -> None:
+        """Deletes a value, or all of the scope; with `every_index` those of all instances of a mapped task."""
         ...
 
 

@@ -12,7 +12,8 @@ from datetime import datetime
 from typing import Protocol
 
 from tradewind.asset_ports import AssetReads, AssetStore, AssetWrites
-from tradewind.instance_ports import InstanceReads, KeptStates
+from tradewind.instance_ports import InstanceReads, KeptStates, StateWrites
+from tradewind.model.assets import NOTHING_CONSUMED, Consumed
 from tradewind.model.keys import UNMAPPED, AttemptId, RunId, RuntimeId
 from tradewind.model.outcomes import EncodedValue
 from tradewind.model.rows import (
@@ -198,7 +199,7 @@ class StoreReads(AssetReads, InstanceReads, Protocol):
         ...
 
 
-class NamedWrites(AssetWrites, Protocol):
+class NamedWrites(AssetWrites, StateWrites, Protocol):
     """Changes of what has a name and belongs to no run: no lease is needed for them."""
 
     async def pool_set(self, pool: PoolRow) -> None:
@@ -326,7 +327,7 @@ class Store(StoreReads, NamedWrites, AssetStore, KeptStates, Protocol):
         instances: Sequence[InstanceRow],
         cursor: ScheduleCursor | None = None,
         mail_done: tuple[int, bytes] | None = None,
-        consumed: Sequence[int] = (),
+        consumed: Consumed = NOTHING_CONSUMED,
     ) -> bool:
         """A run with all its instances, the schedule's cursor, the mail that asked for it, and the asset events that
         it takes off the DAG's queue (`consumed`), in one transaction (bulk by COPY). False, and nothing changed, if

@@ -32,6 +32,22 @@ LARGEST: Final = 1024 * 1024
 Key = Asset | AssetAlias | AssetRef
 
 
+def kept_text(value: object, where: str) -> str:
+    """A value as a state store keeps it. Raises ValueError for None, AuthoringError for no JSON and too much of it."""
+    if value is None:
+        raise ValueError(f"{where}: None cannot be kept; delete the key instead")
+    try:
+        text = json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise AuthoringError(
+            f"{where}: {error}. Values are texts, numbers, booleans, lists and dicts; "
+            "of a datetime keep its isoformat()"
+        ) from error
+    if len(text) > LARGEST:
+        raise AuthoringError(f"{where}: {len(text):,} bytes are too many for a state store (at most {LARGEST:,})")
+    return text
+
+
 class _Values:
     """What one owner keeps."""
 
@@ -87,19 +103,7 @@ class _Values:
         return key
 
     def _text(self, key: str, value: object) -> str:
-        where = f"{self._name}[{key!r}]"
-        if value is None:
-            raise ValueError(f"{where}: None cannot be kept; delete the key instead")
-        try:
-            text = json.dumps(value, allow_nan=False)
-        except (TypeError, ValueError) as error:
-            raise AuthoringError(
-                f"{where}: {error}. Values are texts, numbers, booleans, lists and dicts; "
-                "of a datetime keep its isoformat()"
-            ) from error
-        if len(text) > LARGEST:
-            raise AuthoringError(f"{where}: {len(text):,} bytes are too many for a state store (at most {LARGEST:,})")
-        return text
+        return kept_text(value, f"{self._name}[{key!r}]")
 
 
 class TaskStateStore(_Values):

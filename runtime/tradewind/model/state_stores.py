@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import NamedTuple, Self
 
 from tradewind.model.keys import UNMAPPED, RunId
@@ -19,3 +20,12 @@ class StateScope(NamedTuple):
     def of_asset(cls, *, name: str | None = None, uri: str | None = None) -> Self:
         """The values of an asset. Either is needed."""
         return cls(RunId(0), name or uri or "", UNMAPPED, name is None)
+
+
+class KeptState(NamedTuple):
+    """One value, as JSON text, with when it was last set and until when it is known (None: as long as its owner)."""
+
+    key: str
+    value: str
+    at: datetime
+    expires_at: datetime | None = None

@@ -40,7 +40,7 @@ from tradewind.model.rows import (
     UserRow,
     VariableRow,
 )
-from tradewind.model.state_stores import StateScope
+from tradewind.model.state_stores import KeptState, StateScope
 from tradewind.model.waits import WaitGone, WaitRow
 from tradewind.store.bounds import require_one_segment_a_run
 from tradewind.store.memory_asset_tables import AssetTables
@@ -174,9 +174,7 @@ class MemoryDatabase:
     missed: dict[tuple[RunId, str], MissedDeadlineRow] = field(
         default_factory=dict[tuple[RunId, str], MissedDeadlineRow]
     )
-    states: dict[StateScope, dict[str, tuple[str, datetime | None]]] = field(
-        default_factory=dict[StateScope, dict[str, tuple[str, datetime | None]]]
-    )
+    states: dict[StateScope, dict[str, KeptState]] = field(default_factory=dict[StateScope, dict[str, KeptState]])
     grants: dict[str, dict[RuntimeId, int]] = field(default_factory=dict[str, dict[RuntimeId, int]])
     pools: dict[str, PoolRow] = field(default_factory=dict[str, PoolRow])
     variables: dict[str, VariableRow] = field(default_factory=dict[str, VariableRow])

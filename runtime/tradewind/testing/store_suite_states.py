@@ -66,6 +66,31 @@ class StatesSuite:
             assert not await store.state_delete(key, scope)
         assert [await store.state_get(scope, "k") for scope in (mine, _ORDERS)] == ["2", "3"]
 
+    async def test_people_see_and_change_states(self, new_store: NewStore) -> None:
+        """By key in pages, without what is over; set and deleted whether an attempt is live or not."""
+        world = await new_world(new_store)
+        run = await world.run()
+        store, mine = world.store, StateScope(run.run_id, "a")
+        past, future = datetime(2001, 1, 1, tzinfo=UTC), datetime(2901, 1, 1, tzinfo=UTC)
+        for scope in (mine, mine._replace(map_index=3), _ORDERS):
+            for key, value, end in (("b", "1", None), ("a\0", '"é"', future), ("over", "2", past), ("c", "[]", None)):
+                await store.state_put(scope, key, value, end)
+        found, total = await store.state_page(mine, 2)
+        assert [(one.key, one.value, one.expires_at) for one in found] == [("a\0", '"é"', future), ("b", "1", None)]
+        assert total == 3
+        assert [one.key for one in (await store.state_page(mine, 5, 2))[0]] == ["c"]
+        assert [one.value for one in (await store.state_page(mine, 5, key="b"))[0]] == ["1"]
+        assert await store.state_page(mine, 5, key="over") == ([], 0)
+        await store.state_put(mine, "b", "7")
+        assert await store.state_get(mine, "b") == "7"
+        await store.state_drop(mine, "b")
+        assert (await store.state_page(mine, 5))[1] == 2
+        await store.state_drop(mine)
+        assert [(await store.state_page(scope, 5))[1] for scope in (mine, mine._replace(map_index=3))] == [0, 3]
+        await store.state_drop(mine, every_index=True)
+        assert (await store.state_page(mine._replace(map_index=3), 5))[1] == 0
+        assert (await store.state_page(_ORDERS, 5))[1] == 3
+
     async def test_states_whose_time_is_over_go(self, new_store: NewStore) -> None:
         """They are not given any more, and a sweep deletes them."""
         world = await new_world(new_store)

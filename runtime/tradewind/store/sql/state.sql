@@ -28,6 +28,32 @@ WITH live AS (
 )
 SELECT EXISTS (SELECT FROM live) AS is_live
 
+-- name: state_page
+SELECT s.key, s.value, s.at, s.expires_at FROM kept_state s WHERE {state_conditions}
+ORDER BY s.key LIMIT :limit::bigint OFFSET :offset::bigint
+
+-- name: state_count
+SELECT count(*) AS total FROM kept_state s WHERE {state_conditions}
+
+-- name: state_conditions
+-- Fragment: the values of one owner that are still known; null parameters are no condition.
+s.run_id = :run_id::bigint AND s.owner = :owner::bytea AND s.map_index = :map_index::integer
+AND (:key::bytea IS NULL OR s.key = :key::bytea)
+AND (s.expires_at IS NULL OR s.expires_at > now())
+
+-- name: state_put
+-- What people say counts whether an attempt is live or not.
+INSERT INTO kept_state (run_id, map_index, expires_at, owner, key, value)
+VALUES (:run_id::bigint, :map_index::integer, :expires_at::timestamptz, :owner::bytea, :key::bytea, :value::bytea)
+ON CONFLICT (run_id, owner, map_index, key) DO UPDATE SET
+    value = excluded.value, expires_at = excluded.expires_at, at = now()
+
+-- name: state_drop
+DELETE FROM kept_state s
+WHERE s.run_id = :run_id::bigint AND s.owner = :owner::bytea
+    AND (:every_index::boolean OR s.map_index = :map_index::integer)
+    AND (:key::bytea IS NULL OR s.key = :key::bytea)
+
 -- name: state_sweep
 WITH gone AS (
     DELETE FROM kept_state WHERE expires_at <= now() RETURNING 1

@@ -143,6 +143,8 @@ PATH_DOCS: Final = {
     "connection_id": "The connection's id.",
     "variable_key": "The variable's key.",
     "version_number": "Which version: 1 is the first.",
+    "asset_id": "The asset's number.",
+    "state_key": "The key of the value; it may hold slashes.",
     "pool_name": "The pool's name.",
     "uri": "The URI of the asset; its slashes may be written as they are.",
     "name": "The name of the event.",
