@@ -16,7 +16,7 @@ from tradewind.config import load_config
 from tradewind.control_ports import TriggerRequest
 from tradewind.host import Parts, Runtime
 from tradewind.model.rows import RunRow
-from tradewind.ports import Store
+from tradewind.ports import Clock, Store
 from tradewind.store.memory import MemoryStore
 from tradewind.store.memory import new_database as new_memory
 from tradewind.store.migrate import migrate_url
@@ -33,13 +33,13 @@ async def start(tmp_path: Path) -> AsyncIterator[StartRuntime]:
     stop = asyncio.Event()
     lives: list[asyncio.Task[None]] = []
 
-    async def started(*dags: DAG, **settings: object) -> Runtime:
+    async def started(*dags: DAG, clock: Clock | None = None, **settings: object) -> Runtime:
         overrides = {key.replace("__", "."): value for key, value in settings.items()}
         overrides.setdefault("scheduler.drain_timeout", 0.2)
         config = await asyncio.to_thread(load_config, tmp_path, overrides=overrides, environ={})
         inline = InlineExecutor()
         executors = {"inline": inline, "local": inline}
-        parts = Parts(store=MemoryStore(database), executors=executors, watch_files=False)
+        parts = Parts(store=MemoryStore(database), clock=clock, executors=executors, watch_files=False)
         up: asyncio.Future[Runtime] = asyncio.get_running_loop().create_future()
 
         async def live() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.clocks import ClockFrom
 from tests.services.conftest import StartRuntime, until
 from tradewind import DAG, task
 from tradewind.authoring.defaults import AuthoringDefaults, use_defaults
@@ -64,12 +65,11 @@ async def test_start_schedule_and_end_divide_time(start: StartRuntime) -> None:
 
 @pytest.mark.spec("1:S3", "1:S4")
 async def test_the_first_run_comes_when_its_interval_is_over_and_there_is_always_a_next(start: StartRuntime) -> None:
-    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    if datetime.now(UTC) > midnight + timedelta(hours=23, minutes=59):
-        pytest.skip("the day is about to end")
+    midnight = JAN + timedelta(days=7)
     runtime = await start(
         noting("new", {}, schedule="@daily", start_date=midnight, catchup=True),
         noting("old", {}, schedule="@daily", start_date=midnight - timedelta(days=1), catchup=True),
+        clock=ClockFrom(midnight + timedelta(hours=12)),
     )
     (ran,) = await all_runs(runtime, "old", 1)
     assert (ran.logical_date, ran.run_after) == (midnight - timedelta(days=1), midnight)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 
-from tests.spec.authored import day, load_one, ran, states
+from tests.spec.authored import load_one, ran, states
 from tradewind.trial import try_dag
 
 pytestmark = pytest.mark.blocks_the_loop  # a trial has the loop for itself
@@ -70,7 +70,7 @@ def _latest_only(next_execution_date, **context):
     if not left_window < now <= right_window:
         raise AirflowSkipException("Not the most recent run!")
 
-with DAG("umbrella", schedule_interval="@daily", start_date=pendulum.today("UTC").subtract(days=3)):
+with DAG("umbrella", schedule_interval="0 HOUR * * *", start_date=pendulum.today("UTC").subtract(days=3)):
     PythonOperator(task_id="latest_only", python_callable=_latest_only) >> BashOperator(
         task_id="deploy_model", bash_command="echo deployed"
     )
@@ -80,15 +80,14 @@ with DAG("umbrella", schedule_interval="@daily", start_date=pendulum.today("UTC"
 @pytest.mark.spec("1:E9")
 def test_the_moment_is_asked_as_pendulum_has_it(tmp_path: Path) -> None:
     """`pendulum.utcnow()` is gone since version 3: the error says so; `pendulum.now("UTC")` is the same."""
-    dag = load_one(tmp_path, HEAD + LATEST.replace("NOW", 'pendulum.now("UTC")'))
-    today = datetime.now(day("2019-01-01").tzinfo).replace(hour=0, minute=0, second=0, microsecond=0)
-    if datetime.now(today.tzinfo) > today + timedelta(hours=23, minutes=59):
-        pytest.skip("the day is about to end")
+    twelve_ago = (datetime.now(UTC) - timedelta(hours=12)).replace(minute=0, second=0, microsecond=0)
+    latest = HEAD + LATEST.replace("HOUR", str(twelve_ago.hour))  # an interval that does not end while this runs
+    dag = load_one(tmp_path, latest.replace("NOW", 'pendulum.now("UTC")'))
     found = {}
     for back in (1, 2):
-        date = today - timedelta(days=back)
+        date = twelve_ago - timedelta(days=back)
         found[back] = states(ran(dag, date.isoformat(), until=(date + timedelta(days=1)).isoformat()))["deploy_model"]
     assert found == {1: "success", 2: "skipped"}
-    report = ran(load_one(tmp_path, HEAD + LATEST.replace("NOW", "pendulum.utcnow()")))
+    report = ran(load_one(tmp_path, latest.replace("NOW", "pendulum.utcnow()")))
     assert states(report)["latest_only"] == "failed"
     assert "AttributeError: utcnow" in report.errors["latest_only"]

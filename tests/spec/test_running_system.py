@@ -18,9 +18,8 @@ pytestmark = pytest.mark.blocks_the_loop
 @pytest.mark.spec("1:C2", "3:A04", "3:G10")
 async def test_from_a_new_file_to_the_last_task(tmp_path: Path, database_url: str) -> None:
     """Files are read, intervals that are over become runs, tasks start when those before them have ended."""
-    if datetime.now(UTC).minute == 59:
-        pytest.skip("the hour is about to end")
-    three = (datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=3)).isoformat()
+    begin = (datetime.now(UTC) - timedelta(hours=3, minutes=30)).replace(second=0, microsecond=0)
+    hourly = f"{begin.minute} * * * *"  # the last hour is half over
     async with running_system(tmp_path, database_url) as system:
         system.write(
             f"""
@@ -28,8 +27,8 @@ async def test_from_a_new_file_to_the_last_task(tmp_path: Path, database_url: st
             from airflow import DAG
             from airflow.operators.bash import BashOperator
 
-            start = datetime.fromisoformat("{three}")
-            with DAG("hourly", start_date=start, schedule_interval="0 * * * *", is_paused_upon_creation=False):
+            start = datetime.fromisoformat("{begin.isoformat()}")
+            with DAG("hourly", start_date=start, schedule_interval="{hourly}", is_paused_upon_creation=False):
                 a, b, c = (BashOperator(task_id=name, bash_command="echo {{{{ ts }}}}") for name in "abc")
                 [a, b] >> c
 
@@ -43,7 +42,6 @@ async def test_from_a_new_file_to_the_last_task(tmp_path: Path, database_url: st
         await system.knows("hourly", "at_three", "none")
         runs = await system.ended("hourly", 3)
         assert len(runs) == 3, "one for each interval that is over; that of this hour waits for its end"
-        begin = datetime.fromisoformat(three)
         assert [run.logical_date for run in runs] == [begin + timedelta(hours=n) for n in range(3)]
         for run in runs:
             rows = {row.task_id: row for row in await system.runtime.control.reads.instance_list(run.run_id)}
@@ -53,7 +51,7 @@ async def test_from_a_new_file_to_the_last_task(tmp_path: Path, database_url: st
             assert all(end is not None and began >= end for end in ends)
         shown = {dag_id: spec.timetable.summary for dag_id, spec in (await system.specs()).items()}
     assert shown == {
-        "hourly": "0 * * * *",
+        "hourly": hourly,
         "at_three": "0 3 * * *",
         "midnight": "0 0 * * *",
         "minutely": "*/1 * * * *",
