@@ -104,7 +104,7 @@ def _timeout(given: object) -> timedelta | None:
     if not isinstance(given, timedelta):
         raise AuthoringError(f"defer: timeout has to be a timedelta or a number of seconds, not {given!r}")
     if given < timedelta():
-        raise AuthoringError(f"defer: timeout has to be positive, not {given.total_seconds():g} seconds")
+        raise AuthoringError(f"defer: timeout must not be negative; it is {given.total_seconds():g} seconds")
     return given
 
 
@@ -123,7 +123,7 @@ def wait_of(
     dag = None if operator is None else operator.dag
     cls, arguments = _said_by(trigger, dag)
     if operator is not None:
-        method_of(operator, deferred.method_name)
+        check_method(operator, deferred.method_name, deferred.kwargs)
         _check_found(cls, dag)
     kind = cls.trigger_kind
     due = _due(trigger) if isinstance(trigger, cls) else None
@@ -262,7 +262,7 @@ def start_of(operator: TaskNode, args: StartTriggerArgs, execution_timeout: time
     if any(isinstance(value, str) and ("{{" in value or "{%" in value) for value in arguments.values()):
         return None
     _check_arguments(cls, arguments, f"{where} names")
-    method_of(operator, args.next_method)
+    check_method(operator, args.next_method, args.next_kwargs)
     limits = [limit for limit in (_timeout(args.timeout), execution_timeout) if limit is not None]
     at = cls.moment_of(arguments)
     stored = packed(arguments, f"{where}.trigger_kwargs") if at is None else None
@@ -295,7 +295,7 @@ def start_here(operator: TaskNode, args: StartTriggerArgs, rendered: Callable[[A
     cls = _class_to_start(operator, args, where)
     arguments: dict[str, Any] = rendered(dict(args.trigger_kwargs or {}))
     _check_arguments(cls, arguments, f"{where} names")
-    method_of(operator, args.next_method)
+    check_method(operator, args.next_method, args.next_kwargs)
     trigger = cls(**arguments)
     return TaskDeferred(trigger=trigger, method_name=args.next_method, kwargs=args.next_kwargs, timeout=args.timeout)
 
@@ -323,6 +323,23 @@ def method_of(operator: TaskNode, name: str) -> Callable[..., Any]:
         f"{type(operator).__name__} {operator.task_id!r} has no method {name!r} to go on with after a wait; it has "
         f"{', '.join(sorted(own))}"
     )
+
+
+def check_method(operator: TaskNode, name: str, kwargs: Mapping[str, Any] | None) -> None:
+    """Raises AuthoringError where the operator has no such method, or one that cannot be called after the wait."""
+    function = method_of(operator, name)
+    if name == "execute":  # it gets of the arguments those that it names
+        return
+    try:
+        inspect.signature(function, follow_wrapped=False).bind(None, **{**(kwargs or {}), "event": None})
+    except TypeError as why:
+        given = ", ".join(["context", *(f"{key}=…" for key in kwargs or {} if key != "event"), "event=…"])
+        raise AuthoringError(
+            f"{type(operator).__name__} {operator.task_id!r}: after the wait {name}({given}) is called, and that does "
+            f"not fit its arguments: {why}"
+        ) from None
+    except ValueError:  # a signature that cannot be known
+        return
 
 
 def resumed_call(resume: Resume) -> tuple[str, dict[str, Any]]:

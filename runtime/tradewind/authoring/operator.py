@@ -20,7 +20,7 @@ from tradewind.authoring.arguments import (
     reject_unknown,
 )
 from tradewind.authoring.defaults import current_defaults
-from tradewind.authoring.deferral import TaskDeferred, go_on, method_of, start_here
+from tradewind.authoring.deferral import TaskDeferred, check_method, go_on, start_here
 from tradewind.authoring.expand_input import Mappable, MappableKwargs
 from tradewind.authoring.ids import check_key
 from tradewind.authoring.nodes import DagContainer, GroupNode, TaskNode
@@ -204,10 +204,11 @@ class BaseOperator(TaskNode):
         """Ends the attempt and waits for the trigger, holding neither slot nor process.
 
         Then the method of that name is called, with the context, `kwargs` and the payload of the trigger's `event`.
-        Raises TaskDeferred, which has to leave `execute`; AuthoringError where there is no such method.
+        Raises TaskDeferred, which has to leave `execute`; AuthoringError where there is no such method, or one that
+        does not take `event` and `kwargs`.
         """
         deferred = TaskDeferred(trigger=trigger, method_name=method_name, kwargs=kwargs, timeout=timeout)
-        method_of(self, method_name)
+        check_method(self, method_name, deferred.kwargs)
         raise deferred
 
     def resume_execution(self, next_method: str, next_kwargs: Mapping[str, Any] | None, context: Any) -> Any:

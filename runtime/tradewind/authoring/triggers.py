@@ -165,7 +165,7 @@ class BaseTrigger:
     @property
     def log(self) -> logging.Logger:
         """The trigger's logger; what it writes goes to the log of the task that waits."""
-        return logging.getLogger(f"tradewind.task.{type(self).__module__}.{type(self).__qualname__}")
+        return logging.getLogger(f"tradewind.task.{trigger_kinds.path_of(type(self))}")
 
     @staticmethod
     def repr(classpath: str, kwargs: Mapping[str, Any]) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 from collections.abc import AsyncIterator
+from functools import reduce
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -43,23 +45,28 @@ class LogPage(NamedTuple):
 
 
 class _Place(NamedTuple):
-    """How far a reader has come: which layout, offsets, and whether the last record was an end."""
+    """How far a reader has come: which layout, offsets, and whether the last record was an end.
+
+    Layout `i`: all records are in the file that coroutines of the run share, `offset` is there. Layout `f`: the try has
+    files of its own, and `shared` is the offset in the shared one, which has what triggers said on behalf of the task.
+    """
 
     layout: str
     offset: int = 0
     raw: int = 0
     ended: bool = False
+    shared: int = 0
 
     def token(self) -> str:
-        return f"{self.layout}:{self.offset}:{self.raw}:{int(self.ended)}"
+        return f"{self.layout}:{self.offset}:{self.raw}:{int(self.ended)}:{self.shared}"
 
     @staticmethod
     def of(token: str) -> _Place:
         """Raises ValueError for what is no token of ours."""
-        layout, offset, raw, ended = token.split(":")
+        layout, offset, raw, ended, shared = token.split(":")
         if layout not in ("f", "i"):
             raise ValueError(f"{token!r} is no log token")
-        return _Place(layout, int(offset), int(raw), ended == "1")
+        return _Place(layout, int(offset), int(raw), ended == "1", int(shared))
 
 
 def read_log(log_root: str, ref: LogRef, token: str | None = None) -> LogPage:
@@ -71,14 +78,16 @@ def read_log(log_root: str, ref: LogRef, token: str | None = None) -> LogPage:
     files = attempt_file(log_root, ref)
     place = _Place.of(token) if token else None
     if (place is None or (place.layout == "i" and not place.ended)) and files.exists():
-        place = _Place("f") if place is None or place.layout == "i" else place
+        place = _Place("f", shared=place.offset if place is not None else 0)
+    shared = inline_file(log_root, ref.dag_id, ref.dag_run_id)
     if place is None:
-        if not inline_file(log_root, ref.dag_id, ref.dag_run_id).exists():
+        if not shared.exists():
             return LogPage([], "", finished=False)
         place = _Place("i")
     if place.layout == "f":
-        return _read_files(files, place)
-    return _read_shared(inline_file(log_root, ref.dag_id, ref.dag_run_id), ref, place)
+        return _read_files(files, shared, ref, place)
+    records, place, whole = _read_shared(shared, ref, place)
+    return LogPage(records, place.token(), finished=place.ended and whole)
 
 
 async def follow(log_root: str, ref: LogRef, token: str | None = None) -> AsyncIterator[LogPage]:
@@ -100,22 +109,23 @@ async def follow(log_root: str, ref: LogRef, token: str | None = None) -> AsyncI
 # -- one file a try
 
 
-def _read_files(path: Path, place: _Place) -> LogPage:
+def _read_files(path: Path, shared: Path, ref: LogRef, place: _Place) -> LogPage:
+    said, beside, shared_whole = _read_shared(shared, ref, _Place("i", place.shared))
     data, whole = _complete_lines(path, place.offset)
     raw = _Raw(raw_file(path), place.raw)
     records: list[LogRecord] = []
-    ended = place.ended
     for line in data.splitlines():
         for plain in _parse(line):
             position = plain.get("raw")
             if position is not None:
                 records += raw.until(position, plain["ts"])
             records.append(_record(plain))
-            ended = _is_end(plain, ended)
+    records = list(heapq.merge(records, said, key=lambda record: record.ts)) if said else records
+    ended = reduce(_is_end, records, place.ended)
     if whole:
         records += raw.rest(everything=ended)
-    token = _Place("f", place.offset + len(data), raw.position, ended).token()
-    return LogPage(records, token, finished=ended and whole)
+    token = _Place("f", place.offset + len(data), raw.position, ended, beside.offset).token()
+    return LogPage(records, token, finished=ended and whole and shared_whole)
 
 
 class _Raw:
@@ -162,20 +172,19 @@ def _raw_records(data: bytes, ts: float) -> list[LogRecord]:
 # -- one file a run
 
 
-def _read_shared(path: Path, ref: LogRef, place: _Place) -> LogPage:
+def _read_shared(path: Path, ref: LogRef, place: _Place) -> tuple[list[LogRecord], _Place, bool]:
+    """The try's records in the file that many share, how far that is, and whether that is all there is now."""
     wanted = b'"task_id":%s,"map_index":%d,"try":%d,' % (json_text(ref.task_id), ref.map_index, ref.try_number)
     records: list[LogRecord] = []
-    ended, offset = place.ended, place.offset
+    offset = place.offset
     while True:
         data, whole = _complete_lines(path, offset)
         offset += len(data)
         for line in data.splitlines():
             if line.startswith(wanted, _NAMES_AT):
-                for plain in _parse(line):
-                    records.append(_record(plain))
-                    ended = _is_end(plain, ended)
+                records += map(_record, _parse(line))
         if whole or records:
-            return LogPage(records, _Place("i", offset, 0, ended).token(), finished=ended and whole)
+            return records, _Place("i", offset, 0, reduce(_is_end, records, place.ended)), whole
 
 
 # -- lines
@@ -225,9 +234,8 @@ def _record(plain: dict[str, Any]) -> LogRecord:
     )
 
 
-def _is_end(plain: dict[str, Any], before: bool) -> bool:
+def _is_end(before: bool, record: LogRecord) -> bool:
     """Whether the log may be over after this record; late output of threads does not reopen it."""
-    end = plain.get("end")
-    if end is not None:
-        return end not in _GOES_ON
-    return before and not str(plain.get("message", "")).startswith("Starting attempt ")
+    if record.end is not None:
+        return record.end not in _GOES_ON
+    return before and not record.message.startswith("Starting attempt ")

@@ -270,12 +270,13 @@ def say_offence(offence: LoopOffence) -> None:
 
 def text_for_author(offence: LoopOffence) -> str:
     """What the log of the attempt says."""
+    what = offence.kind.what
     if offence.offence is OffenceKind.LEAKED:
         return (
-            f"This task ended and left asyncio tasks behind, which are cancelled: {', '.join(offence.tasks)}. "
+            f"This {what} ended and left asyncio tasks behind, which are cancelled: {', '.join(offence.tasks)}. "
             "Await what you start (asyncio.TaskGroup, asyncio.gather), or cancel it"
         )
     return (
-        f"This task held the event loop for {offence.seconds:.2f} s without awaiting anything; "
+        f"This {what} held the event loop for {offence.seconds:.2f} s without awaiting anything; "
         f"everything else stood still. It was at\n{offence.stack.rstrip()}"
     )

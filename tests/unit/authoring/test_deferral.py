@@ -78,6 +78,8 @@ class Op(BaseOperator):
     async def later(self, context: Any, event: Any) -> Any:
         raise SkipTask("later")
 
+    def blind(self, context: Any) -> Any: ...
+
 
 # ------------------------------------------------------------------------------- classes and kinds
 
@@ -213,8 +215,8 @@ def test_the_path_of_serialize_is_a_hint(made: BaseTrigger, kind: type[BaseTrigg
         ({"trigger": Queue}, "an instance of BaseTrigger"),
         ({"method_name": ""}, "the name of a method"),
         ({"kwargs": [1]}, "a dict with texts as keys"),
-        ({"timeout": -1}, "timeout has to be positive, not -1 seconds"),
-        ({"timeout": timedelta(seconds=-1)}, "timeout has to be positive"),
+        ({"timeout": -1}, "timeout must not be negative; it is -1 seconds"),
+        ({"timeout": timedelta(seconds=-1)}, "timeout must not be negative"),
         ({"timeout": "1h"}, "a timedelta or a number of seconds"),
         ({"timeout": 1e30}, "cannot be"),
     ],
@@ -226,8 +228,20 @@ def test_what_cannot_be_deferred(given: dict[str, Any], said: str) -> None:
 
 
 def test_a_method_that_is_not_there_is_told_with_those_that_are() -> None:
-    with pytest.raises(AuthoringError, match=r"Op 't' has no method 'dnoe' .*; it has done, execute, later"):
+    with pytest.raises(AuthoringError, match=r"Op 't' has no method 'dnoe' .*; it has blind, done, execute, later"):
         Op(task_id="t").defer(trigger=Queue("a"), method_name="dnoe")
+
+
+@pytest.mark.parametrize(
+    ("method", "kwargs", "said"),
+    [
+        ("done", {"rows": 1}, r"Op 't': after the wait done\(context, rows=…, event=…\) is called, .*'rows'"),
+        ("blind", None, r"blind\(context, event=…\) is called, .*'event'"),
+    ],
+)
+def test_a_method_that_does_not_take_what_it_will_get(method: str, kwargs: dict[str, Any] | None, said: str) -> None:
+    with pytest.raises(AuthoringError, match=said):
+        Op(task_id="t").defer(trigger=Queue("a"), method_name=method, kwargs=kwargs)
 
 
 class NoGenerator(Trigger):
@@ -372,7 +386,7 @@ def test_tasks_that_start_with_their_trigger() -> None:
         (StartTriggerArgs("no.such.Trigger", "done"), "there is no trigger class 'no.such.Trigger'"),
         (StartTriggerArgs("unit.queue", "done"), "arguments that its constructor does not take"),
         (StartTriggerArgs("unit.queue", "gone", {"name": "a"}), "has no method 'gone'"),
-        (StartTriggerArgs("unit.queue", "done", {"name": "a"}, timeout=timedelta(-1)), "timeout has to be positive"),
+        (StartTriggerArgs("unit.queue", "done", {"name": "a"}, timeout=timedelta(-1)), "timeout must not be negative"),
         ("unit.queue", "a StartTriggerArgs is needed"),
     ],
 )

@@ -110,7 +110,7 @@ def test_a_repeated_try_reopens_the_log(tmp_path: Path) -> None:
 
 
 def test_bad_tokens(tmp_path: Path) -> None:
-    for token in ("x", "x:1:2:0", "f:a:b:0"):
+    for token in ("x", "x:1:2:0:0", "f:a:b:0:0"):
         with pytest.raises(ValueError, match=r".+"):
             read_log(str(tmp_path), LogRef("d", "r", "t"), token)
 
@@ -133,6 +133,26 @@ async def test_coroutines_share_a_file_and_are_told_apart(tmp_path: Path) -> Non
     assert page.finished
     page = await asyncio.to_thread(read_log, str(tmp_path), ref_of(mapped))
     assert [r.message for r in page.records] == ["t 0", "part", "over"]
+
+
+async def test_what_a_trigger_says_stands_in_the_log_of_a_process_task(tmp_path: Path) -> None:
+    attempt, root = MAKER.attempt("t"), str(tmp_path)
+    logs = InlineLogs(root, asyncio.get_running_loop())
+    own, _ = await asyncio.to_thread(open_log, tmp_path, attempt)
+    await asyncio.to_thread(own.write, "Pausing task", end="deferred")
+    beside = logs.open(attempt)
+    logs.open(MAKER.attempt("u")).write("somebody else")
+    beside.write("asking")
+    await logs.close()
+    page = await asyncio.to_thread(read_log, root, ref_of(attempt))
+    assert [r.message for r in page.records] == ["Pausing task", "asking"]
+    assert not page.finished
+    beside.write("fired")
+    await logs.close()
+    await asyncio.to_thread(own.write, "over", end="success")
+    page = await asyncio.to_thread(read_log, root, ref_of(attempt), page.token)
+    assert [r.message for r in page.records] == ["fired", "over"]
+    assert page.finished
 
 
 async def test_following_sees_each_line_once_while_it_is_written(tmp_path: Path) -> None:
