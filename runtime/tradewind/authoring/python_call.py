@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
+from types import CodeType, FunctionType
 from typing import Any, Final, cast
 
 from tradewind.authoring.assets import Metadata
@@ -108,69 +110,104 @@ def call_arguments(
     A parameter called `ctx` gets the context itself, a `**rest` parameter all its entries. Raises TypeError naming a
     parameter that has neither.
     """
-    parameters = _parameters_of(function)
-    if parameters is None:
+    asked = _asked_of(function)
+    if asked is None:
         return list(args), dict(kwargs)
-    if _begins_with_the_context(parameters, args, kwargs):
+    if _begins_with_the_context(asked, args, kwargs):
         args = [context, *args]
-    taken = {p.name for p in [p for p in parameters if p.kind in _BY_POSITION][: len(args)]}
-    takes_rest = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    taken = asked.positional[: len(args)]
     passed: dict[str, Any] = {}
-    if takes_rest:
+    if asked.takes_rest:
         entries = context.keywords() if isinstance(context, Context) else context
         passed = {name: entries[name] for name in entries if name not in taken}
-    for parameter in parameters:
-        name = parameter.name
-        if parameter.kind in _BY_NAME and name not in taken and name not in kwargs and name in context:
+    for name in asked.by_name:
+        if name in taken:
+            continue
+        if name not in kwargs and name in context:
             passed[name] = context[name]
-        elif name == THE_CONTEXT and parameter.kind in _BY_NAME and name not in taken:
+        elif name == THE_CONTEXT:
             passed[name] = context
     passed.update(kwargs)
-    _reject_missing(function, parameters, taken, passed)
+    _reject_missing(function, asked, taken, passed)
     return list(args), passed
-
-
-def _begins_with_the_context(
-    parameters: Sequence[inspect.Parameter], args: Sequence[Any], kwargs: Mapping[str, Any]
-) -> bool:
-    """Whether the first parameter is `ctx` and the arguments given are those after it."""
-    positional = [p for p in parameters if p.kind in _BY_POSITION]
-    if not positional or positional[0].name != THE_CONTEXT or THE_CONTEXT in kwargs:
-        return False
-    return 0 < len(args) < len(positional)
 
 
 def asked_by(function: Callable[..., Any]) -> frozenset[str]:
     """The entries of the context that the signature names and that cost a round trip to the system."""
-    names = {parameter.name for parameter in _parameters_of(function) or ()}
-    return frozenset(names & (ASKS_THE_SYSTEM | TRIGGERING))
+    asked = _asked_of(function)
+    return frozenset() if asked is None else asked.names & (ASKS_THE_SYSTEM | TRIGGERING)
 
 
-def _parameters_of(function: Callable[..., Any]) -> tuple[inspect.Parameter, ...] | None:
-    """The parameters, looked up once a function. None for builtins that tell nothing: only what was given is passed."""
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a signature asks for. Names, in its order; `required` have no default."""
+
+    names: frozenset[str]
+    positional: tuple[str, ...]
+    by_name: tuple[str, ...]
+    required: tuple[str, ...]
+    takes_rest: bool
+
+
+def _asked_of(function: Callable[..., Any]) -> _Asked | None:
+    """None for builtins that tell nothing: only what was given is passed.
+
+    A loop that defines a hundred thousand tasks makes as many functions of one code object, and each is called once a
+    run: what the code asks for is kept, not what the function does, for `inspect.signature` takes 10 us.
+    """
+    if type(function) is FunctionType and not function.__dict__:  # else `__wrapped__` or `__signature__` may be there
+        return _asked_by_code(
+            function.__code__, len(function.__defaults__ or ()), frozenset(function.__kwdefaults__ or ())
+        )
     try:
-        return _parameters(function)
+        return _asked_by_signature(function)
     except TypeError:  # a callable object that cannot be hashed
-        return _parameters.__wrapped__(function)
+        return _asked_by_signature.__wrapped__(function)
 
 
 @lru_cache(maxsize=4096)
-def _parameters(function: Callable[..., Any]) -> tuple[inspect.Parameter, ...] | None:
+def _asked_by_code(code: CodeType, defaults: int, named_defaults: frozenset[str]) -> _Asked:
+    positional = code.co_varnames[: code.co_argcount]
+    only_by_name = code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
+    flags = inspect.CO_VARARGS, inspect.CO_VARKEYWORDS
+    parameters = len(positional) + len(only_by_name) + sum(bool(code.co_flags & flag) for flag in flags)
+    return _Asked(
+        names=frozenset(code.co_varnames[:parameters]),
+        positional=positional,
+        by_name=positional[code.co_posonlyargcount :] + only_by_name,
+        required=positional[: len(positional) - defaults]
+        + tuple(name for name in only_by_name if name not in named_defaults),
+        takes_rest=bool(code.co_flags & inspect.CO_VARKEYWORDS),
+    )
+
+
+@lru_cache(maxsize=4096)
+def _asked_by_signature(function: Callable[..., Any]) -> _Asked | None:
     try:
-        return tuple(inspect.signature(function).parameters.values())
+        parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
         return None
+    return _Asked(
+        names=frozenset(p.name for p in parameters),
+        positional=tuple(p.name for p in parameters if p.kind in _BY_POSITION),
+        by_name=tuple(p.name for p in parameters if p.kind in _BY_NAME),
+        required=tuple(p.name for p in parameters if p.default is p.empty and p.kind in {*_BY_POSITION, *_BY_NAME}),
+        takes_rest=any(p.kind is p.VAR_KEYWORD for p in parameters),
+    )
+
+
+def _begins_with_the_context(asked: _Asked, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """Whether the first parameter is `ctx` and the arguments given are those after it."""
+    if not asked.positional or asked.positional[0] != THE_CONTEXT or THE_CONTEXT in kwargs:
+        return False
+    return 0 < len(args) < len(asked.positional)
 
 
 def _reject_missing(
-    function: Callable[..., Any], parameters: Sequence[inspect.Parameter], taken: set[str], passed: Mapping[str, Any]
+    function: Callable[..., Any], asked: _Asked, taken: Sequence[str], passed: Mapping[str, Any]
 ) -> None:
     missing = [
-        p.name
-        for p in parameters
-        if p.default is p.empty
-        and p.name not in taken
-        and (p.kind is p.POSITIONAL_ONLY or (p.kind in _BY_NAME and p.name not in passed))
+        name for name in asked.required if name not in taken and (name not in passed or name not in asked.by_name)
     ]
     if missing:
         called = getattr(function, "__name__", repr(function))
