@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, Protocol
@@ -9,17 +10,31 @@ from typing import NamedTuple, Protocol
 from tradewind.model.attempts import AttemptKey
 from tradewind.model.durable import Step
 from tradewind.model.keys import UNMAPPED, RunId
-from tradewind.model.rows import InstanceRow
+from tradewind.model.rows import AttemptRow, InstanceRow, RunRow
 from tradewind.model.state_stores import KeptState, StateScope
 from tradewind.model.states import TaskState
 from tradewind.model.waits import INPUT_KIND, WaitRow
 
 
 @dataclass(frozen=True, slots=True)
-class InstanceFilter:
-    """Which task instances of a run a list shows. None: no condition. Times are inclusive, durations in seconds."""
+class ManyRuns:
+    """Runs whose task instances a list shows together. None: no condition."""
 
-    run_id: RunId
+    dag_ids: tuple[str, ...] | None = None
+    dag_run_ids: tuple[str, ...] | None = None
+    logical: tuple[datetime | None, datetime | None] = (None, None)
+    """Not before, not after."""
+    tasks: tuple[tuple[str, str], ...] | None = None
+    """Only these tasks: (version hash of the run, task id)."""
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceFilter:
+    """Which task instances, of a run or of many, a list shows. None: no condition. Times are inclusive, durations in
+    seconds.
+    """
+
+    of: RunId | ManyRuns
     task_ids: tuple[str, ...] | None = None
     states: tuple[TaskState, ...] | None = None
     map_index: int | None = None
@@ -33,7 +48,7 @@ class InstanceFilter:
     offset: int = 0
     order_by: str = "task_id"
     """One of task_id, map_index, state, started_at, ended_at, try_number, duration ('-' in front: descending). Those
-    without a value come last, equal ones by task id and map index."""
+    without a value come last, equal ones by run, task id and map index."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +79,15 @@ class InstanceReads(Protocol):
     """What views read of runs that may be large."""
 
     async def instance_page(self, where: InstanceFilter) -> tuple[list[InstanceRow], int]:
-        """A page of a run's task instances and how many there are in all."""
+        """A page of task instances and how many there are in all."""
+        ...
+
+    async def run_many(self, run_ids: Sequence[RunId]) -> list[RunRow]:
+        """The runs of these numbers that there are, in no order."""
+        ...
+
+    async def attempt_latest(self, of: Sequence[InstanceRow]) -> list[AttemptRow]:
+        """The attempt that began last of each of these task instances that has had one."""
         ...
 
     async def step_list(self, run_id: RunId, task_id: str, map_index: int = UNMAPPED) -> list[Step]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from tradewind.instance_ports import FoundWait, InstanceFilter, WaitFilter
+from tradewind.instance_ports import FoundWait, InstanceFilter, ManyRuns, WaitFilter
 from tradewind.model.durable import Step
 from tradewind.model.keys import UNMAPPED, RunId
 from tradewind.model.outcomes import EncodedValue
@@ -114,12 +114,42 @@ class MemoryViews:
     async def instance_page(self, where: InstanceFilter) -> tuple[list[InstanceRow], int]:
         """As `StoreReads.instance_page`."""
         name, descends = instance_order(where.order_by)
-        rows = [row for row in await self.instance_list(where.run_id) if _is_wanted(row, where)]
-        values = {(row.task_id, row.map_index): _order_value(row, name) for row in rows}
-        known = [row for row in rows if values[row.task_id, row.map_index] is not None]
-        known.sort(key=lambda row: values[row.task_id, row.map_index], reverse=descends)  # equal ones keep their order
-        ordered = [*known, *(row for row in rows if values[row.task_id, row.map_index] is None)]
+        runs = self._runs_of(where.of) if isinstance(where.of, ManyRuns) else {where.of: None}
+        rows: list[InstanceRow] = []
+        for run_id, tasks in sorted(runs.items()):
+            every = [row for row in await self.instance_list(run_id) if tasks is None or row.task_id in tasks]
+            rows += [row for row in every if _is_wanted(row, where)]
+        known = [row for row in rows if _order_value(row, name) is not None]
+        known.sort(key=lambda row: _order_value(row, name), reverse=descends)  # equal ones keep their order
+        ordered = [*known, *(row for row in rows if _order_value(row, name) is None)]
         return ordered[where.offset : where.offset + where.limit], len(ordered)
+
+    def _runs_of(self, many: ManyRuns) -> dict[RunId, set[str] | None]:
+        """The runs, with the tasks that are wanted of each (None: all)."""
+        found: dict[RunId, set[str] | None] = {}
+        for tables in self.database.runs.values():
+            run = tables.run()
+            if (
+                (many.dag_ids is None or run.dag_id in many.dag_ids)
+                and (many.dag_run_ids is None or run.dag_run_id in many.dag_run_ids)
+                and _is_within(run.logical_date, many.logical)
+            ):
+                wanted = many.tasks
+                found[run.run_id] = (
+                    None if wanted is None else {task for version, task in wanted if version == run.version_hash}
+                )
+        return found
+
+    async def run_many(self, run_ids: Sequence[RunId]) -> list[RunRow]:
+        """As `StoreReads.run_many`."""
+        return [self.database.runs[run_id].run() for run_id in run_ids if run_id in self.database.runs]
+
+    async def attempt_latest(self, of: Sequence[InstanceRow]) -> list[AttemptRow]:
+        """As `StoreReads.attempt_latest`."""
+        latest: list[AttemptRow] = []
+        for row in of:
+            latest += (await self.attempt_list(row.run_id, row.task_id, row.map_index))[-1:]
+        return latest
 
     async def instance_get(self, run_id: RunId, task_id: str, map_index: int = UNMAPPED) -> InstanceRow | None:
         """As `StoreReads.instance_get`."""

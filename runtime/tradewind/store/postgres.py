@@ -14,6 +14,7 @@ from tradewind.store.blobs import Blobs
 from tradewind.store.creation import Creation
 from tradewind.store.deadlines import Deadlines
 from tradewind.store.enqueuing import Enqueuing
+from tradewind.store.instance_lists import InstanceLists
 from tradewind.store.lines import StoreOptions
 from tradewind.store.loading import Loading
 from tradewind.store.mail import Mail
@@ -27,7 +28,19 @@ __all__ = ["PostgresStore", "StoreOptions"]
 
 
 class PostgresStore(
-    Ownership, Creation, Assets, Blobs, Deadlines, Publishing, Loading, Mail, Enqueuing, Named, States, Views
+    Ownership,
+    Creation,
+    Assets,
+    Blobs,
+    Deadlines,
+    Publishing,
+    Loading,
+    Mail,
+    Enqueuing,
+    Named,
+    States,
+    InstanceLists,
+    Views,
 ):
     """`ports.Store` over asyncpg. One object a process; it joins as one runtime at a time."""
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from tradewind.instance_ports import FoundWait, InstanceFilter, WaitFilter
+from tradewind.instance_ports import FoundWait, WaitFilter
 from tradewind.model.durable import Step
 from tradewind.model.keys import UNMAPPED, RunId
 from tradewind.model.outcomes import EncodedValue
@@ -24,7 +24,7 @@ from tradewind.model.rows import (
 )
 from tradewind.model.states import RunState
 from tradewind.ports import RunFilter
-from tradewind.store.bounds import instance_order, run_order, visible
+from tradewind.store.bounds import run_order, visible
 from tradewind.store.columns import text_bytes, text_of
 from tradewind.store.connection import Row
 from tradewind.store.decode import (
@@ -42,12 +42,7 @@ from tradewind.store.lines import Lines
 from tradewind.store.statements import statement
 from tradewind.store.waits import step_of, wait_of
 
-_INSTANCE_CONDITIONS: Final = ("run_id", "task_ids", "states", "map_index", "mapped_only", "limit", "offset")
 _WAIT_CONDITIONS: Final = ("dag_id", "run_id", "task_id", "map_index", "answered", "limit", "offset")
-_INSTANCE_ORDERS: Final = {
-    "state": "nullif(t.state::text, 'none') COLLATE \"C\"",
-    "duration": "t.ended_at - t.started_at",
-}
 
 
 class Views(Lines):
@@ -120,21 +115,6 @@ class Views(Lines):
     async def instance_list(self, run_id: RunId) -> list[InstanceRow]:
         """As `StoreReads.instance_list`."""
         return visible(instance_of(row) for row in await self._run_rows("instance_list", run_id=run_id))
-
-    async def instance_page(self, where: InstanceFilter) -> tuple[list[InstanceRow], int]:
-        """As `StoreReads.instance_page`."""
-        name, descends = instance_order(where.order_by)
-        way = "DESC" if descends else "ASC"
-        column = _INSTANCE_ORDERS.get(name, f"t.{name}")
-        given = {name: getattr(where, name) for name in _INSTANCE_CONDITIONS}
-        for name, bounds in (("started", where.started), ("ended", where.ended), ("lasted", where.lasted)):
-            given |= {f"{name}_from": bounds[0], f"{name}_to": bounds[1]}
-        page = statement("run", "instance_page", order=f"{column} {way} NULLS LAST, t.task_id, t.map_index")
-        count = statement("run", "instance_count")
-        async with self._readers.line() as line:
-            rows = await line.fetch(page, *page.values(given))
-            total = await line.fetchrow(count, *count.values(given))
-        return [instance_of(row) for row in rows], 0 if total is None else total["total"]
 
     async def instance_get(self, run_id: RunId, task_id: str, map_index: int = UNMAPPED) -> InstanceRow | None:
         """As `StoreReads.instance_get`."""

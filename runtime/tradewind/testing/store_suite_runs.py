@@ -10,7 +10,7 @@ from typing import Any, overload
 
 import pytest
 
-from tradewind.instance_ports import InstanceFilter
+from tradewind.instance_ports import InstanceFilter, ManyRuns
 from tradewind.model.errors import BatchConflict, StoreError
 from tradewind.model.keys import RunId
 from tradewind.model.rows import ConnectionRow, InstanceRow, PoolRow, RunRow, ScheduleCursor, UserRow, VariableRow
@@ -315,6 +315,41 @@ class RunSuite:
         assert ([names[row.task_id, row.map_index] for row in found], total) == (["m1", "x"], 7)
         with pytest.raises(StoreError, match="cannot be ordered by 'pool'"):
             await page(order_by="pool")
+
+    async def test_task_instances_of_many_runs(self, new_store: NewStore) -> None:
+        """Runs in the order of their numbers, narrowed by their names, dates and versions; with their last attempts."""
+        world = await new_world(new_store)
+        one, two = await world.run(1), await world.run(2)
+        await world.apply(
+            world.segment(one, moved("b", TaskState.NONE, TaskState.SUCCESS)),
+            world.segment(two, moved("a", TaskState.NONE, TaskState.RUNNING, attempt=attempt_id("x"))),
+        )
+        segment = world.segment(two)
+        segment.opened.append(opened("a", attempt_id("x")))
+        await world.apply(segment)
+
+        async def page(many: ManyRuns, **conditions: Any) -> str:
+            found, total = await world.store.instance_page(InstanceFilter(many, **conditions))
+            assert total >= len(found)
+            return " ".join(f"{row.task_id}{1 if row.run_id == one.run_id else 2}" for row in found)
+
+        tasks = sorted(task.task_id for task in world.spec.tasks)
+        every = " ".join(f"{name}{number}" for name in tasks for number in (1, 2))
+        assert await page(ManyRuns()) == every
+        assert await page(ManyRuns(("etl",)), task_ids=("a",)) == "a1 a2"
+        assert await page(ManyRuns(("other",))) == ""
+        assert await page(ManyRuns(dag_run_ids=(two.dag_run_id,)), task_ids=("a", "b")) == "a2 b2"
+        assert await page(ManyRuns(logical=(None, one.logical_date)), task_ids=("a",)) == "a1"
+        assert await page(ManyRuns(), states=(TaskState.SUCCESS, TaskState.RUNNING), order_by="-task_id") == "b1 a2"
+        assert await page(ManyRuns(tasks=((one.version_hash, "b"), ("unknown", "a")))) == "b1 b2"
+        assert await page(ManyRuns(tasks=())) == ""
+        assert await page(ManyRuns(), limit=1, offset=1) == every.split()[1]
+        runs = await world.store.run_many([two.run_id, one.run_id, RunId(5)])
+        assert sorted(run.dag_run_id for run in runs) == sorted([one.dag_run_id, two.dag_run_id])
+        rows = await world.store.instance_list(two.run_id)
+        assert [(found.task_id, found.attempt) for found in await world.store.attempt_latest(rows)] == [
+            ("a", attempt_id("x"))
+        ]
 
     async def test_the_past_of_tasks(self, new_store: NewStore) -> None:
         """Latest earlier runs, by logical date, not by creation."""

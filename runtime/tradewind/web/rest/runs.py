@@ -65,8 +65,8 @@ async def list_runs(call: Call) -> web.Response:
     where = RunFilter(
         dag_id=None if dag_id == ALL_DAGS else dag_id,
         states=tuple(RunState(name) for name in call.texts("state")) or None,
-        logical_from=_latest(call.instant("execution_date_gte"), call.instant("logical_date_gte")),
-        logical_to=_earliest(call.instant("execution_date_lte"), call.instant("logical_date_lte")),
+        logical_from=latest_of(call.instant("execution_date_gte"), call.instant("logical_date_gte")),
+        logical_to=earliest_of(call.instant("execution_date_lte"), call.instant("logical_date_lte")),
         limit=call.integer("limit"),
         offset=call.integer("offset"),
         order_by=sign + _ORDER[order.removeprefix("-")],
@@ -86,6 +86,7 @@ async def list_runs_of_many(call: Call) -> web.Response:
         **names,
         "dag_id": ALL_DAGS,
         "dag_ids": call.texts("dag_ids"),
+        "dag_run_ids": call.texts("dag_run_ids"),
         "state": call.texts("states"),
         "order_by": call.maybe_text("order_by") or "id",
         "limit": call.integer("page_limit"),
@@ -98,16 +99,19 @@ async def list_runs_of_many(call: Call) -> web.Response:
 
 def _filters_by_hand(call: Call) -> bool:
     ends = [call.instant(f"{name}_{end}") for name in _TIMES for end in ("gte", "lte")]
-    return any(ends) or bool(call.texts("run_type")) or bool(_dag_ids(call))
+    return any(ends) or bool(call.texts("run_type")) or any(_names(call))
 
 
-def _dag_ids(call: Call) -> frozenset[str]:
-    return frozenset(call.texts("dag_ids")) if "dag_ids" in call.values else frozenset()
+def _names(call: Call) -> tuple[frozenset[str], frozenset[str]]:
+    """The DAGs and the runs that a list in one go is narrowed to; empty for all."""
+    if "dag_ids" not in call.values:
+        return frozenset(), frozenset()
+    return frozenset(call.texts("dag_ids")), frozenset(call.texts("dag_run_ids"))
 
 
 async def _scan(call: Call, where: RunFilter) -> tuple[list[RunRow], int]:
     """Filters that the store does not know are applied to all runs that its own ones leave."""
-    names, dag_ids = set(call.texts("run_type")), _dag_ids(call)
+    names, (dag_ids, dag_run_ids) = set(call.texts("run_type")), _names(call)
     kept: list[RunRow] = []
     offset, total = 0, 1
     while offset < total:
@@ -119,17 +123,20 @@ async def _scan(call: Call, where: RunFilter) -> tuple[list[RunRow], int]:
             run
             for run in rows
             if (not dag_ids or run.dag_id in dag_ids)
+            and (not dag_run_ids or run.dag_run_id in dag_run_ids)
             and (not names or run_views.run_type_name(run.run_type) in names)
             and all(is_between(call, name, moment(run)) for name, moment in _TIMES.items())
         ]
     return list(page_of(call, kept)), len(kept)
 
 
-def _latest(*moments: datetime | None) -> datetime | None:
+def latest_of(*moments: datetime | None) -> datetime | None:
+    """The latest of the moments that there are."""
     return max((moment for moment in moments if moment is not None), default=None)
 
 
-def _earliest(*moments: datetime | None) -> datetime | None:
+def earliest_of(*moments: datetime | None) -> datetime | None:
+    """The earliest of the moments that there are."""
     return min((moment for moment in moments if moment is not None), default=None)
 
 
@@ -262,6 +269,7 @@ ROUTES: Final = (
             Param("page_offset", Kind.INTEGER, "How many to leave out.", default=0, minimum=0, maximum=2**31 - 1),
             order_by(*_ORDER, default="id"),
             Param("dag_ids", Kind.TEXTS, "Only runs of these DAGs.", maximum=250),
+            Param("dag_run_ids", Kind.TEXTS, "Only runs of these ids.", maximum=250),
             Param("states", Kind.TEXTS, "Only runs in one of these states.", choices=tuple(RunState)),
             *between("execution_date", "logical_date", "start_date", "end_date"),
         ),

@@ -8,25 +8,29 @@ from typing import Final
 
 from aiohttp import web
 
-from tradewind.instance_ports import InstanceFilter
-from tradewind.model.keys import UNMAPPED
+from tradewind.instance_ports import InstanceFilter, ManyRuns
+from tradewind.model.keys import UNMAPPED, RunId
 from tradewind.model.rows import AttemptRow, InstanceRow, RunRow
 from tradewind.model.specs import TaskSpec
 from tradewind.model.states import TaskState
 from tradewind.web.answers import json_answer
-from tradewind.web.problems import not_found
+from tradewind.web.problems import Problem, not_found
 from tradewind.web.rest import run_views
-from tradewind.web.rest.listing import PAGE, between, order_by
+from tradewind.web.rest.listing import LARGEST_PAGE, PAGE, between, order_by
 from tradewind.web.rest.params import Kind, Param
 from tradewind.web.rest.route import Call, Route
 from tradewind.web.rest.run_views import InstanceFacts
-from tradewind.web.rest.runs import run_of
+from tradewind.web.rest.runs import earliest_of, latest_of, run_of
 
 NO_STATE: Final = "none"
-FEW: Final = 50
-"""Below one in so many of a run's instances, attempts are read one instance at a time."""
+
+ALL: Final = "~"
+"""In place of a DAG's id or a run's: whichever."""
+MOST_VERSIONS: Final = 1_000
+"""Versions of one DAG that a list of task instances by pool, queue or executor looks into, the newest first."""
 
 Tasks = Mapping[str, TaskSpec]
+_OF_TASKS: Final = ("pool", "queue", "executor")
 
 _ORDER: Final[Mapping[str, str]] = {
     "task_id": "task_id",
@@ -44,34 +48,68 @@ async def tasks_of(call: Call, run: RunRow) -> Tasks:
     return await call.catalog.tasks(run.dag_id, run.version_hash)
 
 
-async def _latest_attempts(call: Call, run: RunRow, instances: Sequence[InstanceRow], total: int) -> Attempts:
-    """The latest attempt of each instance."""
-    tried = [row for row in instances if row.try_number]
-    attempts: list[AttemptRow] = []
-    if len(tried) * FEW < total:
-        for row in tried:
-            attempts += await call.reads.attempt_list(run.run_id, row.task_id, row.map_index)
-    elif tried:
-        attempts = await call.reads.attempt_list(run.run_id)
-    return {(attempt.task_id, attempt.map_index): attempt for attempt in attempts}
-
-
-Attempts = dict[tuple[str, int], AttemptRow]
-
-
-async def facts_of(call: Call, run: RunRow, instances: Sequence[InstanceRow], total: int) -> list[InstanceFacts]:
-    """Everything that the instances are shown from."""
+async def facts_of(call: Call, run: RunRow, instances: Sequence[InstanceRow]) -> list[InstanceFacts]:
+    """Everything that these instances of a run are shown from."""
     tasks = await tasks_of(call, run)
-    attempts = await _latest_attempts(call, run, instances, total)
-    return [
-        InstanceFacts(run, row, tasks.get(row.task_id), attempts.get((row.task_id, row.map_index))) for row in instances
-    ]
+    attempts = await _latest_attempts(call, instances)
+    return [InstanceFacts(run, row, tasks.get(row.task_id), attempts.get(_place(row))) for row in instances]
+
+
+async def facts_of_many(call: Call, instances: Sequence[InstanceRow]) -> list[InstanceFacts]:
+    """Everything that these instances of any runs are shown from. Of a version that is not kept the task is unknown."""
+    runs = {run.run_id: run for run in await call.reads.run_many(sorted({row.run_id for row in instances}))}
+    tasks: dict[tuple[str, str], Tasks] = {}
+    for run in runs.values():
+        if (run.dag_id, run.version_hash) not in tasks:
+            try:
+                tasks[run.dag_id, run.version_hash] = await tasks_of(call, run)
+            except Problem:
+                tasks[run.dag_id, run.version_hash] = {}
+    attempts = await _latest_attempts(call, instances)
+    found: list[InstanceFacts] = []
+    for row in instances:
+        if row.run_id in runs:  # else it was deleted meanwhile
+            run = runs[row.run_id]
+            task = tasks[run.dag_id, run.version_hash].get(row.task_id)
+            found.append(InstanceFacts(run, row, task, attempts.get(_place(row))))
+    return found
+
+
+async def _latest_attempts(call: Call, instances: Sequence[InstanceRow]) -> dict[Place, AttemptRow]:
+    latest = await call.reads.attempt_latest([row for row in instances if row.try_number])
+    return {_place(attempt): attempt for attempt in latest}
+
+
+Place = tuple[RunId, str, int]
+
+
+def _place(row: InstanceRow | AttemptRow) -> Place:
+    return row.run_id, row.task_id, row.map_index
 
 
 async def list_instances(call: Call) -> web.Response:
-    """GET …/taskInstances."""
-    run = await run_of(call)
-    return await _answer(call, run, InstanceFilter(run.run_id, await _task_ids(call, run, call.texts("task_id"))))
+    """GET …/taskInstances; `~` for those of all DAGs, or of all runs of a DAG."""
+    dag_id, dag_run_id = call.text("dag_id"), call.text("dag_run_id")
+    if ALL not in (dag_id, dag_run_id):
+        run = await run_of(call)
+        return await _answer(call, run, InstanceFilter(run.run_id, await _task_ids(call, run, call.texts("task_id"))))
+    if dag_id != ALL:
+        await call.catalog.dag(dag_id)
+    dag_ids = None if dag_id == ALL else (dag_id,)
+    many = ManyRuns(dag_ids, None if dag_run_id == ALL else (dag_run_id,))
+    return await _answer_of_many(call, many, call.texts("task_id"))
+
+
+async def list_instances_of_many(call: Call) -> web.Response:
+    """POST /dags/~/dagRuns/~/taskInstances/list: the same with the filters in the body."""
+    logical = (
+        latest_of(call.instant("execution_date_gte"), call.instant("logical_date_gte")),
+        earliest_of(call.instant("execution_date_lte"), call.instant("logical_date_lte")),
+    )
+    many = ManyRuns(tuple(call.texts("dag_ids")) or None, tuple(call.texts("dag_run_ids")) or None, logical)
+    page = {"limit": call.integer("page_limit"), "offset": call.integer("page_offset"), "map_index": None}
+    asked = Call(call.request, call.identity, {**call.body, **page})
+    return await _answer_of_many(asked, many, call.texts("task_ids"))
 
 
 async def list_mapped(call: Call) -> web.Response:
@@ -85,9 +123,23 @@ async def list_mapped(call: Call) -> web.Response:
 
 
 async def _answer(call: Call, run: RunRow, where: InstanceFilter) -> web.Response:
+    rows, total = await call.reads.instance_page(_narrowed(call, where))
+    page = await facts_of(call, run, rows)
+    return json_answer({"task_instances": [run_views.task_instance(facts) for facts in page], "total_entries": total})
+
+
+async def _answer_of_many(call: Call, many: ManyRuns, task_ids: Sequence[str]) -> web.Response:
+    if any(call.texts(name) for name in _OF_TASKS):
+        many = replace(many, tasks=await _tasks_of_many(call, many))
+    rows, total = await call.reads.instance_page(_narrowed(call, InstanceFilter(many, tuple(task_ids) or None)))
+    page = await facts_of_many(call, rows)
+    return json_answer({"task_instances": [run_views.task_instance(facts) for facts in page], "total_entries": total})
+
+
+def _narrowed(call: Call, where: InstanceFilter) -> InstanceFilter:
     order = call.maybe_text("order_by") or "task_id"
     sign = "-" if order.startswith("-") else ""
-    where = replace(
+    return replace(
         where,
         states=tuple(TaskState(name) for name in call.texts("state")) or None,
         map_index=call.maybe_integer("map_index"),
@@ -98,22 +150,32 @@ async def _answer(call: Call, run: RunRow, where: InstanceFilter) -> web.Respons
         offset=call.integer("offset"),
         order_by=sign + _ORDER[order.removeprefix("-")],
     )
-    rows, total = await call.reads.instance_page(where)
-    counts: dict[str, int] = run.counts or {}
-    page = await facts_of(call, run, rows, max(total, sum(counts.values())))
-    return json_answer({"task_instances": [run_views.task_instance(facts) for facts in page], "total_entries": total})
 
 
 async def _task_ids(call: Call, run: RunRow, named: Sequence[str]) -> tuple[str, ...] | None:
     """The tasks that the caller's filters leave; None: all."""
-    pools, queues, executors = call.texts("pool"), call.texts("queue"), call.texts("executor")
-    if not (pools or queues or executors):
+    if not any(call.texts(name) for name in _OF_TASKS):
         return tuple(named) or None
-    return tuple(
-        task.task_id
-        for task in (await tasks_of(call, run)).values()
-        if (not named or task.task_id in named)
-        and (not pools or task.pool in pools)
+    tasks = (await tasks_of(call, run)).values()
+    return tuple(task.task_id for task in tasks if (not named or task.task_id in named) and _fits(call, task))
+
+
+async def _tasks_of_many(call: Call, many: ManyRuns) -> tuple[tuple[str, str], ...]:
+    """The tasks that the caller's filters leave, of every version of the DAGs."""
+    dag_ids = many.dag_ids if many.dag_ids is not None else [row.dag_id for row in await call.reads.dag_list()]
+    found: list[tuple[str, str]] = []
+    for dag_id in dag_ids:
+        lines, _ = await call.reads.dag_version_list(dag_id, MOST_VERSIONS)
+        for line in lines:
+            tasks = await call.catalog.tasks(dag_id, line.version_hash)
+            found += [(line.version_hash, task.task_id) for task in tasks.values() if _fits(call, task)]
+    return tuple(found)
+
+
+def _fits(call: Call, task: TaskSpec) -> bool:
+    pools, queues, executors = (call.texts(name) for name in _OF_TASKS)
+    return (
+        (not pools or task.pool in pools)
         and (not queues or task.queue in queues)
         and (not executors or task.executor in executors)
     )
@@ -133,7 +195,7 @@ async def instance_of(call: Call, run: RunRow) -> InstanceRow:
 
 async def _facts(call: Call) -> InstanceFacts:
     run = await run_of(call)
-    [facts] = await facts_of(call, run, [await instance_of(call, run)], 1)
+    [facts] = await facts_of(call, run, [await instance_of(call, run)])
     return facts
 
 
@@ -174,7 +236,13 @@ MAP_INDEX: Final = Param(
     "map_index", Kind.INTEGER, "Which instance of a mapped task.", default=UNMAPPED, minimum=UNMAPPED, maximum=2**31 - 1
 )
 
-_FILTERS: Final = (
+_ORDER_BY: Final = Param(
+    "order_by",
+    Kind.TEXT,
+    "Field to order by; `-` in front: descending.",
+    choices=order_by(*_ORDER, default="task_id").choices,
+)
+_ANYWHERE: Final = (
     *between("start_date", "end_date"),
     Param("duration_gte", Kind.NUMBER, "Only those that took at least so many seconds."),
     Param("duration_lte", Kind.NUMBER, "Only those that took at most so many seconds."),
@@ -182,14 +250,12 @@ _FILTERS: Final = (
     Param("pool", Kind.TEXTS, "Only of these pools.", maximum=250),
     Param("queue", Kind.TEXTS, "Only of these queues.", maximum=250),
     Param("executor", Kind.TEXTS, "Only of these executors.", maximum=250),
+)
+_FILTERS: Final = (
+    *_ANYWHERE,
     Param("task_id", Kind.TEXTS, "Only of these tasks.", maximum=250),
     Param("map_index", Kind.INTEGER, "Only this instance of mapped tasks.", minimum=UNMAPPED, maximum=2**31 - 1),
-    Param(
-        "order_by",
-        Kind.TEXT,
-        "Field to order by; `-` in front: descending.",
-        choices=order_by(*_ORDER, default="task_id").choices,
-    ),
+    _ORDER_BY,
 )
 
 INSTANCES: Final = "/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances"
@@ -204,8 +270,27 @@ ROUTES: Final = (
         "get_task_instances",
         list_instances,
         "TaskInstance",
-        "The task instances of a run.",
+        "The task instances of a run; with `~` in place of the run or the DAG: of all.",
         query=(*PAGE, *_FILTERS),
+        answers={200: "TaskInstanceCollection"},
+    ),
+    Route(
+        "POST",
+        "/dags/~/dagRuns/~/taskInstances/list",
+        "get_task_instances_batch",
+        list_instances_of_many,
+        "TaskInstance",
+        "Task instances of many runs and DAGs, with the filters in the body.",
+        body=(
+            Param("page_limit", Kind.INTEGER, "How many at most.", default=100, minimum=1, maximum=LARGEST_PAGE),
+            Param("page_offset", Kind.INTEGER, "How many to leave out.", default=0, minimum=0, maximum=2**31 - 1),
+            Param("dag_ids", Kind.TEXTS, "Only of these DAGs.", maximum=250),
+            Param("dag_run_ids", Kind.TEXTS, "Only of runs of these ids.", maximum=250),
+            Param("task_ids", Kind.TEXTS, "Only of these tasks.", maximum=250),
+            *between("execution_date", "logical_date"),
+            *_ANYWHERE,
+            _ORDER_BY,
+        ),
         answers={200: "TaskInstanceCollection"},
     ),
     Route(
