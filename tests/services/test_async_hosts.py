@@ -5,23 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from tradewind.authoring.xcom import decode
-from tradewind.config import load_config
-from tradewind.control_ports import TriggerRequest
-from tradewind.host import Parts, Runtime
+from tests.services.in_hosts import begun, host_at_work, running, value_of
 from tradewind.model.loop import CoroutineKind, OffenceKind
-from tradewind.model.outcomes import RETURN_KEY
-from tradewind.model.rows import RunRow
 from tradewind.model.states import OutcomeKind, RunState
-from tradewind.store.memory import MemoryStore
-from tradewind_executors.inline import InlineExecutor
 
 FLOW = """
 import asyncio, os
@@ -93,48 +83,6 @@ with DAG("defers", schedule=None, is_paused_upon_creation=False, start_date=date
 """
 
 
-@asynccontextmanager
-async def running(home: Path, text: str, isolation: str) -> AsyncGenerator[Runtime]:
-    folder = home / "dags"
-    await asyncio.to_thread(folder.mkdir)
-    await asyncio.to_thread((folder / "flow.py").write_text, text)
-    overrides = {
-        "dags.load_examples": False,
-        "executors.inline.isolation": isolation,
-        "scheduler.block_report": 0.05,
-        "scheduler.drain_timeout": 0.2,
-    }
-    config = await asyncio.to_thread(load_config, home, overrides=overrides, environ={})
-    parts = Parts(store=MemoryStore(), executors={"inline": InlineExecutor()})
-    async with asyncio.timeout(60), Runtime(config, parts=parts) as runtime:
-        await runtime.files_loaded()
-        yield runtime
-
-
-async def value_of(runtime: Runtime, run: RunRow, task_id: str, map_index: int = -1) -> object:
-    value = await runtime.control.reads.xcom_get(run.run_id, task_id, RETURN_KEY, map_index)
-    assert value is not None
-    return decode(value)
-
-
-async def begun(runtime: Runtime, dag_id: str) -> RunRow:
-    async with asyncio.timeout(20):
-        while True:
-            if dag_id in runtime.services.scheduler.book.dags:
-                break
-            await asyncio.sleep(0.01)
-    return await runtime.control.run_trigger(TriggerRequest(dag_id, {}, logical_date=datetime.now(UTC)))
-
-
-async def host_at_work(runtime: Runtime, running: int, but: int = 0) -> int:
-    async with asyncio.timeout(20):
-        while True:
-            for facts in runtime.control.loop_report().hosts:
-                if facts.running == running and facts.state == "serving" and facts.pid not in (None, but):
-                    return facts.pid or 0
-            await asyncio.sleep(0.01)
-
-
 async def test_a_run_survives_the_death_of_its_host(tmp_path: Path) -> None:
     """Its attempts are lost, the same tries are queued again, and nothing is retried."""
     gate = tmp_path / "gate"
@@ -176,13 +124,13 @@ async def test_who_blocks_the_loop_again_and_again_is_moved(tmp_path: Path) -> N
 
 
 async def test_tasks_in_hosts_defer(tmp_path: Path) -> None:
-    """The trigger waits on the runtime's loop, what it leaves behind is ended, and the task goes on in its host."""
+    """The trigger waits in the host of its task, what it leaves behind is ended, and the task goes on there."""
     async with running(tmp_path, DEFERS, "host") as runtime:
         run = await begun(runtime, "defers")
         assert (await runtime.control.run_wait(run.run_id)).state is RunState.SUCCESS
         value = await value_of(runtime, run, "waits")
         [facts] = runtime.control.loop_report().hosts
-        assert value == [["noted", os.getpid()], facts.pid]
+        assert value == [["noted", facts.pid], facts.pid]
         async with asyncio.timeout(10):
             while True:
                 report = runtime.control.loop_report()
@@ -192,4 +140,4 @@ async def test_tasks_in_hosts_defer(tmp_path: Path) -> None:
         [leak] = report.offences
         assert (leak.offence, leak.kind) == (OffenceKind.LEAKED, CoroutineKind("defers", "waits", "trigger"))
         assert leak.tasks == ("left by the trigger (forgotten)",)
-        assert {(use.kind.what, use.place) for use in report.kinds} == {("task", "hosts"), ("trigger", "loop")}
+        assert {(use.kind.what, use.place) for use in report.kinds} == {("task", "hosts"), ("trigger", "hosts")}

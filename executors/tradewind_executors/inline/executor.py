@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 from tradewind.authoring.dag import DAG
 from tradewind.executor_ports import ExecutorHost, WatchHost
@@ -17,6 +18,7 @@ from tradewind.model.errors import ConfigError
 from tradewind.model.keys import RunId
 from tradewind.model.loop import CoroutineKind, LoopOffence, LoopReport, OffenceKind
 from tradewind.model.outcomes import Finished, Outcome
+from tradewind.model.specs import DagSource
 from tradewind.model.states import OutcomeKind
 from tradewind.model.watches import WatchStart
 from tradewind.rules.offences import OFFENCE_WINDOW, OFFENCES_MAX, Offenders
@@ -25,13 +27,17 @@ from tradewind.worker.dag_cache import DagCache
 from tradewind.worker.endings import lost
 from tradewind.worker.loop_tally import by_use
 from tradewind.worker.loop_watch import WatchLimits, say_offence
+from tradewind.worker.trigger_life import LifeMeans, Report
 from tradewind.worker.trigger_runner import Means, TriggerRunner
-from tradewind.worker.watch_runner import WatchMeans, WatchRunner
+from tradewind.worker.watch_runner import Tells, WatchMeans, WatchRunner
 from tradewind_executors.inline.hosts import AsyncHosts, HostsTold
 from tradewind_executors.inline.settings import HOST, LOOP, InlineSettings, isolation_of
+from tradewind_executors.inline.stays import HostedWait, Stay, live_watch
 
 _log = logging.getLogger(__name__)
 _OFFENCES_KEPT: Final = 1000
+_MOVABLE: Final = frozenset({"task", "trigger", "watcher"})
+"""What can be given a host of its own; a client belongs to who uses it."""
 AT_ONCE: Final = 64
 """Attempts that begin in one turn of the loop."""
 
@@ -83,12 +89,15 @@ class InlineExecutor:
         self._triggers = TriggerRunner(
             Means(
                 host=host,
-                dags=self._dags,
-                services=host.services,
-                blocking=self._carrier.blocking,
-                threads=self._carrier.threads,
-                open_log=self._carrier.logs.open,
+                here=LifeMeans(
+                    dags=self._dags,
+                    services=host.services,
+                    blocking=self._carrier.blocking,
+                    threads=self._carrier.threads,
+                    open_log=self._carrier.logs.open,
+                ),
                 spawn=self._carrier.spawn,
+                elsewhere=self._wait_in_host,
             )
         )
         told = HostsTold(self._ended_on_host, self._offended)
@@ -98,6 +107,7 @@ class InlineExecutor:
                 host.services,
                 self._carrier.blocking,
                 lambda work, kind: self._carrier.spawn_as(kind, work),
+                self._watch_in_host,
             )
         )
         self._hosts = AsyncHosts(host, settings, self._carrier.logs.open, told)
@@ -165,7 +175,7 @@ class InlineExecutor:
     # -- waits
 
     def begin_waits(self, starts: Sequence[WaitStart]) -> None:
-        """Carries waits out, beside the attempts and without a place among them. They stay on this loop."""
+        """Carries waits out, beside the attempts and without a place among them."""
         self._triggers.begin(starts)
 
     def end_waits(self, starts: Sequence[WaitStart]) -> None:
@@ -181,7 +191,7 @@ class InlineExecutor:
         self._triggers.drop()
 
     def carry_watches(self, host: WatchHost, starts: Sequence[WatchStart]) -> None:
-        """Carries out these watchers of assets, and no others, on this loop."""
+        """Carries out these watchers of assets, and no others."""
         self._watches.carry(host, starts)
 
     # -- within
@@ -205,11 +215,39 @@ class InlineExecutor:
             return
         kind = CoroutineKind(attempt.run.dag_id, attempt.key.task_id)
         own = self._offenders.is_isolated(kind, attempt.run.source.bundle_version)
-        if (own or isolation == HOST) and not self._dags.is_registered(attempt.run.dag_id):
+        if self._belongs_in_host(kind, attempt.run.source, isolation):
             self._on_hosts[attempt.key.attempt] = attempt
             self._hosts.begin(attempt, kind if own else None)
         else:
             self._carrier.begin(attempt)
+
+    def _belongs_in_host(self, kind: CoroutineKind, source: DagSource, isolation: str) -> bool:
+        """What was handed over as an object has no file that a host could load."""
+        own = self._offenders.is_isolated(kind, source.bundle_version)
+        return (own or isolation == HOST) and not self._dags.is_registered(kind.dag_id)
+
+    def _wait_in_host(self, start: WaitStart, report: Report) -> HostedWait | None:
+        attempt = start.attempt
+        if self._all_on_loop and "executor_config" not in attempt.task.extra:
+            return None
+        source, kind = attempt.run.source, CoroutineKind(attempt.run.dag_id, attempt.key.task_id, "trigger")
+        try:
+            isolation = isolation_of(attempt, self._settings.isolation)
+        except ConfigError:  # the attempt would not have been begun
+            isolation = self._settings.isolation
+        if not self._belongs_in_host(kind, source, isolation):
+            return None
+        return HostedWait(partial(self._take_in, source), start, report, partial(self._carrier.logs.open, attempt))
+
+    def _watch_in_host(self, start: WatchStart, kind: CoroutineKind, tells: Tells) -> Coroutine[Any, Any, None] | None:
+        if not self._belongs_in_host(kind, start.source, self._settings.isolation):
+            return None
+        return live_watch(partial(self._take_in, start.source), start, kind, tells)
+
+    def _take_in(self, source: DagSource, stay: Stay) -> None:
+        kind = stay.owner.kind
+        own = self._offenders.is_isolated(kind, source.bundle_version)
+        self._hosts.take_in(stay, source, kind if own else None)
 
     def _refuse(self, attempt: Attempt, outcome: Outcome) -> None:
         self._report(attempt, Finished(attempt.key.attempt, outcome, None, datetime.now(UTC)))
@@ -231,7 +269,8 @@ class InlineExecutor:
     # -- how they get on
 
     def _offended_here(self, offence: LoopOffence, attempt: Attempt | None) -> None:
-        self._offended(offence, "" if attempt is None else attempt.run.source.bundle_version)
+        version = self._watches.version_of(offence.kind) if attempt is None else attempt.run.source.bundle_version
+        self._offended(offence, version)
 
     def _offended(self, offence: LoopOffence, version: str) -> None:
         self.offences.append(offence)
@@ -247,9 +286,11 @@ class InlineExecutor:
         if self._offenders.offended(offence.kind, version, now, weight=weight):
             self._all_on_loop = False
             self._say_isolated(offence)
+            if offence.kind.what == "watcher" and offence.offence is OffenceKind.BLOCKED:
+                self._watches.move(offence.kind)
 
     def _say_isolated(self, offence: LoopOffence) -> None:
-        if offence.kind.what != "task":
+        if offence.kind.what not in _MOVABLE:
             _log.warning("%s has blocked the event loop %d times; it cannot be moved", offence.kind, OFFENCES_MAX)
             return
         if self._dags.is_registered(offence.kind.dag_id):
@@ -268,9 +309,10 @@ class InlineExecutor:
         )
         _log.warning(
             "%s %s: from now on it starts in an async host of its own, until its DAG file changes or the runtime "
-            "starts anew; what runs already stays where it is",
+            "starts anew; %s",
             offence.kind,
             because,
+            "so it begins anew" if offence.kind.what == "watcher" else "what runs already stays where it is",
         )
 
     def loop_report(self) -> LoopReport:

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import mmap
 import os
 import signal
 import socket
-import struct
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,7 +18,7 @@ from tradewind.model.loop import CoroutineKind, HostFacts, LoopOffence, OffenceK
 from tradewind.model.outcomes import ErrorInfo, ExitInfo, Finished, Outcome
 from tradewind.model.states import OutcomeKind
 from tradewind.worker import codec
-from tradewind.worker.async_host import MARK_BYTES, offence_of
+from tradewind.worker.async_host import offence_of
 from tradewind.worker.attempt_batches import plain_attempts
 from tradewind.worker.carrier import number_of
 from tradewind.worker.channel import answer
@@ -30,6 +26,8 @@ from tradewind.worker.endings import lost, outcome_of_exit, signal_name
 from tradewind.worker.frame_stream import FrameStream
 from tradewind.worker.frames import Frame, pack
 from tradewind.worker.guard import LoopBlocked, Owner, stack_of_main_thread
+from tradewind_executors.inline.scratch import new_scratch, read_scratch
+from tradewind_executors.inline.stays import Stay
 from tradewind_executors.local.zygote_process import Source
 
 _log = logging.getLogger(__name__)
@@ -64,6 +62,7 @@ class HostsShared:
     """The `load` frame without what is the host's own."""
     block_kill: float
     ended: Callable[[HostProcess, HostFlight, Finished], None]
+    left: Callable[[HostProcess, Stay], None]
     offended: Callable[[LoopOffence, str], None]
     """With the version of the file."""
     gone: Callable[[HostProcess, str], None]
@@ -91,6 +90,8 @@ class HostProcess:
         self.place = place
         self.state: Literal["starting", "serving", "leaving", "gone"] = "starting"
         self.flights: dict[bytes, HostFlight] = {}
+        self.stays: dict[int, Stay] = {}
+        """Waits and watchers."""
         self.pid: int | None = None
         self.idle_timer: asyncio.TimerHandle | None = None
         self._shared = shared
@@ -114,7 +115,13 @@ class HostProcess:
     def facts(self) -> HostFacts:
         """For those who look on."""
         state = "leaving" if self._is_retired else self.state
-        return HostFacts(self.pid, self.place.source.fileloc, self.place.own_kind, len(self.flights), state)
+        running = len(self.flights) + len(self.stays)
+        return HostFacts(self.pid, self.place.source.fileloc, self.place.own_kind, running, state)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing runs in it, nor is about to."""
+        return not self.flights and not self.stays
 
     # -- what its nursery tells
 
@@ -122,7 +129,7 @@ class HostProcess:
         """Opens the channel, sends the order, and hands out the host's end."""
         shared = self._shared
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._scratch = _scratch_file()
+        self._scratch = new_scratch()
         source = self.place.source
         order = {**shared.order, "fileloc": source.fileloc, "root": source.root}
         socket.send_fds(ours, [pack(Frame("load", 0, order))], [self._scratch])
@@ -158,9 +165,7 @@ class HostProcess:
     def begin(self, flight: HostFlight) -> None:
         """Starts the attempt, now or once the file is loaded."""
         self.flights[flight.attempt.key.attempt] = flight
-        if self.idle_timer is not None:
-            self.idle_timer.cancel()
-            self.idle_timer = None
+        self._is_busy()
         if self.state == "serving":
             self._order(flight)
 
@@ -177,6 +182,28 @@ class HostProcess:
             self._flush_orders()
             self._stream.say("cancel", body)
 
+    def take_in(self, stay: Stay) -> None:
+        """Begins a wait or a watcher, now or once the file is loaded."""
+        self.stays[stay.owner.number] = stay
+        stay.host = self
+        self._is_busy()
+        if self.state == "serving":
+            self._begin_stay(stay)
+
+    def tell(self, stay: Stay, what: str, body: Mapping[str, Any]) -> None:
+        """Tells one that stays in it."""
+        if self._stream is not None and stay.owner.number in self.stays:
+            self._stream.say("tell", {"n": stay.owner.number, "what": what, **body})
+
+    def let_out(self, stay: Stay, *, is_left_behind: bool = False) -> None:
+        """This one has left. One that is left behind goes on: the host takes nothing more, and ends when it can."""
+        if self.stays.pop(stay.owner.number, None) is None:
+            return
+        self._is_retired |= is_left_behind
+        stay.left()
+        self._shared.left(self, stay)
+        self._rest()
+
     def leave(self) -> None:
         """Ends it in good order; nothing may run in it any more."""
         self.state = "leaving"
@@ -188,6 +215,18 @@ class HostProcess:
     def kill(self) -> None:
         """Ends it now, with all that it has started."""
         self._shared.send_signal(self, signal.SIGKILL, False)
+
+    def _is_busy(self) -> None:
+        if self.idle_timer is not None:
+            self.idle_timer.cancel()
+            self.idle_timer = None
+
+    def _begin_stay(self, stay: Stay) -> None:
+        assert self._stream is not None
+        stay.was_sent = True
+        self._stream.say("stay", {"n": stay.owner.number, **stay.order})
+        if self._watchdog is None:
+            self._watch()
 
     def _order(self, flight: HostFlight) -> None:
         flight.was_sent = True
@@ -217,11 +256,9 @@ class HostProcess:
                 self._calls.add(task)
                 task.add_done_callback(self._calls.discard)
             elif frame.kind == "pong":
-                self._pinged_at = None
-                for attempt, seconds in body["uses"]:
-                    flight = self.flights.get(attempt)
-                    if flight is not None:
-                        flight.owner.seconds = seconds
+                self._ponged(body)
+            elif frame.kind in ("said", "left"):
+                self._hear(frame.kind, body)
             elif frame.kind == "offence":
                 self._shared.offended(offence_of(body), self.place.source.bundle_version)
             elif frame.kind == "loaded":
@@ -229,6 +266,25 @@ class HostProcess:
             elif frame.kind == "failed":
                 self.state = "leaving"
                 self._shared.import_failed(self, ErrorInfo(body["type"], body["message"], body["traceback"]))
+
+    def _ponged(self, body: dict[str, Any]) -> None:
+        self._pinged_at = None
+        for attempt, seconds in body["uses"]:
+            if attempt in self.flights:
+                self.flights[attempt].owner.seconds = seconds
+        for number, seconds in body["stays"]:
+            if number in self.stays:
+                self.stays[number].owner.seconds = seconds
+
+    def _hear(self, kind: str, body: dict[str, Any]) -> None:
+        stay = self.stays.get(body["n"])
+        if stay is None:
+            return
+        if kind == "said":
+            stay.hear(body["what"], body)
+        else:
+            stay.owner.seconds = body["seconds"]
+            self.let_out(stay)
 
     async def _answer(self, frame: Frame) -> None:
         packed = await answer(frame, self._shared.host.services)
@@ -244,6 +300,8 @@ class HostProcess:
         self._shared.served(self)
         for flight in self.flights.values():
             self._order(flight)
+        for stay in self.stays.values():
+            self._begin_stay(stay)
 
     def _finished(self, body: dict[str, Any]) -> None:
         flight = self.flights.get(body["attempt"])
@@ -276,7 +334,10 @@ class HostProcess:
         if self.flights.pop(key, None) is None:
             return
         self._shared.ended(self, flight, Finished(key, outcome, started_at, ended_at, self._hostname, self.pid))
-        if not self.flights:
+        self._rest()
+
+    def _rest(self) -> None:
+        if self.is_idle:
             self._stop_watching()
             if self._is_retired:
                 self.kill()
@@ -291,7 +352,7 @@ class HostProcess:
             task.cancel()
         if self._stream is not None:
             self._stream.close()
-        mark, dump = _read_scratch(self._scratch)
+        mark, dump = read_scratch(self._scratch)
         if self._scratch >= 0:
             os.close(self._scratch)
             self._scratch = -1
@@ -302,7 +363,7 @@ class HostProcess:
     def _judge(self, ending: str, exit_info: ExitInfo | None, mark: int, dump: str) -> None:
         """Whoever held the loop when it died has failed; the others are lost, and may be repeated."""
         holder = next((f for f in self.flights.values() if number_of(f.attempt.key.attempt) == mark), None)
-        culprit = holder if holder is not None and self._is_to_blame(exit_info) else None
+        culprit = (holder or self.stays.get(mark)) if self._is_to_blame(exit_info) else None
         if culprit is not None:
             held, found = self._killed_for, stack_of_main_thread(dump)
             self._accuse(culprit, held or 0.0, found)
@@ -312,12 +373,23 @@ class HostProcess:
             else:
                 outcome = outcome_of_exit(exit_info or ExitInfo())
                 ending = f"{ending} while {culprit.owner.kind} held its loop"
-            self.end(culprit, culprit.forced or outcome)
+            if isinstance(culprit, HostFlight):
+                self.end(culprit, culprit.forced or outcome)
+            else:
+                culprit.is_to_blame = True
         elif self._killed_for is not None:
             ending = f"was killed because its loop stood still for {self._killed_for:.1f} s"
             _log.error("async host %s of %s %s:\n%s", self.pid, self.place.source.fileloc, ending, dump)
         for flight in list(self.flights.values()):
             self.end(flight, flight.forced or lost(f"its async host {ending}"))
+        self.end_stays(f"its async host {ending}")
+
+    def end_stays(self, reason: str) -> None:
+        """There is nothing left for them to stay in."""
+        for stay in list(self.stays.values()):
+            stay.lost(reason)
+            del self.stays[stay.owner.number]
+            self._shared.left(self, stay)
 
     def _is_to_blame(self, exit_info: ExitInfo | None) -> bool:
         """Whether the process ended by what ran in it, and not by a hand from outside."""
@@ -325,8 +397,8 @@ class HostProcess:
             return True
         return exit_info is not None and (exit_info.code is not None or exit_info.signal in _CRASHES)
 
-    def _accuse(self, flight: HostFlight, seconds: float, found: tuple[str, int, str, str] | None) -> None:
-        key = flight.attempt.key
+    def _accuse(self, flight: HostFlight | Stay, seconds: float, found: tuple[str, int, str, str] | None) -> None:
+        attempt = flight.attempt
         file, line, function, stack = found or (self.place.source.fileloc, 0, "?", "")
         offence = LoopOffence(
             datetime.now(UTC),
@@ -339,10 +411,10 @@ class HostProcess:
             stack,
             self._killed_for is not None,
             f"host {self.pid}",
-            flight.attempt.run.dag_run_id,
-            key.map_index,
-            key.try_number,
         )
+        if attempt is not None:
+            run, key = attempt.run.dag_run_id, attempt.key
+            offence = offence._replace(dag_run_id=run, map_index=key.map_index, try_number=key.try_number)
         self._shared.offended(offence, self.place.source.bundle_version)
 
     # -- the watchdog: a loop that answers no ping for long is dumped and killed
@@ -386,24 +458,3 @@ def _blocked(seconds: float, found: tuple[str, int, str, str] | None) -> Outcome
     name = f"{LoopBlocked.__module__}.{LoopBlocked.__qualname__}"
     error = ErrorInfo(name, text, f"{stack}{name}: {text}\n")
     return Outcome(OutcomeKind.FAILED, error=error, reason=f"LoopBlocked: {text}")
-
-
-def _scratch_file() -> int:
-    """An unnamed file that a host and its executor share."""
-    if hasattr(os, "memfd_create"):
-        descriptor = os.memfd_create("tradewind-host", os.MFD_CLOEXEC)
-    else:
-        with tempfile.TemporaryFile() as file:
-            descriptor = os.dup(file.fileno())
-    os.ftruncate(descriptor, MARK_BYTES)
-    return descriptor
-
-
-def _read_scratch(descriptor: int) -> tuple[int, str]:
-    """Whose step it was, and the stacks."""
-    if descriptor < 0:
-        return 0, ""
-    with contextlib.suppress(OSError, ValueError), mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as memory:
-        (mark,) = struct.unpack_from("=Q", memory)
-        return mark, memory[MARK_BYTES:].decode("utf-8", "replace")
-    return 0, ""

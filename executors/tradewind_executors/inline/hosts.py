@@ -14,6 +14,7 @@ from tradewind.executor_ports import ExecutorHost
 from tradewind.model.attempts import Attempt
 from tradewind.model.loop import CoroutineKind, HostFacts, KindUse, LoopOffence
 from tradewind.model.outcomes import ErrorInfo, Finished, Outcome
+from tradewind.model.specs import DagSource
 from tradewind.model.states import OutcomeKind
 from tradewind.worker.dag_missing import bundle_root
 from tradewind.worker.endings import lost
@@ -23,6 +24,7 @@ from tradewind.worker.loop_tally import LoopTally
 from tradewind.worker.steps import conclude
 from tradewind_executors.inline.host_process import HostFlight, HostProcess, HostsShared, Place
 from tradewind_executors.inline.settings import InlineSettings
+from tradewind_executors.inline.stays import Stay
 from tradewind_executors.local.settings import worker_environment
 from tradewind_executors.local.zygote_process import Source, ZygoteProcess
 
@@ -80,6 +82,7 @@ class AsyncHosts:
             },
             settings.block_kill,
             self._ended,
+            self._left,
             told.offended,
             self._gone,
             self._import_failed,
@@ -97,7 +100,21 @@ class AsyncHosts:
         self._tally.began(owner)
         self._begin(place, HostFlight(attempt, owner))
 
+    def take_in(self, stay: Stay, source: DagSource, own_kind: CoroutineKind | None) -> None:
+        """Begins a wait or a watcher in its file's host, or in the one of its kind."""
+        if self._stopping:
+            stay.lost("the executor is stopping")
+            return
+        self._tally.began(stay.owner)
+        place = Place(Source(source.fileloc, source.bundle_version, bundle_root(source)), own_kind)
+        self._host_at(place).take_in(stay)
+
     def _begin(self, place: Place, flight: HostFlight) -> None:
+        host = self._host_at(place)
+        self._by_attempt[flight.attempt.key.attempt] = host
+        host.begin(flight)
+
+    def _host_at(self, place: Place) -> HostProcess:
         host = self._hosts.pop(place, None)
         if host is None or not host.takes_work:
             host = HostProcess(place, self._shared)
@@ -105,8 +122,7 @@ class AsyncHosts:
             self.counters["hosts_started"] += 1
             self._nursery_now().run(host)
         self._hosts[place] = host  # last: the most recently used
-        self._by_attempt[flight.attempt.key.attempt] = host
-        host.begin(flight)
+        return host
 
     def cancel(self, attempt: bytes, outcome: Outcome, grace: float) -> None:
         """Has the attempt ended with this outcome."""
@@ -124,7 +140,7 @@ class AsyncHosts:
         for host in list(self._alive):
             for attempt in list(host.flights):
                 host.cancel(attempt, outcome, 0.0)
-            if host.flights or host.state == "starting":
+            if not host.is_idle or host.state == "starting":
                 host.kill()
             else:
                 host.leave()
@@ -159,13 +175,20 @@ class AsyncHosts:
         if end.started_at is None:
             conclude(flight.attempt, end.outcome, self._log_of(flight.attempt))  # nobody else can say so
         self._told.ended(flight.attempt, end)
-        if not host.flights and host.takes_work and host.state == "serving" and not self._stopping:
+        self._may_rest(host)
+
+    def _left(self, host: HostProcess, stay: Stay) -> None:
+        self._tally.ended(stay.owner, stay.owner.seconds)
+        self._may_rest(host)
+
+    def _may_rest(self, host: HostProcess) -> None:
+        if host.is_idle and host.takes_work and host.state == "serving" and not self._stopping:
             host.idle_timer = self._loop.call_later(self._settings.host_idle, self._let_go, host)
             self._trim()
 
     def _served(self, host: HostProcess) -> None:
         self._deaths.pop(host.place, None)
-        if not host.flights:
+        if host.is_idle:
             host.idle_timer = self._loop.call_later(self._settings.host_idle, self._let_go, host)
 
     def _import_failed(self, host: HostProcess, error: ErrorInfo) -> None:
@@ -182,7 +205,7 @@ class AsyncHosts:
         if not ending.endswith("exit code 0"):
             self.counters["hosts_died"] += 1
             _log.warning("the async host of %s %s", host.place.source.fileloc, ending)
-        if host.flights:
+        if not host.is_idle:
             self._died_while_importing(host, ending)
         if not self._alive:
             self._all_gone.set()
@@ -199,21 +222,29 @@ class AsyncHosts:
             )
             self._end_all(host, Outcome(OutcomeKind.FAILED, reason=reason))
         else:
+            stays = list(host.stays.values())
             host.flights.clear()
+            host.stays.clear()
             for flight in flights:
                 self._begin(host.place, flight)
+            for stay in stays:
+                self._host_at(host.place).take_in(stay)
 
     def _end_all(self, host: HostProcess, outcome: Outcome) -> None:
         for flight in list(host.flights.values()):
             host.end(flight, flight.forced or outcome)
+        error = outcome.error.traceback if outcome.error is not None else outcome.reason or ""
+        for stay in host.stays.values():
+            stay.cannot_be = error if outcome.kind is OutcomeKind.FAILED else None
+        host.end_stays(outcome.reason or "")
 
     def _let_go(self, host: HostProcess) -> None:
-        if not host.flights and host.state == "serving":
+        if host.is_idle and host.state == "serving":
             self._forget(host)
             host.leave()
 
     def _trim(self) -> None:
-        idle: Iterable[HostProcess] = [h for h in self._hosts.values() if not h.flights and h.state == "serving"]
+        idle: Iterable[HostProcess] = [h for h in self._hosts.values() if h.is_idle and h.state == "serving"]
         for host in list(idle)[: max(len(self._hosts) - self._settings.hosts_max, 0)]:
             self._let_go(host)
 

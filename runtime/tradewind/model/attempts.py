@@ -33,6 +33,8 @@ class RunFacts:
     source: DagSource
     run_key: str | None = None
     """The key of the partition that the run is about."""
+    partition_date: datetime | None = None
+    """The moment that the key stands for."""
 
 
 class AttemptKey(NamedTuple):

@@ -18,6 +18,7 @@ from tradewind.model.states import OutcomeKind
 from tradewind.model.waits import ANSWERED_FROM_OUTSIDE, Resume, WaitAnswer, WaitKey
 from tradewind.worker.attempt import run_attempt
 from tradewind.worker.blocking import BlockingOnLoop
+from tradewind.worker.trigger_life import LifeMeans
 from tradewind.worker.trigger_runner import Means, TriggerRunner
 
 
@@ -47,8 +48,8 @@ class _Waiting:
         loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[tuple[WaitKey, WaitAnswer, Outcome | None]] = loop.create_future()
         blocking = BlockingOnLoop(services, loop)
-        means = Means(self, self, services, blocking, threads, lambda _: None, lambda work, _: loop.create_task(work))
-        self._runner = TriggerRunner(means)
+        here = LifeMeans(self, services, blocking, threads, lambda _: None)
+        self._runner = TriggerRunner(Means(self, here, lambda work, _: loop.create_task(work)))
 
     async def first_of(self, waits: Sequence[Wait]) -> tuple[Outcome | None, Wait, WaitAnswer]:
         """The first wait that ends, with its answer, and the outcome where it ends the task as well. Raises TaskFailed

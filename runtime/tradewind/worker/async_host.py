@@ -11,13 +11,15 @@ answered by ``loaded`` {pid, hostname} or ``failed`` {type, message, traceback}.
     cancel    {attempt, kind, reason, grace} to be ended with this outcome
     ping      {}                             answered by pong: the loop turns
     stop      {}                             end in good order: nothing runs any more
+    stay, tell                               waits and watchers, see `host_stays`
 
 and the host::
 
     call      {attempt, name, args}          a question, answered by `reply` or `refused` as in `channel`
     finished  {attempt, outcome, started_at, ended_at, left_behind, seconds}
     offence   {...}                          what a coroutine did to the others, a `LoopOffence`
-    pong      {uses}                         [attempt, seconds on the loop] of what runs
+    pong      {uses, stays}                  [attempt, seconds on the loop] of what runs, [n, seconds] of what stays
+    said, left                               of waits and watchers
 
 The scratch file begins with the number of whose step it is just now (see `carrier.number_of`), which the executor can
 read when the host is dead; SIGUSR1 writes all stacks behind it. When the channel ends, the runtime is gone.
@@ -58,8 +60,10 @@ from tradewind.worker.dag_missing import missing_dag
 from tradewind.worker.endings import error_info, lost
 from tradewind.worker.frame_stream import FrameStream
 from tradewind.worker.frames import Frame, FrameReader, pack
+from tradewind.worker.host_stays import HostStays
 from tradewind.worker.loop_watch import WatchLimits
 from tradewind.worker.services_by_frames import ServicesByFrames
+from tradewind.worker.trigger_life import LifeMeans
 
 MARK_BYTES: Final = 4096
 """Where in the scratch file the stacks begin."""
@@ -162,6 +166,7 @@ class AsyncHost:
         self._stream = FrameStream(self._sock, asyncio.get_running_loop(), self._take, _runtime_gone)
         self._services = ServicesByFrames(self._stream)
         limits = WatchLimits(order["block_warn"], order["block_kill"], mark=self._mark)
+        dags = _DagsOfFile(self._dags)
         settings = CarrierSettings(
             order["threads"],
             order["log_level"],
@@ -174,18 +179,24 @@ class AsyncHost:
             settings,
             self._services,
             order["log_root"],
-            _DagsOfFile(self._dags),
+            dags,
             on_end=self._ended,
             on_offence=self._offended,
         )
         async with clients_of_loop():
             await self._carrier.start()
+            self._stays = HostStays(self._carrier, self._life_means(dags), self._stream.say)
             self._stream.say("loaded", {"pid": os.getpid(), "hostname": socket.gethostname()})
             await self._enough.wait()
+            await self._stays.stop()
             await self._carrier.stop(lost("its async host was stopped"))
         self._stream.close()
         _flush_output()
         return 0
+
+    def _life_means(self, dags: _DagsOfFile) -> LifeMeans:
+        carrier = self._carrier
+        return LifeMeans(dags, self._services, carrier.blocking, carrier.threads, carrier.logs.open)
 
     def _take(self, frames: Sequence[Frame]) -> None:
         for frame in frames:
@@ -198,8 +209,11 @@ class AsyncHost:
                 body = frame.body
                 outcome = Outcome(OutcomeKind(body["kind"]), reason=body["reason"])
                 self._carrier.cancel(body["attempt"], outcome, body["grace"])
+            elif frame.kind in ("stay", "tell"):
+                self._stays.take(frame)
             elif frame.kind == "ping":
-                self._stream.say("pong", {"uses": self._carrier.running_uses(_WORTH_TELLING)})
+                uses = self._carrier.running_uses(_WORTH_TELLING)
+                self._stream.say("pong", {"uses": uses, "stays": self._stays.uses(_WORTH_TELLING)})
             elif frame.kind == "stop":
                 self._enough.set()
 

@@ -167,6 +167,10 @@ class LoopCarrier:
         """As `spawn`, for user code of this kind, which may belong to no attempt."""
         owner = self.watch.begin(kind)
         owner.subject = attempt
+        return self.spawn_owned(owner, coroutine)
+
+    def spawn_owned(self, owner: Owner, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """As `spawn`, for an owner that `watch.begin` has made."""
         task = self.watch.start_task(coroutine, owner, self._context.copy())
         task.add_done_callback(lambda _: self._spawned_ended(owner))
         return task

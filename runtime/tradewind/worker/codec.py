@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any, Final, cast
 
-from tradewind.model.assets import AssetEventPut
+from tradewind.model.assets import AssetEventPut, WatcherSpec
 from tradewind.model.attempts import Attempt, AttemptKey, RunFacts
 from tradewind.model.durable import Step
 from tradewind.model.keys import AttemptId, RunId
@@ -16,6 +16,7 @@ from tradewind.model.rows import InstanceRow, RunRow
 from tradewind.model.specs import DagSource, TaskSpec
 from tradewind.model.states import OutcomeKind, RunState, RunType, TaskState, TriggerRule
 from tradewind.model.waits import Resume, WaitAnswer
+from tradewind.model.watches import WatchStart
 
 
 def _fields(value: Any) -> dict[str, Any]:
@@ -68,8 +69,9 @@ def plain_facts(facts: RunFacts) -> dict[str, Any]:
     """The facts of a run."""
     run = _fields(facts)
     run["conf"] = plain_value(facts.conf)
-    if facts.run_key is None:
-        del run["run_key"]
+    for name in ("run_key", "partition_date"):
+        if run[name] is None:
+            del run[name]
     run["source"] = _fields(facts.source)
     return run
 
@@ -81,6 +83,8 @@ def facts_of(plain: dict[str, Any]) -> RunFacts:
     run["source"] = DagSource(**_known(DagSource, run["source"]))
     run["run_type"] = RunType(run["run_type"])
     _instant_in(run, "logical_date", "interval_start", "interval_end", "run_after", "queued_at", "started_at")
+    if "partition_date" in run:
+        _instant_in(run, "partition_date")
     return RunFacts(**run)
 
 
@@ -133,23 +137,37 @@ def attempt_of(plain: Any) -> Attempt:
 
 def plain_resume(resume: Resume) -> Any:
     """How a deferred try goes on."""
-    answers = [[key, _plain_answer(answer)] for key, answer in resume.answers]
-    return [resume.method, plain_value(resume.kwargs), _plain_answer(resume.answer), answers, resume.undoes]
+    answers = [[key, plain_answer(answer)] for key, answer in resume.answers]
+    return [resume.method, plain_value(resume.kwargs), plain_answer(resume.answer), answers, resume.undoes]
 
 
 def resume_of(plain: Any) -> Resume:
     """Undoes `plain_resume`."""
     method, kwargs, answer, answers, undoes = plain
-    known = tuple((key, _answer_of(one)) for key, one in answers)
-    return Resume(method, value_of(kwargs), _answer_of(answer), known, undoes)
+    known = tuple((key, answer_of(one)) for key, one in answers)
+    return Resume(method, value_of(kwargs), answer_of(answer), known, undoes)
 
 
-def _plain_answer(answer: WaitAnswer) -> Any:
+def plain_answer(answer: WaitAnswer) -> Any:
+    """How a wait ended."""
     return [plain_value(answer.event), answer.error, answer.timed_out]
 
 
-def _answer_of(plain: Any) -> WaitAnswer:
+def answer_of(plain: Any) -> WaitAnswer:
+    """Undoes `plain_answer`."""
     return WaitAnswer(value_of(plain[0]), plain[1], plain[2])
+
+
+def plain_watch(start: WatchStart) -> dict[str, Any]:
+    """A watcher to be carried out."""
+    return {**start._asdict(), "watcher": _fields(start.watcher), "source": _fields(start.source)}
+
+
+def watch_of(plain: dict[str, Any]) -> WatchStart:
+    """Undoes `plain_watch`."""
+    watcher = WatcherSpec(**_known(WatcherSpec, plain["watcher"]))
+    source = DagSource(**_known(DagSource, plain["source"]))
+    return WatchStart(watcher, plain["dag_id"], plain["version_hash"], source)
 
 
 def plain_step(step: Step) -> Any:

@@ -1,50 +1,28 @@
-"""Carries out waits: triggers, and sensors that wait for their next poke, as coroutines beside the attempts.
+"""Keeps the waits of one executor: triggers, and sensors that wait for their next poke, as coroutines beside the
+attempts, each on this loop or in an async host.
 
-A wait ends with its first event, an error, or by being ended from outside: then the trigger's coroutine is cancelled
-and its `on_kill` awaited before the end is reported. `cleanup` is awaited in each case. What a trigger does wrong
-stays with its task: it is resumed with the error.
+A wait ends with its first event, an error, or by being ended from outside: then its coroutine is cancelled and the
+trigger's `on_kill` awaited before the end is reported.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+import contextvars
+from collections.abc import Callable, Coroutine, Sequence
 from collections.abc import Set as AbstractSet
-from concurrent.futures import Executor as Threads
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol
 
-from tradewind.authoring.access import BlockingServices, CurrentAttempt, TaskServices, current_attempt
-from tradewind.authoring.dag import DAG
-from tradewind.authoring.deferral import load_trigger, trigger_of
-from tradewind.authoring.stored_values import packed
-from tradewind.authoring.triggers import BaseTaskEndEvent, BaseTrigger, TriggerEvent
-from tradewind.authoring.xcom import encode
-from tradewind.model.attempts import Attempt, RunFacts, WaitStart
+from tradewind.model.attempts import Attempt, WaitStart
 from tradewind.model.keys import RunId
-from tradewind.model.outcomes import Outcome, XComPut
-from tradewind.model.states import OutcomeKind, TaskState
+from tradewind.model.outcomes import Outcome
 from tradewind.model.waits import WaitAnswer, WaitKey
-from tradewind.worker import steps
-from tradewind.worker.attempt import end_from_trigger, watch_sensor
-from tradewind.worker.endings import error_info
-from tradewind.worker.log import AttemptLog, current_log
-from tradewind.worker.sensing import SENSOR_KIND
 from tradewind.worker.steps import say
+from tradewind.worker.trigger_life import KILL_LIMIT, Life, LifeMeans, Report, TriggerLife
 
-T = TypeVar("T")
-
-KILL_LIMIT: Final = 30.0
-"""Seconds that `on_kill` and `cleanup` of a trigger may take."""
 LEFT_BEHIND_AFTER: Final = 5.0
 """Seconds that a trigger has to end after its cancellation."""
-
-_KIND_OF: Final = {
-    TaskState.SUCCESS: OutcomeKind.SUCCESS,
-    TaskState.SKIPPED: OutcomeKind.SKIPPED,
-    TaskState.FAILED: OutcomeKind.FAILED,
-}
 
 
 class WaitHost(Protocol):
@@ -61,16 +39,8 @@ class WaitHost(Protocol):
         ...
 
 
-class Dags(Protocol):
-    """Where DAG objects come from."""
-
-    def get(self, run: RunFacts) -> DAG | None:
-        """The DAG, if it is here."""
-        ...
-
-    async def load(self, run: RunFacts) -> DAG:
-        """Imports its file."""
-        ...
+def _nowhere(start: WaitStart, report: Report) -> Life | None:
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,30 +48,29 @@ class Means:
     """What the executor lends to the waits that it carries."""
 
     host: WaitHost
-    dags: Dags
-    services: TaskServices
-    blocking: BlockingServices
-    threads: Threads
-    open_log: Callable[[Attempt], AttemptLog | None]
+    here: LifeMeans
     spawn: Callable[[Coroutine[Any, Any, None], Attempt], asyncio.Task[None]]
     """Starts a coroutine of user code as a task of its own, under the loop's guard."""
+    elsewhere: Callable[[WaitStart, Report], Life | None] = _nowhere
+    """The life of a wait that has to be lived in another process; None: this one is lived here."""
 
 
 class _Flight:
-    """A wait in progress. `is_ending`: told to go; `again`: begun once more while it was ending."""
+    """A wait in progress. `again`: begun once more while it was ending."""
 
-    __slots__ = ("again", "has_answered", "is_ending", "start", "task")
+    __slots__ = ("again", "has_answered", "life", "start", "task")
+
+    life: Life
 
     def __init__(self, start: WaitStart) -> None:
         self.start = start
         self.task: asyncio.Task[None] | None = None
-        self.is_ending = False
         self.has_answered = False
         self.again: WaitStart | None = None
 
 
 class TriggerRunner:
-    """The waits of one executor, on the running loop."""
+    """The waits of one executor."""
 
     def __init__(self, means: Means) -> None:
         self._means = means
@@ -119,8 +88,8 @@ class TriggerRunner:
             if self._is_stopping:
                 continue
             if flight is None:
-                self._launch(start, self._carry)
-            elif flight.has_answered or flight.is_ending:
+                self._launch(start)
+            elif flight.has_answered or flight.life.is_ending:
                 flight.again = start
 
     def end(self, starts: Sequence[WaitStart]) -> None:
@@ -132,12 +101,11 @@ class TriggerRunner:
         for start in starts:
             flight = self._flights.get(start.key)
             if flight is None:
-                flight = self._launch(start, self._kill_unknown)
-                flight.is_ending = True
+                self._launch(start, is_unknown=True)
                 continue
             flight.again = None
-            if not flight.is_ending:
-                flight.is_ending = True
+            if not flight.life.is_ending:
+                flight.life.is_ending = True
                 if flight.task is not None:
                     flight.task.cancel()
                     self._do(self._see_it_go(flight))
@@ -145,7 +113,7 @@ class TriggerRunner:
     def of(self, run_ids: AbstractSet[RunId]) -> list[WaitStart]:
         """The waits of these runs: those not answered yet, and those told to go that are not gone."""
         mine = [flight for key, flight in self._flights.items() if key.run_id in run_ids]
-        return [flight.start for flight in mine if flight.is_ending or not flight.has_answered]
+        return [flight.start for flight in mine if flight.life.is_ending or not flight.has_answered]
 
     def drop(self) -> None:
         """Lets go of all waits: they are somebody else's from now on."""
@@ -168,20 +136,32 @@ class TriggerRunner:
 
     # ------------------------------------------------------------------------------ a wait
 
-    def _launch(self, start: WaitStart, how: Callable[[_Flight], Coroutine[Any, Any, None]]) -> _Flight:
+    def _launch(self, start: WaitStart, *, is_unknown: bool = False) -> None:
+        """Begins it; `is_unknown`: only to be killed."""
         flight = self._flights[start.key] = _Flight(start)
-        flight.task = self._means.spawn(how(flight), start.attempt)
+
+        async def report(answer: WaitAnswer, outcome: Outcome | None) -> bool:
+            return await self._report(flight, answer, outcome)
+
+        life = self._means.elsewhere(start, report)
+        is_here = life is None
+        flight.life = life = life or TriggerLife(self._means.here, start, report)
+        life.is_ending = is_unknown
+        work = life.kill() if is_unknown else life.run()
+        if is_here:
+            flight.task = self._means.spawn(work, start.attempt)
+        else:
+            flight.task = asyncio.get_running_loop().create_task(work, context=contextvars.Context())
         flight.task.add_done_callback(lambda _: self._landed(flight))
-        return flight
 
     def _landed(self, flight: _Flight) -> None:
         key = flight.start.key
         if self._flights.get(key) is flight:
             del self._flights[key]
-            if flight.is_ending:
+            if flight.life.is_ending:
                 self._means.host.wait_ended(key)
             if flight.again is not None:
-                self._launch(flight.again, self._carry)
+                self._launch(flight.again)
 
     async def _see_it_go(self, flight: _Flight) -> None:
         """One that does not end is left behind."""
@@ -189,8 +169,9 @@ class TriggerRunner:
         assert task is not None
         _, pending = await asyncio.wait({task}, timeout=LEFT_BEHIND_AFTER + KILL_LIMIT)
         if pending:
-            log = self._means.open_log(flight.start.attempt)
+            log = self._means.here.open_log(flight.start.attempt)
             say(log, "The trigger did not end when it was told to and is left behind", level="WARNING")
+            flight.life.abandon()
             self._landed(flight)
 
     def _do(self, work: Coroutine[Any, Any, None]) -> None:
@@ -198,47 +179,8 @@ class TriggerRunner:
         self._chores.add(chore)
         chore.add_done_callback(self._chores.discard)
 
-    async def _carry(self, flight: _Flight) -> None:
-        start = flight.start
-        log = self._enter(start)
-        answer, outcome, event = WaitAnswer(), None, None
-        trigger: BaseTrigger | None = None
-        events: AsyncIterator[TriggerEvent] | None = None
-        try:
-            dag = await self._dag(start)
-            if start.wait.kind == SENSOR_KIND:
-                outcome = await watch_sensor(current_attempt.get(), dag, start.wait, self._means.threads)
-            else:
-                trigger = await self._made(start, dag)
-                events = trigger.run()
-                event = await anext(events)
-                answer = WaitAnswer(packed(event.payload, f"the payload of {type(trigger).__name__}"))
-                outcome = await self._end_event(event, dag)
-        except StopAsyncIteration:
-            answer = WaitAnswer(error="Trigger exited without sending an event. Dependent tasks will be failed.")
-        except asyncio.CancelledError as error:
-            if _is_cancelled():
-                await self._gone(flight, trigger, events, log)
-                return
-            answer = WaitAnswer(error=error_info(error).traceback)  # what it awaited was cancelled, not the wait
-        except BaseException as error:
-            if isinstance(error, GeneratorExit):
-                raise
-            answer = WaitAnswer(error=error_info(error).traceback)
-        if answer.error is not None:
-            say(log, f"The trigger failed\n{answer.error.rstrip()}", level="ERROR")
-        await self._report(flight, answer, outcome, event, log)
-        await self._bounded(_close(trigger, events), log)
-
-    async def _report(
-        self,
-        flight: _Flight,
-        answer: WaitAnswer,
-        outcome: Outcome | None,
-        event: TriggerEvent | None,
-        log: AttemptLog | None,
-    ) -> None:
-        """Returns when the answer is committed and, where it was taken, acknowledged to where it came from."""
+    async def _report(self, flight: _Flight, answer: WaitAnswer, outcome: Outcome | None) -> bool:
+        """Returns when the answer is committed: whether it was taken."""
         committed: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
         def settle(accepted: bool) -> None:
@@ -247,82 +189,4 @@ class TriggerRunner:
 
         flight.has_answered = True
         self._means.host.wait_answered(flight.start.key, answer, outcome, settle)
-        with suppress(asyncio.CancelledError):
-            if await committed and event is not None and event.ack is not None:
-                await self._bounded(event.ack(), log)
-
-    async def _gone(
-        self,
-        flight: _Flight,
-        trigger: BaseTrigger | None,
-        events: AsyncIterator[TriggerEvent] | None,
-        log: AttemptLog | None,
-    ) -> None:
-        if flight.is_ending and trigger is not None:
-            await self._bounded(trigger.on_kill(), log)
-        await self._bounded(_close(trigger, events), log)
-
-    async def _kill_unknown(self, flight: _Flight) -> None:
-        start = flight.start
-        if start.wait.kind == SENSOR_KIND:
-            return
-        log = self._enter(start)
-        try:
-            trigger = await self._made(start, await self._dag(start))
-        except Exception as error:
-            text = error_info(error).traceback.rstrip()
-            say(log, f"The trigger could not be made, so its on_kill was not called\n{text}", level="ERROR")
-            return
-        await self._gone(flight, trigger, None, log)
-
-    # ------------------------------------------------------------------------------ parts
-
-    def _enter(self, start: WaitStart) -> AttemptLog | None:
-        means = self._means
-        log = means.open_log(start.attempt)
-        current_log.set(log)
-        current_attempt.set(CurrentAttempt(start.attempt, means.services, means.blocking))
-        return log
-
-    async def _dag(self, start: WaitStart) -> DAG:
-        run = start.attempt.run
-        return self._means.dags.get(run) or await self._means.dags.load(run)
-
-    async def _made(self, start: WaitStart, dag: DAG) -> BaseTrigger:
-        await load_trigger(start.wait.kind, dag)
-        trigger = trigger_of(start.wait.kind, start.wait.args, dag)
-        trigger.task_instance = steps.begin(current_attempt.get(), dag, None).context["ti"]
-        trigger.trigger_id = start.key.origin.hex()
-        return trigger
-
-    async def _end_event(self, event: TriggerEvent, dag: DAG) -> Outcome | None:
-        """What an event means that ends its task; the task's callbacks are called."""
-        if not isinstance(event, BaseTaskEndEvent):
-            return None
-        puts = tuple(XComPut(name, encode(value, where=name)) for name, value in (event.xcoms or {}).items())
-        reason = None if event.task_instance_state is TaskState.SUCCESS else "its trigger says so"
-        outcome = Outcome(_KIND_OF[event.task_instance_state], puts, reason=reason)
-        return await end_from_trigger(current_attempt.get(), dag, outcome, self._means.threads)
-
-    async def _bounded(self, work: Any, log: AttemptLog | None) -> None:
-        """Awaits clean-up of the author's, which may fail and may not hang."""
-        try:
-            async with asyncio.timeout(KILL_LIMIT):
-                await work
-        except asyncio.CancelledError:
-            raise
-        except BaseException as error:
-            say(log, f"Cleaning up after the trigger failed\n{error_info(error).traceback.rstrip()}", level="ERROR")
-
-
-def _is_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is None or task.cancelling() > 0
-
-
-async def _close(trigger: BaseTrigger | None, events: AsyncIterator[TriggerEvent] | None) -> None:
-    close = getattr(events, "aclose", None)
-    if close is not None:
-        await close()
-    if trigger is not None:
-        await trigger.cleanup()
+        return await committed

@@ -1,4 +1,5 @@
-"""Carries out watchers of assets: triggers that fire again and again, as coroutines beside the attempts.
+"""Carries out watchers of assets: triggers that fire again and again, as coroutines beside the attempts, each on this
+loop or in an async host.
 
 One after the other, each event is handed over, committed, and acknowledged to where it came from; only then is the
 trigger asked for the next. A trigger whose `run` ends begins again; one that fails, after a pause.
@@ -8,33 +9,43 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
+import contextvars
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, Final, cast
+from typing import Any, Final, Protocol
 
 from tradewind.authoring.access import BlockingServices, CurrentAttempt, TaskServices, current_attempt
-from tradewind.authoring.dag import DAG
-from tradewind.authoring.deferral import trigger_of
-from tradewind.authoring.triggers import BaseTrigger, TriggerEvent
+from tradewind.authoring.triggers import TriggerEvent
 from tradewind.executor_ports import WatchHost
 from tradewind.model.assets import WatcherSpec
-from tradewind.model.attempts import Attempt, AttemptKey, RunFacts
-from tradewind.model.errors import AuthoringError
-from tradewind.model.keys import AttemptId, RunId
 from tradewind.model.loop import CoroutineKind
-from tradewind.model.outcomes import EncodedValue
-from tradewind.model.specs import TaskSpec
-from tradewind.model.states import RunType
 from tradewind.model.watches import WatchFired, WatchStart
 from tradewind.worker.carrier import DagsAtHand
 from tradewind.worker.endings import error_info
-
-GOES_WITHIN: Final = 5.0
-"""Seconds that a watcher has to end: an event that is on its way is committed and acknowledged meanwhile."""
+from tradewind.worker.trigger_life import is_cancelled
+from tradewind.worker.watch_life import GOES_WITHIN, acknowledge, live_once, stand_in
 
 SILENT: Final = "its trigger has ended without an event"
+
+
+class EndedElsewhere(Exception):
+    """A watcher's trigger has failed in another process: its text says how."""
+
+
+class Tells(Protocol):
+    """Who hears of the events of a life that is lived elsewhere."""
+
+    async def commit(self, fired: WatchFired) -> None:
+        """Returns when it is committed. Raises as `WatchHost.watch_fired`."""
+        ...
+
+    def acknowledged(self) -> bool:
+        """The event before has been acknowledged: whether another one is wanted."""
+        ...
+
+
+def _nowhere(start: WatchStart, kind: CoroutineKind, tells: Tells) -> Coroutine[Any, Any, None] | None:
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,23 +57,46 @@ class WatchMeans:
     blocking: BlockingServices
     spawn: Callable[[Coroutine[Any, Any, None], CoroutineKind], asyncio.Task[None]]
     """Starts a coroutine of user code as a task of its own, under the loop's guard."""
+    elsewhere: Callable[[WatchStart, CoroutineKind, Tells], Coroutine[Any, Any, None] | None] = _nowhere
+    """A life of the trigger in another process; None: it is lived here."""
 
 
 class _Flight:
-    """A watcher under way. `is_delivering`: an event of it is being committed or acknowledged."""
+    """A watcher under way. `is_delivering`: an event of it is being committed or acknowledged; `moves`: its life is to
+    end, and another one to begin.
+    """
 
-    __slots__ = ("fired", "is_delivering", "is_ending", "start", "task")
+    __slots__ = ("error", "fired", "has_begun", "host", "is_delivering", "is_ending", "kind", "moves", "start", "task")
 
-    def __init__(self, start: WatchStart) -> None:
+    def __init__(self, start: WatchStart, host: WatchHost) -> None:
         self.start = start
+        self.host = host
+        self.kind = CoroutineKind(start.dag_id, f"{start.watcher.uri}:{start.watcher.name}", "watcher")
         self.task: asyncio.Task[None] | None = None
+        self.has_begun = False
         self.is_delivering = False
         self.is_ending = False
+        self.moves = False
         self.fired = 0
+        self.error: str | None = None
+
+    async def commit(self, fired: WatchFired) -> None:
+        self.is_delivering = True
+        await self.host.watch_fired(self.start, fired)
+        self.fired += 1
+
+    def acknowledged(self) -> bool:
+        self.is_delivering = False
+        return not self.is_ending and not self.moves
+
+    async def deliver(self, event: TriggerEvent) -> bool:
+        await self.commit(WatchFired(event.payload, event.key))
+        await acknowledge(event)
+        return self.acknowledged()
 
 
 class WatchRunner:
-    """The watchers of one executor, on the running loop."""
+    """The watchers of one executor."""
 
     def __init__(self, means: WatchMeans) -> None:
         self._means = means
@@ -84,9 +118,23 @@ class WatchRunner:
                     leaving[watcher] = task
         for watcher, start in wanted.items():
             if watcher not in self._flights:
-                flight = self._flights[watcher] = _Flight(start)
-                kind = CoroutineKind(start.dag_id, f"{watcher.uri}:{watcher.name}", "watcher")
-                flight.task = self._means.spawn(self._live(flight, host, leaving.get(watcher)), kind)
+                flight = self._flights[watcher] = _Flight(start, host)
+                work = self._live(flight, leaving.get(watcher))
+                flight.task = asyncio.get_running_loop().create_task(work, context=contextvars.Context())
+
+    def version_of(self, kind: CoroutineKind) -> str:
+        """The version of the file that watchers of this kind come from."""
+        return next((f.start.source.bundle_version for f in self._flights.values() if f.kind == kind), "")
+
+    def move(self, kind: CoroutineKind) -> None:
+        """Has watchers of this kind begin anew, where they belong by now; an event that is on its way is delivered
+        first.
+        """
+        for flight in self._flights.values():
+            if flight.kind == kind and flight.task is not None and flight.has_begun and not flight.moves:
+                flight.moves = True
+                if not flight.is_delivering:
+                    flight.task.cancel()
 
     async def stop(self) -> None:
         """Ends all watchers and waits until they are gone. What they have not acknowledged comes again."""
@@ -113,97 +161,57 @@ class WatchRunner:
 
     # ------------------------------------------------------------------------------ a watcher
 
-    async def _live(self, flight: _Flight, host: WatchHost, before: asyncio.Task[None] | None) -> None:
+    async def _live(self, flight: _Flight, before: asyncio.Task[None] | None) -> None:
         """Begins again and again, until it is cancelled or let go."""
         if before is not None:
             await asyncio.wait({before}, timeout=2 * GOES_WITHIN)
-        attempt = _stand_in(flight.start)
-        current_attempt.set(CurrentAttempt(attempt, self._means.services, self._means.blocking))
+        host = flight.host
+        flight.has_begun = True
         while not flight.is_ending:
-            error, flight.fired = None, 0
+            flight.fired = 0
             host.watch_began(flight.start)
-            try:
-                await self._watch(flight, host, attempt.run)
-            except asyncio.CancelledError as cancelled:
-                if _is_cancelled():
-                    return
-                error = error_info(cancelled).traceback  # what it awaited was cancelled, not the watcher
-            except BaseException as why:
-                if isinstance(why, GeneratorExit):
-                    raise
-                error = error_info(why).traceback
+            error = await self._error_of_life(flight)
+            if _is_told_to_end(flight):
+                return
             flight.is_delivering = False
-            if error is None and not flight.fired:
-                error = SILENT
-            if error is not None and not flight.is_ending:
+            if flight.moves:
+                flight.moves = False
+            elif error is not None and not flight.is_ending:
                 with contextlib.suppress(asyncio.CancelledError):
                     await asyncio.sleep(host.watch_failed(flight.start, error, flight.fired))
-                if _is_cancelled():
+                if _is_told_to_end(flight):
                     return
+                flight.moves = False
 
-    async def _watch(self, flight: _Flight, host: WatchHost, run: RunFacts) -> None:
-        """One life of the trigger."""
-        dag: DAG = self._means.dags.get(run) or await self._means.dags.load(run)
-        watcher = flight.start.watcher
-        trigger = trigger_of(watcher.kind, EncodedValue(watcher.codec, watcher.args.encode()), dag)
-        trigger.trigger_id = f"{watcher.uri}:{watcher.name}"
-        events = trigger.run()
+    async def _error_of_life(self, flight: _Flight) -> str | None:
+        """How one life of the trigger went wrong."""
+        flight.error = None
         try:
-            async for event in events:
-                await self._deliver(flight, host, event, trigger)
-                if flight.is_ending:
-                    return
-        finally:
-            await _close(trigger, events)
+            life = self._means.elsewhere(flight.start, flight.kind, flight)
+            await (life or self._means.spawn(self._live_here(flight), flight.kind))
+        except EndedElsewhere as why:
+            return str(why)
+        except (Exception, asyncio.CancelledError) as why:  # the trigger's own, or what its task was told
+            return error_info(why).traceback
+        return flight.error or (None if flight.fired else SILENT)
 
-    async def _deliver(self, flight: _Flight, host: WatchHost, event: object, trigger: BaseTrigger) -> None:
-        """Returns when the event is committed and acknowledged."""
-        if not isinstance(event, TriggerEvent):
-            raise AuthoringError(f"{trigger!r} has yielded {event!r}, which is no TriggerEvent")
-        flight.is_delivering = True
+    async def _live_here(self, flight: _Flight) -> None:
+        attempt = stand_in(flight.start)
+        current_attempt.set(CurrentAttempt(attempt, self._means.services, self._means.blocking))
         try:
-            await host.watch_fired(flight.start, WatchFired(event.payload, event.key))
-            flight.fired += 1
-            if event.ack is not None:
-                acknowledging = cast("object", event.ack())
-                if inspect.isawaitable(acknowledging):
-                    await acknowledging
-        finally:
-            flight.is_delivering = False
+            await live_once(flight.start, self._means.dags, attempt.run, flight.deliver)
+        except BaseException as why:
+            if isinstance(why, GeneratorExit) or (isinstance(why, asyncio.CancelledError) and is_cancelled()):
+                raise
+            flight.error = error_info(why).traceback
 
 
-def _is_cancelled() -> bool:
+def _is_told_to_end(flight: _Flight) -> bool:
+    """Whether it was cancelled for good; a cancellation that only makes it move is taken back."""
+    if not is_cancelled():
+        return False
     task = asyncio.current_task()
-    return task is None or task.cancelling() > 0
-
-
-async def _close(trigger: BaseTrigger, events: object) -> None:
-    """A trigger that does not clean up is left alone with it."""
-    async with asyncio.timeout(GOES_WITHIN):
-        close = getattr(events, "aclose", None)
-        if close is not None:
-            await close()
-        await trigger.cleanup()
-
-
-def _stand_in(start: WatchStart) -> Attempt:
-    """What variables and connections are looked up for: a watcher belongs to no run."""
-    now = datetime.now(UTC)
-    name = f"{start.watcher.uri}:{start.watcher.name}"
-    run = RunFacts(
-        run_id=RunId(0),
-        dag_id=start.dag_id,
-        dag_run_id="",
-        version_hash=start.version_hash,
-        run_type=RunType.ASSET_TRIGGERED,
-        logical_date=now,
-        interval_start=now,
-        interval_end=now,
-        run_after=now,
-        queued_at=now,
-        started_at=now,
-        conf=None,
-        external_trigger=False,
-        source=start.source,
-    )
-    return Attempt(AttemptKey(AttemptId(bytes(16)), RunId(0), name), TaskSpec(name), run, 1, now)
+    if flight.is_ending or task is None or not flight.moves:
+        return True
+    task.uncancel()
+    return is_cancelled()
