@@ -26,6 +26,8 @@ from tradewind.testing.simulated_executor import Cluster
 
 _PAST_GOOD: Final = frozenset({TaskState.SUCCESS, TaskState.SKIPPED, TaskState.REMOVED})
 _TICK: Final = timedelta(milliseconds=10)
+_ASKED_AGAIN_WITHIN: Final = timedelta(seconds=2)
+"""After a lost connection the store is asked for permits again."""
 _HAS_TO_GO: Final = HOLDS_SLOT | {TaskState.DEFERRED}
 _WAITS_FOR_A_TIME: Final = frozenset({TaskState.UP_FOR_RETRY, TaskState.UP_FOR_RESCHEDULE})
 
@@ -173,7 +175,7 @@ class Inspector:
             before = [t for t in earlier if task_id in tasks_of(self.database, t)]
             if not before:
                 continue
-            rows = max(before, key=lambda t: t.row.logical_date).instance_rows()
+            rows = max(before, key=lambda t: (t.row.logical_date, t.row.run_id)).instance_rows()
             if any(row.state not in _PAST_GOOD for row in rows if row.task_id == task_id):
                 return "past"
         return None
@@ -202,11 +204,15 @@ class Inspector:
         )
 
     def _share(self, name: str, needed: int) -> str | None:
-        """Whether there are other runtimes, so that missing permits come within a second or two."""
+        """Whether there are other runtimes, or the database was away, so that missing permits come within a second or
+        two.
+        """
         held = self.database.grants.get(name, {})
         mine = held.get(self.process.scheduler.lease.runtime_id, 0)
         me = self.process.scheduler.lease.runtime_id
         others = any(number != me for number in self._living()) or self.process.runtime.services.permits.has_peers
+        troubled_at = self.process.store.troubled_at
+        others = others or (troubled_at is not None and self.now - troubled_at < _ASKED_AGAIN_WITHIN)
         return f"{name} is shared" if others and (mine < needed or self.process.shares(name) < needed) else None
 
     def _living(self) -> list[int]:
@@ -234,8 +240,6 @@ class Inspector:
 
     def _limits(self) -> Iterator[str]:
         """What admission counts against a count."""
-        if any(self._undoes(m, n) for m in self.book.runs.values() for n in m.live.values()):
-            return  # counted by who adopts them, and not by who begins them
         used, admission = self._used(), self.book.admission
         for pool in self.database.pools:
             counted = admission.used(f"pool {pool!r}")

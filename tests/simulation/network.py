@@ -46,6 +46,8 @@ class SimulatedStore(memory.MemoryStore):
         self.latency = 0.0
         """Longest time, in virtual seconds, that each half of a write takes."""
         self.in_flight = 0
+        self.troubled_at: datetime | None = None
+        """When a call failed last because of the connection."""
         self.owes: set[object] = set()
         """What the process does not know the outcome of yet: creations, its last batch, questions."""
         self.on_batch: OnBatch = lambda lease, batch: None
@@ -192,6 +194,7 @@ class SimulatedStore(memory.MemoryStore):
             self.in_flight -= 1
         if self.breaks and self.breaks[0] is done:
             self.breaks.pop(0)
+            self.troubled_at = self.database.clock()
             raise StoreUnavailable("the connection broke")
 
     def _note(self, name: str) -> None:
@@ -204,4 +207,5 @@ class SimulatedStore(memory.MemoryStore):
     def _live(self) -> None:
         super()._live()
         if self.is_cut:
+            self.troubled_at = self.database.clock()
             raise StoreUnavailable("the network is cut")

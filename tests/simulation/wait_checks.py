@@ -31,7 +31,12 @@ def wait_findings(process: Process, machine: RunMachine, tables: RunTables) -> I
         if key in known and known[key].answer != row.answer:
             yield f"{name}: {key[2:]} has the answer {known[key].answer} in memory and {row.answer} in the store"
         flight = carrier.waits.get(key)
-        if has_trigger(row) and (flight is None or not (flight.can_fire or flight.is_ending or flight.again)):
+        is_gone = key in known and known[key].is_gone  # kept for what undoes it
+        if (
+            has_trigger(row)
+            and not is_gone
+            and (flight is None or not (flight.can_fire or flight.is_ending or flight.again))
+        ):
             yield f"{name}: nobody carries the wait {key[2:]}"
     for key, flight in carrier.waits.items():
         wanted = key in rows and has_trigger(rows[key])

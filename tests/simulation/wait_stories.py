@@ -7,6 +7,7 @@ from tests.simulation.world import World
 from tradewind.model.outcomes import EncodedValue, Outcome, Wait
 from tradewind.model.states import OutcomeKind, TaskState
 from tradewind.model.waits import WaitAnswer
+from tradewind.testing.simulated_executor import Flight
 from tradewind.testing.simulated_waits import WaitFlight
 
 QUEUE = Wait("acme.queue", EncodedValue(1, b"{}"), "go_on")
@@ -137,6 +138,60 @@ def cleared_with_something_to_undo() -> None:
         world.run_out()
 
 
+def cancel(world: World) -> None:
+    """Its run is marked failed by hand."""
+    run, process = world.runs()[0], world.up()[0]
+    world.tainted.add(run.dag_run_id)
+    world.journal.cancelled.add(run.run_id)
+    world.ask(process, "cancel", lambda: process.runtime.control.run_cancel("d0", run.dag_run_id))
+    world.pass_by(0.1)
+
+
+def undoes(world: World) -> Flight:
+    """The attempt that runs, which has to undo something."""
+    found = [flight for flight in world.cluster.running() if flight.undoes]
+    world.complain([] if len(found) == 1 else [f"{len(found)} attempts undo something"])
+    return found[0]
+
+
+UNDONE = DEFERS._replace(waits=(QUEUE._replace(key="x", undo=True),))
+
+
+def cancelled_with_something_to_undo() -> None:
+    """Its run is cancelled: it undoes what it had begun, again when that is lost; its trigger does not come back."""
+    with one_task() as world:
+        world.cluster.seconds_to_go = lambda: 1.0
+        world.end(running(world), UNDONE)
+        world.pass_by(0.1)
+        cancel(world)
+        world.end(undoes(world), Outcome(OutcomeKind.LOST))
+        world.pass_by(5)
+        killed(world)
+        undoing = undoes(world)
+        world.complain([f"the trigger of {f.start.key[2:]} runs" for f in world.cluster.waiting()])
+        world.end(undoing, Outcome(OutcomeKind.CANCELLED))
+        world.pass_by(3)
+        wants(world, TaskState.FAILED)
+        world.run_out()
+
+
+def adopted_while_it_undoes() -> None:
+    """What undoes something on another machine is adopted by the next runtime, and asks for no limit there either."""
+    with one_task("remote") as world:
+        world.end(running(world), UNDONE)
+        world.pass_by(0.1)
+        cancel(world)
+        undoing = undoes(world)
+        killed(world)
+        admission = world.up()[0].scheduler.book.admission
+        world.complain([] if undoes(world) is undoing else ["it was not adopted"])
+        world.complain([] if not admission.used("parallelism") else ["it takes the place of another"])
+        world.end(undoing, Outcome(OutcomeKind.CANCELLED))
+        world.pass_by(3)
+        wants(world, TaskState.FAILED)
+        world.run_out()
+
+
 ALL = (
     carried_on_and_answered_after_a_crash,
     cancelled_while_it_waits_and_nobody_is_there,
@@ -144,4 +199,6 @@ ALL = (
     loaded_anew_while_a_trigger_goes,
     answered_while_it_is_loaded_anew,
     cleared_with_something_to_undo,
+    cancelled_with_something_to_undo,
+    adopted_while_it_undoes,
 )

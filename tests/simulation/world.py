@@ -343,7 +343,7 @@ def ending(flight: Flight, dice: random.Random, more: tuple[OutcomeKind, ...] = 
     kinds = (OutcomeKind.SUCCESS,) * 14 + (OutcomeKind.FAILED,) * 4 + (OutcomeKind.SKIPPED, OutcomeKind.TIMED_OUT)
     kind = dice.choice(kinds + more)
     if kind is OutcomeKind.DEFERRED and flight.attempt.task.is_async and dice.random() < 0.6:
-        undo = flight.attempt.task.executor != "remote" and flight.attempt.key.attempt[0] < 128
+        undo = flight.attempt.key.attempt[0] < 128
         return durable_waits(dice, flight.started_at, flight.attempt.resume, undo=undo)
     if kind is OutcomeKind.DEFERRED:
         return some_waits(dice, flight.started_at)

@@ -154,8 +154,8 @@ class Expanding(Waiting):
         return True
 
     def cancel_attempt(self, n: int, decision: Decision) -> None:
-        """Has the instance's attempt ended."""
+        """Has the instance's attempt ended, unless it is there to undo what was begun."""
         attempt = self.active[n].attempt
-        if attempt is not None:
+        if attempt is not None and not self.is_undoing(n):
             key = AttemptKey(attempt, self.run.run_id, self.tasks[n].task_id, self.maps[n], self.tries[n])
             decision.cancel.append(key)

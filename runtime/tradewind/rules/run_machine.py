@@ -94,7 +94,9 @@ class RunMachine(Ending):
         ended (again): that their clean-up ran is not known.
         """
         state = self.state[n]
-        if state is _S.RESTARTING and n not in self.live.values():
+        if self.is_undoing(n):
+            self.end_triggers(n, decision)
+        elif state is _S.RESTARTING and self.active[n].attempt is None:
             if not self.end_triggers(n, decision):
                 self._restart(n, stamp, decision)
         elif state is _S.DEFERRED and self.run.state in RUN_FINISHED:

@@ -32,20 +32,25 @@ PASSING: Final = "~"
 
 
 class Pending:
-    """A wait of an instance. `is_ending`: its trigger has been told to go."""
+    """A wait of an instance. `is_ending`: its trigger has been told to go; `is_gone`: it has, and the wait is kept for
+    an attempt that undoes what was begun.
+    """
 
-    __slots__ = ("answer", "is_ending", "origin", "wait")
+    __slots__ = ("answer", "is_ending", "is_gone", "origin", "wait")
 
     def __init__(self, origin: AttemptId, wait: Wait, answer: WaitAnswer | None = None) -> None:
         self.origin = origin
         self.wait = wait
         self.answer = answer
         self.is_ending = False
+        self.is_gone = False
 
     @property
     def has_trigger(self) -> bool:
         """Whether a trigger runs for it."""
-        return self.answer is None and self.wait.due is None and self.wait.kind not in ANSWERED_FROM_OUTSIDE
+        if self.answer is not None or self.is_gone:
+            return False
+        return self.wait.due is None and self.wait.kind not in ANSWERED_FROM_OUTSIDE
 
 
 class Waiting(Judge):
@@ -227,13 +232,11 @@ class Waiting(Judge):
         """Where the waiting task has something to undo, an attempt does that now, whatever the limits say. Whether
         it has.
         """
-        found = next((p for p in self.waits.get(n, ()) if p.wait.undo), None)
-        resume = self.resume_of(n)
-        if found is None or resume is None:
+        attempt, resume = self._undoing(n), self.resume_of(n)
+        if attempt is None or resume is None:
             return False
         task, active = self.tasks[n], self.active[n]
-        attempt = _named(f"undo/{found.origin.hex()}/{self.lost[n]}")
-        active.attempt = attempt
+        active.attempt, active.due_at = attempt, None
         self.live[attempt] = n
         self.segment.opened.append(self._opened(n, attempt, stamp.at))
         key = AttemptKey(attempt, self.run.run_id, task.task_id, self.maps[n], self.tries[n])
@@ -242,12 +245,26 @@ class Waiting(Judge):
         decision.start.append(Attempt(key, task, self.facts, self.max_tries[n] + 1, began, again))
         return True
 
+    def _undoing(self, n: int) -> AttemptId | None:
+        """The attempt that is to undo what the instance has begun; None where there is nothing to undo."""
+        found = next((p for p in self.waits.get(n, ()) if p.wait.undo), None)
+        return None if found is None else _named(f"undo/{found.origin.hex()}/{self.lost[n]}")
+
+    def is_undoing(self, n: int) -> bool:
+        """Whether the instance's live attempt undoes what was begun: it holds no limits, and nobody ends it."""
+        return n in self.waits and self.active[n].attempt is not None and self.active[n].attempt == self._undoing(n)
+
     def _opened(self, n: int, attempt: AttemptId, at: datetime) -> AttemptOpened:
         task, index = self.tasks[n], self.maps[n]
         return AttemptOpened(attempt, task.task_id, index, self.tries[n], task.executor, task.pool, task.pool_slots, at)
 
     def trigger_gone(self, n: int, pending: Pending) -> bool:
-        """A trigger that was to go is gone. Whether it was the instance's last one."""
+        """A trigger that was to go is gone. Whether it was the instance's last one. What an attempt undoes is known
+        from the waits, so they stay until it has: it may be lost, and with it the runtime.
+        """
+        if self.is_undoing(n):
+            pending.is_gone = True
+            return not any(p.has_trigger for p in self.waits[n])
         self._forget_row(n, pending)
         left = tuple(p for p in self.waits[n] if p is not pending)
         self.waits[n] = left

@@ -107,8 +107,8 @@ class Resumer:
         machine.resume(past, self._intake.stamp(), turn.decision)
         turn.touched[machine.run.run_id] = machine
         for n in machine.live.values():
-            task = machine.tasks[n]
-            self._book.admission.adopt(Place(machine.run.run_id, n), task, machine.run.dag_id)
+            if not machine.is_undoing(n):
+                self._book.admission.adopt(Place(machine.run.run_id, n), machine.tasks[n], machine.run.dag_id)
         turn.plan(self._book.dags[machine.run.dag_id])
 
     def _end_unwanted(self, turn: Turn, run_ids: set[RunId]) -> None:

@@ -73,9 +73,12 @@ class WaitCluster(Cluster):
         return [flight for flight in self.waits if flight.can_fire]
 
     def take_in(self, attempt: Attempt, carrier: SimulatedExecutor) -> None:
-        """As `Cluster.take_in`; the triggers of the instance that were told to go must be gone."""
+        """As `Cluster.take_in`; the triggers of the instance that were told to go must be gone, unless it is there to
+        undo what was begun: that does not wait for them.
+        """
         here = self.carriers.get(carrier.runtime)
-        if here is not None and here.going(*attempt.key[1:4]):
+        undoes = attempt.resume is not None and attempt.resume.undoes
+        if here is not None and not undoes and here.going(*attempt.key[1:4]):
             self.faults.append(f"{attempt.key.task_id} starts while its trigger is going")
         super().take_in(attempt, carrier)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.simulation import wait_stories
 from tests.simulation.faults.planting import Faults, Patch, giving, handle_by, wrap, wrap_handler
 from tradewind.model.commands import Decision
@@ -11,7 +13,8 @@ from tradewind.model.durable import StepRow
 from tradewind.model.states import TaskState
 from tradewind.rules.run_ledger import RunLedger
 from tradewind.rules.run_machine import RunMachine
-from tradewind.rules.waiting import Waiting
+from tradewind.rules.waiting import Pending, Waiting
+from tradewind.services.resumer import Resumer
 from tradewind.services.turn import Turn
 
 fault = Faults()
@@ -105,3 +108,39 @@ def signals_forgotten_when_tried_again(patch: Patch) -> None:
         return thorough
 
     wrap(patch, Waiting, "drop_waits", make)
+
+
+@fault(story=wait_stories.cancelled_with_something_to_undo)
+def what_is_undone_forgotten_with_its_trigger(patch: Patch) -> None:
+    def forget(self: Any, n: int, pending: Pending) -> bool:
+        self._forget_row(n, pending)
+        self.waits[n] = tuple(p for p in self.waits[n] if p is not pending)
+        return not any(p.has_trigger for p in self.waits[n])
+
+    patch.setattr(Waiting, "trigger_gone", forget)
+
+
+@fault(story=wait_stories.adopted_while_it_undoes)
+def adopted_undoing_takes_limits(patch: Patch) -> None:
+    def make(resume_one: Any) -> Any:
+        def strict(self: Any, turn: Any, machine: Any, *rest: Any, **named: Any) -> None:
+            with pytest.MonkeyPatch.context() as inner:
+                inner.setattr(RunMachine, "is_undoing", giving(False))
+                resume_one(self, turn, machine, *rest, **named)
+
+        return strict
+
+    wrap(patch, Resumer, "_resume_one", make)
+
+
+@fault(story=wait_stories.adopted_while_it_undoes)
+def adopted_undoing_ended(patch: Patch) -> None:
+    def make(unwanted: Any) -> Any:
+        def strict(self: Any) -> Any:
+            with pytest.MonkeyPatch.context() as inner:
+                inner.setattr(RunMachine, "is_undoing", giving(False))
+                return unwanted(self)
+
+        return strict
+
+    wrap(patch, RunMachine, "unwanted", make)
