@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -20,6 +20,7 @@ from tradewind.authoring.triggers import Trigger, TriggerEvent, trigger
 from tradewind.authoring.xcom import decode
 from tradewind.control_ports import TriggerRequest
 from tradewind.host import Runtime
+from tradewind.model.errors import AuthoringError
 from tradewind.model.rows import RunRow
 from tradewind.model.waits import INPUT_KIND, SIGNAL_KIND, Signal
 
@@ -324,6 +325,81 @@ async def test_mistakes_are_named(start: StartRuntime) -> None:
     assert "was taken with other arguments before" in await why(runtime, run, "work")
 
 
+async def test_the_first_strand_that_fails_ends_the_others(start: StartRuntime) -> None:
+    gate("closed")
+    taken: list[str] = []
+    with DAG("d", schedule=None) as dag:
+
+        @task(durable=True)
+        async def work(ctx: Context) -> list[Any]:
+            async def broken() -> None:
+                taken.append("broken")
+                raise ValueError("no luck")
+
+            return await ctx.gather(ctx.sleep(3600), ctx.wait_for(Gate(name="closed")), ctx.step("broken", broken))
+
+        work()
+    runtime = await start(dag)
+    run = await run_to_end(runtime, "d")
+    assert run.state == "failed"
+    assert "no luck" in await why(runtime, run, "work")
+    assert taken == ["broken"]
+
+
+async def _nothing() -> None: ...
+
+
+async def _asked(job: object) -> None: ...
+
+
+def _calls(ctx: Context) -> dict[str, Callable[[], Any]]:
+    """Mistakes in calls, each under the message that is to be told."""
+    no_function: Any = 5
+    return {
+        "step 'coro': give the function and its arguments": lambda: ctx.step("coro", cast("Any", _nothing())),
+        "step 'five': a function is needed, not 5": lambda: ctx.step("five", no_function),
+        "ctx.on_cancel: a function is needed": lambda: ctx.on_cancel(no_function),
+        "ctx.submit_once: interval: a duration": lambda: ctx.submit_once(_nothing, poll=_asked, interval=-1),
+        "ctx.submit_once: poll: a function": lambda: ctx.submit_once(_nothing, poll=no_function),
+        "ctx.gather takes coroutines": lambda: ctx.gather(_nothing(), no_function),
+        "ctx.sleep: a duration": lambda: ctx.sleep(-1),
+        "ctx.wait_for: timeout: a duration": lambda: ctx.wait_for(signal("x"), timeout=-1),
+        "make one of it: call the class": lambda: ctx.wait_for(cast("Any", Gate)),
+        "the default has to be of the form Approve, not 5": lambda: ctx.ask(Approve, default=cast("Any", 5)),
+    }
+
+
+async def test_wrong_calls_say_what_is_wrong(start: StartRuntime) -> None:
+    told: dict[str, str] = {}
+    with DAG("d", schedule=None) as dag:
+
+        @task(durable=True)
+        async def work(ctx: Context) -> None:
+            for said, call in _calls(ctx).items():
+                try:
+                    made = call()
+                    if made is not None:
+                        await made
+                except AuthoringError as error:
+                    told[said] = str(error)
+
+        work()
+    runtime = await start(dag)
+    await run_to_end(runtime, "d")
+    assert [said for said, error in told.items() if said not in error] == []
+    assert len(told) == 10
+
+
+def test_a_plain_task_cannot_be_durable() -> None:
+    def plain() -> None: ...
+
+    with pytest.raises(AuthoringError, match=r"task_id: plain\) of DAG 'd': durable=True is for async tasks"), DAG("d"):
+        task(durable=True)(plain)()
+    with DAG("e", default_args={"durable": True}) as dag:
+        task(plain)()
+    assert dag.task_ids == ["plain"]
+
+
 async def test_a_wait_that_takes_too_long(start: StartRuntime) -> None:
     gate("closed")
     with DAG("d", schedule=None) as dag:
@@ -332,8 +408,8 @@ async def test_a_wait_that_takes_too_long(start: StartRuntime) -> None:
         async def work(ctx: Context) -> str:
             try:
                 await ctx.wait_for(Gate(name="closed"), timeout=timedelta(seconds=0.05))
-            except TimeoutError:
-                return "too late"
+            except TimeoutError as late:
+                return str(late)
             return "?"
 
         @task(durable=True, execution_timeout=timedelta(seconds=0.1))
@@ -344,5 +420,5 @@ async def test_a_wait_that_takes_too_long(start: StartRuntime) -> None:
         limited()
     runtime = await start(dag)
     run = await run_to_end(runtime, "d")
-    assert await result(runtime, run) == "too late"
+    assert await result(runtime, run) == "task 'work': the event of the trigger tests.durable_gate did not come in time"
     assert "execution_timeout" in await why(runtime, run, "limited")

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, cast
 
 from tradewind.authoring.access import CurrentAttempt
 from tradewind.authoring.deferral import TaskDeferralError, TaskDeferred, wait_of
-from tradewind.authoring.durable_calls import StepName, called, step_in_progress
+from tradewind.authoring.durable_calls import StepName, called, check_function, step_in_progress
 from tradewind.authoring.nodes import TaskNode
 from tradewind.authoring.pace import current_pace
 from tradewind.authoring.stored_values import packed, unpacked
@@ -23,7 +24,7 @@ from tradewind.authoring.triggers import BaseTrigger
 from tradewind.model.durable import Step
 from tradewind.model.errors import AuthoringError, FailWithoutRetry, TaskTimeout, XComError
 from tradewind.model.outcomes import Wait
-from tradewind.model.waits import WaitAnswer
+from tradewind.model.waits import INPUT_KIND, SIGNAL_KIND, WaitAnswer
 
 MOMENT_KIND: Final = "tradewind.moment"
 _UNDO_LIMIT: Final = 30.0
@@ -75,6 +76,7 @@ class Durable:
     ) -> Any:
         """As `Context.step`."""
         key = self._key_of(name)
+        check_function(function, f"{self._whose()}: step {key!r}")
         record = await self._known()
         digest = _digest(args)
         known = record.get(key)
@@ -193,7 +195,7 @@ class Durable:
     async def _wait(self, wait: Wait) -> Any:
         answer = self._answers.get(wait.key)
         if answer is not None:
-            return self._result_of(answer)
+            return self._result_of(answer, wait)
         self._waits[wait.key] = wait
         self._running -= 1
         self._look()
@@ -204,14 +206,15 @@ class Durable:
                 del self._waits[wait.key]
                 self._running += 1
 
-    def _result_of(self, answer: WaitAnswer) -> Any:
+    def _result_of(self, answer: WaitAnswer, wait: Wait) -> Any:
         if answer.timed_out:
             until = self._until()
             if until is not None and current_pace.get().now() >= until:
-                raise TaskTimeout("execution_timeout has passed while the task waited")
-            raise TimeoutError("what the task waited for did not come in time")
+                raise TaskTimeout(f"execution_timeout has passed while the task waited for {_described(wait)}")
+            raise TimeoutError(f"{self._whose()}: {_described(wait)} did not come in time")
         if answer.error is not None:
-            raise TaskDeferralError(f"the trigger failed: {answer.error.rstrip().splitlines()[-1]}")
+            last = answer.error.rstrip().splitlines()[-1]
+            raise TaskDeferralError(f"{self._whose()}: waiting for {_described(wait)} has failed: {last}")
         return None if answer.event is None else unpacked(answer.event)
 
     def waits(self) -> tuple[Wait, ...]:
@@ -234,15 +237,26 @@ class Durable:
         """As `Context.gather`."""
         if not awaitables:
             return []
-        left = len(awaitables)
+        wrong = [one for one in awaitables if not inspect.isawaitable(one)]
+        if wrong:
+            for one in awaitables:
+                if inspect.iscoroutine(one):
+                    one.close()
+            raise AuthoringError(f"{self._whose()}: ctx.gather takes coroutines and other awaitables, not {wrong[0]!r}")
+        left, handed_over = len(awaitables), False
 
         async def strand(awaitable: Awaitable[Any]) -> Any:
-            nonlocal left
+            nonlocal left, handed_over
+            failed = True
             try:
-                return await awaitable
+                result = await awaitable
+                failed = False
+                return result
             finally:
                 left -= 1
-                if left:  # the last one hands over to whoever gathers
+                if not handed_over and (failed or not left):
+                    handed_over = True  # whoever gathers goes on: the last one has ended, or the first has failed
+                else:
                     self._running -= 1
                     self._look()
 
@@ -280,6 +294,16 @@ class Durable:
         return f"task {self._current.attempt.key.task_id!r}"
 
 
+def _described(wait: Wait) -> str:
+    """What is waited for, in a sentence."""
+    name = wait.key.partition(":")[2].rpartition(":")[0]
+    if wait.kind == SIGNAL_KIND:
+        return f"the signal {name!r}"
+    if wait.kind == INPUT_KIND:
+        return f"the answer to {name!r}"
+    return f"the event of the trigger {wait.kind}"
+
+
 def _digest(args: Sequence[Any]) -> bytes:
     """Tells arguments apart; those that cannot be stored (sessions, clients) are told apart by their type."""
     hashed = hashlib.blake2b(digest_size=16)
@@ -302,4 +326,4 @@ async def _fired(trigger: BaseTrigger, timeout: timedelta | None) -> Any:
                 return event.payload
     finally:
         await trigger.cleanup()
-    raise TaskDeferralError("Trigger exited without sending an event")
+    raise TaskDeferralError(f"Trigger {type(trigger).trigger_kind} exited without sending an event")

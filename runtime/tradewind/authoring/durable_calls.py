@@ -140,7 +140,7 @@ class DurableCalls:
 
     async def sleep(self, duration: timedelta | float, *, key: str | None = None) -> None:
         """Waits so long. A task with durable=True holds no slot meanwhile, and a restart does not prolong it."""
-        await self.durable.sleep(_seconds(duration), key)
+        await self.durable.sleep(_seconds(duration, "ctx.sleep"), key)
 
     async def wait_for(
         self,
@@ -154,14 +154,15 @@ class DurableCalls:
         A task with durable=True holds no slot meanwhile; another one waits as it runs. `key` tells several waits for
         the same apart, where their order may change. Raises TimeoutError, TaskDeferralError (the trigger failed).
         """
-        limit = None if timeout is None else timedelta(seconds=_seconds(timeout))
+        limit = None if timeout is None else timedelta(seconds=_seconds(timeout, "ctx.wait_for: timeout"))
         if isinstance(what, Signal):
             return await self.durable.answered(SIGNAL_KIND, what.name, None, limit)
         if isinstance(what, Asset | AssetAlias):
             key = key or what.name
             what = cast("BaseTrigger", pkgutil.resolve_name(_OF_ASSETS).next_of(what))
         if not isinstance(cast("object", what), BaseTrigger):
-            raise AuthoringError(f"ctx.wait_for: a trigger, an asset or signal('name') is needed, not {what!r}")
+            hint = "; make one of it: call the class" if isinstance(what, type) else ""
+            raise AuthoringError(f"ctx.wait_for: a trigger, an asset or signal('name') is needed, not {what!r}{hint}")
         return await self.durable.wait_for(what, limit, key)
 
     async def ask(
@@ -178,8 +179,10 @@ class DurableCalls:
 
         `to` says whom, `subject` what about. After `timeout` it is `default`, or TimeoutError where there is none.
         """
-        limit = None if timeout is None else timedelta(seconds=_seconds(timeout))
+        limit = None if timeout is None else timedelta(seconds=_seconds(timeout, "ctx.ask: timeout"))
         question = {"schema": schema_of(form), "to": to, "subject": subject or form.__name__}
+        if not isinstance(default, _Nothing | form):
+            raise AuthoringError(f"ctx.ask: the default has to be of the form {form.__name__}, not {default!r}")
         try:
             answer = await self.durable.answered(INPUT_KIND, name or form.__name__, question, limit)
         except TimeoutError:
@@ -211,15 +214,20 @@ class DurableCalls:
         `lookup` finds the id where a crash came between the start and its being kept; `cancel(id)` is called when
         the task is stopped.
         """
+        pause = _seconds(interval, "ctx.submit_once: interval")
+        for function, what in ((poll, "poll"), (lookup, "lookup"), (cancel, "cancel")):
+            if function is not None:
+                check_function(function, f"ctx.submit_once: {what}")
         job = await self.durable.step(name, submit, args, once=True, lookup=lookup)
         if cancel is not None:
             self.on_cancel(cancel, job)
         while (result := await called(poll, (job,))) is None:
-            await self.durable.pause(_seconds(interval), name)
+            await self.durable.pause(pause, name)
         return result
 
     def on_cancel(self, function: Callable[..., Any], *args: Any) -> None:
         """Has the function called if the task is stopped or cleared, before it starts anew: also while it waits."""
+        check_function(function, "ctx.on_cancel")
         self.durable.undo.append((function, args))
 
     @property
@@ -231,11 +239,24 @@ class DurableCalls:
 _OF_ASSETS: Final = "tradewind.standard.asset_trigger:AssetEventTrigger"
 
 
-def _seconds(duration: timedelta | float) -> float:
+def check_function(function: object, where: str) -> None:
+    """Raises AuthoringError for what cannot be called; a coroutine, begun by a call too early, is closed."""
+    if callable(function):
+        return
+    if inspect.iscoroutine(function):
+        function.close()
+        raise AuthoringError(
+            f"{where}: give the function and its arguments one by one, not what calling it gives: "
+            f"(…, {function.__name__}, argument) in place of (…, {function.__name__}(argument))"
+        )
+    raise AuthoringError(f"{where}: a function is needed, not {function!r}")
+
+
+def _seconds(duration: timedelta | float, where: str) -> float:
     given = cast("object", duration)
     seconds = given.total_seconds() if isinstance(given, timedelta) else given
     if not isinstance(seconds, int | float) or isinstance(seconds, bool) or seconds < 0:
-        raise AuthoringError(f"a duration is a timedelta or a number of seconds from 0 on, not {duration!r}")
+        raise AuthoringError(f"{where}: a duration is a timedelta or a number of seconds from 0 on, not {duration!r}")
     return float(seconds)
 
 

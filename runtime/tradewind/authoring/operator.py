@@ -389,12 +389,23 @@ class BaseOperator(TaskNode):
         return f"{type(self).__name__} (task_id: {self.task_id}){place}"
 
     def built(self) -> None:
-        """Called once all constructors have run: draws the edges of the results that were passed in."""
+        """Called once all constructors have run: draws the edges of the results that were passed in. Raises
+        AuthoringError for a plain task that is to be durable.
+        """
+        self._check_durable()
         if is_detached():
             return
         for ref in dict.fromkeys(iter_xcom_refs(list(self._args()))):
             if ref.operator is not self and ref.operator.task_id not in self.upstream_task_ids:
                 self.set_upstream(ref.operator)
+
+    def _check_durable(self) -> None:
+        by_default = self.dag is not None and self.dag.default_args.get("durable")
+        if self.durable and not self.is_async and not by_default:
+            raise AuthoringError(
+                f"{self._described(self.dag)}: durable=True is for async tasks: write `async def`, and take what costs "
+                "or changes something as steps (ctx.step)"
+            )
 
 
 @functools.lru_cache(maxsize=1024)
