@@ -93,6 +93,7 @@ def compose(ground: Ground) -> Services:
     task_services = RuntimeServices(store, control, ground.look_ups)
     _register(ground.executors, ground.given)
     dispatcher = Dispatcher(ground.executors, task_services, clock, ground.log_root, ground.executor_settings)
+    dispatcher.spiller = task_services.spiller
     control.asks_loop = dispatcher.loop_report
     scheduler = Scheduler(store, clock, dispatcher, ground.live)
     scheduler.on_committed.append(task_services.cache.learn)

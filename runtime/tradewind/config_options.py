@@ -145,6 +145,11 @@ class CoreSection:
         "dataclass, attrs class, named tuple, enum and pydantic model.",
         "core.allowed_deserialization_classes",
     )
+    xcom_spill_path: str | None = _text(
+        None,
+        "Where larger XComs lie: a folder's whole path or an address such as `s3://connection@bucket/prefix`; not set: "
+        "in the database.",
+    )
     fernet_key: str | None = _text(
         None,
         "Key that encrypts connections and variables; not set: made once and kept in the home folder.",

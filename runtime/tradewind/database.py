@@ -50,7 +50,10 @@ async def open_store(config: Config, *, make_tables: bool = False) -> AsyncGener
         if not config.database.url:
             await migrate_url(url)
         options = StoreOptions(
-            readers=config.database.readers, key_source=key_source(config), spill_bytes=config.core.xcom_spill_bytes
+            readers=config.database.readers,
+            key_source=key_source(config),
+            spill_bytes=config.core.xcom_spill_bytes,
+            spill_place=config.core.xcom_spill_path,
         )
         key = await asyncio.to_thread(secret_key, config)
         store = PostgresStore(url, secret_key=key, options=options)

@@ -363,6 +363,18 @@ class Store(StoreReads, NamedWrites, AssetStore, KeptStates, Protocol):
 
     async def deadline_miss(self, lease: Lease, miss: DeadlineMiss, outbox: Sequence[OutboxRow]) -> bool:
         """Records a missed deadline, with what must be carried out because of it, in one transaction. False, and
+    @property
+    def blob_limit(self) -> int | None:
+        """Bytes above which values should go through `blob_put` before a batch names them; None: no need."""
+        ...
+
+    async def blob_put(self, values: Sequence[bytes]) -> None:
+        """Puts values aside, outside the database. A batch that names one of them then says only where it lies;
+        one that was never put goes along with its batch. Raises StoreUnavailable, ConfigError, OSError and whatever
+        the place's library raises.
+        """
+        ...
+
         nothing changed, where the run's miss of this name is recorded already.
         """
         ...

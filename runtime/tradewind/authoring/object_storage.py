@@ -37,7 +37,7 @@ class ObjectStoragePath:
         if isinstance(path, ObjectStoragePath):
             conn_id = conn_id or path.conn_id
             storage_options = {**path.storage_options, **storage_options}
-        text, found = _without_login(str(path))
+        text, found = without_login(str(path))
         self.conn_id: str | None = conn_id or found
         self.storage_options: dict[str, Any] = storage_options
         made = _upath(text)
@@ -52,7 +52,7 @@ class ObjectStoragePath:
     def _options(self) -> Mapping[str, Any]:
         if self.conn_id is None:
             return self.storage_options
-        return {**_options_of(Connection.get(self.conn_id), self.protocol), **self.storage_options}
+        return {**storage_options_of(Connection.get(self.conn_id), self.protocol), **self.storage_options}
 
     def _like(self, made: Any) -> ObjectStoragePath:
         """Another path of the same store; what is known about the store is kept."""
@@ -249,7 +249,7 @@ def attach(protocol: str | None = None, conn_id: str | None = None, **unused: An
     return ObjectStoragePath(f"{protocol or 'file'}:///", conn_id=conn_id)
 
 
-def _without_login(text: str) -> tuple[str, str | None]:
+def without_login(text: str) -> tuple[str, str | None]:
     """The address without the connection that its login names."""
     kind, mark, rest = text.partition("://")
     host, slash, path = rest.partition("/")
@@ -259,8 +259,8 @@ def _without_login(text: str) -> tuple[str, str | None]:
     return f"{kind}://{place}{slash}{path}", login
 
 
-def _options_of(connection: Connection, kind: str) -> dict[str, Any]:
-    """A connection as the store's library wants it."""
+def storage_options_of(connection: Connection, kind: str) -> dict[str, Any]:
+    """A connection as the library of a store of this kind wants it."""
     extra: dict[str, Any] = dict(connection.extra_dejson)
     if kind in ("s3", "s3a"):
         client: dict[str, Any] = {}

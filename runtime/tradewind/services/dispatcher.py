@@ -25,6 +25,7 @@ from tradewind.model.states import OutcomeKind
 from tradewind.model.waits import WaitAnswer, WaitKey
 from tradewind.ports import Clock
 from tradewind.services.intake import Intake
+from tradewind.services.value_spiller import ValueSpiller
 
 log = logging.getLogger(__name__)
 
@@ -58,8 +59,11 @@ class _Host:
     def finished(self, key: AttemptKey, end: Finished, on_committed: Callable[[bool], None] | None = None) -> None:
         failpoint("dispatcher.finished")
         intake = self._dispatcher.intake
-        event = AttemptEnded(intake.stamp(), *end)
-        intake.post(key.run_id, event, on_committed)
+
+        def post() -> None:
+            intake.post(key.run_id, AttemptEnded(intake.stamp(), *end), on_committed)
+
+        self._dispatcher.when_put_aside(end.outcome, post)
 
     def slots_changed(self) -> None:
         self._dispatcher.intake.capacity_changed()
@@ -68,7 +72,11 @@ class _Host:
         self, key: WaitKey, answer: WaitAnswer, outcome: Outcome | None, on_committed: Callable[[bool], None]
     ) -> None:
         intake = self._dispatcher.intake
-        intake.post(key.run_id, WaitAnswered(intake.stamp(), key, answer, outcome), on_committed)
+
+        def post() -> None:
+            intake.post(key.run_id, WaitAnswered(intake.stamp(), key, answer, outcome), on_committed)
+
+        self._dispatcher.when_put_aside(outcome, post)
 
     def wait_ended(self, key: WaitKey) -> None:
         intake = self._dispatcher.intake
@@ -92,6 +100,17 @@ class Dispatcher:
         self._clock = clock
         self._settings = settings
         self._intake: Intake | None = None
+        self.spiller: ValueSpiller | None = None
+        """Puts large values of ended attempts aside; None: they stay with their rows."""
+
+    def when_put_aside(self, outcome: Outcome | None, post: Callable[[], None]) -> None:
+        """Calls `post` once the large values of the outcome are put aside: mostly at once, there are none."""
+        spiller = self.spiller
+        large = [] if spiller is None else spiller.large_of(outcome)
+        if spiller is None or not large:
+            post()
+        else:
+            spiller.first(large, post)
 
     @property
     def intake(self) -> Intake:
@@ -114,6 +133,8 @@ class Dispatcher:
         """Stops all executors; running attempts get `drain` to end."""
         for executor in self._distinct().values():
             await executor.stop(drain=drain)
+        if self.spiller is not None:
+            await self.spiller.settled()
 
     def starts_at_once(self, kind: str) -> bool:
         """Whether an attempt is running as soon as this executor has it."""

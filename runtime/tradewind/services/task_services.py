@@ -30,6 +30,7 @@ from tradewind.services.intake import Intake
 from tradewind.services.other_dags import OtherDagsOfSystem
 from tradewind.services.secrets import SecretLookups
 from tradewind.services.state_stores import StatesOfStore
+from tradewind.services.value_spiller import ValueSpiller
 
 CACHE_BYTES: Final = 16 * 1024 * 1024
 LARGEST_CACHED: Final = 4 * 1024 * 1024
@@ -119,6 +120,7 @@ class RuntimeServices(OtherDagsOfSystem, StatesOfStore):
         self._control = control
         self._intake: Intake | None = None
         self.cache = XComCache()
+        self.spiller = ValueSpiller(store)
 
     def attach(self, intake: Intake) -> None:
         """Names where events go, which is made after its services."""
@@ -159,6 +161,7 @@ class RuntimeServices(OtherDagsOfSystem, StatesOfStore):
 
     async def xcom_put(self, attempt: AttemptKey, key: str, value: EncodedValue) -> None:
         """Stores a value before the attempt's end. Durable when it returns. Raises Fenced."""
+        await self.spiller.put(value.data)
         await self._commit(attempt, lambda stamp: XComStored(stamp, attempt.attempt, key, value))
 
     async def step_list(self, run_id: RunId, task_id: str, map_index: int) -> list[Step]:

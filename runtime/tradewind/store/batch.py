@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -54,11 +54,18 @@ class BatchWriter:
     """Applies batches over the writer's line."""
 
     def __init__(
-        self, line: Line, sender: str, on_reply: Callable[[int], None], seal: Seal, spill: int = INLINE_LIMIT
+        self,
+        line: Line,
+        sender: str,
+        on_reply: Callable[[int], None],
+        seal: Seal,
+        spill: int = INLINE_LIMIT,
+        outside: MutableMapping[bytes, str] | None = None,
     ) -> None:
         """`sender` is this process's address for replies; `on_reply` hears of those it sent itself. `seal` encrypts;
-        values of more than `spill` bytes are blobs.
+        values of more than `spill` bytes are blobs; `outside`: those that were put aside, until they are committed.
         """
+        self._outside: MutableMapping[bytes, str] = {} if outside is None else outside
         self._seal = seal
         self._spill = spill
         self._line = line
@@ -82,13 +89,15 @@ class BatchWriter:
         failpoint("store.batch.after_commit")
         if row is None:
             raise Fenced
+        for digest in columns.blobs:
+            self._outside.pop(digest, None)
         for mail_id in row["mine"] or ():
             self._on_reply(mail_id)
         seq: int = row["seq"]
         return seq
 
     def _columns_of(self, batch: Batch) -> Columns:
-        columns = columns_of(batch, self._spill)
+        columns = columns_of(batch, self._spill, self._outside)
         if any(segment.waits for segment in batch.segments):
             add_waits(columns, batch.segments, self._seal)
         if any(segment.steps for segment in batch.segments):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final
 
 from tradewind.model.keys import RunId
@@ -25,6 +26,8 @@ class Columns:
 
     sections: list[str] = field(default_factory=list[str])
     given: dict[str, object] = field(default_factory=dict[str, object])
+    blobs: list[bytes] = field(default_factory=list[bytes])
+    """Hashes of the large values that the batch names."""
 
     def add(self, section: str, names: Sequence[str], rows: Iterable[Sequence[object]]) -> bool:
         """A section with these rows, turned into columns; not there if there are none."""
@@ -65,8 +68,10 @@ _RUNS: Final = ("r_run", "r_expected", "r_state", "r_started", "r_ended", "r_cou
 _OUTBOX: Final = ("u_run", "u_dag", "u_kind", "u_body")
 
 
-def columns_of(batch: Batch, spill: int = INLINE_LIMIT) -> Columns:
-    """All sections of the batch, in the order of their composition; values of more than `spill` bytes are blobs."""
+def columns_of(batch: Batch, spill: int = INLINE_LIMIT, outside: Mapping[bytes, str] = MappingProxyType({})) -> Columns:
+    """All sections of the batch, in the order of their composition; values of more than `spill` bytes are blobs.
+    `outside`: hash to address of those that lie outside the database already.
+    """
     out = Columns()
     segments = batch.segments
     if len(segments) > 1:
@@ -77,7 +82,7 @@ def columns_of(batch: Batch, spill: int = INLINE_LIMIT) -> Columns:
     _add_attempts(out, segments)
     _add(out, "history", _HISTORY, segments, _history_of, "h_run")
     if any(s.xcoms for s in segments):
-        _add_xcoms(out, segments, spill)
+        _add_xcoms(out, segments, spill, outside)
     out.add("runs", _RUNS, [(s.run_id, *s.run) for s in segments if s.run is not None])
     out.add("outbox", _OUTBOX, [(s.run_id, s.dag_id, *row) for s in segments if s.outbox for row in s.outbox])
     if any(s.asset_events for s in segments):
@@ -187,7 +192,7 @@ def _brief_row(run_id: RunId, begun: AttemptOpened, end: AttemptClosed) -> Seque
     return (run_id, *begun, end.kind, end.ended_at, host, end.pid, end.detail)
 
 
-def _add_xcoms(out: Columns, segments: Sequence[Segment], spill: int) -> None:
+def _add_xcoms(out: Columns, segments: Sequence[Segment], spill: int, outside: Mapping[bytes, str]) -> None:
     """Changes of values, folded: per task instance whether all go first, then the last word on each key."""
     cleared: dict[tuple[object, ...], None] = {}
     last: dict[tuple[object, ...], EncodedValue] = {}
@@ -203,17 +208,19 @@ def _add_xcoms(out: Columns, segments: Sequence[Segment], spill: int) -> None:
     deleted = [key for key, value in last.items() if value.codec == 0]
     out.add("xcoms_deleted", ("xd_run", "xd_task", "xd_map", "xd_key"), deleted)
     rows: list[Sequence[object]] = []
-    blobs: dict[bytes, bytes] = {}
+    blobs: dict[bytes, Sequence[object]] = {}
     for key, value in last.items():
         if value.codec == 0:
             continue
         if len(value.data) > spill:
             digest = hashlib.sha256(value.data).digest()
-            blobs[digest] = value.data
+            there = outside.get(digest)
+            blobs[digest] = (digest, value.data if there is None else None, there, len(value.data))
             rows.append((*key, value.codec, None, digest))
         else:
             rows.append((*key, value.codec, value.data, None))
-    out.add("blobs", ("l_hash", "l_data"), sorted(blobs.items()))
+    out.add("blobs", ("l_hash", "l_data", "l_place", "l_size"), [blobs[digest] for digest in sorted(blobs)])
+    out.blobs.extend(blobs)
     names = ("x_run", "x_task", "x_map", "x_key", "x_codec", "x_data", "x_blob")
     out.add("xcoms_after" if after else "xcoms", names, rows)
 

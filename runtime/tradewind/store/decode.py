@@ -164,10 +164,9 @@ def history_of(row: Row) -> HistoryEntry:
     return HistoryEntry(run_id, task_id, map_index, try_number, orjson.loads(story))
 
 
-def xcom_of(row: Row) -> XComEntry:
-    """A row of `xcom_list`."""
-    run_id, task_id, map_index, key, codec, data, at = row
-    return XComEntry(run_id, task_id, map_index, text_of(key), EncodedValue(codec, data), at)
+def xcom_of(row: Row, value: EncodedValue) -> XComEntry:
+    """A row of `xcom_list` with its value."""
+    return XComEntry(row["run_id"], row["task_id"], row["map_index"], text_of(row["key"]), value, row["at"])
 
 
 def length_of(row: Row) -> LengthRow:

@@ -27,6 +27,7 @@ from tradewind.store.crypto import KEY_OPTION, Vault
 from tradewind.store.doorbell import Doorbell
 from tradewind.store.lease import Channels, LeaseSession
 from tradewind.store.migrate import DEFAULT_SCHEMA
+from tradewind.store.outside_values import OutsideValues, require_place
 from tradewind.store.statements import statement
 
 FIRST_PAUSE_S: Final = 0.05
@@ -50,6 +51,8 @@ class StoreOptions:
     connect_timeout: float = 5.0
     spill_bytes: int = INLINE_LIMIT
     """A value of more bytes lies outside its row, once however often it is stored."""
+    spill_place: str | None = None
+    """Where such values go: a folder or an address (see `outside_values`); None: into the database."""
     key_source: str = KEY_OPTION
     """Where the encryption key comes from, for messages."""
 
@@ -71,8 +74,16 @@ class Lines:
         self._bulk = Line(self._settings("bulk"))
         self._readers = Readers(self._settings("reader"), self.options.readers)
         self._doorbell = Doorbell(self._announce_mail)
+        if self.options.spill_place is not None:
+            require_place(self.options.spill_place)
+        self._outside = OutsideValues(self.options.spill_place)
         self._batches = BatchWriter(
-            self._writer, self._sender, self._reply_arrived, self._vault.encrypt, self.options.spill_bytes
+            self._writer,
+            self._sender,
+            self._reply_arrived,
+            self._vault.encrypt,
+            self.options.spill_bytes,
+            self._outside.pending,
         )
 
     async def open(self) -> None:
@@ -90,6 +101,7 @@ class Lines:
     async def close(self) -> None:
         """Ends all connections; the runtime's lock goes with its session."""
         self._lease = None
+        self._outside.close()
         await self._doorbell.close()
         for line in (self._writer, self._bulk, self._readers, self._life):
             await line.close()

@@ -29,6 +29,16 @@ class MemoryDeadlines(MemoryAssets):
     async def blob_sweep(self, age: float) -> int:
         """As `Store.blob_sweep`: values lie where they are named, so nothing is left over."""
         del age
+    @property
+    def blob_limit(self) -> int | None:
+        """As `Store.blob_limit`: all values lie with their rows."""
+        return None
+
+    async def blob_put(self, values: Sequence[bytes]) -> None:
+        """As `Store.blob_put`."""
+        del values
+        self._live()
+
         self._live()
         return 0
 

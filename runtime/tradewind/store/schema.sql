@@ -77,6 +77,7 @@ CREATE TABLE asset_queue (
     queued_at timestamp with time zone DEFAULT now() NOT NULL,
     wakes boolean NOT NULL,
     dag_id text COLLATE "C" NOT NULL,
+    served bytea[] DEFAULT '{}'::bytea[] NOT NULL,
     CONSTRAINT asset_queue_pkey PRIMARY KEY (dag_id, event_id)
 );
 
@@ -115,10 +116,14 @@ CREATE TABLE attempt (
 
 CREATE TABLE blob (
     blob_hash bytea NOT NULL,
-    data bytea STORAGE EXTERNAL NOT NULL,
+    data bytea STORAGE EXTERNAL,
     at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT blob_pkey PRIMARY KEY (blob_hash)
+    place text COLLATE "C",
+    size bigint,
+    CONSTRAINT blob_pkey PRIMARY KEY (blob_hash),
+    CONSTRAINT blob_is_somewhere CHECK (((data IS NOT NULL) OR ((place IS NOT NULL) AND (size IS NOT NULL))))
 );
+CREATE INDEX blob_place ON blob USING btree (place) WHERE (place IS NOT NULL);
 
 CREATE TABLE connection (
     namespace text COLLATE "C" DEFAULT 'default'::text NOT NULL,
@@ -178,6 +183,7 @@ CREATE TABLE dag_run (
     note bytea,
     run_key bytea,
     counts bytea,
+    partition_date timestamp with time zone,
     CONSTRAINT dag_run_pkey PRIMARY KEY (run_id),
     CONSTRAINT dag_run_namespace_dag_id_dag_run_id_key UNIQUE (namespace, dag_id, dag_run_id)
 ) WITH (autovacuum_vacuum_scale_factor=0.05, fillfactor=70);

@@ -7,10 +7,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
+import orjson
+
 from tradewind.instance_ports import FoundWait, WaitFilter
 from tradewind.model.durable import Step
+from tradewind.model.errors import XComError
 from tradewind.model.keys import UNMAPPED, RunId
-from tradewind.model.outcomes import EncodedValue
+from tradewind.model.outcomes import CODEC_JSON, EncodedValue
 from tradewind.model.rows import (
     AttemptRow,
     DagRow,
@@ -150,7 +153,7 @@ class Views(Lines):
         rows = await self._run_rows(
             "xcom_get", run_id=run_id, task_id=task_id, key=text_bytes(key), map_index=map_index
         )
-        return EncodedValue(rows[0]["codec"], rows[0]["data"]) if rows else None
+        return await self._value(rows[0]) if rows else None
 
     async def step_list(self, run_id: RunId, task_id: str, map_index: int = UNMAPPED) -> list[Step]:
         """As `StoreReads.step_list`."""
@@ -185,12 +188,27 @@ class Views(Lines):
         rows = await self._run_rows(
             "xcom_many", run_id=run_id, task_id=task_id, key=text_bytes(key), map_indexes=wanted
         )
-        found = {row["map_index"]: EncodedValue(row["codec"], row["data"]) for row in rows}
+        found = {row["map_index"]: await self._value(row) for row in rows}
         return [found.get(index) for index in wanted]
 
     async def xcom_list(self, run_id: RunId, task_id: str | None = None) -> list[XComEntry]:
         """As `StoreReads.xcom_list`."""
-        return [xcom_of(row) for row in await self._run_rows("xcom_list", run_id=run_id, task_id=task_id)]
+        rows = await self._run_rows("xcom_list", run_id=run_id, task_id=task_id)
+        return [xcom_of(row, await self._value(row, excuse=True)) for row in rows]
+
+    async def _value(self, row: Row, *, excuse: bool = False) -> EncodedValue:
+        """The value of a row, wherever it lies. Raises XComError where it cannot be read; with `excuse` the value
+        is a text that says so.
+        """
+        data: bytes | None = row["data"]
+        if data is None and row["place"] is not None:
+            try:
+                data = await self._outside.read(row["blob_hash"], row["place"])
+            except XComError as error:
+                if not excuse:
+                    raise
+                return EncodedValue(CODEC_JSON, orjson.dumps(f"<{error}>"))
+        return EncodedValue(row["codec"], b"" if data is None else data)
 
     async def _dag_rows(self, name: str, **given: object) -> list[Row]:
         query = statement("dag", name)

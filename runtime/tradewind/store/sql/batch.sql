@@ -190,8 +190,8 @@ xcoms_deleted AS (
 -- name: batch_blobs
 -- Large values, once each.
 blobs AS (
-    INSERT INTO blob (blob_hash, data)
-    SELECT u.* FROM fence, unnest(:l_hash::bytea[], :l_data::bytea[]) AS u
+    INSERT INTO blob (blob_hash, data, place, size)
+    SELECT u.* FROM fence, unnest(:l_hash::bytea[], :l_data::bytea[], :l_place::text[], :l_size::bigint[]) AS u
     ON CONFLICT (blob_hash) DO UPDATE SET at = now()
 )
 

@@ -216,7 +216,7 @@ SELECT run_id, task_id, map_index, try_number, story FROM history
 WHERE run_id = :run_id::bigint AND task_id = :task_id::text AND map_index = :map_index::integer ORDER BY history_id
 
 -- name: xcom_get
-SELECT x.codec, coalesce(x.data, b.data) AS data FROM xcom x LEFT JOIN blob b USING (blob_hash)
+SELECT x.codec, coalesce(x.data, b.data) AS data, x.blob_hash, b.place FROM xcom x LEFT JOIN blob b USING (blob_hash)
 WHERE x.run_id = :run_id::bigint AND x.task_id = :task_id::text AND x.map_index = :map_index::integer
   AND x.key = :key::bytea
 
@@ -226,12 +226,12 @@ WHERE x.run_id = :run_id::bigint AND x.task_id = :task_id::text AND x.key = :key
 ORDER BY x.map_index
 
 -- name: xcom_many
-SELECT x.map_index, x.codec, coalesce(x.data, b.data) AS data FROM xcom x LEFT JOIN blob b USING (blob_hash)
+SELECT x.map_index, x.codec, coalesce(x.data, b.data) AS data, x.blob_hash, b.place FROM xcom x LEFT JOIN blob b USING (blob_hash)
 WHERE x.run_id = :run_id::bigint AND x.task_id = :task_id::text AND x.key = :key::bytea
   AND x.map_index = ANY (:map_indexes::integer[])
 
 -- name: xcom_list
-SELECT x.run_id, x.task_id, x.map_index, x.key, x.codec, coalesce(x.data, b.data) AS data, x.at
+SELECT x.run_id, x.task_id, x.map_index, x.key, x.codec, coalesce(x.data, b.data) AS data, x.at, x.blob_hash, b.place
 FROM xcom x LEFT JOIN blob b USING (blob_hash)
 WHERE x.run_id = :run_id::bigint AND (:task_id::text IS NULL OR x.task_id = :task_id::text)
 ORDER BY x.task_id, x.map_index, x.key
