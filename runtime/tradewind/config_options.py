@@ -131,8 +131,19 @@ class CoreSection:
     max_map_length: int = _integer(
         1024, "Longest result of a task that another can be mapped over.", "core.max_map_length"
     )
+    max_partition_keys: int = _integer(
+        1000,
+        "Keys of runs that the partition key of one event may become, where its mapper does not say.",
+        "scheduler.partition_mapper_max_downstream_keys",
+        minimum=1,
+    )
     xcom_spill_bytes: int = _integer(
         64 * 1024, "A larger XCom lies outside its row, once however often the same value is stored.", minimum=0
+    )
+    xcom_spill_path: str | None = _text(
+        None,
+        "Where larger XComs lie: a folder's whole path or an address such as `s3://connection@bucket/prefix`; not set: "
+        "in the database.",
     )
     enable_xcom_pickling: bool = _flag(
         False,
@@ -144,11 +155,6 @@ class CoreSection:
         "Patterns of the classes that stored values may be of, such as `mine.*`, separated by spaces. Empty: every "
         "dataclass, attrs class, named tuple, enum and pydantic model.",
         "core.allowed_deserialization_classes",
-    )
-    xcom_spill_path: str | None = _text(
-        None,
-        "Where larger XComs lie: a folder's whole path or an address such as `s3://connection@bucket/prefix`; not set: "
-        "in the database.",
     )
     fernet_key: str | None = _text(
         None,

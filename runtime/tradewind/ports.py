@@ -363,6 +363,11 @@ class Store(StoreReads, NamedWrites, AssetStore, KeptStates, Protocol):
 
     async def deadline_miss(self, lease: Lease, miss: DeadlineMiss, outbox: Sequence[OutboxRow]) -> bool:
         """Records a missed deadline, with what must be carried out because of it, in one transaction. False, and
+        nothing changed, where the run's miss of this name is recorded already.
+        """
+        ...
+
+    # -- large values
     @property
     def blob_limit(self) -> int | None:
         """Bytes above which values should go through `blob_put` before a batch names them; None: no need."""
@@ -375,11 +380,6 @@ class Store(StoreReads, NamedWrites, AssetStore, KeptStates, Protocol):
         """
         ...
 
-        nothing changed, where the run's miss of this name is recorded already.
-        """
-        ...
-
-    # -- large values
     async def blob_sweep(self, age: float) -> int:
         """Deletes large values that nothing names and that were stored more than `age` seconds ago; returns how
         many. Any process may, at any time.

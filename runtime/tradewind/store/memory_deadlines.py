@@ -26,9 +26,6 @@ class MemoryDeadlines(MemoryAssets):
         await self._called("deadline_miss")
         return True
 
-    async def blob_sweep(self, age: float) -> int:
-        """As `Store.blob_sweep`: values lie where they are named, so nothing is left over."""
-        del age
     @property
     def blob_limit(self) -> int | None:
         """As `Store.blob_limit`: all values lie with their rows."""
@@ -39,6 +36,9 @@ class MemoryDeadlines(MemoryAssets):
         del values
         self._live()
 
+    async def blob_sweep(self, age: float) -> int:
+        """As `Store.blob_sweep`: values lie where they are named, so nothing is left over."""
+        del age
         self._live()
         return 0
 
