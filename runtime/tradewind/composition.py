@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from tradewind.bundles.parse_protocol import defaults_to_json
 from tradewind.config import Config
+from tradewind.control_ports import LiveEvent
 from tradewind.executor_ports import Executor
 from tradewind.model.specs import Json
 from tradewind.ports import Clock, Store
@@ -94,6 +96,7 @@ def compose(ground: Ground) -> Services:
     _register(ground.executors, ground.given)
     dispatcher = Dispatcher(ground.executors, task_services, clock, ground.log_root, ground.executor_settings)
     dispatcher.spiller = task_services.spiller
+    dispatcher.hear_offences(lambda _: ground.live.hint(LiveEvent("loop")))
     control.asks_loop = dispatcher.loop_report
     scheduler = Scheduler(store, clock, dispatcher, ground.live)
     scheduler.on_committed.append(task_services.cache.learn)
@@ -107,11 +110,12 @@ def compose(ground: Ground) -> Services:
     callbacks = Callbacks(store, OutboxCarrier(store, config, task_services, _say_in_logs(ground.log_root)))
     scheduler.on_outbox = callbacks.wake
     deadlines = DeadlineKeeper(store, clock, scheduler.book)
-    deadlines.on_missed.append(callbacks.wake)
+    deadlines.on_missed += [callbacks.wake, partial(ground.live.hint, LiveEvent("deadlines"))]
     listeners = RunListeners(scheduler.book)
     router = AssetRouter(store)
     scheduler.on_committed += [listeners.learn, router.learn]
     watches = WatchKeeper(store, clock, scheduler.book.dags, dispatcher.watches_carrier, control.assets_changed)
+    watches.on_changed.append(partial(ground.live.hint, LiveEvent("watchers")))
     control.asks_watches = watches.facts
     owner.on_arrived += [inbox.wake, callbacks.wake, router.wake]
     owner.on_changed.append(watches.settle)

@@ -44,7 +44,7 @@ class TriggerRequest:
 @dataclass(frozen=True, slots=True)
 class LiveEvent:
     """Something that has just been committed. `kind`: dag, run, task or import_errors; or what a viewer fetches anew:
-    queries (of a run's tasks), watchers, loop.
+    queries (of a run's tasks), deadlines, watchers, loop.
     """
 
     kind: str

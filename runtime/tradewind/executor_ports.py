@@ -14,7 +14,7 @@ from typing import Protocol, runtime_checkable
 from tradewind.authoring.access import TaskServices
 from tradewind.model.attempts import Attempt, AttemptKey, WaitStart
 from tradewind.model.keys import RunId
-from tradewind.model.loop import LoopReport
+from tradewind.model.loop import LoopOffence, LoopReport
 from tradewind.model.outcomes import Finished, Outcome
 from tradewind.model.specs import Json
 from tradewind.model.waits import WaitAnswer, WaitKey
@@ -109,6 +109,11 @@ class Executor(Protocol):
 @runtime_checkable
 class LoopExecutor(Protocol):
     """An executor whose attempts share an event loop."""
+
+    @property
+    def on_offence(self) -> list[Callable[[LoopOffence], None]]:
+        """Who hears of each report about a coroutine that holds up others, on the loop."""
+        ...
 
     def loop_report(self) -> LoopReport:
         """How they get on."""

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 from tradewind.model.attempts import AttemptKey
 from tradewind.model.durable import Step
 from tradewind.model.keys import UNMAPPED, RunId
-from tradewind.model.rows import AttemptRow, InstanceRow, RunRow
+from tradewind.model.rows import AttemptRow, InstanceRow, MissedDeadlineRow, RunRow
 from tradewind.model.state_stores import KeptState, StateScope
 from tradewind.model.states import TaskState
 from tradewind.model.waits import INPUT_KIND, WaitRow
@@ -66,6 +66,30 @@ class WaitFilter:
     offset: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class MissFilter:
+    """Which missed deadlines and SLAs a list shows. None: no condition. Times are inclusive: not before, not after."""
+
+    kind: str | None = None
+    """`sla` or `deadline`."""
+    dag_id: str | None = None
+    run_ids: tuple[RunId, ...] | None = None
+    due: tuple[datetime | None, datetime | None] = (None, None)
+    at: tuple[datetime | None, datetime | None] = (None, None)
+    limit: int = 100
+    offset: int = 0
+    order_by: str = "-at"
+    """`at` (when it was recorded) or `due`, `-` in front: descending; equal ones by run and name."""
+
+
+class FoundMiss(NamedTuple):
+    """A miss and whose it is."""
+
+    dag_run_id: str
+    logical_date: datetime
+    row: MissedDeadlineRow
+
+
 class FoundWait(NamedTuple):
     """A wait and whose it is."""
 
@@ -98,6 +122,10 @@ class InstanceReads(Protocol):
         """A page of what task instances wait for, by run (the oldest first), task, map index and key, and how many
         there are in all. Of a wait whose arguments no key opens, the answer is that error.
         """
+        ...
+
+    async def deadline_page(self, where: MissFilter) -> tuple[list[FoundMiss], int]:
+        """A page of missed deadlines and SLAs, and how many there are in all."""
         ...
 
     async def state_page(

@@ -31,7 +31,6 @@ from tradewind.model.rows import (
     InstanceRow,
     Lease,
     MailRow,
-    MissedDeadlineRow,
     OutboxItem,
     OutboxRow,
     ParsedFile,
@@ -150,10 +149,6 @@ class StoreReads(AssetReads, InstanceReads, Protocol):
         self, run_id: RunId, task_id: str, key: str, map_indexes: Sequence[int]
     ) -> list[EncodedValue | None]:
         """The committed values of these instances, in this order; None where there is none."""
-        ...
-
-    async def deadline_list(self, dag_id: str | None = None, limit: int = 100) -> list[MissedDeadlineRow]:
-        """Missed deadlines and SLAs (of one DAG), the latest first."""
         ...
 
     async def xcom_list(self, run_id: RunId, task_id: str | None = None) -> list[XComEntry]:

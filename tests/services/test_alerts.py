@@ -17,6 +17,7 @@ from tradewind import DAG
 from tradewind.bundles.loader import load_file
 from tradewind.control_ports import TriggerRequest
 from tradewind.host import Runtime
+from tradewind.instance_ports import MissFilter
 from tradewind.model.states import RunType
 from tradewind.rules.alerts import sla_moments
 from tradewind.standard.empty import EmptyOperator
@@ -25,15 +26,19 @@ from tradewind.testing.store_world import run_row
 pytestmark = pytest.mark.blocks_the_loop
 
 HEAD = """
-import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tradewind import DAG, task
+from tradewind.standard.file_triggers import FileTrigger
 
 HERE = Path(__file__).parent
 
 def tell(*facts):
     (HERE / "told").write_text("|".join(map(str, facts)))
+
+async def go():
+    async for _ in FileTrigger(str(HERE / "go")).run():
+        pass
 """
 
 
@@ -65,13 +70,11 @@ with DAG("late", schedule="@daily", start_date=datetime(2026, 1, 1, tzinfo=UTC),
 
     @task(sla=timedelta(seconds=1))
     async def slow():
-        while not (HERE / "go").exists():
-            await asyncio.sleep(0.01)
+        await go()
 
     @task(sla=timedelta(days=3650))
     async def other():
-        while not (HERE / "go").exists():
-            await asyncio.sleep(0.01)
+        await go()
 
     slow()
     other()
@@ -93,9 +96,9 @@ async def test_an_sla(start: StartRuntime, tmp_path: Path, parameters: str, fact
     dag = written(tmp_path, SLA.format(parameters=parameters, facts=facts))
     runtime = await start(dag)
     assert await told(tmp_path) == ["late", "slow", "slow" if "slas" in facts else "late", "other"]
-    (row,) = await runtime.control.reads.deadline_list("late")
+    ([(_, _, row)], _) = await runtime.control.reads.deadline_page(MissFilter(dag_id="late"))
     assert row.miss.name.startswith("sla ")
-    assert await runtime.control.reads.deadline_list("other") == []
+    assert await runtime.control.reads.deadline_page(MissFilter(dag_id="other")) == ([], 0)
     (tmp_path / "go").touch()
     run = await runtime.control.reads.run_by_id(row.miss.run_id)
     assert run is not None
@@ -145,15 +148,14 @@ with DAG("must_end", schedule=None, deadline=[
 
     @task
     async def slow():
-        while not (HERE / "go").exists():
-            await asyncio.sleep(0.01)
+        await go()
 
     slow()
 """
     runtime = await start(written(tmp_path, code))
     run = await runtime.control.run_trigger(TriggerRequest("must_end", unpause=True))
     assert await told(tmp_path) == ["manual", "quick", "me" if "who" in function else ""]
-    (row,) = await runtime.control.reads.deadline_list()
+    ([(_, _, row)], _) = await runtime.control.reads.deadline_page(MissFilter(dag_id=None))
     assert (row.miss.run_id, row.miss.name) == (run.run_id, "deadline quick")
     (tmp_path / "go").touch()
     await runtime.control.run_wait(run.run_id, 20)

@@ -16,6 +16,7 @@ from aiohttp import web
 from tests.services.conftest import until
 from tests.services.mail_server import mail_server
 from tests.spec.running_system import SECONDS, running_system
+from tradewind.instance_ports import MissFilter
 
 pytestmark = pytest.mark.blocks_the_loop
 
@@ -87,7 +88,7 @@ async def test_a_miss_is_told_while_the_task_is_still_running(
             mail = await server.next()
             assert (mail["To"], "SLA miss on DAG=05_sla_misses" in mail["Subject"]) == ("ops@example.com", True)
             assert "slow on " in mail.get_content()
-            (row,) = await system.runtime.control.reads.deadline_list("05_sla_misses")
+            ([(_, _, row)], _) = await system.runtime.control.reads.deadline_page(MissFilter(dag_id="05_sla_misses"))
             run = await system.runtime.control.reads.run_by_id(row.miss.run_id)
             assert run is not None
             assert row.miss.due == run.run_after + timedelta(seconds=1)
@@ -122,7 +123,7 @@ async def test_a_miss_is_told_where_a_coroutine_blocks_the_loop_without_end(
         system.write(text.replace("WEBHOOK", hook).replace("FIFO", str(gate)))
         message = await told.get()
         assert message["tasks"] == ["slow"]
-        (row,) = await system.runtime.control.reads.deadline_list("05_sla_misses")
+        ([(_, _, row)], _) = await system.runtime.control.reads.deadline_page(MissFilter(dag_id="05_sla_misses"))
         run = await system.runtime.control.reads.run_by_id(row.miss.run_id)
         assert run is not None
 

@@ -18,7 +18,7 @@ from tradewind.failpoints import failpoint
 from tradewind.model.attempts import Attempt, AttemptKey, WaitStart
 from tradewind.model.events import AttemptBegan, AttemptEnded, WaitAnswered, WaitEnded
 from tradewind.model.keys import RunId
-from tradewind.model.loop import LoopReport
+from tradewind.model.loop import LoopOffence, LoopReport
 from tradewind.model.outcomes import Finished, Outcome
 from tradewind.model.specs import Json
 from tradewind.model.states import OutcomeKind
@@ -209,6 +209,12 @@ class Dispatcher:
             if isinstance(executor, LoopExecutor):
                 return executor.loop_report()
         return LoopReport()
+
+    def hear_offences(self, hear: Callable[[LoopOffence], None]) -> None:
+        """Has reports about coroutines that hold up others told, as they come."""
+        for executor in self._distinct().values():
+            if isinstance(executor, LoopExecutor):
+                executor.on_offence.append(hear)
 
     async def adopt(self, keys: Sequence[AttemptKey]) -> set[AttemptKey]:
         """Which of these attempts of an earlier life still run in an executor here."""

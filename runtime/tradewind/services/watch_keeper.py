@@ -44,6 +44,8 @@ class WatchKeeper:
         on_event: Callable[[], None],
     ) -> None:
         """`on_event` is called after each commit."""
+        self.on_changed: list[Callable[[], None]] = []
+        """Called whenever a watcher gets on differently than before."""
         self._store = store
         self._clock = clock
         self._dags = dags
@@ -73,6 +75,7 @@ class WatchKeeper:
             facts = WatchFacts(watcher, names, state, now) if known is None else known._replace(dag_ids=names)
             self._facts[watcher] = facts
         self._started = starts
+        self._say_changed()
         if carrier is not None:
             carrier.carry_watches(self, list(starts.values()))
         else:
@@ -140,6 +143,11 @@ class WatchKeeper:
 
     def _put(self, facts: WatchFacts) -> None:
         self._facts[facts.watcher] = facts
+        self._say_changed()
+
+    def _say_changed(self) -> None:
+        for tell in self.on_changed:
+            tell()
 
 
 def _start(watcher: WatcherSpec, dag: OwnedDag) -> WatchStart:

@@ -40,6 +40,17 @@ def instance_order(order_by: str) -> tuple[str, bool]:
     return name, order_by.startswith("-")
 
 
+MISS_ORDERS: Final = frozenset({"at", "due"})
+
+
+def miss_order(order_by: str) -> tuple[str, bool]:
+    """Field and whether it descends. Raises StoreError for an unknown one."""
+    name = order_by.removeprefix("-")
+    if name not in MISS_ORDERS:
+        raise StoreError(f"missed deadlines cannot be ordered by {order_by!r}: use one of at, due")
+    return name, order_by.startswith("-")
+
+
 def visible(rows: Iterable[InstanceRow]) -> list[InstanceRow]:
     """Task instances in order, without those of a mapped task that is just being expanded: while the task's
     own row is there, it alone counts.

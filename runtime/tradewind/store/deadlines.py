@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tradewind.instance_ports import FoundMiss, MissFilter
 from tradewind.model.errors import Fenced
 from tradewind.model.keys import RunId
 from tradewind.model.rows import DeadlineMiss, Lease, MissedDeadlineRow, OutboxRow
+from tradewind.store.bounds import miss_order
 from tradewind.store.columns import text_bytes, text_of
 from tradewind.store.lines import Lines
 from tradewind.store.statements import statement
@@ -35,10 +37,25 @@ class Deadlines(Lines):
         is_new: bool = rows[0]["is_new"]
         return is_new
 
-    async def deadline_list(self, dag_id: str | None = None, limit: int = 100) -> list[MissedDeadlineRow]:
-        """As `StoreReads.deadline_list`."""
-        rows = await self._readers.fetch(statement("deadline", "deadline_list"), dag_id, limit)
-        return [
-            MissedDeadlineRow(DeadlineMiss(RunId(run), dag, text_of(name), due, body), at)
-            for run, dag, name, due, at, body in rows
+    async def deadline_page(self, where: MissFilter) -> tuple[list[FoundMiss], int]:
+        """As `StoreReads.deadline_page`."""
+        name, descends = miss_order(where.order_by)
+        given: dict[str, object] = {
+            "kind": None if where.kind is None else text_bytes(where.kind),
+            "dag_id": where.dag_id,
+            "run_ids": where.run_ids,
+            "limit": where.limit,
+            "offset": where.offset,
+        }
+        for field, bounds in (("due", where.due), ("at", where.at)):
+            given |= {f"{field}_from": bounds[0], f"{field}_to": bounds[1]}
+        page = statement("deadline", "deadline_page", order=f"m.{name} {'DESC' if descends else 'ASC'}")
+        count = statement("deadline", "deadline_count")
+        async with self._readers.line() as line:
+            rows = await line.fetch(page, *page.values(given))
+            total = await line.fetchrow(count, *count.values(given))
+        found = [
+            FoundMiss(run_name, logical, MissedDeadlineRow(DeadlineMiss(RunId(run), dag, text_of(name), due, body), at))
+            for run_name, logical, run, dag, name, due, at, body in rows
         ]
+        return found, 0 if total is None else total["total"]

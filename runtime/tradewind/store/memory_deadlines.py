@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tradewind.instance_ports import FoundMiss, MissFilter
 from tradewind.model.rows import DeadlineMiss, Lease, MissedDeadlineRow, OutboxItem, OutboxRow
+from tradewind.store.bounds import miss_order
 from tradewind.store.memory_assets import MemoryAssets
+from tradewind.store.memory_views import as_bytes, is_within
 
 
 class MemoryDeadlines(MemoryAssets):
@@ -47,9 +50,25 @@ class MemoryDeadlines(MemoryAssets):
         self._live()
         return 0, 0
 
-    async def deadline_list(self, dag_id: str | None = None, limit: int = 100) -> list[MissedDeadlineRow]:
-        """As `StoreReads.deadline_list`."""
+    async def deadline_page(self, where: MissFilter) -> tuple[list[FoundMiss], int]:
+        """As `StoreReads.deadline_page`."""
         self._live()
-        found = [row for row in self.database.missed.values() if dag_id in (None, row.miss.dag_id)]
-        found.sort(key=lambda row: (row.miss.run_id, row.at), reverse=True)
-        return sorted(found, key=lambda row: row.at, reverse=True)[:limit]
+        name, descends = miss_order(where.order_by)
+        found = [self._found(row) for row in self.database.missed.values() if _is_wanted(row, where)]
+        found.sort(key=lambda one: (one.row.miss.run_id, as_bytes(one.row.miss.name)))
+        found.sort(key=lambda one: one.row.at if name == "at" else one.row.miss.due, reverse=descends)
+        return found[where.offset : where.offset + where.limit], len(found)
+
+    def _found(self, row: MissedDeadlineRow) -> FoundMiss:
+        run = self.database.runs[row.miss.run_id].row
+        return FoundMiss(run.dag_run_id, run.logical_date, row)
+
+
+def _is_wanted(row: MissedDeadlineRow, where: MissFilter) -> bool:
+    return (
+        (where.kind is None or row.miss.name.startswith(where.kind))
+        and where.dag_id in (None, row.miss.dag_id)
+        and (where.run_ids is None or row.miss.run_id in where.run_ids)
+        and is_within(row.miss.due, where.due)
+        and is_within(row.at, where.at)
+    )

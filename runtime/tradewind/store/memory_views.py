@@ -132,7 +132,7 @@ class MemoryViews:
             if (
                 (many.dag_ids is None or run.dag_id in many.dag_ids)
                 and (many.dag_run_ids is None or run.dag_run_id in many.dag_run_ids)
-                and _is_within(run.logical_date, many.logical)
+                and is_within(run.logical_date, many.logical)
             ):
                 wanted = many.tasks
                 found[run.run_id] = (
@@ -304,13 +304,14 @@ def _is_wanted(row: InstanceRow, where: InstanceFilter) -> bool:
         and (where.states is None or row.state in where.states)
         and where.map_index in (None, row.map_index)
         and not (where.mapped_only and row.map_index < 0)
-        and _is_within(row.started_at, where.started)
-        and _is_within(row.ended_at, where.ended)
-        and _is_within(_duration(row), where.lasted)
+        and is_within(row.started_at, where.started)
+        and is_within(row.ended_at, where.ended)
+        and is_within(_duration(row), where.lasted)
     )
 
 
-def _is_within(value: Any, bounds: tuple[Any, Any]) -> bool:
+def is_within(value: Any, bounds: tuple[Any, Any]) -> bool:
+    """Whether a value lies between two bounds, which count as well; None: no bound."""
     low, high = bounds
     if low is None and high is None:
         return True

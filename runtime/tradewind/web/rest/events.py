@@ -50,7 +50,7 @@ async def event_data(event: LiveEvent, catalog: Catalog) -> dict[str, Json]:
             return {"dag_id": event.dag_id, "dag_run_id": event.dag_run_id, "items": items}
         case "queries":
             return {"dag_id": event.dag_id, "dag_run_id": event.dag_run_id}
-        case "import_errors" | "watchers" | "loop":
+        case "import_errors" | "deadlines" | "watchers" | "loop":
             return {}
         case _:
             return {"dag_id": event.dag_id}
@@ -63,9 +63,9 @@ ROUTES: Final = (
         "stream_events",
         stream_events,
         "Events",
-        "Changes as they are committed: events dag, run, task and import_errors; queries, watchers and loop say that "
-        "there is something new to fetch. After each connection, and after a "
-        "`dag` event whose dag_id is empty, fetch what is shown once more.",
+        "Changes as they are committed: events dag, run, task and import_errors; queries, deadlines, watchers and loop "
+        "say that there is something new to fetch. After each connection, and after a `dag` event whose dag_id is "
+        "empty, fetch what is shown once more.",
         query=(Param("dag_id", Kind.TEXT, "Only of this DAG.", maximum=250),),
         answers={200: ""},
         media=("text/event-stream",),

@@ -145,6 +145,7 @@ PATH_DOCS: Final = {
     "version_number": "Which version: 1 is the first.",
     "asset_id": "The asset's number.",
     "state_key": "The key of the value; it may hold slashes.",
+    "bundle_name": "The bundle's name.",
     "pool_name": "The pool's name.",
     "uri": "The URI of the asset; its slashes may be written as they are.",
     "name": "The name of the event.",

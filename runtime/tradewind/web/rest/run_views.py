@@ -74,6 +74,10 @@ class InstanceFacts:
     instance: InstanceRow
     task: TaskSpec | None
     attempt: AttemptRow | None
+    late_since: datetime | None = None
+    """When it was found that the task has missed its SLA in this run."""
+    calls_back: bool = False
+    """Whether its DAG has an `sla_miss_callback`."""
 
 
 def task_instance(facts: InstanceFacts) -> dict[str, Json]:
@@ -100,7 +104,7 @@ def task_instance(facts: InstanceFacts) -> dict[str, Json]:
         "queued_when": row.queued_at,
         "rendered_fields": {},
         "rendered_map_index": rendered_map_index(row, attempt),
-        "sla_miss": None,
+        "sla_miss": sla_miss(facts),
         "start_date": row.started_at,
         "state": state_name(row.state),
         "task_display_name": (task.label or task.task_id) if task else row.task_id,
@@ -112,6 +116,21 @@ def task_instance(facts: InstanceFacts) -> dict[str, Json]:
         "due_at": row.due_at,
         "outcome": attempt.kind if attempt else None,
         "outcome_detail": attempt.detail if attempt else None,
+    }
+
+
+def sla_miss(facts: InstanceFacts) -> dict[str, Json] | None:
+    """That the task has missed its SLA in this run; None: it has not, or has none."""
+    if facts.late_since is None:
+        return None
+    return {
+        "task_id": facts.instance.task_id,
+        "dag_id": facts.run.dag_id,
+        "execution_date": facts.run.logical_date,
+        "email_sent": facts.task is not None and bool(facts.task.extra.get("email")),
+        "timestamp": facts.late_since,
+        "description": None,
+        "notification_sent": facts.calls_back,
     }
 
 

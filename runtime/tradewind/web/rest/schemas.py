@@ -192,7 +192,7 @@ _TASK_INSTANCE: Final = _object(
     queued_when=INSTANT_OR_NULL,
     rendered_fields=MAPPING,
     rendered_map_index=TEXT_OR_NULL,
-    sla_miss=NULL,
+    sla_miss={"oneOf": [_ref("SLAMiss"), NULL]},
     start_date=INSTANT_OR_NULL,
     state=_TASK_STATE,
     task_display_name=TEXT,
@@ -227,6 +227,26 @@ _POOL: Final = _object(
     open_slots=INTEGER,
     description=TEXT_OR_NULL,
     include_deferred=FLAG,
+)
+
+_DAG_BUNDLE: Final = _object(
+    name=TEXT,
+    active={**FLAG, "description": "Whether a DAG of it is in force."},
+    version=TEXT_OR_NULL,
+    last_refreshed={**INSTANT_OR_NULL, "description": "When a file of it was read last."},
+    bundle_url=NULL,
+    team_name=NULL,
+    import_error_count=INTEGER,
+)
+
+_SLA_MISS: Final = _object(
+    task_id=TEXT,
+    dag_id=TEXT,
+    execution_date=INSTANT,
+    email_sent={**FLAG, "description": "Whether somebody is to be told by mail."},
+    timestamp=INSTANT,
+    description=TEXT_OR_NULL,
+    notification_sent={**FLAG, "description": "Whether the DAG has an sla_miss_callback."},
 )
 
 _IMPORT_ERROR: Final = _object(
@@ -332,6 +352,7 @@ COMPONENTS: Final[dict[str, Schema]] = {
     "DAGRunCollection": _collection("dag_runs", "DAGRun"),
     "DAGRunResult": _extended(_DAG_RUN, results={**MAPPING, "description": "Task id to its return value."}),
     "TaskInstance": _TASK_INSTANCE,
+    "SLAMiss": _SLA_MISS,
     "TaskInstanceCollection": _collection("task_instances", "TaskInstance"),
     "TaskInstanceDependencyCollection": _object(dependencies=_list_of("TaskInstanceDependency")),
     "TaskInstanceDependency": _object(name=TEXT, reason=TEXT),
@@ -373,6 +394,25 @@ COMPONENTS: Final[dict[str, Schema]] = {
     "TaskStateStoreCollection": _collection("task_state_store", "TaskStateStore"),
     "AssetStateStore": _object(key=TEXT, value=ANYTHING, updated_at=INSTANT, last_updated_by=NULL),
     "AssetStateStoreCollection": _collection("asset_state_store", "AssetStateStore"),
+    "DeadlineTask": _object(task_id=TEXT, state=TEXT),
+    "Deadline": _object(
+        id=TEXT,
+        dag_id=TEXT,
+        dag_run_id=TEXT,
+        logical_date=INSTANT,
+        kind={**TEXT, "enum": ["sla", "deadline"]},
+        alert_name=TEXT_OR_NULL,
+        deadline_time=INSTANT,
+        missed=FLAG,
+        created_at=INSTANT,
+        last_updated_at=INSTANT,
+        tasks={"type": "array", "items": _ref("DeadlineTask"), "description": "That should have ended well by then."},
+        blocking_tasks={"type": "array", "items": _ref("DeadlineTask"), "description": "That were in the way."},
+    ),
+    "DeadlineCollection": _collection("deadlines", "Deadline"),
+    "DagBundle": _DAG_BUNDLE,
+    "DagBundleDetail": _extended(_DAG_BUNDLE, dag_count=INTEGER),
+    "DagBundleCollection": _collection("dag_bundles", "DagBundle"),
     "SentAnswer": _object(resumed={**FLAG, "description": "Whether the task goes on because of it."}),
     **_asset_components("Dataset", "dataset"),
     **_asset_components("Asset", "asset"),

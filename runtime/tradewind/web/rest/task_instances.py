@@ -9,13 +9,14 @@ from typing import Final
 from aiohttp import web
 
 from tradewind.instance_ports import InstanceFilter, ManyRuns
-from tradewind.model.keys import UNMAPPED, RunId
-from tradewind.model.rows import AttemptRow, InstanceRow, RunRow
+from tradewind.model.keys import UNMAPPED
+from tradewind.model.rows import InstanceRow, RunRow
 from tradewind.model.specs import TaskSpec
 from tradewind.model.states import TaskState
 from tradewind.web.answers import json_answer
-from tradewind.web.problems import Problem, not_found
+from tradewind.web.problems import not_found
 from tradewind.web.rest import run_views
+from tradewind.web.rest.instance_facts import facts_of, facts_of_many, tasks_of
 from tradewind.web.rest.listing import LARGEST_PAGE, PAGE, between, order_by
 from tradewind.web.rest.params import Kind, Param
 from tradewind.web.rest.route import Call, Route
@@ -29,7 +30,6 @@ ALL: Final = "~"
 MOST_VERSIONS: Final = 1_000
 """Versions of one DAG that a list of task instances by pool, queue or executor looks into, the newest first."""
 
-Tasks = Mapping[str, TaskSpec]
 _OF_TASKS: Final = ("pool", "queue", "executor")
 
 _ORDER: Final[Mapping[str, str]] = {
@@ -41,50 +41,6 @@ _ORDER: Final[Mapping[str, str]] = {
     "try_number": "try_number",
     "duration": "duration",
 }
-
-
-async def tasks_of(call: Call, run: RunRow) -> Tasks:
-    """Task id to task, of the version that the run began with."""
-    return await call.catalog.tasks(run.dag_id, run.version_hash)
-
-
-async def facts_of(call: Call, run: RunRow, instances: Sequence[InstanceRow]) -> list[InstanceFacts]:
-    """Everything that these instances of a run are shown from."""
-    tasks = await tasks_of(call, run)
-    attempts = await _latest_attempts(call, instances)
-    return [InstanceFacts(run, row, tasks.get(row.task_id), attempts.get(_place(row))) for row in instances]
-
-
-async def facts_of_many(call: Call, instances: Sequence[InstanceRow]) -> list[InstanceFacts]:
-    """Everything that these instances of any runs are shown from. Of a version that is not kept the task is unknown."""
-    runs = {run.run_id: run for run in await call.reads.run_many(sorted({row.run_id for row in instances}))}
-    tasks: dict[tuple[str, str], Tasks] = {}
-    for run in runs.values():
-        if (run.dag_id, run.version_hash) not in tasks:
-            try:
-                tasks[run.dag_id, run.version_hash] = await tasks_of(call, run)
-            except Problem:
-                tasks[run.dag_id, run.version_hash] = {}
-    attempts = await _latest_attempts(call, instances)
-    found: list[InstanceFacts] = []
-    for row in instances:
-        if row.run_id in runs:  # else it was deleted meanwhile
-            run = runs[row.run_id]
-            task = tasks[run.dag_id, run.version_hash].get(row.task_id)
-            found.append(InstanceFacts(run, row, task, attempts.get(_place(row))))
-    return found
-
-
-async def _latest_attempts(call: Call, instances: Sequence[InstanceRow]) -> dict[Place, AttemptRow]:
-    latest = await call.reads.attempt_latest([row for row in instances if row.try_number])
-    return {_place(attempt): attempt for attempt in latest}
-
-
-Place = tuple[RunId, str, int]
-
-
-def _place(row: InstanceRow | AttemptRow) -> Place:
-    return row.run_id, row.task_id, row.map_index
 
 
 async def list_instances(call: Call) -> web.Response:
