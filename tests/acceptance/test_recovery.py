@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.pipes import pipe_at
 from tradewind.config import load_config
 from tradewind.control_ports import TriggerRequest
 from tradewind.host import Runtime
@@ -39,7 +40,7 @@ from tradewind import DAG, task
 SAID = Path(__file__).parent.parent / "said"
 
 def note(context):
-    with SAID.open("a") as out:
+    with SAID.open("w") as out:
         print(context["dag_run"].run_id, context.get("reason") or context["ti"].task_id, file=out)
 
 with DAG("doomed", schedule=None, is_paused_upon_creation=False, on_failure_callback=note):
@@ -86,30 +87,24 @@ async def test_a_killed_database_is_a_pause(own_home: Path) -> None:
 @pytest.mark.parametrize("again", [False, True], ids=["at once", "at the next start"])
 async def test_callbacks_run_where_the_task_could_not(own_home: Path, again: bool) -> None:
     """A task that was shot cannot run its own callback, nor can a run: both come from the outbox."""
-    said = own_home / "said"
-    async with running(own_home, doomed=CALLBACKS) as runtime:
+    async with pipe_at(own_home / "said") as said:
+        async with running(own_home, doomed=CALLBACKS) as runtime:
+            if again:
+                runtime.services.scheduler.on_outbox = lambda: None
+            run = await runtime.control.run_trigger(TriggerRequest("doomed"))
+            assert (await runtime.control.run_wait(run.run_id, 60)).state == "failed"
+            text = "" if again else await _two_lines(said)
         if again:
-            runtime.services.scheduler.on_outbox = lambda: None
-        run = await runtime.control.run_trigger(TriggerRequest("doomed"))
-        assert (await runtime.control.run_wait(run.run_id, 60)).state == "failed"
-        if not again:
-            await _lines(said, 2)
-    if again:
-        assert not await asyncio.to_thread(said.exists)
-        async with running(own_home):
-            await _lines(said, 2)
-    text = await asyncio.to_thread(said.read_text)
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0):
+                    await said.readline()
+            async with running(own_home):
+                text = await _two_lines(said)
     assert text.count(run.dag_run_id) == 2
     assert "killed by signal 9 (SIGKILL)" in text  # the task's own callback
     assert "a final task failed" in text  # the run's
 
 
-async def _lines(path: Path, count: int) -> None:
-    """Returns once the file has so many lines."""
-
-    def written() -> int:
-        return len(path.read_text().splitlines()) if path.exists() else 0
-
+async def _two_lines(said: asyncio.StreamReader) -> str:
     async with asyncio.timeout(60):
-        while await asyncio.to_thread(written) < count:  # noqa: ASYNC110  another process writes it
-            await asyncio.sleep(0.05)
+        return ((await said.readline()) + (await said.readline())).decode()

@@ -14,12 +14,12 @@ from tests.acceptance.standalone import SECONDS, Standalone, standalone
 from tests.web.conftest import basic
 
 DAGS = """
-import asyncio
 import os
 import signal
 from pathlib import Path
 
 from tradewind import DAG, Asset, AssetWatcher, EventSchedule, TriggerEvent, task
+from tradewind.standard.file_triggers import FileTrigger
 from tradewind.standard.folder_trigger import FolderTrigger
 
 
@@ -27,8 +27,8 @@ class Deadly(FolderTrigger):
     '''Its first, third and fifth acknowledgement end the process: before, and right after they are done.'''
 
     async def run(self):
-        while not Path(FOLDER, "go").exists():
-            await asyncio.sleep(0.01)
+        async for _ in FileTrigger(FOLDER + "/go").run():
+            pass
         async for event in super().run():
             yield TriggerEvent(event.payload, key=event.key, ack=self.deadly(event.ack))
 
@@ -66,14 +66,14 @@ async def all_of(api: ClientSession, path: str) -> Any:
 
 async def runs_of(api: ClientSession) -> list[dict[str, Any]]:
     """All runs, once each file is in one that has ended and nothing waits."""
-    async with asyncio.timeout(SECONDS):
+    async with asyncio.timeout(SECONDS), api.get("events") as changes:
         while True:
             runs: list[dict[str, Any]] = (await all_of(api, "dags/each/dagRuns"))["dag_runs"]
             if len(runs) >= FILES and all(run["state"] == "success" for run in runs):
                 waiting = await all_of(api, "dags/each/eventSchedule")
                 if waiting["waiting"] == 0:
                     return runs
-            await asyncio.sleep(0.05)
+            assert await changes.content.readline()
 
 
 def api_of(system: Standalone, login: tuple[str, str]) -> ClientSession:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.bundles.test_git import Repository
+from tests.services.conftest import until
 from tradewind.authoring.xcom import decode
 from tradewind.config import Config, load_config
 from tradewind.control_ports import TriggerRequest
@@ -19,26 +20,23 @@ from tradewind.model.keys import RunId
 from tradewind.services.bundle_sources import repository_of, sources_of
 
 TRIGGERS = """
-import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 from tradewind import Trigger, TriggerEvent, trigger
+from tradewind.standard.file_triggers import FileTrigger
 
 @trigger(kind="tests.file")
 class Named(Trigger):
     path: str
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        while not await asyncio.to_thread(Path(self.path).exists):
-            await asyncio.sleep(0.02)
-        yield TriggerEvent("named {version}")
+        async for _ in FileTrigger(self.path).run():
+            yield TriggerEvent("named {version}")
 
 class Plain(Trigger):
     path: str
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        while not await asyncio.to_thread(Path(self.path).exists):
-            await asyncio.sleep(0.02)
-        yield TriggerEvent("plain {version}")
+        async for _ in FileTrigger(self.path).run():
+            yield TriggerEvent("plain {version}")
 """
 FLOW = """
 from tradewind import DAG, BaseOperator, Trigger, TriggerEvent, defer, task
@@ -70,10 +68,10 @@ async def running(config: Config) -> AsyncGenerator[Runtime]:
 
 
 async def deferred(runtime: Runtime, run_id: RunId) -> None:
-    async with asyncio.timeout(30):
-        since = await runtime.control.changes("tasks", "flow", -1, 0)
-        while {row.state.value for row in await runtime.control.reads.instance_list(run_id)} != {"deferred"}:
-            since = await runtime.control.changes("tasks", "flow", since, 5)
+    async def all_wait() -> bool:
+        return {row.state.value for row in await runtime.control.reads.instance_list(run_id)} == {"deferred"}
+
+    await until(runtime, all_wait, 30)
 
 
 @pytest.mark.blocks_the_loop
@@ -119,9 +117,8 @@ async def result(runtime: Runtime, run_id: RunId, task: str) -> object:
 
 
 async def another_version(runtime: Runtime, version_hash: str) -> None:
-    async with asyncio.timeout(30):
-        while True:
-            version = await runtime.control.reads.dag_version_get("flow")
-            if version is not None and version.version_hash != version_hash:
-                return
-            await asyncio.sleep(0.02)
+    async def is_there() -> bool:
+        version = await runtime.control.reads.dag_version_get("flow")
+        return version is not None and version.version_hash != version_hash
+
+    await until(runtime, is_there, 30)

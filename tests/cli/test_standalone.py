@@ -14,12 +14,13 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import DEMO
+from tests.web.conftest import basic
 
 pytestmark = [pytest.mark.slow, pytest.mark.blocks_the_loop]
 SECONDS = 60.0
@@ -85,6 +86,18 @@ def health(url: str) -> object:
         return json.load(answer)
 
 
+def each_change(url: str, headers: Mapping[str, str]) -> Generator[None]:
+    """Goes round once at first and then for everything that views are told. Fails when that takes too long."""
+    end = time.monotonic() + SECONDS
+    asked = urllib.request.Request(f"{url.rstrip('/')}/api/v1/events", headers=dict(headers))
+    with urllib.request.urlopen(asked, timeout=SECONDS) as events:
+        yield
+        for line in events:
+            assert time.monotonic() < end, "what is waited for does not come"
+            if line.startswith(b"event:"):
+                yield
+
+
 @pytest.mark.spec("1:C7", "3:A06")
 def test_start_use_stop_and_start_again(own_home: Path) -> None:
     (own_home / "dags" / "broken.py").write_text("from tradewind import DAG, nothing_of_this_name\n")
@@ -93,6 +106,7 @@ def test_start_use_stop_and_start_again(own_home: Path) -> None:
         assert where["DAGs"].endswith(" s; a file has an error: tradewind dags list-import-errors")
         assert where["DAG files"] == str(own_home / "dags")
         assert where["Login"].startswith("admin / ")
+        login = basic(*where["Login"].split(" / "))
         assert where["Database"] == f"PostgreSQL in {own_home}"
         assert "healthy" in json.dumps(health(where["Pages"]))
         done = tradewind(own_home, "dags", "trigger", "demo", "--unpause", "--wait", "-r", "first")
@@ -108,9 +122,9 @@ def test_start_use_stop_and_start_again(own_home: Path) -> None:
 
     with standalone(own_home) as (process, where):
         assert "password in" in where["Login"]
-        deadline = time.monotonic() + SECONDS
-        while (state := tradewind(own_home, "dags", "state", "demo", "second").stdout) != "success\n":
-            assert time.monotonic() < deadline, state
+        for _ in each_change(where["Pages"], login):
+            if tradewind(own_home, "dags", "state", "demo", "second").stdout == "success\n":
+                break
         process.send_signal(signal.SIGTERM)
         assert process.wait(SECONDS) == 0
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from time import monotonic, sleep
 from typing import Any
 
 import pytest
 
-from tests.cli.test_standalone import SECONDS, own_home, standalone, tradewind
+from tests.cli.test_standalone import SECONDS, each_change, own_home, standalone, tradewind
+from tests.web.conftest import basic
 
 __all__ = ["own_home"]
 pytestmark = [pytest.mark.slow, pytest.mark.blocks_the_loop]
@@ -61,17 +61,23 @@ with DAG("lines", schedule=EventSchedule(lines), is_paused_upon_creation=False, 
 """
 
 
-def seen(home: Path, url: str, asset: str, what: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+Is = Callable[[dict[str, Any]], bool]
+
+
+def seen(home: Path, where: Mapping[str, str], asset: str, what: Is) -> dict[str, Any]:
     """The asset's watcher as the command line shows it, once it is as it should be."""
-    until = monotonic() + SECONDS
-    while True:
-        told = tradewind(home, "assets", "watchers", "--url", url, "-o", "json")
-        rows: list[dict[str, Any]] = json.loads(told.stdout) if told.returncode == 0 else []
-        found = [row for row in rows if row["asset_uri"] == asset and what(row)]
-        if found:
+    for found in shown(home, where, asset):
+        if found and what(found[0]):
             return found[0]
-        assert monotonic() < until, told.stdout + told.stderr
-        sleep(0.1)
+    raise AssertionError("the server has ended")
+
+
+def shown(home: Path, where: Mapping[str, str], asset: str) -> Iterator[list[dict[str, Any]]]:
+    """The asset's watchers as the command line shows them, again and again as something changes."""
+    for _ in each_change(where["Pages"], basic(*where["Login"].split(" / "))):
+        told = tradewind(home, "assets", "watchers", "--url", where["Pages"], "-o", "json")
+        assert told.returncode == 0, told.stdout + told.stderr
+        yield [row for row in json.loads(told.stdout) if row["asset_uri"] == asset]
 
 
 def test_watchers_of_dag_files(own_home: Path, tmp_path: Path) -> None:
@@ -82,16 +88,14 @@ def test_watchers_of_dag_files(own_home: Path, tmp_path: Path) -> None:
     (own_home / "dags" / "own.py").write_text(OWN.format(path=str(lines), version=1))
     with standalone(own_home) as (process, where):
         flag.touch()
-        row = seen(own_home, where["Pages"], "example_asset", lambda row: row["events"] == 1)
+        row = seen(own_home, where, "example_asset", lambda row: row["events"] == 1)
         assert (row["name"], row["state"], row["failures"]) == ("test_asset_watcher", "running", 0)
         assert row["dag_ids"] == ["example_asset_with_watchers"]
-        assert seen(own_home, where["Pages"], "lines", lambda row: row["events"] == 2)["failures"] == 0
+        assert seen(own_home, where, "lines", lambda row: row["events"] == 2)["failures"] == 0
         (own_home / "dags" / "own.py").write_text(OWN.format(path=str(lines), version=2))
-        seen(own_home, where["Pages"], "lines", lambda row: row["events"] == 4)
+        seen(own_home, where, "lines", lambda row: row["events"] == 4)
         (own_home / "dags" / "own.py").unlink()
-        until = monotonic() + SECONDS
-        while "lines" in tradewind(own_home, "assets", "watchers", "--url", where["Pages"]).stdout:
-            assert monotonic() < until
+        assert [] in shown(own_home, where, "lines")
         process.send_signal(signal.SIGINT)
         assert process.wait(SECONDS) == 0
     assert not flag.exists()
