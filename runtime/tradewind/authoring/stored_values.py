@@ -13,7 +13,7 @@ import orjson
 from tradewind.authoring import xcom_codec
 from tradewind.authoring.defaults import current_defaults
 from tradewind.model.errors import XComError
-from tradewind.model.outcomes import CODEC_JSON, CODEC_TYPED_JSON, EncodedValue
+from tradewind.model.outcomes import CODEC_JSON, CODEC_TYPED_JSON, EncodedValue, kept_json
 
 _READABLE: Final = (CODEC_JSON, CODEC_TYPED_JSON)
 
@@ -22,7 +22,7 @@ def packed(value: object, where: str) -> EncodedValue:
     """`value` as it is stored. Raises XComError naming the place, from `where` on, and what cannot be stored there."""
     marked = xcom_codec.to_json(value, where)
     try:
-        data = orjson.dumps(marked)
+        data = kept_json(marked)
     except (TypeError, orjson.JSONEncodeError) as why:
         raise XComError(f"{where} cannot be stored: {why}") from why
     limit = current_defaults().xcom_max_bytes

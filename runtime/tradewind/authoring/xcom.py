@@ -26,6 +26,7 @@ from tradewind.model.outcomes import (
     RETURN_KEY,
     EncodedValue,
     XComPut,
+    kept_json,
 )
 from tradewind.model.specs import Json
 
@@ -181,7 +182,7 @@ def _encode_json(value: object, where: str) -> EncodedValue:
             raise
         return _pickled(value, where, why)
     try:
-        data = orjson.dumps(marked)
+        data = kept_json(marked)
     except (TypeError, orjson.JSONEncodeError) as why:
         raise XComError(f"{where} cannot be stored: {why}") from why
     return EncodedValue(CODEC_JSON if marked is value else CODEC_TYPED_JSON, data)
