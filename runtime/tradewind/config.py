@@ -104,6 +104,8 @@ class Config:
             xcom_allowed_classes=tuple(core.allowed_deserialization_classes.replace(",", " ").split()),
             xcom_pickling=core.enable_xcom_pickling,
             max_map_length=core.max_map_length,
+            max_partition_keys=core.max_partition_keys,
+            max_consecutive_failed_dag_runs=core.max_consecutive_failed_dag_runs_per_dag,
             hide_sensitive=core.hide_sensitive_var_conn_fields,
             sensitive_names=tuple(core.sensitive_var_conn_names.lower().replace(",", " ").split()),
             secrets_first=bool(self.secrets.backend),

@@ -81,6 +81,11 @@ class CoreSection:
     max_active_runs_per_dag: int = _integer(
         16, "Active runs of one DAG, where the DAG does not say.", "core.max_active_runs_per_dag", minimum=1
     )
+    max_consecutive_failed_dag_runs_per_dag: int = _integer(
+        0,
+        "After so many failed runs in a row a DAG is paused, where the DAG does not say; 0: never.",
+        "core.max_consecutive_failed_dag_runs_per_dag",
+    )
     catchup_by_default: bool | None = _flag(
         None,
         "Whether past intervals are run, where the DAG does not say. Not set: no for DAGs written with tradewind, "

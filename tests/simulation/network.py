@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 
+from tradewind.model.assets import NOTHING_CONSUMED, Consumed
 from tradewind.model.errors import BatchConflict, StoreError, StoreUnavailable, TradewindError
 from tradewind.model.keys import RunId, RuntimeId
 from tradewind.model.rows import (
@@ -93,7 +94,7 @@ class SimulatedStore(memory.MemoryStore):
         instances: Sequence[InstanceRow],
         cursor: ScheduleCursor | None = None,
         mail_done: tuple[int, bytes] | None = None,
-        consumed: Sequence[int] = (),
+        consumed: Consumed = NOTHING_CONSUMED,
     ) -> bool:
         """As `Store.run_create`."""
         self._creating[asyncio.current_task()] = run

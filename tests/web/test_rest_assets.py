@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.web.conftest import BY_HAND, Site, parsed
-from tradewind.model.assets import OUTLET, SCHEDULE, AssetUse
+from tradewind.model.assets import OUTLET, SCHEDULE, AssetUse, Consumed
 from tradewind.testing.store_world import instances_of, run_row
 
 URI = "s3://lake/orders"
@@ -71,7 +71,7 @@ async def test_a_run_shows_what_has_caused_it(lake: Site, kind: str) -> None:
     await lake.ask("POST", f"/{word}s/events", json={f"{word}_uri": URI})
     ((_, queued),) = await lake.store.asset_queue_list("report")
     run = run_row(7, REPORT)
-    ids = (queued.event.event_id,)
+    ids = Consumed((queued.event.event_id,))
     assert await lake.store.run_create(lake.lease, run, instances_of(run, REPORT), consumed=ids)
     path = f"/dags/report/dagRuns/{run.dag_run_id}/upstream{kind}Events"
     shown = await (await lake.get(path)).json()

@@ -13,7 +13,7 @@ What the system has to be asked for is asked when it is first looked at. An asyn
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Self, cast, overload
@@ -37,6 +37,9 @@ from tradewind.model.states import RunType
 
 if TYPE_CHECKING:
     from pendulum import DateTime
+
+LONGEST_KEY: Final = 250
+"""Characters of a partition's key."""
 
 Key = Asset | AssetAlias | AssetRef
 MOST: Final = 10_000
@@ -241,7 +244,26 @@ class OutletEvent:
         self.key = key
         self.extra: dict[str, Any] = {}
         self.partition_key: str | None = None
+        self._partitions: dict[str, None] = {}
         self.added: list[tuple[Asset, dict[str, Any]]] = []
+
+    @property
+    def partition_keys(self) -> Sequence[str | None]:
+        """The partitions that have changed, each an event; `[None]`: that of the run, or the whole."""
+        return tuple(self._partitions) or (self.partition_key,)
+
+    def add_partitions(self, keys: str | Iterable[str]) -> None:
+        """These partitions of the asset have changed: an event each. The same key again changes nothing.
+
+        Raises AuthoringError for an alias, and for a key that is empty or longer than 250 characters.
+        """
+        where = f"outlet_events[{self.key!r}].add_partitions"
+        if isinstance(self.key, AssetAlias):
+            raise AuthoringError(f"{where}: an alias has no partitions; add them to the asset behind it")
+        for key in [keys] if isinstance(keys, str) else keys:
+            if not isinstance(key, str) or not key.strip() or len(key) > LONGEST_KEY:  # pyright: ignore[reportUnnecessaryIsInstance] - authors are not typed
+                raise AuthoringError(f"{where}: a key is a text of 1 to {LONGEST_KEY} characters, not {key!r}")
+            self._partitions[key] = None
 
     def add(self, asset: Asset | str, extra: Mapping[str, Any] | None = None) -> None:
         """An asset has changed that stands behind the alias. Raises AuthoringError for an outlet that is no alias."""
@@ -289,7 +311,8 @@ class OutletEvents(Mapping[Key, OutletEvent]):
         for key in self._outlets:
             said = self[key]
             if isinstance(key, Asset):
-                _note(found, _put(key, said.extra, said.partition_key, ()))
+                for partition_key in said.partition_keys:
+                    _note(found, _put(key, said.extra, partition_key, ()))
             elif isinstance(key, AssetAlias):
                 for asset, extra in said.added:
                     _note(found, _put(asset, extra or said.extra, said.partition_key, (key.name,)))

@@ -333,6 +333,8 @@ _MAKERS: Final[Mapping[str, Callable[[Context], Any]]] = MappingProxyType(
         "outlet_events": lambda c: _asset_events().OutletEvents(c["outlets"]),
         "outlets": lambda c: _listed(c.the_task.outlets),
         "params": lambda c: c.params(),
+        "partition_date": lambda c: c["dag_run"].partition_date,
+        "partition_key": lambda c: c.attempt.run.run_key,
         "prev_data_interval_end_success": _success("interval_end"),
         "prev_data_interval_start_success": _success("interval_start"),
         "prev_ds": lambda c: _day(c["prev_execution_date"]),

@@ -148,8 +148,8 @@ class DAG(Scheduled):
         self.max_active_runs = self._count(given, "max_active_runs", defaults.max_active_runs)
         name = "concurrency" if "concurrency" in given else "max_active_tasks"
         self.max_active_tasks = self._count(given, name, defaults.max_active_tasks)
-        self.max_consecutive_failed_dag_runs = 0
-        if given.get("max_consecutive_failed_dag_runs"):  # 0 and None: no limit
+        self.max_consecutive_failed_dag_runs = defaults.max_consecutive_failed_dag_runs
+        if given.get("max_consecutive_failed_dag_runs"):  # 0 and None: the default
             self.max_consecutive_failed_dag_runs = self._count(given, "max_consecutive_failed_dag_runs", 1)
         limit = given.get("dagrun_timeout")
         self.dagrun_timeout = None if limit is None else duration(limit, self._where("dagrun_timeout"))

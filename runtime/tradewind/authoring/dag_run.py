@@ -64,6 +64,12 @@ class DagRun:
         return self.facts.run_key
 
     @property
+    def partition_date(self) -> pendulum.DateTime | None:
+        """The moment that the partition's key stands for; None: it stands for none."""
+        at = self.facts.partition_date
+        return None if at is None else moment(at)
+
+    @property
     def run_type(self) -> RunType:
         """What caused the run."""
         return self.facts.run_type

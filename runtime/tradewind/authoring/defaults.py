@@ -21,7 +21,9 @@ class AuthoringDefaults:
     encoded XCom. `xcom_backend` is the import path of a `BaseXCom` class, or empty. `xcom_allowed_classes`
     are patterns of the classes that stored values may name (empty: every class made for data);
     `xcom_pickling` allows pickle for values that JSON cannot hold.
-    `max_map_length` is the longest value that a task can be mapped over.
+    `max_map_length` is the longest value that a task can be mapped over. `max_partition_keys`: so many keys of runs
+    the partition key of one event may become. `max_consecutive_failed_dag_runs`: after so many failed runs in a row
+    a DAG is paused; 0: never.
     `hide_sensitive`: secrets are masked in logs; `sensitive_names` are further words (lower case) of names of
     secrets. `secrets_first`: secrets back ends are configured, so the runtime is asked before the environment.
     `look_ups` is the address where a runtime answers for variables and connections outside attempts.
@@ -37,6 +39,8 @@ class AuthoringDefaults:
     xcom_max_bytes: int = 16 * 1024 * 1024
     xcom_backend: str = ""
     max_map_length: int = 1024
+    max_partition_keys: int = 1000
+    max_consecutive_failed_dag_runs: int = 0
     xcom_allowed_classes: tuple[str, ...] = ()
     xcom_pickling: bool = False
     hide_sensitive: bool = True

@@ -40,6 +40,7 @@ CONTEXT_NAMES: Final = frozenset(
         "task_instance_key_str",
         "task_reschedule_count",
     }
+    | {"partition_date", "partition_key"}
     | {"templates_dict", "test_mode", "ti", "tomorrow_ds", "tomorrow_ds_nodash", "triggering_asset_events"}
     | {"triggering_dataset_events", "ts", "ts_nodash", "ts_nodash_with_tz", "var", "yesterday_ds"}
     | {"yesterday_ds_nodash"}

@@ -60,27 +60,6 @@ _TRIGGERS: Final = names_of(
 )
 _EVENTS: Final = names_of("authoring.timetables", "EventsTimetable")
 _ASSET_TIMES: Final = names_of("authoring.timetables", "AssetOrTimeSchedule", "AssetTriggeredTimetable")
-_PARTITION_TIMES: Final = names_of("authoring.timetables", "CronPartitionTimetable", "PartitionedAssetTimetable")
-_UNITS: Final = {
-    "Hour": "Hourly",
-    "Day": "Daily",
-    "Week": "Weekly",
-    "Month": "Monthly",
-    "Quarter": "Quarterly",
-    "Year": "Yearly",
-}
-_MAPPERS: Final = {
-    **names_of(
-        "authoring.timetables.partitions",
-        *("PartitionMapper", "IdentityMapper", "AllowedKeyMapper", "ProductMapper", "ChainMapper", "FixedKeyMapper"),
-    ),
-    **names_of("authoring.timetables.partitions", *(f"StartOf{unit}Mapper" for unit in _UNITS)),
-    **{
-        f"{older}Mapper": f"tradewind.authoring.timetables.partitions:StartOf{unit}Mapper"
-        for unit, older in _UNITS.items()
-    },
-}
-
 _BRANCH_TIME: Final = names_of("standard.branch_datetime", "BranchDateTimeOperator")
 _HUMAN_ANSWERS: Final = names_of(
     "standard.human_input", "HITLTriggerEventFailurePayload", "HITLTriggerEventSuccessPayload"
@@ -131,20 +110,6 @@ _LINEAGE: Final = {
     **dict.fromkeys(("HookLineageCollector", "NoOpCollector"), "tradewind.compat.helping:NoCollector"),
 }
 
-_PARTITIONS: Final = names_of(
-    "authoring.timetables.partitions",
-    *(
-        "PartitionMapper",
-        "IdentityMapper",
-        "AllowedKeyMapper",
-        "ProductMapper",
-        "StartOfHourMapper",
-        "StartOfDayMapper",
-    ),
-    *("StartOfWeekMapper", "StartOfMonthMapper", "StartOfQuarterMapper", "StartOfYearMapper"),
-    *("CronPartitionTimetable", "PartitionedAssetTimetable"),
-)
-
 SDK: Final[Mapping[str, Mapping[str, str]]] = {
     "airflow.sdk": {
         **_ASSETS,
@@ -162,9 +127,6 @@ SDK: Final[Mapping[str, Mapping[str, str]]] = {
         **_TRIGGERS,
         **_EVENTS,
         **_ASSET_TIMES,
-        **_PARTITION_TIMES,
-        **_MAPPERS,
-        **_PARTITIONS,
         **names_of("standard.asset_decorator", "asset"),
         **names_of("standard.branch", "BaseBranchOperator"),
         **names_of("authoring.xcom", "BaseXCom"),
@@ -204,16 +166,7 @@ SDK: Final[Mapping[str, Mapping[str, str]]] = {
     "airflow.sdk.definitions.param": _PARAM,
     "airflow.sdk.definitions.taskgroup": {**_GROUP, **names_of("authoring.mapped_group", "MappedTaskGroup")},
     "airflow.sdk.definitions.template": names_of("authoring.templating", "literal"),
-    "airflow.partition_mappers.allowed_key": names_of("authoring.timetables.partitions", "AllowedKeyMapper"),
-    "airflow.partition_mappers.base": names_of("authoring.timetables.partitions", "PartitionMapper"),
-    "airflow.partition_mappers.chain": names_of("authoring.timetables.partitions", "ChainMapper"),
-    "airflow.partition_mappers.fixed_key": names_of("authoring.timetables.partitions", "FixedKeyMapper"),
-    "airflow.partition_mappers.identity": names_of("authoring.timetables.partitions", "IdentityMapper"),
-    "airflow.partition_mappers.product": names_of("authoring.timetables.partitions", "ProductMapper"),
-    "airflow.partition_mappers.temporal": names_of(
-        "authoring.timetables.partitions", *(f"StartOf{unit}Mapper" for unit in _UNITS)
-    ),
-    "airflow.sdk.definitions.timetables.assets": {**_ASSET_TIMES, **_PARTITION_TIMES},
+    "airflow.sdk.definitions.timetables.assets": _ASSET_TIMES,
     "airflow.sdk.definitions.timetables.events": _EVENTS,
     "airflow.sdk.definitions.timetables.interval": _INTERVAL,
     "airflow.sdk.definitions.timetables.trigger": _TRIGGERS,

@@ -110,7 +110,6 @@ INSTEAD: Final[Mapping[str, str]] = {
     "airflow.api_fastapi": "the REST API of Tradewind is asked over HTTP",
     "airflow.jobs": "Tradewind has one runtime; `tradewind run` starts it",
     "airflow.executors": "executors are written for `tradewind.executor_ports.Executor`",
-    "airflow.partition_mappers": "windows and mappers that roll up or fan out are not there yet",
     "airflow.providers.standard.triggers.hitl.HITLTrigger": "a task waits for a person without a trigger: HITLOperator",
     "airflow.example_dags": "Tradewind has examples of its own: `tradewind.examples`",
 }

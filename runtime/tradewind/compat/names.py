@@ -9,6 +9,7 @@ from tradewind.compat.more_names import OTHERS, SDK, merged
 from tradewind.compat.more_names import names_of as _from
 from tradewind.compat.moved_names import MOVED, OTHER_PLACES
 from tradewind.compat.package_names import FOR_PACKAGES
+from tradewind.compat.partition_names import PARTITIONS
 from tradewind.compat.provider_names import OF_PROVIDERS
 
 _EXCEPTIONS: Final = {
@@ -187,7 +188,7 @@ _CORE: Final[Mapping[str, Mapping[str, str]]] = {
     "airflow.utils.context": _from("authoring.context", "Context"),
 }
 
-_HERE: Final = merged(_CORE, SDK, OTHERS, FOR_PACKAGES, OF_PROVIDERS)
+_HERE: Final = merged(_CORE, SDK, OTHERS, PARTITIONS, FOR_PACKAGES, OF_PROVIDERS)
 
 MODULES: Final[Mapping[str, Mapping[str, str]]] = merged(
     _HERE, {old: _HERE[new] for old, new in OTHER_PLACES.items() if new in _HERE}

@@ -109,6 +109,8 @@ class AssetEvent:
     aliases: tuple[str, ...] = ()
     """The aliases through which it was sent."""
     partition_key: str | None = None
+    source_partition_date: datetime | None = None
+    """The moment that the key of the run stands for that sent it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,21 @@ class QueuedEvent:
     queued_at: datetime
     linked: tuple[str, ...] = ()
     """The aliases that the asset has ever been sent through."""
+    served: tuple[str, ...] = ()
+    """Keys of the runs that have had it already; it waits for others."""
+
+
+class Consumed(NamedTuple):
+    """Events in a DAG's queue that a new run gets. `kept` stay there for runs of other keys than its own."""
+
+    taken: tuple[int, ...] = ()
+    kept: tuple[int, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.taken or self.kept)
+
+
+NOTHING_CONSUMED: Final = Consumed()
 
 
 class QueueSummary(NamedTuple):

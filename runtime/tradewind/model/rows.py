@@ -238,6 +238,7 @@ class RunRow:
     external_trigger: bool = False
     note: str | None = None
     run_key: str | None = None
+    partition_date: datetime | None = None
     counts: Json = None
     """{task state: number of instances}, kept by the owner."""
 

@@ -1,81 +1,47 @@
-"""Partitions: keys that say which part of an asset has changed, and how keys of one kind become keys of another.
+"""Schedules by partition: which events in a DAG's queue belong to one run, and whether all that it waits for is there.
 
-A mapper is JSON: ``{"kind": "identity"}``, ``{"kind": "allowed", "keys": […]}``, ``{"kind": "hour", "timezone": "UTC",
-"input": format, "output": format}`` (and day, week, month, quarter, year), or ``{"kind": "product", "parts":
-[mapper, …], "by": "|"}``, ``{"kind": "chain", "parts": […]}``, ``{"kind": "fixed", "key": text}``.
-``{"kind": "own", "class": name}`` is code of a DAG file, which has to be asked.
+How the keys of events become keys of runs is said by mappers (`partition_groups`), written in a schedule's arguments as
+``mapper`` (for every asset) and ``mappers``: ``[kind, reference, mapper]`` for single ones.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
-from types import MappingProxyType
-from typing import Final, NamedTuple, cast
+from datetime import UTC, datetime
+from typing import NamedTuple, cast
 
 from tradewind.model.assets import QueuedEvent
 from tradewind.model.specs import Json
 from tradewind.rules.assets import is_met
+from tradewind.rules.partition_groups import MOST_KEYS, Target, mapper_of, targets_of
+from tradewind.rules.partition_times import KEY_FORMAT
 from tradewind.rules.timetables.base import RunInfo
 from tradewind.rules.timetables.cron import CronTicker
 from tradewind.rules.timetables.spans import add, span_from_json
 from tradewind.rules.timetables.zones import zone_of
 
-KEY_FORMAT: Final = "%Y-%m-%dT%H:%M:%S"
-
-OUTPUTS: Final[Mapping[str, str]] = {
-    "hour": "%Y-%m-%dT%H",
-    "day": "%Y-%m-%d",
-    "week": "%Y-%m-%d (W%V)",
-    "month": "%Y-%m",
-    "quarter": "%Y-Q{quarter}",
-    "year": "%Y",
-}
-"""Kinds of mappers that cut a time, and how the key that they give looks."""
-
-
-def mapped_key(mapper: Mapping[str, Json], key: str) -> str | None:
-    """What the mapper makes of a key; None where it makes nothing of it: such an event does not count."""
-    kind = str(mapper["kind"])
-    if kind == "identity":
-        return key
-    if kind == "allowed":
-        return key if key in cast("Sequence[str]", mapper["keys"]) else None
-    if kind == "fixed":
-        return str(mapper["key"])
-    if kind == "chain":
-        found: str | None = key
-        for part in cast("Sequence[Mapping[str, Json]]", mapper["parts"]):
-            found = None if found is None else mapped_key(part, found)
-        return found
-    if kind == "product":
-        by, parts = str(mapper["by"]), cast("Sequence[Mapping[str, Json]]", mapper["parts"])
-        pieces = key.split(by)
-        if len(pieces) != len(parts):
-            return None
-        keys = [mapped_key(part, piece) for part, piece in zip(parts, pieces, strict=True)]
-        return None if None in keys else by.join(cast("list[str]", keys))
-    return _time_key(kind, mapper, key)
-
-
-def _time_key(kind: str, mapper: Mapping[str, Json], key: str) -> str | None:
-    """What a mapper that cuts times makes of a key."""
-    try:
-        at = datetime.strptime(key, str(mapper["input"]))  # noqa: DTZ007 - the next line says which zone
-    except ValueError:
-        return None
-    local = (at if at.tzinfo is None else at.astimezone(zone_of(str(mapper["timezone"])))).replace(tzinfo=None)
-    start = _start(kind, local)
-    shape = str(mapper["output"]).replace("{quarter}", str((start.month + 2) // 3))
-    return start.strftime(shape)
-
 
 class KeyQuestion(NamedTuple):
-    """A key that only code of the DAG's file can map."""
+    """The key of an event of an asset, which a mapper has to turn into keys of runs."""
 
     uri: str
     name: str
     key: str
+
+
+Answers = Mapping[KeyQuestion, Sequence[Target] | None]
+"""What mappers say; None where one failed."""
+
+
+class ReadyPartition(NamedTuple):
+    """A run that can be made."""
+
+    key: str
+    events: list[QueuedEvent]
+    kept: frozenset[int]
+    """Numbers of those events that further runs wait for."""
+    date: datetime | None
+    """The moment that the key stands for."""
 
 
 def asks_code(args: Mapping[str, Json]) -> bool:
@@ -84,41 +50,83 @@ def asks_code(args: Mapping[str, Json]) -> bool:
     return _is_own(args.get("mapper", {})) or any(_is_own(mapper) for _, _, mapper in mappers)
 
 
-def key_questions(args: Mapping[str, Json], queued: Sequence[QueuedEvent]) -> list[KeyQuestion]:
-    """What has to be asked before `ready_partition` can say something, each question once."""
-    found: dict[KeyQuestion, None] = {}
-    for one in queued:
-        key = one.event.partition_key
-        if key is not None and _is_own(_mapper_for(args, one)):
-            found[KeyQuestion(one.event.uri, one.event.name, key)] = None
-    return list(found)
+def key_questions(queued: Sequence[QueuedEvent]) -> list[KeyQuestion]:
+    """What mappers have to say before `ready_partition` can, each question once."""
+    found = [
+        KeyQuestion(one.event.uri, one.event.name, one.event.partition_key)
+        for one in queued
+        if one.event.partition_key is not None
+    ]
+    return list(dict.fromkeys(found))
+
+
+def is_for_code(args: Mapping[str, Json], question: KeyQuestion) -> bool:
+    """Whether only code of the DAG's file can answer."""
+    return _is_own(_mapper_for(args, question))
+
+
+def answer_to(args: Mapping[str, Json], question: KeyQuestion) -> list[Target]:
+    """The runs that an event belongs to, by a mapper that is none of a DAG file. Raises AuthoringError."""
+    most = int(args.get("most_keys", MOST_KEYS))
+    return targets_of(mapper_of(_mapper_for(args, question)), question.key, most)
+
+
+def idle_events(queued: Sequence[QueuedEvent], answers: Answers) -> list[int]:
+    """Numbers of the events that belong to no run, or to none that is still to come. Not those whose mapper failed."""
+    return [
+        one.event.event_id
+        for one in queued
+        if (targets := _targets(one, answers)) is not None and not _left(one, targets)
+    ]
 
 
 def ready_partition(
-    args: Mapping[str, Json],
-    queued: Sequence[QueuedEvent],
-    answers: Mapping[KeyQuestion, str | None] = MappingProxyType({}),
-) -> tuple[str, list[QueuedEvent]] | None:
-    """The first key for which all that the schedule waits for has come, and its events.
-
-    `answers`: to `key_questions`.
-    """
-    by_key: dict[str, list[QueuedEvent]] = {}
+    condition: Mapping[str, Json], queued: Sequence[QueuedEvent], answers: Answers
+) -> ReadyPartition | None:
+    """The first key for which all that the schedule waits for has come. `answers`: to `key_questions`."""
+    by_key: dict[str, list[tuple[QueuedEvent, Target]]] = {}
     for one in queued:
-        key = one.event.partition_key
-        mapper = _mapper_for(args, one)
-        if key is None:
-            continue
-        own = _is_own(mapper)
-        new = answers[KeyQuestion(one.event.uri, one.event.name, key)] if own else mapped_key(mapper, key)
-        if new is not None:
-            by_key.setdefault(new, []).append(one)
-    condition: Mapping[str, Json] = args["condition"]
-    return next(((key, ones) for key, ones in by_key.items() if is_met(condition, ones)), None)
+        for target in _left(one, _targets(one, answers) or ()):
+            by_key.setdefault(target.key, []).append((one, target))
+    for key, found in by_key.items():
+        if is_met(condition, _complete(found)):
+            events = [one for one, _ in found]
+            more = {one.event.event_id for one in events if len(_left(one, _targets(one, answers) or ())) > 1}
+            return ReadyPartition(key, events, frozenset(more), _date_of(found))
+    return None
 
 
-def partition_of(args: Mapping[str, Json], info: RunInfo) -> str:
-    """The key of a run that a cron expression makes: the tick, moved by `offset` (ticks, or a span)."""
+def _complete(found: Sequence[tuple[QueuedEvent, Target]]) -> list[QueuedEvent]:
+    """The events of those assets of which enough parts have come."""
+    parts: dict[str, set[str]] = {}
+    for one, target in found:
+        if target.needs is None or one.event.partition_key in target.needs:
+            parts.setdefault(one.event.uri, set()).add(str(one.event.partition_key))
+    return [one for one, target in found if target.needs is None or len(parts.get(one.event.uri, ())) >= target.least]
+
+
+def _date_of(found: Sequence[tuple[QueuedEvent, Target]]) -> datetime | None:
+    """The moment that the key stands for, where all that know one agree: mappers before the runs that sent events."""
+    dates = {target.date for _, target in found} - {None}
+    if not dates:
+        dates = {one.event.source_partition_date for one, target in found if target.carries} - {None}
+    date = dates.pop() if len(dates) == 1 else None
+    return None if date is None else date.astimezone(UTC)
+
+
+def _targets(one: QueuedEvent, answers: Answers) -> Sequence[Target] | None:
+    event = one.event
+    if event.partition_key is None:
+        return ()
+    return answers[KeyQuestion(event.uri, event.name, event.partition_key)]
+
+
+def _left(one: QueuedEvent, targets: Sequence[Target]) -> list[Target]:
+    return [target for target in targets if target.key not in one.served]
+
+
+def partition_of(args: Mapping[str, Json], info: RunInfo) -> tuple[str, datetime]:
+    """The key of a run that a cron expression makes, and its moment: the tick, moved by `offset` (ticks, or a span)."""
     at, offset = info.run_after, args.get("offset")
     zone = zone_of(str(args.get("timezone", "UTC")))
     if isinstance(offset, int):
@@ -128,35 +136,27 @@ def partition_of(args: Mapping[str, Json], info: RunInfo) -> str:
             at = at if moved is None else moved
     elif offset is not None:
         at = add(at, span_from_json(offset))
-    return at.astimezone(zone).strftime(str(args.get("key_format", KEY_FORMAT)))
+    return at.astimezone(zone).strftime(str(args.get("key_format", KEY_FORMAT))), at.astimezone(UTC)
+
+
+def date_of_key(args: Mapping[str, Json], key: str) -> datetime | None:
+    """The moment of a key that somebody gives to a run of `CronPartitionTimetable`; None: it is no such time."""
+    try:
+        at = datetime.strptime(key, str(args.get("key_format", KEY_FORMAT)))  # noqa: DTZ007 - the next line says which
+    except ValueError:
+        return None
+    local = at if at.tzinfo is not None else at.replace(tzinfo=zone_of(str(args.get("timezone", "UTC"))))
+    return local.astimezone(UTC)
 
 
 def _is_own(mapper: Mapping[str, Json]) -> bool:
-    parts = cast("Sequence[Mapping[str, Json]]", mapper.get("parts", ()))
-    return mapper.get("kind") == "own" or any(_is_own(part) for part in parts)
+    parts = [*cast("Sequence[Mapping[str, Json]]", mapper.get("parts", ())), mapper.get("window", {})]
+    return mapper.get("kind") == "own" or any(_is_own(part) for part in parts if part)
 
 
-def _mapper_for(args: Mapping[str, Json], one: QueuedEvent) -> Mapping[str, Json]:
+def _mapper_for(args: Mapping[str, Json], question: KeyQuestion) -> Mapping[str, Json]:
     mappers = cast("Sequence[Sequence[Json]]", args.get("mappers", ()))
     for kind, ref, mapper in mappers:
-        if (kind, ref) in (("asset", one.event.uri), ("uri", one.event.uri), ("name", one.event.name)):
+        if (kind, ref) in (("asset", question.uri), ("uri", question.uri), ("name", question.name)):
             return cast("Mapping[str, Json]", mapper)
     return cast("Mapping[str, Json]", args["mapper"])
-
-
-def _start(kind: str, at: datetime) -> datetime:
-    """Where the hour, day, week, month, quarter or year of a moment begins."""
-    if kind == "hour":
-        return at.replace(minute=0, second=0, microsecond=0)
-    day = at.replace(hour=0, minute=0, second=0, microsecond=0)
-    match kind:
-        case "week":
-            return day - timedelta(days=day.weekday())
-        case "month":
-            return day.replace(day=1)
-        case "quarter":
-            return day.replace(month=(day.month - 1) // 3 * 3 + 1, day=1)
-        case "year":
-            return day.replace(month=1, day=1)
-        case _:
-            return day

@@ -452,6 +452,7 @@ def facts_of(run: RunRow, source: DagSource) -> RunFacts:
         external_trigger=run.external_trigger,
         source=source,
         run_key=run.run_key,
+        partition_date=run.partition_date,
     )
 
 

@@ -18,7 +18,8 @@ from tradewind.model.errors import AuthoringError
 from tradewind.model.specs import Json
 from tradewind.ports import Clock
 from tradewind.rules.due import DueRuns, cursor_of, foreseen_in, interval_in, restriction_of
-from tradewind.rules.partitions import KeyQuestion
+from tradewind.rules.partition_groups import Target, targets_from_json
+from tradewind.rules.partitions import Answers, KeyQuestion, answer_to, is_for_code
 from tradewind.rules.timetables import DataInterval, RunInfo
 from tradewind.services.owned_dag import OwnedDag
 from tradewind.services.worker_process import worker_process
@@ -50,7 +51,7 @@ class CustomSchedules:
         self._ask = ask or ask_in_process
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._known: dict[str, _Known] = {}
-        self._keys: dict[str, tuple[str, dict[KeyQuestion, str | None]]] = {}
+        self._keys: dict[str, tuple[str, dict[KeyQuestion, Sequence[Target] | None]]] = {}
 
     async def due(self, dag: OwnedDag, room: int) -> DueRuns:
         """As `due_runs`, of a timetable that has to be asked. Raises AuthoringError with what its code raised."""
@@ -72,23 +73,35 @@ class CustomSchedules:
         start, end = await self._asked(dag, {"ask": "manual", "run_after": at.isoformat()})
         return RunInfo(at, at, DataInterval(datetime.fromisoformat(start), datetime.fromisoformat(end)))
 
-    async def partitions(self, dag: OwnedDag, questions: Sequence[KeyQuestion]) -> dict[KeyQuestion, str | None]:
-        """The keys that mappers of the DAG's file make; None where one makes none, or fails, which is logged.
+    async def partitions(self, dag: OwnedDag, questions: Sequence[KeyQuestion]) -> Answers:
+        """The runs that events belong to, as mappers say; None where one fails, which is logged.
 
-        Each key is asked for once, as long as it is among the questions.
+        Each key is asked for once, as long as it is among the questions; of a process only where the mapper is code of
+        the DAG's file.
         """
         version, known = self._keys.get(dag.dag_id, ("", {}))
         if version != dag.row.version_hash:
             known = {}
-        new = [question for question in questions if question not in known]
         answers = {question: known[question] for question in questions if question in known}
-        if new:
-            asked = {"ask": "partitions", "questions": [list(question) for question in new]}
-            for question, (key, error) in zip(new, await self._asked(dag, asked), strict=True):
-                answers[question] = key
-                if error is not None:
-                    whose = f"DAG {dag.dag_id}: key {question.key!r} of asset {question.uri}"
-                    log.error("%s cannot be mapped, the event does not count: %s", whose, error)
+        args = dag.spec.timetable.args
+        for_code: list[KeyQuestion] = []
+        for question in questions:
+            if question in known:
+                continue
+            if is_for_code(args, question):
+                for_code.append(question)
+                continue
+            try:
+                answers[question] = answer_to(args, question)
+            except AuthoringError as error:
+                answers[question] = None
+                _log_unmapped(dag, question, error.message)
+        if for_code:
+            asked = {"ask": "partitions", "questions": [list(question) for question in for_code]}
+            for question, (targets, failure) in zip(for_code, await self._asked(dag, asked), strict=True):
+                answers[question] = None if failure else targets_from_json(targets)
+                if failure:
+                    _log_unmapped(dag, question, failure)
         self._keys[dag.dag_id] = (dag.row.version_hash, answers)
         return answers
 
@@ -126,6 +139,11 @@ class CustomSchedules:
         if "error" in reply:
             raise AuthoringError(f"its timetable {dag.spec.timetable.summary!r}: {reply['error']}")
         return reply["ok"]
+
+
+def _log_unmapped(dag: OwnedDag, question: KeyQuestion, error: str) -> None:
+    whose = f"DAG {dag.dag_id}: key {question.key!r} of asset {question.uri}"
+    log.error("%s cannot be mapped, the event does not count: %s", whose, error)
 
 
 async def ask_in_process(request: Mapping[str, Json]) -> Json:

@@ -19,10 +19,10 @@ from itertools import accumulate
 from typing import Final, overload
 
 import anyio
-import orjson
 
 from tradewind.authoring.params import values_for_run
 from tradewind.control_ports import TriggerRequest
+from tradewind.model.assets import NOTHING_CONSUMED, Consumed
 from tradewind.model.errors import (
     AuthoringError,
     ConflictError,
@@ -34,14 +34,14 @@ from tradewind.model.errors import (
     TryAgain,
 )
 from tradewind.model.keys import UNMAPPED, RunId
-from tradewind.model.outcomes import CODEC_JSON, EncodedValue
+from tradewind.model.outcomes import CODEC_JSON, EncodedValue, kept_json
 from tradewind.model.rows import DagChange, InstanceRow, Lease, ParsedFile, RunRow, RunSnapshot, ScheduleCursor
 from tradewind.model.specs import DagSpec
 from tradewind.model.states import RunState, RunType
 from tradewind.ports import Clock, Store
 from tradewind.rules.due import DueRuns, dag_run_id_of, due_runs, manual_run
 from tradewind.rules.mapping_plan import literal_lengths
-from tradewind.rules.partitions import asks_code, partition_of
+from tradewind.rules.partitions import asks_code, date_of_key, partition_of
 from tradewind.rules.run_machine import RunMachine
 from tradewind.rules.timetables import DataInterval, RunInfo
 from tradewind.rules.timetables.custom import is_custom
@@ -217,8 +217,9 @@ class RunPlanner:
             if found is None:
                 return
             run = self._row(dag, found.info, RunType.ASSET_TRIGGERED)
-            run = dataclasses.replace(run, dag_run_id=found.dag_run_id, run_key=found.partition_key)
-            await self._create(dag, run, consumed=found.event_ids)
+            key, date = found.partition_key, found.partition_date
+            run = dataclasses.replace(run, dag_run_id=found.dag_run_id, run_key=key, partition_date=date)
+            await self._create(dag, run, consumed=found.consumed)
 
     async def _create_on_events(self, dag: OwnedDag) -> None:
         """The runs that events cause by the DAG's policy. Until it says so they wait, with a timer for its moment."""
@@ -243,8 +244,8 @@ class RunPlanner:
 
     async def _create_of_events(self, dag: OwnedDag, found: EventRun) -> bool:
         run = self._row(dag, found.info, RunType.ASSET_TRIGGERED)
-        run = dataclasses.replace(run, dag_run_id=found.dag_run_id, conf=found.conf)
-        return await self._create(dag, run, consumed=found.event_ids)
+        run = dataclasses.replace(run, dag_run_id=found.dag_run_id, conf=found.conf, run_key=found.key)
+        return await self._create(dag, run, consumed=Consumed(tuple(found.event_ids)))
 
     async def _create_due(self, dag: OwnedDag) -> None:
         while not dag.row.is_paused and dag.row.is_active:
@@ -260,7 +261,8 @@ class RunPlanner:
             info = due.runs[0]
             run = self._row(dag, info, RunType.SCHEDULED)
             if dag.spec.timetable.kind == "cron_partition":
-                run = dataclasses.replace(run, run_key=partition_of(dag.spec.timetable.args, info))
+                key, date = partition_of(dag.spec.timetable.args, info)
+                run = dataclasses.replace(run, run_key=key, partition_date=date)
             await self._create(dag, run, due.cursor)
 
     async def _due_of(self, dag: OwnedDag, room: int) -> DueRuns:
@@ -297,12 +299,21 @@ class RunPlanner:
             # Looked up first: `run_create` answers the mail that asked even where the run exists.
             name = request.dag_run_id or dag_run_id_of(request.run_type, info.logical_date)
             known = await self._store.run_get(dag.dag_id, name) is not None
-            run = dataclasses.replace(self._row(dag, info, request.run_type, request), run_key=request.partition_key)
+            run = self._row(dag, info, request.run_type, request)
+            if request.partition_key is not None:
+                run = self._about_partition(dag, run, request.partition_key)
             if known or not await self._create(dag, run, mail_done=mail_done):
                 raise ConflictError(
                     f"DAG {dag.dag_id!r} already has a run {run.dag_run_id!r}: choose another run id or logical date"
                 )
             return run
+
+    def _about_partition(self, dag: OwnedDag, run: RunRow, key: str) -> RunRow:
+        """A run that somebody asks for, about a part of the data."""
+        spec, date = dag.spec.timetable, None
+        if spec.kind == "cron_partition":
+            date = date_of_key(spec.args, key)
+        return dataclasses.replace(run, run_key=key, partition_date=date)
 
     async def _create(
         self,
@@ -310,7 +321,7 @@ class RunPlanner:
         run: RunRow,
         cursor: ScheduleCursor | None = None,
         mail_done: tuple[int, bytes] | None = None,
-        consumed: Sequence[int] = (),
+        consumed: Consumed = NOTHING_CONSUMED,
     ) -> bool:
         if self._scheduler.book.dags.get(dag.dag_id) is not dag:
             raise TryAgain(f"DAG {dag.dag_id!r} has just changed hands: ask once more")
@@ -346,7 +357,7 @@ class RunPlanner:
     def _row(self, dag: OwnedDag, info: RunInfo, run_type: RunType, asked: TriggerRequest | None = None) -> RunRow:
         conf = None
         if asked is not None and asked.conf is not None:
-            conf = EncodedValue(CODEC_JSON, orjson.dumps(asked.conf))
+            conf = EncodedValue(CODEC_JSON, kept_json(asked.conf))
         now = self._clock.now()
         logical = info.logical_date.astimezone(UTC)
         chosen = asked.dag_run_id if asked is not None else None

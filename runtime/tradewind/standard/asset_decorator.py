@@ -26,7 +26,7 @@ from tradewind.standard.python import PythonOperator
 
 Outlet = Asset | AssetAlias
 
-_OWN: Final = frozenset({"self", "context"})
+_OWN: Final = frozenset({"self", "context", "outlet_events"})
 _made: weakref.WeakValueDictionary[str, Asset] = weakref.WeakValueDictionary()
 """Assets that `@asset` has made in this process, by name: what parameters are given."""
 
@@ -137,7 +137,8 @@ def _parameters(function: Callable[..., Any], name: str) -> list[str]:
     wanted: list[str] = []
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
-            raise AuthoringError(f"@asset {name!r}: parameters are self, context or names of assets, not {parameter}")
+            known = "self, context, outlet_events or names of assets"
+            raise AuthoringError(f"@asset {name!r}: parameters are {known}, not {parameter}")
         if parameter.name in _OWN or parameter.default is parameter.empty:
             wanted.append(parameter.name)
     return wanted
@@ -147,7 +148,7 @@ def _called(function: Callable[..., Any], wanted: Sequence[str], own: Outlet) ->
     """The function with its parameters filled in; a coroutine function where it is one."""
 
     def values(context: Mapping[str, Any]) -> dict[str, Any]:
-        special: dict[str, Any] = {"self": own, "context": context}
+        special: dict[str, Any] = {"self": own, "context": context, "outlet_events": context["outlet_events"]}
         return {name: special[name] if name in special else _made.get(name) or Asset(name) for name in wanted}
 
     if inspect.iscoroutinefunction(function):

@@ -20,11 +20,11 @@ _TEXTS: Final = frozenset(
     {"ds", "ds_nodash", "run_id", "task_instance_key_str", "test_mode", "tomorrow_ds"}
     | {"tomorrow_ds_nodash", "ts", "ts_nodash", "ts_nodash_with_tz", "yesterday_ds", "yesterday_ds_nodash"}
     | {"expanded_ti_count", "map_index_template", "next_ds", "next_ds_nodash", "prev_ds", "prev_ds_nodash"}
-    | {"templates_dict", "params"}
+    | {"templates_dict", "params", "partition_key"}
 )
 _MOMENTS: Final = ASKS_THE_SYSTEM | frozenset(
     {"data_interval_end", "data_interval_start", "execution_date", "logical_date", "next_execution_date"}
-    | {"prev_execution_date"}
+    | {"prev_execution_date", "partition_date"}
 )
 
 

@@ -119,10 +119,7 @@ class Assets(Lines):
         """As `AssetReads.asset_queue_list`."""
         query = statement("asset", "asset_queue_list")
         rows = await self._readers.fetch(query, *query.values({"dag_id": dag_id, "uri": uri, "limit": limit}))
-        return [
-            (row["dag_id"], QueuedEvent(event_of(row), row["wakes"], row["queued_at"], tuple(row["linked"])))
-            for row in rows
-        ]
+        return [(row["dag_id"], _queued_of(row)) for row in rows]
 
     async def _assets(self, uri: str | None) -> list[AssetRow]:
         listing, using = statement("asset", "asset_list"), statement("asset", "asset_use_list")
@@ -201,7 +198,13 @@ def event_of(row: Row) -> AssetEvent:
         source_interval_end=row["interval_end"],
         aliases=tuple(row["aliases"]),
         partition_key=None if partition is None else text_of(partition),
+        source_partition_date=row["partition_date"],
     )
+
+
+def _queued_of(row: Row) -> QueuedEvent:
+    served = tuple(text_of(key) for key in row["served"])
+    return QueuedEvent(event_of(row), row["wakes"], row["queued_at"], tuple(row["linked"]), served)
 
 
 def _use_of(row: Row) -> AssetUse:

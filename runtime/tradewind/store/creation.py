@@ -11,6 +11,7 @@ import asyncpg
 import orjson
 
 from tradewind.failpoints import failpoint
+from tradewind.model.assets import NOTHING_CONSUMED, Consumed
 from tradewind.model.errors import BatchConflict, Fenced, StoreError
 from tradewind.model.rows import Batch, DagChange, InstanceRow, Lease, MailDone, RunRow, ScheduleCursor
 from tradewind.store.batch import compose, diagnoses, is_of_the_rows
@@ -51,7 +52,7 @@ class Creation(Lines):
         instances: Sequence[InstanceRow],
         cursor: ScheduleCursor | None = None,
         mail_done: tuple[int, bytes] | None = None,
-        consumed: Sequence[int] = (),
+        consumed: Consumed = NOTHING_CONSUMED,
     ) -> bool:
         """As `Store.run_create`. A cursor or mail that is not the caller's, or an event that is no longer in
         the DAG's queue, raises BatchConflict.
@@ -63,7 +64,7 @@ class Creation(Lines):
         columns = columns_of(rest)
         if consumed:
             columns.sections.append("consumed")
-            columns.given["q_event"] = list(consumed)
+            columns.given |= {"q_event": list(consumed.taken), "q_kept": list(consumed.kept)}
         columns.given |= {"runtime_id": lease.runtime_id, "epoch": lease.epoch, "me": self._sender} | _run_values(run)
         failpoint("store.run_create.before_commit")
         try:
@@ -163,5 +164,6 @@ def _run_values(run: RunRow) -> dict[str, object]:
         "external_trigger": run.external_trigger,
         "note": None if run.note is None else text_bytes(run.note),
         "run_key": None if run.run_key is None else text_bytes(run.run_key),
+        "partition_date": run.partition_date,
         "counts": None if run.counts is None else orjson.dumps(run.counts),
     }

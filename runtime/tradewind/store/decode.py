@@ -60,6 +60,7 @@ def run_of(row: Row) -> RunRow:
         external_trigger=row["external_trigger"],
         note=_text(row["note"]),
         run_key=_text(row["run_key"]),
+        partition_date=row["partition_date"],
         counts=json_of(row["counts"]),
     )
 

@@ -18,6 +18,7 @@ from functools import partial
 from typing import Final
 
 from tradewind.failpoints import failpoint
+from tradewind.model.assets import NOTHING_CONSUMED, Consumed
 from tradewind.model.errors import BatchConflict, StoreError
 from tradewind.model.keys import RunId, RuntimeId
 from tradewind.model.rows import (
@@ -235,7 +236,7 @@ class MemoryStore(MemoryStates):
         instances: Sequence[InstanceRow],
         cursor: ScheduleCursor | None = None,
         mail_done: tuple[int, bytes] | None = None,
-        consumed: Sequence[int] = (),
+        consumed: Consumed = NOTHING_CONSUMED,
     ) -> bool:
         """As `Store.run_create`."""
         failpoint("store.run_create.before_commit")
@@ -255,13 +256,11 @@ class MemoryStore(MemoryStates):
             check_rest(db, lease, rest)
         except BatchConflict as error:
             raise BatchConflict((run.run_id,), error.detail, dag_ids=error.dag_ids, mail_ids=error.mail_ids) from None
-        if made and not db.assets.queues.get(run.dag_id, {}).keys() >= set(consumed):
-            raise BatchConflict(
-                (run.run_id,), f"events {list(consumed)} are no longer all in the queue of DAG {run.dag_id}"
-            )
+        if made and not db.assets.has_queued(run, consumed):
+            raise BatchConflict((run.run_id,), f"{consumed} are no longer all in the queue of DAG {run.dag_id}")
         db.fence(lease)
         if made and consumed:
-            db.assets.consume(run.run_id, run.dag_id, tuple(consumed))
+            db.assets.consume(run, consumed)
         if made:
             tables = RunTables(run)
             for row in instances:

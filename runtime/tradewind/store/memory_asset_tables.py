@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import NamedTuple
 
 from tradewind.model.assets import (
     SCHEDULE,
@@ -12,6 +13,7 @@ from tradewind.model.assets import (
     AssetEventRow,
     AssetRow,
     AssetUse,
+    Consumed,
 )
 from tradewind.model.keys import RunId
 from tradewind.model.rows import DagRow, RunRow, Segment
@@ -33,6 +35,18 @@ class StoredEvent:
     partition_key: str | None = None
 
 
+class QueuedMark(NamedTuple):
+    """That an event waits in a queue."""
+
+    wakes: bool
+    queued_at: datetime
+    served: tuple[str, ...] = ()
+
+    def is_served(self, key: str | None) -> bool:
+        """Whether a run of this key has had it."""
+        return key in self.served
+
+
 @dataclass(slots=True)
 class AssetTables:
     """Everything about assets."""
@@ -44,9 +58,7 @@ class AssetTables:
     events: dict[int, StoredEvent] = field(default_factory=dict[int, StoredEvent])
     unrouted: dict[int, StoredEvent] = field(default_factory=dict[int, StoredEvent])
     keys: dict[str, int] = field(default_factory=dict[str, int])
-    queues: dict[str, dict[int, tuple[bool, datetime]]] = field(
-        default_factory=dict[str, dict[int, tuple[bool, datetime]]]
-    )
+    queues: dict[str, dict[int, QueuedMark]] = field(default_factory=dict[str, dict[int, "QueuedMark"]])
     causes: dict[RunId, tuple[int, ...]] = field(default_factory=dict[RunId, tuple[int, ...]])
     last_id: int = 0
 
@@ -78,6 +90,7 @@ class AssetTables:
             source_interval_end=None if run is None else run.interval_end,
             aliases=stored.aliases,
             partition_key=stored.partition_key,
+            source_partition_date=None if run is None else run.partition_date,
         )
 
     def add_event(self, stored: StoredEvent) -> None:
@@ -117,17 +130,27 @@ class AssetTables:
             del self.unrouted[event.event_id]
             for dag_id in self._addressees(event, dags):
                 wakes = not dags[dag_id].is_paused
-                self.queues.setdefault(dag_id, {})[event.event_id] = (wakes, clock())
+                self.queues.setdefault(dag_id, {})[event.event_id] = QueuedMark(wakes, clock())
                 if wakes:
                     woken[dag_id] = event.event_id
         return len(taken), woken
 
-    def consume(self, run_id: RunId, dag_id: str, event_ids: tuple[int, ...]) -> None:
-        """A run takes these off its DAG's queue."""
-        queue = self.queues[dag_id]
-        for event_id in event_ids:
+    def has_queued(self, run: RunRow, events: Consumed) -> bool:
+        """Whether all of them are in the queue of the run's DAG, and no run of its key has had those that stay."""
+        queue = self.queues.get(run.dag_id, {})
+        if any(queue[event_id].is_served(run.run_key) for event_id in events.kept if event_id in queue):
+            return False
+        return queue.keys() >= {*events.taken, *events.kept}
+
+    def consume(self, run: RunRow, events: Consumed) -> None:
+        """A run takes these off its DAG's queue, or has had those that stay there."""
+        queue = self.queues[run.dag_id]
+        for event_id in events.taken:
             del queue[event_id]
-        self.causes[run_id] = event_ids
+        for event_id in events.kept:
+            mark = queue[event_id]
+            queue[event_id] = mark._replace(served=(*mark.served, str(run.run_key)))
+        self.causes[run.run_id] = (*events.taken, *events.kept)
 
     def _addressees(self, event: StoredEvent, dags: Mapping[str, DagRow]) -> Iterator[str]:
         names = {("asset", event.uri), ("uri", event.uri), ("name", self.assets[event.uri].name)}

@@ -133,7 +133,7 @@ class MemoryAssets(MemoryProcess):
     async def asset_queue_summary(self, dag_id: str) -> QueueSummary:
         """As `AssetReads.asset_queue_summary`."""
         self._live()
-        times = [at for _, at in self.database.assets.queues.get(dag_id, {}).values()]
+        times = [mark.queued_at for mark in self.database.assets.queues.get(dag_id, {}).values()]
         runs = (tables.run() for tables in self.database.runs.values())
         caused = [run for run in runs if run.dag_id == dag_id and run.run_type is RunType.ASSET_TRIGGERED]
         last = max(caused, key=lambda run: run.logical_date, default=None)
@@ -147,10 +147,10 @@ class MemoryAssets(MemoryProcess):
         self._live()
         tables = self.database.assets
         return [
-            (name, QueuedEvent(event, wakes, at, tables.linked(event.uri)))
+            (name, QueuedEvent(event, mark.wakes, mark.queued_at, tables.linked(event.uri), mark.served))
             for name, queue in sorted(tables.queues.items())
             if dag_id in (None, name)
-            for number, (wakes, at) in sorted(queue.items())
+            for number, mark in sorted(queue.items())
             if (event := tables.event(number)).uri == uri or uri is None
         ][:limit]
 

@@ -16,6 +16,7 @@ from tradewind.model.assets import (
     AssetEventPut,
     AssetEventRow,
     AssetUse,
+    Consumed,
     ExternalEvent,
     QueueSummary,
 )
@@ -107,7 +108,7 @@ class AssetSuite:
         first, second = await queued(world.store, "report")
         spec = consumer("report")
         made = replace(run_row(50, spec), version_hash=spec.content_hash())
-        ids = (first.event_id, second.event_id)
+        ids = Consumed((first.event_id, second.event_id))
         assert await world.store.run_create(world.lease, made, instances_of(made, spec), consumed=ids)
         assert await queued(world.store) == []
         events, total = await world.store.asset_event_list(AssetEventFilter(caused_run=50))
@@ -123,7 +124,9 @@ class AssetSuite:
         await world.store.asset_route()
         (third,) = await queued(world.store, "report")
         same = replace(made, run_id=run_row(52, spec).run_id)
-        assert not await world.store.run_create(world.lease, same, instances_of(same, spec), consumed=(third.event_id,))
+        assert not await world.store.run_create(
+            world.lease, same, instances_of(same, spec), consumed=Consumed((third.event_id,))
+        )
         assert await queued(world.store, "report") == [third]
 
     async def test_a_large_run_takes_its_events_too(self, new_store: NewStore) -> None:
@@ -135,11 +138,56 @@ class AssetSuite:
         spec = replace(spec_of("report", *(f"t{n}" for n in range(2_100))), assets=(ORDERS,))
         await world.store.dag_publish(world.lease, "main", [file_of("report.py", spec)])
         made = run_row(50, spec)
-        assert await world.store.run_create(world.lease, made, instances_of(made, spec), consumed=(event.event_id,))
+        assert await world.store.run_create(
+            world.lease, made, instances_of(made, spec), consumed=Consumed((event.event_id,))
+        )
         assert await queued(world.store) == []
         lost = replace(run_row(51, spec), dag_run_id="lost")
         with pytest.raises(BatchConflict):
-            await world.store.run_create(world.lease, lost, instances_of(lost, spec), consumed=(event.event_id,))
+            await world.store.run_create(
+                world.lease, lost, instances_of(lost, spec), consumed=Consumed((event.event_id,))
+            )
+
+    async def test_an_event_that_several_runs_wait_for_goes_to_each_once(self, new_store: NewStore) -> None:
+        """It stays in the queue, with the keys of those that have had it, until the last."""
+        world = await new_asset_world(new_store)
+        spec = consumer("report")
+        for key in ("a", "b"):
+            await world.store.asset_event_add(ExternalEvent("s3://lake/orders", partition_key=key))
+        first, second = await queued(world.store, "report")
+        ids = (first.event_id, second.event_id)
+
+        async def create(number: int, key: str, *, taken: tuple[int, ...] = (), kept: tuple[int, ...] = ()) -> bool:
+            run = replace(run_row(number, spec), dag_run_id=str(number), run_key=key, partition_date=NOON)
+            given = Consumed(taken, kept)
+            return await world.store.run_create(world.lease, run, instances_of(run, spec), consumed=given)
+
+        assert await create(50, "mon\0", taken=ids[1:], kept=ids[:1])
+        ((_, left),) = await world.store.asset_queue_list("report")
+        assert (left.event.event_id, left.served) == (ids[0], ("mon\0",))
+        with pytest.raises(BatchConflict):
+            await create(51, "mon\0", kept=ids[:1])
+        assert await create(52, "tue", kept=ids[:1])
+        ((_, left),) = await world.store.asset_queue_list("report")
+        assert left.served == ("mon\0", "tue")
+        with pytest.raises(BatchConflict):
+            await create(53, "wed", taken=ids[:1], kept=ids[1:])
+        assert await create(54, "wed", taken=ids[:1])
+        assert await queued(world.store, "report") == []
+        caused = await world.store.asset_event_runs(ids)
+        assert [(event_id, row.run_id) for event_id, row in caused] == [
+            (ids[0], 50), (ids[0], 52), (ids[0], 54), (ids[1], 50)
+        ]  # fmt: skip
+
+    async def test_an_event_knows_the_moment_of_its_run(self, new_store: NewStore) -> None:
+        """That which the run's partition stands for."""
+        world = await new_asset_world(new_store)
+        run = replace(run_row(9, world.spec), partition_date=NOON)
+        assert await world.store.run_create(world.lease, run, instances_of(run, world.spec))
+        await send(world, run)
+        await world.store.asset_route()
+        ((_, one),) = await world.store.asset_queue_list("report")
+        assert one.event.source_partition_date == NOON
 
     async def test_events_for_a_paused_dag_are_kept_and_wake_nobody(self, new_store: NewStore) -> None:
         """They are marked; what came before the pause is not."""
@@ -167,7 +215,7 @@ class AssetSuite:
         assert await world.store.asset_queue_summary("report") == QueueSummary(3, min(times), max(times), None)
         spec = consumer("report")
         run = replace(run_row(9, spec), run_type=RunType.ASSET_TRIGGERED)
-        ids = [one.event.event_id for one in waiting[:2]]
+        ids = Consumed(tuple(one.event.event_id for one in waiting[:2]))
         assert await world.store.run_create(world.lease, run, instances_of(run, spec), consumed=ids)
         summary = await world.store.asset_queue_summary("report")
         assert summary == QueueSummary(1, times[2], times[2], run.queued_at)

@@ -209,6 +209,7 @@ class RunSuite:
                 conf=json_value(text),
                 note=text,
                 run_key=text,
+                partition_date=NOON,
                 external_trigger=True,
                 counts={"none": 2},
                 started_at=NOON,

@@ -8,7 +8,8 @@
     {…, ask: "partitions", questions: [[uri, name, key], …]}
 
 The last line on standard output is the answer as JSON: `{"ok": …}`, for "next" [run_after, start, end] or null, for
-"manual" [start, end], for "partitions" a pair [key | null, error | null] each; or `{"error": text}`.
+"manual" [start, end], for "partitions" a pair [runs | null, error | null] each, the runs as `targets_to_json` has
+them; or `{"error": text}`.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from tradewind.bundles.parse_protocol import defaults_from_json
 from tradewind.bundles.traces import user_trace
 from tradewind.model.errors import TradewindError
 from tradewind.model.specs import DagSource, Json
+from tradewind.rules.partition_groups import targets_to_json
 from tradewind.rules.timetables import Timetable as Arithmetic
 from tradewind.worker.dag_missing import bundle_root, missing_dag
 
@@ -62,7 +64,7 @@ def _reply(load: Callable[[], DAG], request: Mapping[str, Json]) -> dict[str, An
         if isinstance(timetable, AssetOrTimeSchedule):
             timetable = timetable.timetable
         if request["ask"] == "partitions":
-            return {"ok": [_key(timetable, *question) for question in request["questions"]]}
+            return {"ok": [_targets(timetable, *question) for question in request["questions"]]}
         return {"ok": _answer(timetable.arithmetic, request)}
     except DagFileError as error:
         return {"error": error.trace}
@@ -86,12 +88,12 @@ def _answer(timetable: Arithmetic, request: Mapping[str, Json]) -> Any:
     return [info.run_after.isoformat(), info.interval.start.isoformat(), info.interval.end.isoformat()]
 
 
-def _key(timetable: Timetable, uri: str, name: str, key: str) -> tuple[str | None, str | None]:
+def _targets(timetable: Timetable, uri: str, name: str, key: str) -> tuple[list[Json] | None, str | None]:
     """What the mappers say; what one raises concerns that key alone."""
     if not isinstance(timetable, PartitionedAssetTimetable):
         return None, f"{type(timetable).__qualname__} is no schedule by partition any more"
     try:
-        return timetable.run_key(uri, name, key), None
+        return targets_to_json(timetable.targets(uri, name, key)), None
     except TradewindError as error:
         return None, str(error)
     except Exception as error:

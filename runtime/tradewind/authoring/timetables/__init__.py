@@ -21,7 +21,11 @@ from tradewind.authoring.timetables.kinds import (
     OnceTimetable,
 )
 from tradewind.authoring.timetables.outside import EventSchedule
-from tradewind.authoring.timetables.partitions import CronPartitionTimetable, PartitionedAssetTimetable
+from tradewind.authoring.timetables.partitions import (
+    CronPartitionTimetable,
+    PartitionedAssetTimetable,
+    PartitionedAtRuntime,
+)
 from tradewind.authoring.timetables.registry import register_timetable, registered_timetables
 from tradewind.model.errors import AuthoringError
 from tradewind.model.specs import DagSpec
@@ -47,6 +51,7 @@ __all__ = [
     "NullTimetable",
     "OnceTimetable",
     "PartitionedAssetTimetable",
+    "PartitionedAtRuntime",
     "TimeRestriction",
     "Timetable",
     "next_dagrun_info",

@@ -72,7 +72,7 @@ SELECT event_id FROM asset_event WHERE event_key = :key::bytea
 -- name: asset_event_columns
 -- Fragment: the columns of an AssetEvent, from asset_event e, asset a, dag_run r.
 e.event_id, a.asset_id, e.uri, a.name, e.at, e.extra, e.source_dag_id, e.source_task_id, r.dag_run_id,
-e.source_map_index, r.interval_start, r.interval_end, e.aliases, e.partition_key
+e.source_map_index, r.interval_start, r.interval_end, e.aliases, e.partition_key, r.partition_date
 
 -- name: asset_event_tables
 -- Fragment.
@@ -106,7 +106,7 @@ SELECT {run_columns}, c.event_id FROM run_asset_event c JOIN dag_run r ON r.run_
 WHERE c.event_id = ANY (:event_ids::bigint[]) ORDER BY c.event_id, r.run_id
 
 -- name: asset_queue_list
-SELECT q.dag_id, q.wakes, q.queued_at,
+SELECT q.dag_id, q.wakes, q.queued_at, q.served,
        ARRAY(SELECT l.alias FROM asset_alias_link l WHERE l.uri = e.uri ORDER BY l.alias) AS linked,
        {asset_event_columns}
 FROM asset_queue q JOIN asset_event e USING (event_id) JOIN asset a ON a.uri = e.uri

@@ -314,18 +314,27 @@ asset_events AS (
 )
 
 -- name: batch_consumed
--- A new run takes events off its DAG's queue.
+-- A new run takes events off its DAG's queue. Those that runs of other keys wait for stay there.
 consumed AS (
     DELETE FROM asset_queue q USING made, unnest(:q_event::bigint[]) AS u(event_id)
     WHERE q.dag_id = :dag_id::text AND q.event_id = u.event_id
     RETURNING q.event_id
 ),
+kept AS (
+    UPDATE asset_queue q SET served = q.served || :run_key::bytea
+    FROM made, unnest(:q_kept::bigint[]) AS u(event_id)
+    WHERE q.dag_id = :dag_id::text AND q.event_id = u.event_id AND NOT :run_key::bytea = ANY (q.served)
+    RETURNING q.event_id
+),
 causes AS (
-    INSERT INTO run_asset_event (run_id, event_id) SELECT :run_id::bigint, event_id FROM consumed
+    INSERT INTO run_asset_event (run_id, event_id)
+    SELECT :run_id::bigint, event_id FROM consumed UNION ALL SELECT :run_id::bigint, event_id FROM kept
 )
 
 -- name: batch_consumed.check
-WHEN EXISTS (SELECT FROM made) AND (SELECT count(*) FROM consumed) <> cardinality(:q_event::bigint[])
+WHEN EXISTS (SELECT FROM made)
+ AND ((SELECT count(*) FROM consumed) <> cardinality(:q_event::bigint[])
+      OR (SELECT count(*) FROM kept) <> cardinality(:q_kept::bigint[]))
 THEN batch_refuse('queued asset events')
 
 -- name: batch_dags

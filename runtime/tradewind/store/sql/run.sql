@@ -4,7 +4,7 @@
 -- Fragment: the columns of a RunRow, from dag_run r.
 r.run_id, r.dag_id, r.dag_run_id, r.version_hash, r.run_type::text, r.state::text, r.logical_date, r.interval_start,
 r.interval_end, r.queued_at, r.run_after, r.started_at, r.ended_at, r.conf_codec, r.conf, r.external_trigger, r.note,
-r.run_key, r.counts
+r.run_key, r.partition_date, r.counts
 
 -- name: instance_columns
 -- Fragment: the columns of an InstanceRow, from task_instance t.
@@ -15,11 +15,12 @@ t.ended_at, t.due_at, t.attempt
 -- Fragment: the run's row, unless the DAG has one of that id.
 INSERT INTO dag_run (run_id, dag_id, dag_run_id, version_hash, run_type, state, logical_date, interval_start,
                      interval_end, queued_at, run_after, started_at, ended_at, conf_codec, conf, external_trigger,
-                     note, run_key, counts)
+                     note, run_key, partition_date, counts)
 SELECT :run_id::bigint, :dag_id::text, :dag_run_id::text, :version_hash::text, :run_type::text::run_type,
        :state::text::run_state, :logical_date::timestamptz, :interval_start::timestamptz, :interval_end::timestamptz,
        :queued_at::timestamptz, :run_after::timestamptz, :started_at::timestamptz, :ended_at::timestamptz,
-       :conf_codec::smallint, :conf::bytea, :external_trigger::boolean, :note::bytea, :run_key::bytea, :counts::bytea
+       :conf_codec::smallint, :conf::bytea, :external_trigger::boolean, :note::bytea, :run_key::bytea,
+       :partition_date::timestamptz, :counts::bytea
 
 -- name: run_made
 -- Fragment: the run's row and all its instances, behind the fence.
