@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import pkgutil
 from abc import abstractmethod
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextvars import ContextVar
 from datetime import timedelta
 from typing import Any, Final, NamedTuple, Protocol, TypeVar, cast, overload
 
 from tradewind.authoring.assets import Asset, AssetAlias
+from tradewind.authoring.forms import filled, schema_of
 from tradewind.authoring.triggers import BaseTrigger
 from tradewind.model.errors import AuthoringError
 from tradewind.model.waits import INPUT_KIND, SIGNAL_KIND
@@ -258,38 +258,6 @@ def _seconds(duration: timedelta | float, where: str) -> float:
     if not isinstance(seconds, int | float) or isinstance(seconds, bool) or seconds < 0:
         raise AuthoringError(f"{where}: a duration is a timedelta or a number of seconds from 0 on, not {duration!r}")
     return float(seconds)
-
-
-def schema_of(form: type[Any]) -> dict[str, Any]:
-    """The JSON schema of a form. Raises AuthoringError for a class that is neither."""
-    of_model: Any = getattr(form, "model_json_schema", None)
-    if of_model is not None:
-        return cast("dict[str, Any]", of_model())
-    if not dataclasses.is_dataclass(form):
-        raise AuthoringError(f"ctx.ask: the form has to be a pydantic model or a dataclass, not {form!r}")
-    fields = dataclasses.fields(form)
-    required = [f.name for f in fields if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING]
-    properties = {f.name: _property(f) for f in fields}
-    return {"type": "object", "title": form.__name__, "properties": properties, "required": required}
-
-
-_JSON_TYPES: Final[Mapping[str, str]] = {"bool": "boolean", "int": "integer", "float": "number", "str": "string"}
-
-
-def _property(field: dataclasses.Field[Any]) -> dict[str, Any]:
-    name = field.type if isinstance(field.type, str) else getattr(field.type, "__name__", "")
-    found: dict[str, Any] = {"type": _JSON_TYPES[name]} if name in _JSON_TYPES else {}
-    if field.default is not dataclasses.MISSING:
-        found["default"] = field.default
-    return found
-
-
-def filled(form: type[T], answer: Any) -> T:
-    """The form with a person's answer. Raises what the model raises."""
-    validate: Any = getattr(form, "model_validate", None)
-    if validate is not None:
-        return cast("T", validate(answer))
-    return form(**answer)
 
 
 async def called(function: Callable[..., Any], args: Sequence[Any]) -> Any:

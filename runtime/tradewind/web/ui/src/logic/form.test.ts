@@ -13,7 +13,10 @@ const schema = {
     params_input: {
       type: "object",
       required: ["n"],
-      properties: { n: { type: "integer", title: "How many" }, note: { type: "string", default: "x" }, more: {} },
+      properties: {
+        day: { anyOf: [{ type: "string", format: "date" }, { type: "null" }], default: null },
+        n: { type: "integer", title: "How many" }, note: { type: "string", default: "x" }, more: {},
+      },
     },
   },
 };
@@ -27,11 +30,12 @@ describe("a form made of a schema", () => {
       ["many", "choices", []],
       ["level", "choice", "low"],
       ["ok", "flag", false],
+      ["params_input.day", "text", ""],
       ["params_input.n", "number", ""],
       ["params_input.note", "text", "x"],
       ["params_input.more", "json", ""],
     ]);
-    expect(fields[4]?.label).toBe("How many");
+    expect(fields[5]?.label).toBe("How many");
   });
 
   it("gives the answer that the schema wants", () => {

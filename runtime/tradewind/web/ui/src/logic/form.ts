@@ -13,6 +13,8 @@ export interface Field {
   /** The value is a list with one item. */
   listed: boolean;
   required: boolean;
+  /** An empty text is a value. */
+  mayBeEmpty: boolean;
   start: string | boolean | string[];
 }
 
@@ -33,7 +35,9 @@ export function fieldsOf(schema: Schema, root: Schema = schema, path: string[] =
 function resolved(schema: Schema, root: Schema): Schema {
   const place = typeof schema["$ref"] === "string" ? schema["$ref"].split("/").pop() ?? "" : "";
   const known = (root["$defs"] ?? {}) as Record<string, Schema>;
-  return place ? { ...known[place], ...schema } : schema;
+  if (place) return { ...known[place], ...schema };
+  const [some, ...more] = ((schema["anyOf"] ?? []) as Schema[]).filter((one) => one["type"] !== "null");
+  return some && more.length === 0 ? { ...resolved(some, root), ...schema, anyOf: undefined, nullable: true } : schema;
 }
 
 function field(schema: Schema, path: string[], required: boolean): Field {
@@ -45,6 +49,7 @@ function field(schema: Schema, path: string[], required: boolean): Field {
   const start = schema["default"];
   return {
     path, kind, listed, required,
+    mayBeEmpty: kind === "text" && !schema["format"] && !schema["nullable"],
     label: String(schema["title"] ?? path[path.length - 1]).replaceAll("_", " "),
     help: String(schema["description"] ?? ""),
     options: options.map(String),
@@ -73,7 +78,7 @@ export function answerOf(fields: Field[], values: Values): { answer: Schema } | 
     const value = values[nameOf(field)] ?? field.start;
     if (value === "" && !(field.required && field.kind === "text")) {
       if (field.required) return { error: `${field.label}: a value is needed.` };
-      if (field.kind !== "text") continue;
+      if (!field.mayBeEmpty) continue;
     }
     let said: unknown = value;
     if (field.kind === "number") said = Number(value);
