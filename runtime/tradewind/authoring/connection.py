@@ -107,8 +107,11 @@ class Connection:
         if unknown:
             raise ValueError(f"unknown fields {', '.join(sorted(unknown))}; known: {', '.join(sorted(_JSON_FIELDS))}")
         fields["conn_id"] = conn_id or fields.get("conn_id")
+        fields["extra"] = fields.get("extra") or None
+        if not isinstance(fields.get("conn_type"), str | None):
+            raise ValueError(f"conn_type is a text such as 'http', not {fields['conn_type']!r}")
         if fields.get("conn_type"):
-            fields["conn_type"] = _type_of(str(fields["conn_type"]))
+            fields["conn_type"] = _type_of(fields["conn_type"])
         port = fields.pop("port", None)
         if port:
             try:

@@ -31,19 +31,19 @@ class EdgeLabeler(EdgeText):
         """What was put upstream so far."""
         return [task for item in self._before for task in item.leaves]
 
-    def set_upstream(self, other: Dependencies, label: EdgeText | None = None) -> None:
+    def set_upstream(self, other: Dependencies, edge_modifier: EdgeText | None = None) -> None:
         """Puts `other` before the label, and draws the edges to what already stands after it."""
         self._before.extend(_labelled(other))
         self._lift()
         for node in self._after:
-            node.set_upstream(other, label=self)
+            node.set_upstream(other, edge_modifier=self)
 
-    def set_downstream(self, other: Dependencies, label: EdgeText | None = None) -> None:
+    def set_downstream(self, other: Dependencies, edge_modifier: EdgeText | None = None) -> None:
         """Puts `other` after the label, and draws the edges from what already stands before it."""
         self._after.extend(_labelled(other))
         self._lift()
         for node in self._before:
-            node.set_downstream(other, label=self)
+            node.set_downstream(other, edge_modifier=self)
 
     def note_relative(self, other: Dependency, *, upstream: bool, label: EdgeText | None) -> None:
         """The other side of `task >> label`: the label takes the task in."""

@@ -31,11 +31,11 @@ class Dependency(ABC):
         """Tasks that what is put downstream of this must wait for."""
 
     @abstractmethod
-    def set_upstream(self, other: Dependencies, label: EdgeText | None = None) -> None:
+    def set_upstream(self, other: Dependencies, edge_modifier: EdgeText | None = None) -> None:
         """Makes `other` (one or a list) run before this."""
 
     @abstractmethod
-    def set_downstream(self, other: Dependencies, label: EdgeText | None = None) -> None:
+    def set_downstream(self, other: Dependencies, edge_modifier: EdgeText | None = None) -> None:
         """Makes `other` (one or a list) run after this."""
 
     def note_relative(self, other: Dependency, *, upstream: bool, label: EdgeText | None) -> None:
@@ -163,13 +163,13 @@ class DagNode(Dependency):
         """All tasks upstream or downstream, however far, by id."""
         return self._tasks(self.get_flat_relative_ids(upstream))
 
-    def set_upstream(self, other: Dependencies, label: EdgeText | None = None) -> None:
+    def set_upstream(self, other: Dependencies, edge_modifier: EdgeText | None = None) -> None:
         """Makes `other` (one or a list) run before this task."""
-        self._relate(other, upstream=True, label=label)
+        self._relate(other, upstream=True, label=edge_modifier)
 
-    def set_downstream(self, other: Dependencies, label: EdgeText | None = None) -> None:
+    def set_downstream(self, other: Dependencies, edge_modifier: EdgeText | None = None) -> None:
         """Makes `other` (one or a list) run after this task."""
-        self._relate(other, upstream=False, label=label)
+        self._relate(other, upstream=False, label=edge_modifier)
 
     def _relate(self, other: Dependencies, *, upstream: bool, label: EdgeText | None) -> None:
         far: list[TaskNode] = []

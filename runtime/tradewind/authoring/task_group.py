@@ -228,13 +228,13 @@ class TaskGroup(GroupNode):
 
     # ------------------------------------------------------------------ dependencies
 
-    def set_upstream(self, other: Dependencies, label: EdgeText | None = None) -> None:
+    def set_upstream(self, other: Dependencies, edge_modifier: EdgeText | None = None) -> None:
         """Makes `other` run before what the group begins with."""
-        self._relate_group(other, upstream=True, label=label)
+        self._relate_group(other, upstream=True, label=edge_modifier)
 
-    def set_downstream(self, other: Dependencies, label: EdgeText | None = None) -> None:
+    def set_downstream(self, other: Dependencies, edge_modifier: EdgeText | None = None) -> None:
         """Makes `other` run after what the group ends with."""
-        self._relate_group(other, upstream=False, label=label)
+        self._relate_group(other, upstream=False, label=edge_modifier)
 
     def _relate_group(self, other: Dependencies, *, upstream: bool, label: EdgeText | None) -> None:
         items = as_sequence(other, f"task group {self.node_id!r}")

@@ -50,15 +50,15 @@ class XComArg(Dependency, _AnyValue):  # type: ignore[misc]  # stands for a valu
         """The tasks that make the value."""
         return self.roots
 
-    def set_upstream(self, other: Dependencies, label: EdgeText | None = None) -> None:
+    def set_upstream(self, other: Dependencies, edge_modifier: EdgeText | None = None) -> None:
         """Makes `other` run before the tasks that make the value."""
         for task in self.roots:
-            task.set_upstream(other, label)
+            task.set_upstream(other, edge_modifier)
 
-    def set_downstream(self, other: Dependencies, label: EdgeText | None = None) -> None:
+    def set_downstream(self, other: Dependencies, edge_modifier: EdgeText | None = None) -> None:
         """Makes `other` run after the tasks that make the value."""
         for task in self.roots:
-            task.set_downstream(other, label)
+            task.set_downstream(other, edge_modifier)
 
     # ------------------------------------------------------------------ what can be made of it
 

@@ -104,9 +104,16 @@ def test_a_bad_value_in_the_environment_is_named(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("AIRFLOW_CONN_C", '{"conn_type": "http", "hots": "x"}')
     with pytest.raises(ValueError, match="AIRFLOW_CONN_C cannot be read: unknown fields hots"):
         Connection.get("c")
+    monkeypatch.setenv("AIRFLOW_CONN_C", '{"conn_type": 1}')
+    with pytest.raises(ValueError, match="conn_type is a text such as 'http', not 1"):
+        Connection.get("c")
     monkeypatch.setenv("AIRFLOW_CONN_C", "{")
     with pytest.raises(ValueError, match="AIRFLOW_CONN_C cannot be read"):
         Connection.get("c")
+
+
+def test_an_empty_extra_of_a_json_text_is_none() -> None:
+    assert Connection.from_json('{"conn_type": "http", "extra": {}}').extra is None
 
 
 def test_uri_and_fields_exclude_each_other() -> None:

@@ -181,12 +181,14 @@ def test_groups_stand_on_either_side() -> None:
 
 def test_a_label_is_kept_in_both_directions() -> None:
     with DAG("d") as dag:
-        a, b, c = (EmptyOperator(task_id=x) for x in "abc")
+        a, b, c, d = (EmptyOperator(task_id=x) for x in "abcd")
     a >> Label("down") >> b
     c << Label("up") << b
+    c.set_downstream(d, edge_modifier=Label("called"))
     assert [(e.upstream, e.downstream, e.text) for e in dag.to_spec().edge_labels] == [
         ("a", "b", "down"),
         ("b", "c", "up"),
+        ("c", "d", "called"),
     ]
 
 
