@@ -7,7 +7,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import pytest
 
@@ -185,6 +185,8 @@ class Broken(Trigger):
             raise ValueError("the queue is gone")
         if self.how == "says nothing":
             return
+        if self.how == "yields no event":
+            yield cast("TriggerEvent", {"rows": 1})
         if self.how == "awaits what is cancelled":
             nobody = asyncio.get_running_loop().create_future()
             nobody.cancel()
@@ -197,7 +199,8 @@ class Broken(Trigger):
     [
         ("raises", "ValueError: the queue is gone"),
         ("awaits what is cancelled", "CancelledError"),
-        ("says nothing", "Trigger exited without sending an event"),
+        ("says nothing", "Broken exited without sending an event"),
+        ("yields no event", "it has to yield a TriggerEvent"),
         ("gives what cannot be stored", "cannot be stored"),
     ],
 )
