@@ -1,4 +1,4 @@
-"""Whether a try is followed by another, and after what delay."""
+"""After what delay a try is followed by another."""
 
 from __future__ import annotations
 
@@ -7,21 +7,12 @@ from datetime import timedelta
 from typing import Final
 
 from tradewind.model.specs import TaskSpec
-from tradewind.model.states import OutcomeKind, TaskState
 
 LONGEST_BACKOFF: Final = 86_400.0
 """Seconds. With back-off no delay is longer, whatever `max_retry_delay` allows."""
 
 _MOST_DOUBLINGS: Final = 64
 """2**64 s times any delay that matters is over every limit; more would overflow a float."""
-
-_STATE_AFTER: Final = {
-    OutcomeKind.SUCCESS: TaskState.SUCCESS,
-    OutcomeKind.SKIPPED: TaskState.SKIPPED,
-    OutcomeKind.RESCHEDULED: TaskState.UP_FOR_RESCHEDULE,
-    OutcomeKind.DEFERRED: TaskState.DEFERRED,
-    OutcomeKind.FAILED_FOR_GOOD: TaskState.FAILED,
-}
 
 
 def retry_delay(task: TaskSpec, try_number: int, draw: float, asked: float | None = None) -> timedelta:
@@ -43,19 +34,3 @@ def retry_delay(task: TaskSpec, try_number: int, draw: float, asked: float | Non
     if task.max_retry_delay is not None:
         delay = min(delay, task.max_retry_delay)
     return timedelta(seconds=delay)
-
-
-def state_after(kind: OutcomeKind, try_number: int, max_tries: int) -> TaskState:
-    """The state of a task instance after a try that ended as `kind`.
-
-    `max_tries` is the instance's own: the number of the last try that may be followed by another
-    (its `retries`, more once it was cleared). A lost try is queued again; it counts for nothing.
-    """
-    fixed = _STATE_AFTER.get(kind)
-    if fixed is not None:
-        return fixed
-    if kind is OutcomeKind.LOST:
-        return TaskState.QUEUED
-    if kind is OutcomeKind.CANCELLED:
-        return TaskState.FAILED
-    return TaskState.UP_FOR_RETRY if try_number <= max_tries else TaskState.FAILED
