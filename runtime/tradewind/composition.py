@@ -114,6 +114,7 @@ def compose(ground: Ground) -> Services:
     listeners = RunListeners(scheduler.book)
     router = AssetRouter(store)
     scheduler.on_committed += [listeners.learn, router.learn]
+    inbox.on_unrouted.append(router.wake)
     watches = WatchKeeper(store, clock, scheduler.book.dags, dispatcher.watches_carrier, control.assets_changed)
     watches.on_changed.append(partial(ground.live.hint, LiveEvent("watchers")))
     control.asks_watches = watches.facts

@@ -236,11 +236,21 @@ class Runtime:
         return await run.result(task_id, timeout=timeout)
 
     async def event(
-        self, name: str, payload: Mapping[str, Json] | None = None, *, key: str | None = None
+        self,
+        name: str,
+        payload: Mapping[str, Json] | None = None,
+        *,
+        key: str | None = None,
+        connection: SqlConnection | None = None,
     ) -> AssetEvent:
         """Takes in an event for the DAGs that wait for it by `EventSchedule(name)`. Durable when it returns; the same
-        key again is the same event of that name. Raises NotFoundError where no DAG waits for it.
+        key again is the same event of that name. With `connection`, as in `trigger`, it is there when your transaction
+        commits and never was if it does not.
+
+        Raises NotFoundError where no DAG waits for it; ConflictError where no transaction is open on `connection`.
         """
+        if connection is not None:
+            return await self._starter.event(name, payload or {}, key=key, connection=connection)
         return (await self.control.event_take_in(name, payload or {}, key))[0]
 
     async def pool_set(self, pool: PoolRow) -> None:

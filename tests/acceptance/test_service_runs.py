@@ -17,7 +17,7 @@ import pytest
 from tests.acceptance.test_embedding import new_runtime
 from tests.conftest import NewDatabase
 from tradewind import DAG, AuthoringError, EventSchedule, RunFailed, Runtime, StartedRun, dag, task
-from tradewind.model.assets import ExternalEvent
+from tradewind.model.assets import AssetEventFilter, ExternalEvent
 from tradewind.model.errors import ConfigError, ConflictError, NotFoundError, ParamValidationError, StoreError
 from tradewind.ports import RunFilter
 from tradewind.services.given_dags import GivenDag
@@ -257,6 +257,44 @@ async def test_a_rollback_leaves_nothing(start: Start, db: Session) -> None:
         again = await runtime.trigger("onboarding", {"user": "ada"}, key="ada", connection=db)
     assert await again.result(timeout=20) == "welcome, ada"
     assert (await runtime.control.reads.run_list(RunFilter("onboarding")))[1] == 1
+
+
+async def test_an_event_is_there_when_the_transaction_commits(start: Start, db: Session) -> None:
+    """For DAGs of another runtime too; a rollback leaves nothing, and the same key is the same event."""
+    ran: list[int] = []
+    has_run = asyncio.Event()
+
+    @dag(schedule=EventSchedule("orders"), is_paused_upon_creation=False)
+    def shipping() -> None:
+        @task
+        async def ship(params: Any = None, dag_run: Any = None) -> None:
+            ran.append(dag_run.conf["n"])
+            has_run.set()
+
+        ship()
+
+    await start(shipping)
+    other, _ = await start()
+    async with db.transaction():
+        await db.execute("INSERT INTO account VALUES ('ada')")
+        event = await other.event("orders", {"n": 1}, key="one", connection=db)
+        again = await other.event("orders", {"n": 2}, key="one", connection=db)
+        assert (again.event_id, again.extra) == (event.event_id, b'{"n":1}')
+        savepoint = db.transaction()
+        await savepoint.start()
+        await other.event("orders", {"n": 3}, connection=db)
+        await savepoint.rollback()
+        with pytest.raises(NotFoundError, match="no DAG waits for 'refunds'"):
+            await other.event("refunds", connection=db)
+        assert ran == []
+    async with asyncio.timeout(20):
+        await has_run.wait()
+    assert (await other.event("orders", {"n": 4}, key="one")).event_id == event.event_id
+    events, total = await other.control.reads.asset_event_list(AssetEventFilter())
+    assert (total, events[0]) == (1, event)
+    assert ran == [1]
+    with pytest.raises(ConflictError, match="event 'orders': no transaction is open"):
+        await other.event("orders", connection=db)
 
 
 async def test_a_pool_of_the_service(start: Start, url: str) -> None:

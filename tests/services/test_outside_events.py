@@ -18,6 +18,7 @@ from tradewind.model.errors import NotFoundError, ParamValidationError
 from tradewind.model.states import RunState
 from tradewind.ports import RunFilter
 from tradewind.rules.event_policy import EventPolicy
+from tradewind.services.event_runs import key_in
 
 
 def counting(schedule: EventSchedule, seen: list[list[int]], dag_id: str = "orders") -> DAG:
@@ -101,6 +102,37 @@ async def test_debounce_waits_for_silence(start: StartRuntime) -> None:
     await post(runtime, 4)
     await ended(runtime, 2)
     assert seen == [[1, 2, 3], [4]]
+
+
+async def test_each_key_has_silence_and_runs_of_its_own(start_on_each: StartRuntime) -> None:
+    """The run knows its key; what has none goes together."""
+    seen: list[list[int]] = []
+    schedule = EventSchedule("orders", debounce=0.3, key="user.id")
+    runtime = await start_on_each(counting(schedule, seen))
+    store = runtime.control.store
+    for n, user in enumerate([{"id": 7}, {"id": "b"}, {"id": 7}, None, "no object"]):
+        await store.asset_event_add(ExternalEvent("orders", orjson.dumps({"n": n, "user": user})))
+    assert seen == []
+    await ended(runtime, 3)
+    assert sorted(seen) == [[0, 2], [1], [3, 4]]
+    rows, _ = await runtime.control.reads.run_list(RunFilter("orders"))
+    assert {row.run_key for row in rows} == {"7", "b", None}
+
+
+def test_what_keeps_events_apart() -> None:
+    def key(payload: object, path: str = "a.b") -> str | None:
+        return key_in(orjson.dumps(payload), path.split("."))
+
+    assert [key({"a": {"b": value}}) for value in ("x", 1, True, None, {"z": 1, "y": 2})] == [
+        "x",
+        "1",
+        "true",
+        None,
+        '{"y":2,"z":1}',
+    ]
+    assert [key(payload) for payload in ({}, {"a": 1}, {"a": {"c": 1}}, [1], 5)] == [None] * 5
+    assert str(key({"a": {"b": "x" * 300}})).startswith("sha256-")
+    assert key({"from_trigger": True, "payload": {"a": {"b": 2}}}) == "2"
 
 
 async def test_throttle_keeps_a_distance(start: StartRuntime) -> None:

@@ -42,8 +42,10 @@ async def test_an_event_is_committed_and_taken_once(site: Site) -> None:
     assert (told["name"], told["key"], told["is_new"]) == ("orders", "17", True)
     [(dag_id, queued)] = await site.store.asset_queue_list()
     assert (dag_id, queued.event.event_id, queued.event.extra) == ("orders_in", told["event_id"], b'{"n":1}')
-    again = await post(site, 200, {"name": "orders", "payload": {"n": 2}}, **{"Idempotency-Key": "17"})
+    again = await post(site, 200, {"name": "orders", "payload": {"n": 1}}, **{"Idempotency-Key": "17"})
     assert again == {**told, "is_new": False}
+    problem = await post(site, 409, {"name": "orders", "payload": {"n": 2}}, **{"Idempotency-Key": "17"})
+    assert "key '17' of event 'orders' was taken by another payload" in problem["detail"]
     await post(site, 202, {"name": "orders"})
     await post(site, 202, {"name": "orders"})
     assert (await site.store.asset_queue_summary("orders_in")).size == 3
@@ -189,7 +191,18 @@ async def test_what_waits_and_until_when(site: Site) -> None:
     shown = await (await site.get("/dags/orders_in/eventSchedule")).json()
     assert (shown["waiting"], shown["reason"]) == (2, "debounce")
     assert shown["next_run_at"] > shown["last_queued_at"] >= shown["first_queued_at"]
+    assert shown["waiting_keys"] is None
     await site.control.dag_pause("orders_in", paused=True)
     assert (await (await site.get("/dags/orders_in/eventSchedule")).json())["reason"] == "paused"
     await site.get("/dags/by_hand/eventSchedule", 404)
     await site.get("/dags/nothing/eventSchedule", 404)
+
+
+async def test_what_waits_by_key(site: Site) -> None:
+    await publish(site, waiting_for(EventSchedule("orders", debounce=60, key="user")))
+    for user in (1, 2, 1):
+        await post(site, 202, {"name": "orders", "payload": {"user": user}})
+    shown = await (await site.get("/dags/orders_in/eventSchedule")).json()
+    assert (shown["waiting"], shown["waiting_keys"], shown["reason"]) == (3, 2, "debounce")
+    assert shown["description"] == "all together, debounce 60 s, for each user"
+    assert shown["next_run_at"] > shown["last_queued_at"]

@@ -5,6 +5,7 @@
     {"batch": 100, "max_wait": 10.0}     a run for every hundred, or for what came within ten seconds of the first
     {"debounce": 5.0, "max_wait": 60.0}  a run when nothing has come for five seconds, after a minute at the latest
     {"throttle": 60.0}                   a run a minute at most; what comes in between goes together
+    {"debounce": 5.0, "key": "user.id"}  the same for each user: what its events have in this field keeps them apart
     {}                                   a run for each event
 """
 
@@ -35,6 +36,10 @@ class EventPolicy:
     """How long no event must have come."""
     throttle: float | None = None
     """How long after the creation of a run the next one is created at the earliest."""
+    key: str | None = None
+    """The field of the payload, with dots into objects, whose value keeps events apart: each value has silence, batches
+    and runs of its own.
+    """
 
     def __post_init__(self) -> None:
         if self.batch is not None and (isinstance(self.batch, bool) or self.batch < 1):
@@ -47,6 +52,16 @@ class EventPolicy:
             raise AuthoringError("max_wait goes with debounce, or with a batch of more than 1: else nothing waits")
         if self.max_wait is not None and self.debounce is not None and self.max_wait < self.debounce:
             raise AuthoringError("max_wait must not be shorter than debounce")
+        if self.key is not None:
+            self._check_key(self.key)
+
+    def _check_key(self, key: str) -> None:
+        if not all(key.split(".")):
+            raise AuthoringError(f"key has to name a field of the payload, as in 'user' or 'user.id', not {key!r}")
+        if self.throttle is not None:
+            raise AuthoringError("a throttle holds for all runs of the DAG, so it cannot go with a key")
+        if self.most == 1:
+            raise AuthoringError("key goes with debounce or a batch: without them each event is a run of its own")
 
     @property
     def most(self) -> int | None:
@@ -58,18 +73,22 @@ class EventPolicy:
     @staticmethod
     def of(args: Mapping[str, Json]) -> EventPolicy:
         """Reads the arguments of a timetable."""
-        return EventPolicy(args.get("batch"), args.get("max_wait"), args.get("debounce"), args.get("throttle"))
+        names = ("batch", "max_wait", "debounce", "throttle", "key")
+        return EventPolicy(*(args.get(name) for name in names))
 
     def to_json(self) -> dict[str, Json]:
         """What is said, and nothing else."""
-        said = {"batch": self.batch, "max_wait": self.max_wait, "debounce": self.debounce, "throttle": self.throttle}
+        said: dict[str, Json] = {"batch": self.batch, "max_wait": self.max_wait, "debounce": self.debounce}
+        said |= {"throttle": self.throttle, "key": self.key}
         return {name: value for name, value in said.items() if value is not None}
 
     def summary(self) -> str:
         """A few words for lists."""
-        parts = [f"{name} {value:g} s" for name, value in self.to_json().items() if name != "batch"]
+        parts = [f"{name} {value:g} s" for name, value in self.to_json().items() if name not in ("batch", "key")]
         if self.most != 1:
             parts.insert(0, "all together" if self.most is None else f"up to {self.most} together")
+        if self.key is not None:
+            parts.append(f"for each {self.key}")
         return ", ".join(parts) or "one by one"
 
 
@@ -102,3 +121,23 @@ def verdict(policy: EventPolicy, waiting: QueueSummary, now: datetime) -> Verdic
     if at > now:
         return Verdict(at=at, reason=reason)
     return Verdict(take=waiting.size if most is None else min(most, waiting.size))
+
+
+class KeysVerdict(NamedTuple):
+    """What follows where a key keeps events apart: so many of these keys' events go into a run each; else when to look
+    again, and why.
+    """
+
+    take: tuple[tuple[str | None, int], ...] = ()
+    at: datetime | None = None
+    reason: str = ""
+
+
+def verdict_by_key(policy: EventPolicy, waiting: Mapping[str | None, QueueSummary], now: datetime) -> KeysVerdict:
+    """As `verdict`, for each key on its own."""
+    said = {key: verdict(policy, summary, now) for key, summary in waiting.items()}
+    take = tuple((key, one.take) for key, one in said.items() if one.take)
+    later = [(one.at, one.reason) for one in said.values() if one.at is not None]
+    if take or not later:
+        return KeysVerdict(take, None, "" if take else "no event waits")
+    return KeysVerdict((), *min(later))

@@ -59,6 +59,8 @@ class InboxReader(OnDemand):
         self._store = store
         self._wishes = wishes
         self._refresh = refresh
+        self.on_unrouted: list[Callable[[], None]] = []
+        """Called when there are events that are in no queue yet."""
 
     async def run(self, lease: Lease) -> None:
         """Reads mail as it comes, oldest first."""
@@ -69,7 +71,10 @@ class InboxReader(OnDemand):
         try:
             while mail := await self._store.mail_read(lease):
                 here = [row for row in mail if self._is_here(row)]
-                news = {row.mail_id: row.dag_id for row in here if row.kind == "assets"}
+                news = {row.mail_id: row.dag_id for row in here if row.kind in ("assets", "route")}
+                if any(row.kind == "route" for row in here):
+                    for hear in self.on_unrouted:
+                        hear()
                 if news:  # many at once: each event that comes is one
                     await self._wishes.look_at_assets(news)
                 for row in here:

@@ -13,6 +13,7 @@ import orjson
 from tradewind.authoring.params import values_for_run
 from tradewind.authoring.xcom import decode
 from tradewind.control_ports import TriggerRequest
+from tradewind.model.assets import AssetEvent, ExternalEvent
 from tradewind.model.errors import (
     AuthoringError,
     ConflictError,
@@ -30,6 +31,7 @@ from tradewind.model.states import RunState, TaskState
 from tradewind.ports import Clock, StoreReads
 from tradewind.rules.due import keyed_run_id
 from tradewind.services.control import RuntimeControl
+from tradewind.services.event_runs import nobody_waits, posted_event
 from tradewind.services.inbox import mail_key_of, trigger_mail
 from tradewind.store.enqueuing import SqlConnection, is_open
 
@@ -43,6 +45,8 @@ class _Enqueues(Protocol):
     async def mail_enqueue(self, connection: SqlConnection, dag_id: str, kind: str, body: bytes, key: str) -> None: ...
 
     async def mail_is_known(self, key: str) -> int | None: ...
+
+    async def event_enqueue(self, connection: SqlConnection, event: ExternalEvent) -> AssetEvent: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,15 +202,28 @@ class RunStarter:
         return StartedRun(self._control, row.dag_id, row.dag_run_id)
 
     async def _enqueue(self, request: TriggerRequest, connection: SqlConnection, key: str | None) -> StartedRun:
-        store = self._control.store
-        if not _can_enqueue(store):
-            raise StoreError("`connection` is for runtimes whose store is a PostgreSQL database")
+        store = self._enqueuing()
         row, spec = await self._control.dag_with_spec(request.dag_id)
         await asyncio.to_thread(values_for_run, spec.params, request.conf)
         dag_run_id, body = trigger_mail(replace(request, while_paused=True), self._clock.now())
         mail_key = uuid.uuid4().hex if key is None else mail_key_of(row.dag_id, dag_run_id)
         await store.mail_enqueue(connection, row.dag_id, "trigger", orjson.dumps(body), mail_key)
         return StartedRun(self._control, row.dag_id, dag_run_id, _Sent(mail_key, connection, store))
+
+    async def event(
+        self, name: str, payload: Mapping[str, Json], *, key: str | None = None, connection: SqlConnection
+    ) -> AssetEvent:
+        """As `Runtime.event` with a `connection`."""
+        try:
+            return await self._enqueuing().event_enqueue(connection, posted_event(name, payload, key))
+        except NotFoundError:
+            raise nobody_waits(name) from None
+
+    def _enqueuing(self) -> _Enqueues:
+        store = self._control.store
+        if not _can_enqueue(store):
+            raise StoreError("`connection` is for runtimes whose store is a PostgreSQL database")
+        return store
 
 
 def _can_enqueue(store: object) -> TypeGuard[_Enqueues]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tradewind.model.assets import QueueSummary
 from tradewind.model.errors import AuthoringError
-from tradewind.rules.event_policy import EventPolicy, Verdict, verdict
+from tradewind.rules.event_policy import EventPolicy, KeysVerdict, Verdict, verdict, verdict_by_key
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
@@ -55,6 +55,7 @@ POLICIES = st.one_of(
     st.builds(EventPolicy, batch=st.none() | st.integers(1, 9), throttle=st.none() | SECONDS),
     st.builds(EventPolicy, batch=st.integers(2, 9), max_wait=SECONDS, throttle=st.none() | SECONDS),
     st.builds(EventPolicy, batch=st.none() | st.integers(1, 9), debounce=SECONDS, throttle=st.none() | SECONDS),
+    st.builds(EventPolicy, batch=st.none() | st.integers(2, 9), debounce=SECONDS, key=st.just("user.id")),
 )
 
 
@@ -86,9 +87,12 @@ def test_what_waits_is_taken_once_its_moment_has_come(
         ({"debounce": 1e9}, "at most a year"),
         ({"max_wait": 5}, "max_wait goes with debounce"),
         ({"max_wait": 5, "debounce": 10}, "must not be shorter"),
+        ({"key": "user"}, "each event is a run of its own"),
+        ({"key": "user..id", "debounce": 1}, "has to name a field"),
+        ({"key": "user", "debounce": 1, "throttle": 1}, "cannot go with a key"),
     ],
 )
-def test_policies_that_cannot_be(wrong: dict[str, float], message: str) -> None:
+def test_policies_that_cannot_be(wrong: dict[str, object], message: str) -> None:
     with pytest.raises(AuthoringError, match=message):
         EventPolicy.of(wrong)
 
@@ -97,3 +101,13 @@ def test_policies_that_cannot_be(wrong: dict[str, float], message: str) -> None:
 def test_a_policy_is_what_it_says(policy: EventPolicy) -> None:
     assert EventPolicy.of(policy.to_json()) == policy
     assert policy.summary()
+
+
+def test_each_key_waits_on_its_own() -> None:
+    policy = EventPolicy(debounce=5, batch=3, key="user")
+    there = {"calm": waiting(2, 9, 5), "full": waiting(4, 1, 0), "busy": waiting(2, 9, 2), None: waiting(1, 4, 4)}
+    assert verdict_by_key(policy, there, NOW) == KeysVerdict((("calm", 2), ("full", 3)))
+    del there["calm"], there["full"]
+    assert verdict_by_key(policy, there, NOW) == KeysVerdict((), ago(-1), "debounce")
+    assert verdict_by_key(policy, {}, NOW) == KeysVerdict(reason="no event waits")
+    assert policy.summary() == "up to 3 together, debounce 5 s, for each user"

@@ -26,6 +26,8 @@ class EventSchedule(Timetable):
         max_wait: how long the first event waits at most for others to fill the batch, or for silence.
         debounce: the run begins when no event has come for this long.
         throttle: at least so long lies between the beginnings of two runs; what comes in between goes together.
+        key: a field of the payload, as in ``"user"`` or ``"user.id"``: events go together, and wait for silence or a
+            full batch, only with those that have the same value there. The run's `partition_key` is the value.
         webhook: takes the event in at ``POST /api/v1/webhooks/NAME`` too, signed as it says; for a single name.
 
     Raises:
@@ -41,6 +43,7 @@ class EventSchedule(Timetable):
         max_wait: timedelta | float | None = None,
         debounce: timedelta | float | None = None,
         throttle: timedelta | float | None = None,
+        key: str | None = None,
         webhook: Webhook | None = None,
     ) -> None:
         if not names:
@@ -51,6 +54,7 @@ class EventSchedule(Timetable):
                 _seconds("max_wait", max_wait),
                 _seconds("debounce", debounce),
                 _seconds("throttle", throttle),
+                _field(key),
             )
         except AuthoringError as error:
             raise AuthoringError(f"EventSchedule({names[0]!r}): {error.message}") from error
@@ -76,6 +80,12 @@ def _asset(name: object, webhook: Webhook | None) -> Asset:
         extra = {**asset.extra, WEBHOOK: webhook.to_json()}
         asset = Asset(asset.name, asset.uri, group=asset.group, extra=extra, watchers=asset.watchers)
     return asset
+
+
+def _field(key: Any) -> str | None:
+    if key is not None and not isinstance(key, str):
+        raise AuthoringError(f"key has to be the name of a field of the payload, not {key!r}")
+    return key
 
 
 def _count(batch: Any) -> int | None:

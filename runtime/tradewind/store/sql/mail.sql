@@ -34,6 +34,33 @@ SELECT target.dag_id,
             THEN pg_notify(:channel::text || target.owner, '') END
 FROM target LEFT JOIN fresh ON true
 
+-- name: event_enqueue
+-- An event from outside, from a session of somebody else's; not routed: a runtime that owns one of its DAGs, or is there
+-- at all, gets mail to do so. No row: nobody has named the asset.
+WITH known AS (
+    SELECT asset_id, uri, name FROM {schema}.asset WHERE uri = :uri::text
+), fresh AS (
+    INSERT INTO {schema}.asset_event (at, uri, extra, event_key) SELECT now(), uri, :extra::bytea, :key::bytea FROM known
+    ON CONFLICT (event_key) DO NOTHING RETURNING event_id, at
+), target AS (
+    SELECT d.dag_id, d.owner FROM {schema}.dag d
+    WHERE d.namespace = 'default' AND d.is_active AND d.owner IS NOT NULL
+    ORDER BY EXISTS (SELECT FROM {schema}.asset_use u WHERE u.dag_id = d.dag_id AND u.role = 'schedule'
+                     AND u.kind = 'asset' AND u.ref = :uri::text) DESC, d.dag_id LIMIT 1
+), key AS (
+    INSERT INTO {schema}.inbox_key (idempotency_key)
+    SELECT convert_to('route:' || fresh.event_id, 'UTF8') FROM fresh, target RETURNING mail_id, idempotency_key
+), sent AS (
+    INSERT INTO {schema}.inbox (mail_id, dag_id, kind, sender, idempotency_key, body)
+    SELECT key.mail_id, target.dag_id, 'route', :sender::text, key.idempotency_key, '{}'::bytea FROM key, target
+)
+SELECT fresh.event_id, known.asset_id, known.uri, known.name, fresh.at,
+       (SELECT pg_notify(:channel::text || target.owner, '') FROM key, target) AS told
+FROM known LEFT JOIN fresh ON true
+
+-- name: event_enqueued
+SELECT event_id, at, extra FROM {schema}.asset_event WHERE event_key = :key::bytea
+
 -- name: mail_announce
 SELECT pg_notify(:channel::text, '')
 

@@ -16,8 +16,9 @@ from tradewind.model.errors import AuthoringError
 from tradewind.model.specs import DagSpec, Json
 from tradewind.model.states import RunState
 from tradewind.ports import RunFilter
-from tradewind.rules.event_policy import EVENT_KIND, EventPolicy, verdict
+from tradewind.rules.event_policy import EVENT_KIND, EventPolicy, Verdict, verdict, verdict_by_key
 from tradewind.rules.signatures import SignatureRefused, signed_by, verified
+from tradewind.services.event_runs import summary_of, waiting_by_key
 from tradewind.web.answers import json_answer
 from tradewind.web.body import read_raw
 from tradewind.web.keys import CONFIG
@@ -57,9 +58,17 @@ def _key(call: Call) -> str | None:
     return key
 
 
-async def _take_in(call: Call, name: str, payload: Mapping[str, Json], key: str | None) -> web.Response:
-    """The same key again is the same event of this name: 200 instead of 202."""
+async def _take_in(
+    call: Call, name: str, payload: Mapping[str, Json], key: str | None, *, is_signed: bool = False
+) -> web.Response:
+    """The same key again is the same event of this name: 200 instead of 202; of what is signed the key says it all."""
     event, is_new = await call.control.event_take_in(name, payload, key)
+    if not (is_new or is_signed or orjson.loads(event.extra) == payload):
+        detail = (
+            f"The key {key!r} of event {name!r} was taken by another payload (event {event.event_id} of {event.at}): "
+            "nothing has been added. Give another event another key."
+        )
+        raise Problem(409, "Key taken by another payload", detail)
     told = {"event_id": event.event_id, "name": name, "key": key, "timestamp": event.at, "is_new": is_new}
     return json_answer(told, status=202 if is_new else 200)
 
@@ -79,7 +88,7 @@ async def post_webhook(call: Call) -> web.Response:
     except SignatureRefused as refused:
         log.warning("webhook %r: refused: %s", name, refused)
         raise Problem(401, "Signature refused", f"{refused}.") from None
-    return await _take_in(call, name, _payload(name, body, headers), f"webhook:{same}")
+    return await _take_in(call, name, _payload(name, body, headers), f"webhook:{same}", is_signed=True)
 
 
 async def _webhook(call: Call, name: str) -> Webhook:
@@ -123,7 +132,12 @@ async def get_schedule(call: Call) -> web.Response:
     spec = version.spec
     policy = EventPolicy.of(spec.timetable.args)
     waiting = await call.reads.asset_queue_summary(row.dag_id)
-    said = verdict(policy, waiting, datetime.now(UTC))
+    now = datetime.now(UTC)
+    said, keys = verdict(policy, waiting, now), None
+    if policy.key is not None:
+        by_key = await waiting_by_key(call.reads, row.dag_id, policy)
+        first = verdict_by_key(policy, {key: summary_of(queued) for key, queued in by_key.items()}, now)
+        said, keys = Verdict(len(first.take), first.at, first.reason), len(by_key)
     reason = said.reason
     if row.is_paused and waiting.size:
         reason = "paused"
@@ -135,6 +149,7 @@ async def get_schedule(call: Call) -> web.Response:
             "policy": policy.to_json(),
             "description": policy.summary(),
             "waiting": waiting.size,
+            "waiting_keys": keys,
             "first_queued_at": waiting.first_at,
             "last_queued_at": waiting.last_at,
             "last_run_at": waiting.last_run_at,
@@ -154,7 +169,7 @@ ROUTES: Final = (
         "POST", "/events", "post_event", post_event, "Events",
         "Take an event in. With a `name` it goes to the DAGs that wait for it; with a `dag_id` and a `key` it starts "
         "the one run for that key, which waits while the DAG is paused. It is committed when this answers: 202, or 200 "
-        "where the event of this key is known already.",
+        "where the event of this key is known already, and 409 where that has another payload.",
         permission=Permission.OPERATE,
         body=(
             Param("name", Kind.TEXT, "The event's name.", nullable=True, minimum=1, maximum=1500),
