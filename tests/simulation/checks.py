@@ -155,7 +155,9 @@ class Inspector:
             return None
         if flight.carrier not in self.process.executors.values():
             return None
-        to_be_ended = state is TaskState.RESTARTING or machine.run.state is not RunState.RUNNING
+        to_be_ended = (
+            state is TaskState.RESTARTING or machine.is_stopped(n) or machine.run.state is not RunState.RUNNING
+        )
         return "attempt" if flight.cancelled or not to_be_ended or flight.undoes else None
 
     def _past(self, machine: RunMachine, n: int) -> str | None:

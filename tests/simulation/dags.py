@@ -62,6 +62,7 @@ def random_dag(
         max_active_tasks=dice.choice((1, 3, 16)),
         is_paused_upon_creation=dice.random() < 0.2,
         description=f"version {version}",
+        fail_stop=dice.random() < 0.15,
     )
 
 

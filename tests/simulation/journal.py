@@ -124,13 +124,12 @@ class Journal:
             owner = self.database.dags[segment.dag_id].owner
             if owner != lease.runtime_id:
                 self.faults.append(f"runtime {lease.runtime_id} wrote to a run of {segment.dag_id}, owned by {owner}")
+            self._undoing(segment)
             self._attempts(segment)
             self._rows(segment)
             self.waits.on_segment(segment)
             self.durable.on_segment(segment)
         by_triggers = {closed.attempt for segment in batch.segments for closed in segment.closed}
-        for segment in batch.segments:
-            self._undoing(segment)
         without_limits = by_triggers | self.undoing
         opened = [row for segment in batch.segments for row in segment.opened if row.attempt not in without_limits]
         if opened:
@@ -142,7 +141,7 @@ class Journal:
     def _undoing(self, segment: Segment) -> None:
         """What begins in an instance that is to go can only be there to undo something."""
         ended = self.database.runs[segment.run_id].run().state in RUN_FINISHED
-        going = {c.attempt for c in segment.tasks if ended or c.state is TaskState.RESTARTING}
+        going = {c.attempt for c in segment.tasks if ended or c.max_tries < 0 or c.state is TaskState.RESTARTING}
         self.undoing |= going & {row.attempt for row in segment.opened}
 
     def _starts(self, batch: Batch) -> None:
@@ -193,6 +192,8 @@ class Journal:
             self.opened.add(opened.attempt)
             if story.succeeded:
                 self.faults.append(f"an attempt of {opened.task_id} began after its success was committed")
+            if opened.attempt not in self.undoing and self._is_stopped(segment, opened.task_id):
+                self.faults.append(f"an attempt of {opened.task_id} began although its run was stopped by a failure")
             if opened.try_number in story.concluded:
                 self.faults.append(f"try {opened.try_number} of {opened.task_id} began again after its end")
         closed_now = {closed.attempt for closed in segment.closed}
@@ -222,12 +223,23 @@ class Journal:
         place = (task_id, ended.opened.map_index)
         story = self._story(segment, *place)
         failed = any((c.task_id, c.map_index) == place and c.state is TaskState.FAILED for c in segment.tasks)
-        if kind is OutcomeKind.CANCELLED and failed and segment.run_id not in self.cancelled:
+        wanted = segment.run_id in self.cancelled or self._is_stopped(segment, task_id, cleared=True)
+        if kind is OutcomeKind.CANCELLED and failed and not wanted:
             self.faults.append(f"{task_id} was ended and has failed, and nobody wanted its run to end")
         if kind in _USES_UP_A_TRY:
             if number in story.concluded:
                 self.faults.append(f"two ends of try {number} of {task_id} were accepted")
             story.concluded.add(number)
+
+    def _is_stopped(self, segment: Segment, task_id: str, *, cleared: bool = False) -> bool:
+        """Whether another task of its DAG has failed, which stops all. What was cleared may begin anew all the same and
+        counts only if `cleared`.
+        """
+        tables = self.database.runs[segment.run_id]
+        spec = self.database.versions[segment.dag_id, tables.row.version_hash].spec
+        if not spec.fail_stop or (segment.run_id in self.cleared and not cleared):
+            return False
+        return any(row.state is TaskState.FAILED and row.task_id != task_id for row in tables.instance_rows())
 
     def _rows(self, segment: Segment) -> None:
         """All of a segment is there: rows, attempts, the run."""

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
-from tests.simulation import permit_stories, stories, wait_stories
+from tests.simulation import permit_stories, stop_stories, stories, wait_stories
 from tests.simulation.actions import random_story
 from tests.simulation.machine import SystemMachine, TwoRuntimes
 
@@ -37,7 +37,9 @@ KEPT_WAITING: Final = (
 
 
 @pytest.mark.parametrize(
-    "story", [*stories.ALL, *wait_stories.ALL, *permit_stories.ALL], ids=lambda story: str(story.__name__)
+    "story",
+    [*stories.ALL, *wait_stories.ALL, *permit_stories.ALL, *stop_stories.ALL],
+    ids=lambda story: str(story.__name__),
 )
 def test_a_story_told_on_purpose(story: Callable[[], None]) -> None:
     story()

@@ -39,8 +39,11 @@ class _Judge:
         self.tables = tables
         self.cluster = cluster
         self.tasks = tasks_of(database, tables)
-        self.reference = MappedReference(database.versions[tables.row.dag_id, tables.row.version_hash].spec)
+        spec = database.versions[tables.row.dag_id, tables.row.version_hash].spec
+        self.reference = MappedReference(spec)
         self.state = {(row.task_id, row.map_index): row.state for row in visible(tables.instance_rows())}
+        self.was_stopped = spec.fail_stop and TaskState.FAILED in self.state.values()
+        """What had not ended by then was ended, tries left or not, or skipped."""
         self.attempts: dict[Place, list[AttemptRow]] = {place: [] for place in self.state}
         rows = {row.attempt: row for row in tables.attempt_rows()}
         for ended in tables.ended:
@@ -115,7 +118,7 @@ class _Judge:
 
     def _after_attempts(self, place: Place, attempts: list[AttemptRow]) -> Iterator[str]:
         state, last, task = self.state[place], attempts[-1], self.tasks[place[0]]
-        if state is TaskState.SKIPPED and self._may_be_skipped(task):
+        if state is TaskState.SKIPPED and (self.was_stopped or self._may_be_skipped(task)):
             return  # it waited to be tried again when a branch or short circuit skipped it
         if RUN not in self._possible(place):
             yield f"{place} ran, which its rule does not allow: {self._upstream(place)}"
@@ -127,9 +130,11 @@ class _Judge:
             if lost > task.max_lost:
                 yield f"{place} was lost {lost} times in a row and tried again"
             lost = lost + 1 if attempt.kind is OutcomeKind.LOST else 0
-        if last.kind in _TRY_AGAIN and len(counted) != task.retries + 1:
+        if self.was_stopped:
+            pass  # no further tries
+        elif last.kind in _TRY_AGAIN and len(counted) != task.retries + 1:
             yield f"{place} has {task.retries} retries, and its {len(counted)}th try was its last"
-        if last.kind is OutcomeKind.LOST and lost <= task.max_lost:
+        elif last.kind is OutcomeKind.LOST and lost <= task.max_lost:
             yield f"{place} was lost {lost} times in a row and not tried again"
         wanted = {OutcomeKind.SUCCESS: TaskState.SUCCESS, OutcomeKind.SKIPPED: TaskState.SKIPPED}
         expected = TaskState.FAILED if last.kind is None else wanted.get(last.kind, TaskState.FAILED)
@@ -150,8 +155,10 @@ class _Judge:
             allowed |= {TaskState.SKIPPED} if TaskState.SKIPPED in sources else set()
         if task.is_empty:
             allowed = {TaskState.SUCCESS if state is RUN else state for state in allowed}
-        if self._may_be_skipped(task):
+        if self.was_stopped or self._may_be_skipped(task):
             allowed.add(TaskState.SKIPPED)
+        if self.was_stopped and task.starts_deferred is not None:
+            allowed.add(TaskState.FAILED)  # it was ended while it waited
         if state not in allowed:
             yield f"{place} is {state}; by its rule {task.trigger_rule} over {self._upstream(place)}: {allowed}"
 

@@ -43,6 +43,9 @@ class TaskChange(NamedTuple):
     try_number: int
     """Number of the try in progress or last ended; 0 before the first."""
     max_tries: int
+    """Number of the last try that may be followed by another. Its complement, so negative, while the instance is being
+    ended because another task of its `fail_stop` DAG has failed: see `as_given`.
+    """
     lost_count: int
     queued_at: datetime | None
     started_at: datetime | None
@@ -51,6 +54,11 @@ class TaskChange(NamedTuple):
     """When a retry or reschedule is due."""
     attempt: AttemptId | None
     """The live attempt, in states that have one."""
+
+
+def as_given(max_tries: int) -> int:
+    """The `max_tries` of a row, without what it says about the instance being stopped."""
+    return max_tries if max_tries >= 0 else ~max_tries
 
 
 class AttemptOpened(NamedTuple):

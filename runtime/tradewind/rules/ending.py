@@ -9,11 +9,8 @@ from typing import Final
 
 from tradewind.model.commands import Decision, Freed, Settled
 from tradewind.model.events import RunCancelled, Stamp, TasksCleared
-from tradewind.model.rows import RunRow
-from tradewind.model.specs import DagSource
 from tradewind.model.states import FINISHED, RUN_FINISHED, RunState, TaskState
 from tradewind.rules.following import Following
-from tradewind.rules.graph import Graph
 
 _S = TaskState
 PAUSED_STATES: Final = frozenset({_S.UP_FOR_RETRY, _S.UP_FOR_RESCHEDULE})
@@ -23,11 +20,6 @@ _LIVE: Final = frozenset({_S.QUEUED, _S.RUNNING, _S.RESTARTING})
 
 class Ending(Following):
     """A ledger whose instances can be ended from outside."""
-
-    def __init__(self, run: RunRow, graph: Graph, source: DagSource) -> None:
-        super().__init__(run, graph, source)
-        self._stopped: set[int] = set()
-        """Live instances that are being ended because another task of a `fail_stop` DAG has failed."""
 
     def on_cleared(self, event: TasksCleared, decision: Decision) -> None:
         """Finished instances start anew, running ones are ended first. `max_tries` grows so that
@@ -93,13 +85,13 @@ class Ending(Following):
             if state in FINISHED or self.tasks[n].is_teardown or self.tasks[n] is own:
                 continue
             if state in _LIVE:
-                self._stopped.add(n)
+                self.stop(n)
                 if state is _S.RESTARTING:
                     self._not_again(n, stamp)
                 self.cancel_attempt(n, decision)
                 continue
             if state is _S.DEFERRED and self._end_wait(n, stamp, decision):
-                self._stopped.add(n)
+                self.stop(n)
                 self._not_again(n, stamp)
                 continue
             if state is _S.SCHEDULED:

@@ -36,6 +36,7 @@ from tradewind.model.rows import (
     RunRow,
     Segment,
     TaskChange,
+    as_given,
 )
 from tradewind.model.specs import DagSource, TaskSpec
 from tradewind.model.states import (
@@ -282,6 +283,26 @@ class RunLedger:
             fresh.story = old.story
         self.active[n] = fresh
         self.lost[n] = 0
+
+    def stop(self, n: int) -> None:
+        """From its end on nothing of `n` goes on, because another task of a `fail_stop` DAG has failed. The row says so
+        by the complement of `max_tries`: whoever owns the run next knows it too.
+        """
+        if self.max_tries[n] >= 0:
+            self.max_tries[n] = ~self.max_tries[n]
+            self._dirty.setdefault(n, self.state[n])
+
+    def is_stopped(self, n: int) -> bool:
+        """Whether `n` is being ended because another task of a `fail_stop` DAG has failed."""
+        return self.max_tries[n] < 0
+
+    def no_longer_stopped(self, n: int) -> None:
+        """What was stopped has ended."""
+        self.max_tries[n] = as_given(self.max_tries[n])
+
+    def tries_in_all(self, n: int) -> int:
+        """How many tries `n` has, the first included, stopped or not."""
+        return as_given(self.max_tries[n]) + 1
 
     def move_run(self, state: RunState, *, started_at: datetime | None, ended_at: datetime | None) -> None:
         """Changes the run's own state. Raises IllegalTransition."""

@@ -99,7 +99,7 @@ class RunMachine(Ending):
         elif state is _S.RESTARTING and self.active[n].attempt is None:
             if not self.end_triggers(n, decision):
                 self._restart(n, stamp, decision)
-        elif state is _S.DEFERRED and self.run.state in RUN_FINISHED:
+        elif state is _S.DEFERRED and (self.run.state in RUN_FINISHED or self.is_stopped(n)):
             self.end_triggers(n, decision)
         else:
             decision.wait.extend(self.start_of(n, pending) for pending in self.waits[n] if pending.has_trigger)
@@ -107,10 +107,10 @@ class RunMachine(Ending):
                 self.arm(n, decision)
 
     def unwanted(self) -> list[AttemptKey]:
-        """Live attempts that are to end: their instance was cleared, or the run has ended."""
+        """Live attempts that are to end: their instance was cleared or stopped, or the run has ended."""
         decision = Decision()
         for n in self.live.values():
-            if self.state[n] is _S.RESTARTING or self.run.state in RUN_FINISHED:
+            if self.state[n] is _S.RESTARTING or self.is_stopped(n) or self.run.state in RUN_FINISHED:
                 self.cancel_attempt(n, decision)
         return decision.cancel
 
@@ -205,12 +205,13 @@ class RunMachine(Ending):
         """From the outcome of an attempt to the next state of its task instance."""
         outcome, stamp, task = event.outcome, event.stamp, self.tasks[n]
         kind = outcome.kind
-        running = self.run.state is RunState.RUNNING and n not in self._stopped and not self.is_being_ended(n)
-        self._stopped.discard(n)
+        running = self.run.state is RunState.RUNNING and self.max_tries[n] >= 0 and not self.is_being_ended(n)
         if kind is OutcomeKind.LOST:
             self._on_lost(n, event, decision, goes_on=running)
             return
         self.lost[n] = 0
+        if not running:
+            self.no_longer_stopped(n)
         for put in outcome.xcoms:
             self.segment.xcoms.append(XComRow(task.task_id, self.maps[n], put.key, put.value))
         if kind is OutcomeKind.SUCCESS:
@@ -269,6 +270,7 @@ class RunMachine(Ending):
         elif not goes_on and self._undo_again(n, event.stamp, decision):
             self.move(n, _S.RUNNING, event.stamp)
         else:
+            self.no_longer_stopped(n)
             self._fail(n, event, decision)
 
     def _fail(self, n: int, event: AttemptEnded, decision: Decision) -> None:
@@ -346,7 +348,7 @@ class RunMachine(Ending):
         if self.state[n] is _S.RESTARTING:
             self._restart(n, event.stamp, decision)
         elif self.state[n] is _S.DEFERRED:
-            self._stopped.discard(n)
+            self.no_longer_stopped(n)
             self._settle(self._end(n, _S.FAILED, event.stamp, decision), event.stamp, decision)
         self._close_if_done(event.stamp, decision)
 

@@ -143,7 +143,7 @@ class Waiting(Judge):
         task, active = self.tasks[n], self.active[n]
         began = active.first_started_at or active.started_at or self.run.queued_at
         key = AttemptKey(pending.origin, self.run.run_id, task.task_id, self.maps[n], self.tries[n])
-        return WaitStart(Attempt(key, task, self.facts, self.max_tries[n] + 1, began), pending.wait)
+        return WaitStart(Attempt(key, task, self.facts, self.tries_in_all(n), began), pending.wait)
 
     def arm(self, n: int, decision: Decision) -> None:
         """Sets the timer for the first moment that says something about the instance's waits."""
@@ -242,7 +242,7 @@ class Waiting(Judge):
         key = AttemptKey(attempt, self.run.run_id, task.task_id, self.maps[n], self.tries[n])
         began = active.first_started_at or stamp.at
         again = resume._replace(undoes=True)
-        decision.start.append(Attempt(key, task, self.facts, self.max_tries[n] + 1, began, again))
+        decision.start.append(Attempt(key, task, self.facts, self.tries_in_all(n), began, again))
         return True
 
     def _undoing(self, n: int) -> AttemptId | None:

@@ -7,14 +7,16 @@ from typing import Final
 import pytest
 
 from tests.simulation.actions import random_story
-from tests.simulation.faults import commits, dispatch, durable, limits, mapping, rules, waiting
+from tests.simulation.faults import commits, dispatch, durable, limits, mapping, rules, stopping, waiting
 from tests.simulation.faults.planting import Fault
 from tests.simulation.world import Violation
 from tradewind.testing.virtual_time import EndlessActivity
 
 STORIES_MAX: Final = 40
 FAULTS: Final = [
-    fault for file in (commits, dispatch, limits, rules, mapping, waiting, durable) for fault in file.fault.all
+    fault
+    for file in (commits, dispatch, limits, rules, mapping, waiting, durable, stopping)
+    for fault in file.fault.all
 ]
 
 pytestmark = pytest.mark.blocks_the_loop

@@ -10,7 +10,7 @@ from typing import Final, cast
 import orjson
 
 from tradewind.model.outcomes import CODEC_JSON, CODEC_TYPED_JSON, EncodedValue
-from tradewind.model.rows import AttemptRow, InstanceRow, RunRow
+from tradewind.model.rows import AttemptRow, InstanceRow, RunRow, as_given
 from tradewind.model.specs import Json, TaskSpec
 from tradewind.model.states import RunType, TaskState
 
@@ -93,7 +93,7 @@ def task_instance(facts: InstanceFacts) -> dict[str, Json]:
         "executor_config": "{}",
         "hostname": attempt.hostname or "" if attempt else "",
         "map_index": row.map_index,
-        "max_tries": row.max_tries,
+        "max_tries": as_given(row.max_tries),
         "note": None,
         "operator": task.operator if task else None,
         "pid": attempt.pid if attempt else None,
