@@ -22,7 +22,19 @@ SETS: Final = ("2.11", "recent")
 """Packages of the time of Airflow 2.11.0 (May 2025), and those of October 2026: `versions/` has the lists."""
 
 PACKAGES: Final = (
-    *("http", "common.sql", "common.compat", "sqlite", "postgres", "ssh", "sftp", "slack", "amazon", "google"),
+    *(
+        "http",
+        "common.sql",
+        "common.compat",
+        "sqlite",
+        "postgres",
+        "ssh",
+        "sftp",
+        "slack",
+        "amazon",
+        "google",
+        "hashicorp",
+    ),
 )
 """The packages of each set, as their modules are named."""
 

@@ -1,4 +1,4 @@
-"""Plays Amazon (moto), Google Cloud Storage (gcp-storage-emulator) and a machine with SSH (asyncssh), each on a port.
+"""Plays Amazon (moto), Cloud Storage (gcp-storage-emulator), Vault and a machine with SSH (asyncssh), each on a port.
 
 Prints the ports as one line of JSON, and ends with its standard input.
 """
@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 import asyncssh
+import vault
 from gcp_storage_emulator.server import create_server
 from moto.server import ThreadedMotoServer
 
@@ -62,6 +63,7 @@ async def main():
         "amazon": amazon.get_host_and_port()[1],
         "google": google._api._httpd.server_address[1],
         "ssh": machine.get_port(),
+        "vault": vault.start(),
     }
     print(json.dumps(ports), flush=True)
     await asyncio.to_thread(sys.stdin.read)
