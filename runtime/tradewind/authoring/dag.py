@@ -428,8 +428,3 @@ def _defining_file(dag: DAG) -> str:
 def _needs_start(schedule: object) -> bool:
     """Whether a schedule says nothing without a start date; timetables and assets know for themselves."""
     return isinstance(schedule, (str, timedelta)) or type(schedule).__name__ == "relativedelta"
-
-
-def tasks_named(dag: DAG, task_ids: Sequence[str]) -> list[BaseOperator]:
-    """The tasks with these ids. Raises NotFoundError for the first that is missing."""
-    return [dag.get_task(task_id) for task_id in task_ids]

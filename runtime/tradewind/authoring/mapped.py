@@ -15,7 +15,6 @@ from tradewind.authoring.expand_input import (
     ExpandInput,
     Mappable,
     MappableKwargs,
-    MappedArgument,
     check_names,
     check_no_duplicates,
     dicts_input,
@@ -225,13 +224,6 @@ def check_not_always(arguments: Mapping[str, Any], method: str) -> None:
             f"task {arguments.get('task_id')!r}: Task-generated mapping within a task using {method!r} is not allowed "
             "with trigger rule 'always'"
         )
-
-
-def check_not_in_group(arguments: Mapping[str, Any]) -> None:
-    """Raises AuthoringError for the arguments of a mapped group among those that are mapped over."""
-    for value in arguments.values():
-        if isinstance(value, MappedArgument):
-            value.length()
 
 
 def _dag_of(arguments: Mapping[str, Any]) -> Any:

@@ -87,11 +87,6 @@ class SecretsMasker:
             return values if isinstance(value, list) else tuple(values) if isinstance(value, tuple) else set(values)
         return MASK if value is not None and name is not None and is_sensitive(name) else value
 
-    @property
-    def knows_any(self) -> bool:
-        """Whether there is anything to mask."""
-        return self._pattern is not None
-
     def forget(self) -> None:
         """For tests: knows nothing any more."""
         self._secrets.clear()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -102,31 +101,5 @@ class Alone:
         return 0
 
     async def run_restart(self, dag_id: str, dag_run_id: str) -> RunRow:
-        """Raises NotFoundError."""
-        raise NotFoundError(f"DAG {dag_id!r} has no run {dag_run_id!r}")
-
-
-class BlockingAlone:
-    """`Alone` for sync code."""
-
-    def dag_facts(self, dag_id: str) -> DagFacts | None:
-        """None."""
-        return None
-
-    def runs_at(self, dag_id: str, logical_date: datetime) -> list[RunRow]:
-        """Nothing."""
-        return []
-
-    def run_wait(self, run_id: RunId, seconds: float) -> RunRow | None:
-        """Raises NotFoundError."""
-        raise NotFoundError(f"there is no run {run_id}")
-
-    def changes(self, what: str, dag_id: str, since: int, seconds: float) -> int:
-        """0, after the time: nothing changes."""
-        if since == 0:
-            time.sleep(min(seconds, LONGEST_WAIT))
-        return 0
-
-    def run_restart(self, dag_id: str, dag_run_id: str) -> RunRow:
         """Raises NotFoundError."""
         raise NotFoundError(f"DAG {dag_id!r} has no run {dag_run_id!r}")

@@ -26,11 +26,6 @@ _detached: ContextVar[bool] = ContextVar("tradewind_detached", default=False)
 _found: ContextVar[list[DagContainer] | None] = ContextVar("tradewind_found_dags", default=None)
 
 
-def current_scope() -> Scope | None:
-    """The innermost open `with` block, if any."""
-    return _scope.get()
-
-
 def current_dag() -> DagContainer | None:
     """The DAG of the innermost open `with` block."""
     scope = _scope.get()

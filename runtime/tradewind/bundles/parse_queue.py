@@ -58,11 +58,6 @@ class ParseQueue:
             self._in_work.discard(file)
             self._changed.notify_all()
 
-    async def until_idle(self) -> None:
-        """Waits until all files have been handed back."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: self.idle)
-
     def drop(self, file: FileToParse) -> None:
         """The file is gone: it need not be parsed."""
         for waiting in self._waiting.values():

@@ -10,7 +10,7 @@ An *attempt id* is 16 random bytes: it names one try of one task instance for ev
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple, NewType
+from typing import Final, NewType
 
 RunId = NewType("RunId", int)
 AttemptId = NewType("AttemptId", bytes)
@@ -23,14 +23,6 @@ UNMAPPED: Final = -1
 """Map index of a task instance that is not mapped."""
 
 DEFAULT_NAMESPACE: Final = "default"
-
-
-class InstanceKey(NamedTuple):
-    """One task instance within the store: (run, task, map index)."""
-
-    run_id: RunId
-    task_id: str
-    map_index: int = UNMAPPED
 
 
 def run_id_of(unix_ms: int, draw: int) -> RunId:

@@ -37,19 +37,6 @@ def names_of(queued: QueuedEvent) -> Iterator[tuple[str, str]]:
         yield "alias", alias
 
 
-def leaves_of(condition: Mapping[str, Json]) -> Iterator[tuple[str, str]]:
-    """(kind, reference) of everything that the condition names, in order, each once.
-
-    Raises:
-        AuthoringError: it is no condition.
-    """
-    seen: set[tuple[str, str]] = set()
-    for leaf in _leaves(condition):
-        if leaf not in seen:
-            seen.add(leaf)
-            yield leaf
-
-
 def interval_of(events: Sequence[AssetEvent], at: datetime) -> DataInterval:
     """What a run is about that these events cause: from the first start to the last end of the runs that sent
     them; an event from outside stands for its moment. Without events: `at`.
@@ -69,15 +56,6 @@ def _holds(condition: Mapping[str, Json], known: set[tuple[str, str]]) -> bool:
     if not parts:
         return False
     return (all if kind == "all" else any)(_holds(part, known) for part in parts)
-
-
-def _leaves(condition: Mapping[str, Json]) -> Iterator[tuple[str, str]]:
-    kind, value = _single(condition)
-    if kind in LEAVES:
-        yield kind, str(value)
-    else:
-        for part in cast("Sequence[Mapping[str, Json]]", value):
-            yield from _leaves(part)
 
 
 def _single(condition: Mapping[str, Json]) -> tuple[str, Json]:

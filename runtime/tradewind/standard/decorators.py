@@ -7,7 +7,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar, Unpack, cast, overload
 
 from tradewind.authoring.dag import DAG
-from tradewind.authoring.operator import BaseOperator
 from tradewind.authoring.provider_packages import task_decorator
 from tradewind.authoring.python_call import call_function, check_call
 from tradewind.authoring.sensor import BaseSensorOperator, PokeReturnValue, SensorOptions
@@ -273,8 +272,3 @@ def teardown(function: Any = None, *, on_failure_fail_dagrun: bool = False) -> A
         return marked
 
     return mark if function is None else mark(function)
-
-
-def operator_of(result: Any) -> BaseOperator:
-    """The task behind a `@task` call's result."""
-    return cast("BaseOperator", result.operator)

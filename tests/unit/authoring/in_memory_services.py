@@ -5,16 +5,41 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from tradewind.authoring.other_dags import Alone, BlockingAlone
+from tradewind.authoring.other_dags import Alone, DagFacts
 from tradewind.authoring.state_access import BlockingStatesInMemory, StatesInMemory
 from tradewind.model.assets import AssetEvent, AssetEventFilter
 from tradewind.model.attempts import AttemptKey
 from tradewind.model.durable import Step
+from tradewind.model.errors import NotFoundError
 from tradewind.model.keys import UNMAPPED, RunId
 from tradewind.model.outcomes import EncodedValue
 from tradewind.model.rows import InstanceRow, RunRow
 from tradewind.model.specs import Json
 from tradewind.model.states import RunState, TaskState
+
+
+class BlockingAlone:
+    """There are no other DAGs."""
+
+    def dag_facts(self, dag_id: str) -> DagFacts | None:
+        """None."""
+        return None
+
+    def runs_at(self, dag_id: str, logical_date: datetime) -> list[RunRow]:
+        """Nothing."""
+        return []
+
+    def run_wait(self, run_id: RunId, seconds: float) -> RunRow | None:
+        """Raises NotFoundError."""
+        raise NotFoundError(f"there is no run {run_id}")
+
+    def changes(self, what: str, dag_id: str, since: int, seconds: float) -> int:
+        """0: nothing changes."""
+        return 0
+
+    def run_restart(self, dag_id: str, dag_run_id: str) -> RunRow:
+        """Raises NotFoundError."""
+        raise NotFoundError(f"DAG {dag_id!r} has no run {dag_run_id!r}")
 
 
 class InMemoryServices(BlockingAlone, BlockingStatesInMemory):

@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 
 from tests.unit.authoring.attempts import running
+from tests.unit.authoring.task_behind import operator_of
 from tradewind.authoring.context import build_context
 from tradewind.authoring.dag import DAG
 from tradewind.authoring.sensor import BaseSensorOperator, PokeReturnValue
 from tradewind.model.errors import AuthoringError, SkipTask, TaskFailed
 from tradewind.standard.bash import BashOperator
 from tradewind.standard.branch import LatestOnlyOperator
-from tradewind.standard.decorators import operator_of, task
+from tradewind.standard.decorators import task
 from tradewind.standard.empty import DummyOperator, EmptyOperator
 from tradewind.standard.python import PythonOperator, ShortCircuitOperator
 from tradewind.standard.sensors import BashSensor, DateTimeSensor, FileSensor, PythonSensor, TimeDeltaSensor, TimeSensor

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.unit.authoring.task_behind import operator_of
 from tradewind.authoring.branching import branch_ids
 from tradewind.authoring.current_context import get_current_context
 from tradewind.authoring.dag import DAG
@@ -15,7 +16,7 @@ from tradewind.authoring.decorators import task_group
 from tradewind.authoring.python_call import call_arguments
 from tradewind.authoring.task_group import TaskGroup
 from tradewind.model.errors import AuthoringError, TaskFailed
-from tradewind.standard.decorators import operator_of, setup, task, teardown
+from tradewind.standard.decorators import setup, task, teardown
 from tradewind.standard.empty import EmptyOperator
 from tradewind.standard.python import BranchPythonOperator, PythonOperator
 

@@ -6,7 +6,7 @@ A DAG file may also use a class that nobody registered: the class is found by lo
 from __future__ import annotations
 
 from tradewind.authoring.timetables.base import Timetable
-from tradewind.model.errors import AuthoringError, NotFoundError
+from tradewind.model.errors import AuthoringError
 
 _registered: dict[str, type[Timetable]] = {}
 
@@ -35,17 +35,6 @@ def _is_timetable_class(given: object) -> bool:
 def registered_timetables() -> dict[str, type[Timetable]]:
     """Every class that has been registered in this process, by qualified name."""
     return dict(_registered)
-
-
-def timetable_class(name: str) -> type[Timetable]:
-    """The registered class of this qualified name. Raises NotFoundError."""
-    found = _registered.get(name)
-    if found is None:
-        raise NotFoundError(
-            f"there is no timetable class {name!r} here: put its module into the plug-ins folder with an "
-            "AirflowPlugin that lists it in `timetables`, or call register_timetable(cls)"
-        )
-    return found
 
 
 def class_name(cls: type[Timetable]) -> str:

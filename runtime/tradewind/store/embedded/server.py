@@ -128,11 +128,6 @@ class EmbeddedServer:
         return self._running.where.run
 
     @property
-    def log_file(self) -> Path:
-        """What the server and its keeper said."""
-        return self._running.where.log
-
-    @property
     def password_file(self) -> Path:
         """Where the password is, mode 0600."""
         return self._running.where.password

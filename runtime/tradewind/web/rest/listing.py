@@ -37,11 +37,6 @@ def between(*names: str) -> tuple[Param, ...]:
     )
 
 
-def asks_between(call: Call, name: str) -> bool:
-    """Whether the caller gave `<name>_gte` or `<name>_lte`."""
-    return call.instant(f"{name}_gte") is not None or call.instant(f"{name}_lte") is not None
-
-
 def is_between(call: Call, name: str, moment: datetime | None) -> bool:
     """Whether `moment` is within what the caller asked for with `<name>_gte` and `<name>_lte`."""
     low, high = call.instant(f"{name}_gte"), call.instant(f"{name}_lte")
