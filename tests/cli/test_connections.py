@@ -58,6 +58,8 @@ def test_single_fields_and_the_id_at_the_end(run: Run) -> None:
         (["--conn-uri", "no scheme"], "scheme"),
         (["--conn-json", "[1]"], "JSON object"),
         (["--conn-json", '{"hots": "h"}'], "hots"),
+        (["--conn-type", "http", "--conn-extra", "{bad"], "--conn-extra is not JSON"),
+        (["--conn-type", "http", "--conn-extra", "[1]"], "--conn-extra has to be a JSON object"),
     ],
 )
 def test_bad_connections_are_refused(run: Run, given: list[str], said: str) -> None:

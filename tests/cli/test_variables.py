@@ -30,6 +30,8 @@ def test_the_life_of_a_variable(run: Run, home: Path) -> None:
     assert [(row["key"], row["description"]) for row in listed] == [("a", "what for"), ("j", None)]
     assert run("variables", "delete", "a").output == "Variable a deleted\n"
     assert run("variables", "delete", "a").exit_code == 1
+    for key in ("", "k" * 251):
+        assert "1 to 250 characters" in run("variables", "set", key, "x").output
 
 
 @pytest.mark.usefixtures("on_database")

@@ -74,6 +74,8 @@ def from_environment(kind: str, name: str) -> tuple[str, str] | None:
 
 def set_variable(key: str, value: str | None, description: str | None = None) -> None:
     """Stores or deletes a variable. Raises AuthoringError where nothing can store it."""
+    if value is not None and not 0 < len(key) <= 250:
+        raise AuthoringError(f"a variable's key has 1 to 250 characters, not {len(key)}: {key[:40]!r}")
     running = services()
     if running is None:
         raise AuthoringError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -183,7 +184,13 @@ def _given(conn_id: str, given: dict[str, Any]) -> Connection:
             found.description = about or found.description
             return found
         fields["conn_type"] = fields.pop("type")
-        return Connection(conn_id, description=about, **fields)
+        found = Connection(conn_id, description=about, **fields)
+        if found.extra and not isinstance(json.loads(found.extra), dict):
+            raise ValueError("--conn-extra has to be a JSON object")
+        return found
+    except json.JSONDecodeError as error:
+        option = "--conn-json" if text else "--conn-extra"
+        raise click.UsageError(f"{option} is not JSON: {error}") from error
     except ValueError as error:
         raise click.UsageError(f"The connection cannot be read: {error}") from error
 

@@ -84,6 +84,8 @@ def set_variable(
     ctx: click.Context, key: str, value: str, as_json: bool, description: str | None, database: str | None
 ) -> None:
     """Store a variable, in place of one with this key."""
+    if not key or len(key) > 250:
+        raise click.BadParameter("a variable's key has 1 to 250 characters.", param_hint="KEY")
     if as_json:
         try:
             value = json.dumps(json.loads(value))
