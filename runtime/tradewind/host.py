@@ -231,7 +231,10 @@ class Runtime:
         task_id: str | None = None,
         timeout: float | None = None,
     ) -> Any:
-        """Starts a run and returns its result: see `trigger` and `StartedRun.result`."""
+        """Starts a run and returns its result: see `trigger` and `StartedRun.result`. Where it would have none, nothing
+        is started.
+        """
+        await self._starter.check_task(dag.dag_id if isinstance(dag, DAG) else dag, task_id)
         run = await self.trigger(dag, conf, key=key)
         return await run.result(task_id, timeout=timeout)
 

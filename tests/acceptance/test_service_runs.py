@@ -9,7 +9,7 @@ from datetime import timedelta
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import asyncpg
 import pytest
@@ -202,6 +202,11 @@ async def test_wrong_wishes(start: Start) -> None:
         await runtime.trigger("lax")
     with pytest.raises(ParamValidationError, match="is not JSON"):
         await runtime.trigger("strict", {"n": object()})
+    with pytest.raises(ParamValidationError, match=r"conf of a run of DAG 'strict' has to be a dict, not \[1\]"):
+        await runtime.trigger("strict", cast("Any", [1]))
+    with pytest.raises(NotFoundError, match="DAG 'strict' has no task 'won'"):
+        await runtime.run("strict", task_id="won")
+    assert (await runtime.control.reads.run_list(RunFilter("strict")))[1] == 0
     with pytest.raises(AuthoringError, match="id or a key"):
         await runtime.trigger("strict", key="a", run_id="b")
     with pytest.raises(AuthoringError, match="must not be empty"):
@@ -411,7 +416,7 @@ async def test_two_services_on_one_database(start: Start, db: Session) -> None:
     await end_shop()
     async with db.transaction():
         late = await bank.trigger("shop", {"user": "eve"}, connection=db)
-    await bank.take_over()
+    await bank.services.owner.take_over()
     row = await bank.control.reads.dag_get("shop")
     assert row is not None
     assert row.owner is None
@@ -439,7 +444,7 @@ async def test_a_new_release_beside_the_old_one(start: Start) -> None:
     await end_old()
     async with asyncio.timeout(20):
         while not new.control.dag_in_memory("priced"):
-            await new.take_over()
+            await new.services.owner.take_over()
     assert await new.run("priced", timeout=20) == 2
     versions, total = await new.control.reads.dag_version_list("priced", 10)
     assert (total, [line.number for line in versions]) == (2, [2, 1])

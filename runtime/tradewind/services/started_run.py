@@ -201,6 +201,10 @@ class RunStarter:
             row = known
         return StartedRun(self._control, row.dag_id, row.dag_run_id)
 
+    async def check_task(self, dag_id: str, task_id: str | None) -> None:
+        """Raises AuthoringError where a run has no one result, NotFoundError for a task or DAG that is not there."""
+        _task_of((await self._control.dag_with_spec(dag_id))[1], task_id)
+
     async def _enqueue(self, request: TriggerRequest, connection: SqlConnection, key: str | None) -> StartedRun:
         store = self._enqueuing()
         row, spec = await self._control.dag_with_spec(request.dag_id)
@@ -231,6 +235,9 @@ def _can_enqueue(store: object) -> TypeGuard[_Enqueues]:
 
 
 def _check_conf(request: TriggerRequest) -> None:
+    given: object = request.conf
+    if given is not None and not isinstance(given, Mapping):
+        raise ParamValidationError(f"the conf of a run of DAG {request.dag_id!r} has to be a dict, not {given!r}")
     try:
         orjson.dumps(request.conf)
     except TypeError as error:
