@@ -6,7 +6,7 @@ import asyncio
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Protocol, TypeGuard
+from typing import Any, Final, Protocol, TypeGuard, cast
 
 import orjson
 
@@ -235,8 +235,8 @@ def _can_enqueue(store: object) -> TypeGuard[_Enqueues]:
 
 
 def _check_conf(request: TriggerRequest) -> None:
-    given: object = request.conf
-    if given is not None and not isinstance(given, Mapping):
+    given = cast("object", request.conf)
+    if not isinstance(given, Mapping | None):
         raise ParamValidationError(f"the conf of a run of DAG {request.dag_id!r} has to be a dict, not {given!r}")
     try:
         orjson.dumps(request.conf)
