@@ -20,7 +20,7 @@ from tradewind.authoring.expand_input import (
     dicts_input,
     lists_input,
 )
-from tradewind.authoring.mapped_group import mapped_group_of
+from tradewind.authoring.mapped_group import mapped_group_of, warn_of_group_results
 from tradewind.authoring.open_partials import note_expanded, note_partial
 from tradewind.authoring.operator import BaseOperator, defaults_for
 from tradewind.authoring.scope import current_dag, detached
@@ -77,6 +77,7 @@ class MappedOperator(BaseOperator):
                 f"task {self.task_id!r}: operator expansion in an expanded task group is not yet supported; "
                 f"{outer.node_id!r} is mapped already"
             )
+        warn_of_group_results(f"task {self.task_id!r}", mapped_call.expand)
 
     @property
     def operator_class(self) -> type[BaseOperator]:

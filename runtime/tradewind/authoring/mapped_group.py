@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any, Unpack
 
@@ -10,6 +11,8 @@ from tradewind.authoring.nodes import DagContainer, DagNode, GroupNode
 from tradewind.authoring.task_group import GroupLooks, TaskGroup
 from tradewind.authoring.xcom_arg import iter_xcom_refs
 from tradewind.model.errors import AuthoringError
+
+log = logging.getLogger(__name__)
 
 
 class MappedTaskGroup(TaskGroup):
@@ -37,12 +40,27 @@ class MappedTaskGroup(TaskGroup):
                 f"task group {self.node_id!r}: task group expansion inside the mapped task group {outer.node_id!r} is "
                 "not supported; map the outer group over all combinations"
             )
+        warn_of_group_results(f"task group {self.node_id!r}", expand_input)
 
     def __exit__(self, failure: object = None, *exc: object) -> None:
         if failure is None:
             for ref in iter_xcom_refs(self.expand_input.values):
                 self.set_upstream(ref.operator)
         super().__exit__(failure, *exc)
+
+
+def warn_of_group_results(who: str, over: ExpandInput) -> None:
+    """Says that the results of a mapped group's tasks are nothing to map over: as in Airflow, that ends as
+    `upstream_failed` when the run gets there.
+    """
+    for ref in iter_xcom_refs(over.values):
+        group = mapped_group_of(ref.operator)
+        if group is not None:
+            log.warning(
+                "%s is mapped over what %r returns, which is in the mapped group %r: it will be upstream_failed. Let a "
+                "task outside the group take the results and return them as a list, and map over that",
+                *(who, ref.operator.node_id, group.node_id),
+            )
 
 
 def mapped_group_of(node: DagNode) -> MappedTaskGroup | None:

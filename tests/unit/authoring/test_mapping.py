@@ -131,6 +131,23 @@ def test_async_functions_are_known_before_there_is_an_instance() -> None:
     assert kinds == {"wait": (True, "inline"), "classic": (True, "inline"), "plain": (False, "local")}
 
 
+def test_mapping_over_the_results_of_a_mapped_group_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    @task_group(group_id="given")
+    def giving(v: Any) -> Any:
+        return use(v)
+
+    with DAG("warned", schedule=None):
+        results: Any = giving.expand(v=[1, 2])
+        use.override(task_id="over").expand(x=results.map(str))
+        group.override(group_id="again").expand(v=results)
+    warned = [record.message for record in caplog.records]
+    assert len(warned) == 2
+    assert warned[0].startswith(
+        "task 'over' is mapped over what 'given.use' returns, which is in the mapped group 'given'"
+    )
+    assert warned[1].startswith("task group 'again' is mapped over")
+
+
 def test_a_mapped_group_waits_for_what_it_is_mapped_over() -> None:
     with a_dag() as dag:
 
