@@ -51,7 +51,7 @@ async def page(chromium_path: Path) -> AsyncIterator[Page]:
     assert not wrong
 
 
-async def _sign_in(page: Page, site: Site, path: str, username: str = "admin") -> None:
+async def sign_in(page: Page, site: Site, path: str, username: str = "admin") -> None:
     await page.goto(str(site.client.make_url(path)))
     await page.get_by_label("Username").fill(username)
     await page.get_by_label("Password").fill(f"{username}-password")
@@ -73,7 +73,7 @@ async def test_signing_in_and_out(page: Page, site: Site) -> None:
 
 @pytest.mark.spec("1:U2", "3:U01")
 async def test_list_of_dags(page: Page, site: Site) -> None:
-    await _sign_in(page, site, "/")
+    await sign_in(page, site, "/")
     await expect(page.get_by_role("row")).to_have_count(4)
     await expect(page.get_by_label("Import errors")).to_contain_text("1 DAG file")
     await expect(page.get_by_label("Health")).to_contain_text("Scheduler healthy")
@@ -95,7 +95,7 @@ async def test_list_of_dags(page: Page, site: Site) -> None:
 
 
 async def test_a_paused_dag_is_unpaused_and_run(page: Page, site: Site) -> None:
-    await _sign_in(page, site, "/dags")
+    await sign_in(page, site, "/dags")
     await page.get_by_role("button", name="Trigger hourly").click()
     dialog = page.get_by_role("dialog", name="Trigger hourly")
     await expect(dialog).to_contain_text("Unpause and run?")
@@ -111,7 +111,7 @@ async def test_a_paused_dag_is_unpaused_and_run(page: Page, site: Site) -> None:
 
 @pytest.mark.spec("1:U3", "1:U4", "1:U15", "3:U02", "3:U04")
 async def test_a_run_is_watched_while_it_goes(page: Page, site: Site) -> None:
-    await _sign_in(page, site, "/dags/fetch_pictures")
+    await sign_in(page, site, "/dags/fetch_pictures")
     await expect(page.get_by_text("No runs yet")).to_be_visible()
     await page.get_by_role("button", name="Trigger").click()
     await page.get_by_role("dialog").get_by_role("button", name="Trigger", exact=True).click()
@@ -143,7 +143,7 @@ async def test_a_log_is_read_while_it_is_written(page: Page, site: Site) -> None
     writer = Writer(site)
     for number in range(200):
         writer.write(f"line {number}")
-    await _sign_in(page, site, "/dags/fetch_pictures?run=one&task=list")
+    await sign_in(page, site, "/dags/fetch_pictures?run=one&task=list")
     log = page.get_by_role("log", name="Log of list, attempt 1")
     await expect(log.get_by_text("line 199")).to_be_in_viewport()
     writer.write("\x1b[31mthe newest\x1b[0m")
@@ -174,7 +174,7 @@ async def test_a_log_goes_on_after_the_server_ended_its_stream(
         await site.control.begin(run, "list")
         writer = Writer(site)
         writer.write("before")
-        await _sign_in(page, site, "/dags/fetch_pictures?run=one&task=list")
+        await sign_in(page, site, "/dags/fetch_pictures?run=one&task=list")
         log = page.get_by_role("log")
         await expect(log).to_contain_text("before")
         await expect(page.get_by_label("Log", exact=True)).to_contain_text("Interrupted")
@@ -185,7 +185,7 @@ async def test_a_log_goes_on_after_the_server_ended_its_stream(
 
 @pytest.mark.spec("2:C-14", "1:U12")
 async def test_connections_variables_and_pools(page: Page, site: Site) -> None:
-    await _sign_in(page, site, "/admin")
+    await sign_in(page, site, "/admin")
     await expect(page.get_by_role("tab", name="Connections")).to_have_attribute("aria-selected", "true")
     await page.get_by_role("button", name="Add", exact=True).click()
     form = page.get_by_role("dialog")
@@ -226,6 +226,6 @@ async def test_connections_variables_and_pools(page: Page, site: Site) -> None:
 
 
 async def test_who_may_not_see_secrets_is_told_so(page: Page, site: Site) -> None:
-    await _sign_in(page, site, "/admin/connections", "vic")
+    await sign_in(page, site, "/admin/connections", "vic")
     await expect(page.get_by_role("alert")).to_contain_text("No connections to show")
     await expect(page.get_by_role("link", name="Admin")).to_have_count(0)

@@ -1,5 +1,6 @@
 /** The frame around every page, and which page an address shows. To add a page, add a line to `pageFor`. */
 import { Component, lazy, Suspense, useEffect, type ReactNode } from "react";
+import { isBrowseTab, type BrowseTab } from "./logic/browse";
 import { DagsPage } from "./pages/dags";
 import { NotFoundPage } from "./pages/not_found";
 import { Footer } from "./parts/footer";
@@ -13,6 +14,7 @@ import { usePlace, type Place } from "./router";
 const loadDagPage = () => import("./pages/dag");
 const DagPage = lazy(async () => ({ default: (await loadDagPage()).DagPage }));
 const AdminPage = lazy(async () => ({ default: (await import("./pages/admin")).AdminPage }));
+const BrowsePage = lazy(async () => ({ default: (await import("./pages/browse")).BrowsePage }));
 const InputsPage = lazy(async () => ({ default: (await import("./pages/inputs")).InputsPage }));
 const LoginPage = lazy(async () => ({ default: (await import("./pages/login")).LoginPage }));
 
@@ -21,6 +23,7 @@ function pageFor(place: Place): ReactNode {
   if (first === undefined || (first === "dags" && second === undefined)) return <DagsPage query={place.query} />;
   if (first === "dags" && second !== undefined) return <DagPage key={second} dagId={second} query={place.query} />;
   if (first === "admin" && isKind(second ?? "connections")) return <AdminPage kind={(second ?? "connections") as Kind} />;
+  if (first === "browse" && isBrowseTab(second ?? "deadlines")) return <BrowsePage tab={(second ?? "deadlines") as BrowseTab} query={place.query} />;
   if (first === "inputs" && second === undefined) return <InputsPage query={place.query} />;
   return <NotFoundPage />;
 }

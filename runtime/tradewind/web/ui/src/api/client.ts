@@ -7,7 +7,7 @@ import type {
 } from "./types";
 import type { Kind, Row } from "../logic/named";
 
-const API = "api/v1/";
+export const API = "api/v1/";
 
 /** An answer that is not what was asked for. `status` is 0 where the server could not be reached at all. */
 export class ApiError extends Error {
@@ -24,7 +24,7 @@ export function whenSignedOut(then: () => void): void {
   onSignedOut = then;
 }
 
-type Query = Record<string, string | number | boolean | null | undefined>;
+export type Query = Record<string, string | number | boolean | null | undefined>;
 
 /** The relative address of an API resource; empty query values are left out. */
 export function address(path: string, query: Query = {}): string {
@@ -70,12 +70,13 @@ async function problemOf(answer: Response): Promise<ApiError> {
   }
 }
 
-async function json<T>(path: string, call: Call = {}): Promise<T> {
+/** The parsed answer. Raises ApiError. */
+export async function json<T>(path: string, call: Call = {}): Promise<T> {
   return (await (await send(path, call)).json()) as T;
 }
 
 const dagPath = (dagId: string): string => `${API}dags/${encodeURIComponent(dagId)}`;
-const runPath = (dagId: string, runId: string): string => `${dagPath(dagId)}/dagRuns/${encodeURIComponent(runId)}`;
+export const runPath = (dagId: string, runId: string): string => `${dagPath(dagId)}/dagRuns/${encodeURIComponent(runId)}`;
 
 const namedPath = (kind: Kind, name: string): string => `${API}${kind}/${encodeURIComponent(name)}`;
 

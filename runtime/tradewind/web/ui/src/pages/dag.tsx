@@ -150,12 +150,12 @@ function DagBody({ view, choice, choose }: BodyProps) {
         </Empty>
       )}
       {run && choice.task !== null && (
-        <TaskPanel dagId={view.dagId} run={run} taskId={choice.task} shown={shown} mapIndex={choice.mapIndex} attempt={choice.attempt}
+        <TaskPanel dagId={view.dagId} run={run} taskId={choice.task} shown={shown} told={view.told} mapIndex={choice.mapIndex} attempt={choice.attempt}
           choose={(mapIndex, attempt) => choose({ run: run.dag_run_id, mapIndex, attempt })}
           back={() => choose({ run: run.dag_run_id, task: null, mapIndex: null, attempt: null })} />
       )}
       {run && choice.task === null && (
-        <RunPanel run={run} tasks={tasks} rows={rows} shown={shown} tab={choice.tab} chooseTab={(tab) => choose({ tab })}
+        <RunPanel run={run} tasks={tasks} rows={rows} shown={shown} missed={view.missed} tab={choice.tab} chooseTab={(tab) => choose({ tab })}
           chooseTask={(task) => choose({ run: run.dag_run_id, task, mapIndex: null, attempt: null })} />
       )}
     </div>

@@ -7,7 +7,7 @@ import { go } from "../router";
 import { signIn } from "../state/session";
 
 /** Only an address of these pages is gone to after signing in. */
-const inside = (next: string): string => (/^(dags|admin|inputs)?([/?]|$)/.test(next) && !next.startsWith("//") ? next : "");
+const inside = (next: string): string => (/^(dags|admin|inputs|browse)?([/?]|$)/.test(next) && !next.startsWith("//") ? next : "");
 
 function explained(problem: unknown): string {
   if (problem instanceof ApiError && problem.status === 401) return "Username or password is wrong. Try again.";

@@ -29,6 +29,7 @@ function Navigation() {
     <nav aria-label="Main">
       <Link to="dags" className="nav-link">DAGs</Link>
       {me && <Link to="inputs" className="nav-link">Inputs</Link>}
+      {me && <Link to="browse" className="nav-link">Browse</Link>}
       {me?.roles.some((role) => OPERATORS.includes(role)) && <Link to="admin" className="nav-link">Admin</Link>}
     </nav>
   );

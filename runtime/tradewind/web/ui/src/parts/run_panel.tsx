@@ -6,11 +6,12 @@ import type { RunTasks } from "../state/dag_view";
 import { Facts } from "./facts";
 import { Graph } from "./graph";
 import { Loading } from "./problem";
+import { Missed, WaitingTasks } from "./run_insight";
 import { StatePill } from "./state";
 import { Tabs } from "./tabs";
 import { Elapsed, Time } from "./time";
 
-export const RUN_TABS = [["graph", "Graph"], ["tasks", "Tasks"], ["details", "Details"]] as const;
+export const RUN_TABS = [["graph", "Graph"], ["tasks", "Tasks"], ["waiting", "Waiting"], ["details", "Details"]] as const;
 export type RunTab = (typeof RUN_TABS)[number][0];
 
 /** Rows of the list of tasks at most; the grid shows the rest. */
@@ -21,12 +22,14 @@ interface Props {
   tasks: Task[];
   rows: string[];
   shown: RunTasks | undefined;
+  /** Grows whenever a run has missed something. */
+  missed: number;
   tab: RunTab;
   chooseTab: (tab: RunTab) => void;
   chooseTask: (taskId: string) => void;
 }
 
-export function RunPanel({ run, tasks, rows, shown, tab, chooseTab, chooseTask }: Props) {
+export function RunPanel({ run, tasks, rows, shown, missed, tab, chooseTab, chooseTask }: Props) {
   return (
     <section className="card panel" aria-label={`Run ${run.dag_run_id}`}>
       <div className="panel-head">
@@ -39,10 +42,12 @@ export function RunPanel({ run, tasks, rows, shown, tab, chooseTab, chooseTask }
         ["Started", run.start_date && <Time at={run.start_date} precise />],
         ["Took", run.start_date && <Elapsed start={run.start_date} end={run.end_date} />],
       ]} />
+      <Missed run={run} news={missed} />
       <Counts shown={shown} />
       <Tabs label="Views of the run" tabs={RUN_TABS} chosen={tab} choose={chooseTab}>
         {tab === "graph" && <Graph tasks={tasks} run={shown} taskId={null} choose={chooseTask} />}
         {tab === "tasks" && <TaskTable rows={rows} shown={shown} choose={chooseTask} />}
+        {tab === "waiting" && <WaitingTasks run={run} shown={shown} choose={chooseTask} />}
         {tab === "details" && <Details run={run} />}
       </Tabs>
     </section>

@@ -7,6 +7,7 @@ import { Facts } from "./facts";
 import { Log } from "./log";
 import { Empty, Loading } from "./problem";
 import { StatePill } from "./state";
+import { TaskInsight } from "./task_insight";
 import { Elapsed, Time } from "./time";
 
 interface Props {
@@ -14,6 +15,8 @@ interface Props {
   run: DagRun;
   taskId: string;
   shown: RunTasks | undefined;
+  /** Grows whenever tasks of the run have published something. */
+  told: number;
   mapIndex: number | null;
   /** The attempt asked for; null for the newest. */
   attempt: number | null;
@@ -21,7 +24,7 @@ interface Props {
   back: () => void;
 }
 
-export function TaskPanel({ dagId, run, taskId, shown, mapIndex, attempt, choose, back }: Props) {
+export function TaskPanel({ dagId, run, taskId, shown, told, mapIndex, attempt, choose, back }: Props) {
   const all = shown ? instancesOf(shown.instances, taskId) : [];
   const instance = all.find((each) => each.map_index === mapIndex) ?? all[0];
   return (
@@ -40,6 +43,7 @@ export function TaskPanel({ dagId, run, taskId, shown, mapIndex, attempt, choose
       {instance && (
         <>
           <InstanceFacts of={instance} />
+          <TaskInsight of={{ dagId, runId: run.dag_run_id, taskId, mapIndex: instance.map_index }} instance={instance} news={shown} told={told} />
           <Attempts of={instance} attempt={attempt} choose={(number) => choose(mapIndex, number)} />
           <AttemptView dagId={dagId} runId={run.dag_run_id} of={instance} attempt={attempt} />
         </>

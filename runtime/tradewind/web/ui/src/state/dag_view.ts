@@ -23,6 +23,9 @@ export class DagView extends Observed {
   runs: DagRun[] | null = null;
   totalRuns = 0;
   problem: unknown = null;
+  /** Grow with what tasks publish, and with deadlines that were missed. */
+  told = 0;
+  missed = 0;
   /** By run id; a run that is not here is still being fetched. */
   readonly byRun = new Map<string, RunTasks>();
 
@@ -46,6 +49,8 @@ export class DagView extends Observed {
       dag: (event: DagEvent) => this.onDag(event),
       run: (event: RunEvent) => this.onRun(event),
       task: (event: TaskEvent) => this.onTasks(event),
+      queries: () => { this.told += 1; this.changed(); },
+      deadlines: () => { this.missed += 1; this.changed(); },
     };
     this.stream = follow(this.server.eventStream(this.dagId), on, () => void this.reload(), setStreamState);
   }
