@@ -43,6 +43,7 @@ class HttpClientHook(AsyncHook["ClientSession"]):
     conn_name_attr: ClassVar[str] = "http_conn_id"
     default_conn_name: ClassVar[str] = "http_default"
     conn_type: ClassVar[str] = "http"
+    also_takes: ClassVar[tuple[str, ...]] = ("https",)
     hook_name: ClassVar[str] = "HTTP"
 
     def __init__(self, http_conn_id: str | None = None, *, auth_type: AuthType | None = None) -> None:

@@ -106,6 +106,7 @@ class PostgresListenHook(AsyncHook[Listener]):
     conn_name_attr: ClassVar[str] = "postgres_conn_id"
     default_conn_name: ClassVar[str] = "postgres_default"
     conn_type: ClassVar[str] = "postgres"
+    also_takes: ClassVar[tuple[str, ...]] = ("alloydb",)
 
     def __init__(self, postgres_conn_id: str | None = None, *, database: str | None = None) -> None:
         super().__init__(postgres_conn_id)

@@ -24,6 +24,7 @@ class PostgresPoolHook(AsyncHook["Pool[Any]"]):
     conn_name_attr: ClassVar[str] = "postgres_conn_id"
     default_conn_name: ClassVar[str] = "postgres_default"
     conn_type: ClassVar[str] = "postgres"
+    also_takes: ClassVar[tuple[str, ...]] = ("redshift", "alloydb", "cockroachdb")
     hook_name: ClassVar[str] = "Postgres"
 
     def __init__(

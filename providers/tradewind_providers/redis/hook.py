@@ -23,6 +23,7 @@ class RedisHook(AsyncHook[Any]):
     conn_name_attr: ClassVar[str] = "redis_conn_id"
     default_conn_name: ClassVar[str] = "redis_default"
     conn_type: ClassVar[str] = "redis"
+    also_takes: ClassVar[tuple[str, ...]] = ("rediss",)
     hook_name: ClassVar[str] = "Redis"
 
     def __init__(self, redis_conn_id: str | None = None) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Hashable
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, ClassVar, Final, Generic, Self, TypeVar
+from typing import Any, ClassVar, Final, Generic, Self, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 from tradewind.authoring.connection import Connection
@@ -37,12 +37,16 @@ class AsyncHook(BaseHook, Generic[C]):
     idle: ClassVar[timedelta | None] = timedelta(minutes=5)
     """How long a client without users stays open. None: until its loop ends; zero: not at all."""
     open_timeout: ClassVar[timedelta] = timedelta(minutes=1)
+    also_takes: ClassVar[tuple[str, ...]] = ()
+    """Types of connections, beside `conn_type` and `generic`, about which it says nothing in the log."""
     shares_with: ClassVar[type[Any] | None] = None
     """The class whose client this one uses too, because it opens the same; it says nothing for subclasses."""
 
     def __init__(self, conn_id: str | None = None, *, logger_name: str | None = None) -> None:
         super().__init__(logger_name=logger_name)
         name = conn_id or self.default_conn_name
+        if not isinstance(cast("object", name), str):
+            raise AuthoringError(f"{type(self).__name__}: the id of a connection is a text, not {name!r}")
         if not name:
             raise AuthoringError(f"{type(self).__name__}: which connection? Give the id of one")
         self.conn_id = name
@@ -92,14 +96,28 @@ class AsyncHook(BaseHook, Generic[C]):
         idle = self.idle.total_seconds() if self.idle is not None else None
         mine = (self.conn_id, self.options())
         return Wanted(
-            name=f"connection {self.conn_id!r} ({cls.__name__})",
+            name=f"connection {self.conn_id!r}{self._oddly(found.connection)} ({cls.__name__})",
             key=(opener, found.fingerprint, *mine),
             line=(line_of(opener), *mine),
-            open=lambda: self.connect(found.connection),
+            open=lambda: self._connected(found.connection),
             open_timeout=cls.open_timeout.total_seconds(),
             idle=idle,
             is_usable=self.is_usable,
         )
+
+    def _connected(self, connection: Connection) -> AbstractAsyncContextManager[C]:
+        odd = self._oddly(connection)
+        if odd:
+            self.log.warning(
+                "connection %r is%s; %s takes it as one of type %r",
+                *(self.conn_id, odd, type(self).__name__, self.conn_type),
+            )
+        return self.connect(connection)
+
+    def _oddly(self, connection: Connection) -> str:
+        """Says of what type a connection is that was not made for this hook; else nothing."""
+        given, usual = connection.conn_type, (self.conn_type, "generic", *self.also_takes)
+        return f" of type {given!r}" if given and self.conn_type and given not in usual else ""
 
     async def __aenter__(self) -> C:
         client = await clients_here().enter(await self.wanted())

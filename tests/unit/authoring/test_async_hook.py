@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from unittest.mock import patch
 
 import pytest
@@ -158,6 +158,19 @@ async def test_there_must_be_such_a_connection() -> None:
     system.hosts["launch_default"] = "broken"
     with pytest.raises(ClientError, match=r"connection 'launch_default' \(LaunchHook\).*OSError: no route"):
         await use()
+
+
+async def test_a_connection_of_another_type_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    for conn_type in ("generic", "launch", "rocket"):
+        async with LaunchHook("api").using(Connection("api", conn_type, host="there")) as session:
+            assert session.host == "there"
+    said = [record.getMessage() for record in caplog.records if "of type" in record.getMessage()]
+    assert said == ["connection 'api' is of type 'rocket'; LaunchHook takes it as one of type 'launch'"]
+    with pytest.raises(ClientError, match=r"connection 'api' of type 'rocket' \(LaunchHook\)"):
+        async with LaunchHook("api").using(Connection("api", "rocket", host="broken")):
+            pass
+    with pytest.raises(AuthoringError, match="the id of a connection is a text, not 5"):
+        LaunchHook(cast("str", 5))
 
 
 async def test_a_replaced_get_connection_is_asked() -> None:
