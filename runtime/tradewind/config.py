@@ -97,6 +97,8 @@ class Config:
         return AuthoringDefaults(
             timezone="UTC" if core.default_timezone.lower() == "utc" else core.default_timezone,
             catchup=bool(core.catchup_by_default),
+            cron_intervals=core.create_cron_data_intervals,
+            delta_intervals=core.create_delta_data_intervals,
             max_active_runs=core.max_active_runs_per_dag,
             max_active_tasks=core.max_active_tasks_per_dag,
             xcom_max_bytes=core.xcom_max_bytes,

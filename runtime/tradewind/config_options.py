@@ -93,6 +93,15 @@ class CoreSection:
         "scheduler.catchup_by_default",
         "core.catchup_by_default",
     )
+    create_cron_data_intervals: bool | None = _flag(
+        None,
+        "Whether runs of a cron expression given as text are about the interval before them; else about their moment. "
+        "Not set: no for DAG files that import airflow.sdk, yes for others.",
+        "scheduler.create_cron_data_intervals",
+    )
+    create_delta_data_intervals: bool | None = _flag(
+        None, "The same for schedules that are timedeltas.", "scheduler.create_delta_data_intervals"
+    )
     dags_are_paused_at_creation: bool = _flag(
         True, "New DAGs start paused, where the DAG does not say.", "core.dags_are_paused_at_creation"
     )

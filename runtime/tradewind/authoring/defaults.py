@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 
@@ -17,7 +17,9 @@ from typing import Any
 class AuthoringDefaults:
     """What holds where a DAG file says nothing.
 
-    `timezone` is an IANA name; it applies to dates without a zone. `xcom_max_bytes` is the largest
+    `timezone` is an IANA name; it applies to dates without a zone. `cron_intervals` and `delta_intervals`: runs of a
+    cron text or a timedelta are about the interval before them, else about their moment (None: as the file is written
+    for, the moment in Airflow 3). `xcom_max_bytes` is the largest
     encoded XCom. `xcom_backend` is the import path of a `BaseXCom` class, or empty. `xcom_allowed_classes`
     are patterns of the classes that stored values may name (empty: every class made for data);
     `xcom_pickling` allows pickle for values that JSON cannot hold.
@@ -34,6 +36,8 @@ class AuthoringDefaults:
 
     timezone: str = "UTC"
     catchup: bool = False
+    cron_intervals: bool | None = None
+    delta_intervals: bool | None = None
     max_active_runs: int = 16
     max_active_tasks: int = 16
     xcom_max_bytes: int = 16 * 1024 * 1024
@@ -50,6 +54,12 @@ class AuthoringDefaults:
     plugins_folder: str = ""
     deferrable: bool = False
     operator_arguments: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    def with_intervals(self, by_file: bool) -> AuthoringDefaults:
+        """The same, with what the file says where the configuration says nothing of intervals."""
+        cron = by_file if self.cron_intervals is None else self.cron_intervals
+        delta = by_file if self.delta_intervals is None else self.delta_intervals
+        return replace(self, cron_intervals=cron, delta_intervals=delta)
 
 
 _defaults: ContextVar[AuthoringDefaults] = ContextVar("tradewind_authoring_defaults")

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from tradewind.authoring.defaults import current_defaults
 from tradewind.authoring.instants import zone_name
 from tradewind.authoring.nodes import DagContainer
+from tradewind.authoring.written_for import file_written_for
 from tradewind.model.errors import AuthoringError
 from tradewind.model.specs import TimetableSpec
 
@@ -21,6 +23,16 @@ class Scheduled(DagContainer):
     schedule: Any
     """The schedule as the file gave it."""
     _timetable: Timetable | None = None
+    _cron_intervals: bool = True
+    _delta_intervals: bool = True
+
+    def _set_intervals(self, fileloc: str) -> None:
+        """Notes what runs of a cron text or a timedelta are about in this DAG's file."""
+        defaults = current_defaults()
+        if None in (defaults.cron_intervals, defaults.delta_intervals):  # not loaded by us: run by itself
+            defaults = defaults.with_intervals(file_written_for(fileloc) != 3)
+        self._cron_intervals = defaults.cron_intervals is not False
+        self._delta_intervals = defaults.delta_intervals is not False
 
     @property
     def timetable(self) -> Timetable:
@@ -29,7 +41,12 @@ class Scheduled(DagContainer):
             from tradewind.authoring.timetables import timetable_for
 
             try:
-                self._timetable = timetable_for(self.schedule, zone_name(self.timezone))
+                self._timetable = timetable_for(
+                    self.schedule,
+                    zone_name(self.timezone),
+                    cron_intervals=self._cron_intervals,
+                    delta_intervals=self._delta_intervals,
+                )
             except AuthoringError as why:
                 raise type(why)(f"DAG {self.dag_id!r}: {why}") from why
         return self._timetable

@@ -28,13 +28,11 @@ from tradewind.authoring.dag import DAG
 from tradewind.authoring.defaults import current_defaults, use_defaults
 from tradewind.authoring.scope import collecting_dags
 from tradewind.authoring.trigger_kinds import TriggerSource, collecting_kinds
+from tradewind.authoring.written_for import written_for
 from tradewind.bundles.packed import PackedError, is_packed, packed_modules
 from tradewind.bundles.plugins import load_plugins
 from tradewind.bundles.traces import user_trace
 from tradewind.model.errors import AuthoringError
-
-_IMPORTS_AIRFLOW: Final = re.compile(rb"^\s*(?:from|import)\s+airflow\b(?!\.sdk)", re.MULTILINE)
-"""Airflow 2's names; `airflow.sdk` is Airflow 3's, whose defaults are ours."""
 
 _import_lock = threading.RLock()
 """One DAG file at a time within a process: imports change `sys.modules` and `sys.path`."""
@@ -81,8 +79,8 @@ def load_file(
         root: the folder of its bundle; by default the file's own.
         private_helpers: the file gets modules of the bundle for itself, newly imported, and they are
             taken out of `sys.modules` again: for processes that load several files or versions.
-        catchup_by_file: files that import airflow have airflow's default for `catchup` (yes); off
-            where the configuration says which holds.
+        catchup_by_file: files for Airflow 2 have its default for `catchup` (yes); off where the
+            configuration says which holds.
 
     Raises:
         DagFileError: the file is missing, or its import failed.
@@ -98,8 +96,10 @@ def load_file(
     if defaults.plugins_folder:
         with _import_lock:
             load_plugins(defaults.plugins_folder)
-    if catchup_by_file and _IMPORTS_AIRFLOW.search(content):
+    version = written_for(content)
+    if catchup_by_file and version == 2:
         defaults = replace(defaults, catchup=True)
+    defaults = defaults.with_intervals(version != 3)
     module = ModuleType(module_name(path))
     module.__file__ = str(path)
     problems: list[str] = []

@@ -66,8 +66,13 @@ _ACCEPTED = (
 )
 
 
-def timetable_for(schedule: object, timezone: str = "UTC") -> Timetable:
+def timetable_for(
+    schedule: object, timezone: str = "UTC", *, cron_intervals: bool = True, delta_intervals: bool = True
+) -> Timetable:
     """The timetable of a DAG's `schedule` argument; cron expressions are read in `timezone`.
+
+    With `cron_intervals` (`delta_intervals`) the runs of a cron text (a timedelta) are about the interval before
+    them, else about their moment.
 
     Raises:
         AuthoringError: `schedule` is nothing of the kind; the message says what is accepted.
@@ -77,10 +82,10 @@ def timetable_for(schedule: object, timezone: str = "UTC") -> Timetable:
     if isinstance(schedule, Timetable):
         return schedule
     if isinstance(schedule, str):
-        return _from_text(schedule, timezone)
+        return _from_text(schedule, timezone, intervals=cron_intervals)
     if isinstance(schedule, (timedelta, relativedelta)):
         try:
-            return DeltaDataIntervalTimetable(schedule)
+            return DeltaDataIntervalTimetable(schedule) if delta_intervals else DeltaTriggerTimetable(schedule)
         except AuthoringError as error:
             raise AuthoringError(
                 f"schedule={schedule!r}: the time between two runs must be longer than zero; "
@@ -99,7 +104,7 @@ def next_dagrun_info(
     return as_dagrun_info(next_run(spec, last, now if now is not None else datetime.now(UTC), restricted=restricted))
 
 
-def _from_text(schedule: str, timezone: str) -> Timetable:
+def _from_text(schedule: str, timezone: str, *, intervals: bool) -> Timetable:
     preset = schedule.strip().lower()
     if preset == "@once":
         return OnceTimetable()
@@ -111,4 +116,6 @@ def _from_text(schedule: str, timezone: str) -> Timetable:
         check_expression(schedule)
     except AuthoringError as error:
         raise AuthoringError(f"schedule={schedule!r} cannot be used: {error.message}") from error
+    if not intervals:
+        return CronTriggerTimetable(schedule, timezone=timezone)
     return CronDataIntervalTimetable(schedule, timezone)
