@@ -70,21 +70,22 @@ async def start_on_each(
         url = await new_database()
         await migrate_url(url)
         store = PostgresStore(url, secret_key=KEY)
-    overrides = {"scheduler.drain_timeout": 0.2}
-    config = await asyncio.to_thread(load_config, tmp_path, overrides=overrides, environ={})
     inline = InlineExecutor()
     parts = Parts(store=store, executors={"inline": inline, "local": inline}, watch_files=False)
     stop = asyncio.Event()
     lives: list[asyncio.Task[None]] = []
 
-    async def live(dags: tuple[DAG, ...], up: asyncio.Future[Runtime]) -> None:
+    async def live(dags: tuple[DAG, ...], settings: dict[str, object], up: asyncio.Future[Runtime]) -> None:
+        overrides = {"scheduler.drain_timeout": 0.2, **settings}
+        config = await asyncio.to_thread(load_config, tmp_path, overrides=overrides, environ={})
         async with Runtime(config, dags=dags, parts=parts) as runtime:
             up.set_result(runtime)
             await stop.wait()
 
-    async def started(*dags: DAG) -> Runtime:
+    async def started(*dags: DAG, **settings: object) -> Runtime:
+        named = {key.replace("__", "."): value for key, value in settings.items()}
         up: asyncio.Future[Runtime] = asyncio.get_running_loop().create_future()
-        life = asyncio.create_task(live(dags, up))
+        life = asyncio.create_task(live(dags, named, up))
         life.add_done_callback(partial(pass_on, up))
         lives.append(life)
         return await up

@@ -150,7 +150,9 @@ class BaseXCom:
 
     @staticmethod
     def purge(xcom: StoredXCom, *args: Any, **kwargs: Any) -> None:
-        """Called before `XCom.clear` or `XCom.delete` in a task deletes a value: delete what it points to."""
+        """Called in a task before one of its values goes: delete what it points to. The task runs again, or it asks
+        for that (`XCom.clear`, `XCom.delete`).
+        """
 
 
 def purge(encoded: EncodedValue, facts: Mapping[str, Any]) -> None:
@@ -222,6 +224,11 @@ def _bytes_of(backend: type[BaseXCom], value: object, facts: Mapping[str, Any], 
     if isinstance(made, (bytes, bytearray)):
         return bytes(made)
     return orjson.dumps(xcom_codec.to_json(made, where))
+
+
+def has_backend() -> bool:
+    """Whether values go through a class of one's own."""
+    return bool(current_defaults().xcom_backend)
 
 
 def _backend() -> type[BaseXCom]:

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from tradewind.authoring.access import CurrentAttempt, current_attempt
-from tradewind.authoring.xcom import BaseXCom, check_xcom_key, decode, encode, purge
+from tradewind.authoring.xcom import BaseXCom, check_xcom_key, decode, encode, has_backend, purge
 from tradewind.model.errors import XComError
 from tradewind.model.keys import UNMAPPED, RunId
-from tradewind.model.outcomes import RETURN_KEY, EncodedValue
-
-_DELETED: Final = EncodedValue(0, b"")
+from tradewind.model.outcomes import DELETED, RETURN_KEY
 
 
 class XComRecord(NamedTuple):
@@ -118,7 +116,7 @@ class XCom(BaseXCom):
         for one in [xcoms] if isinstance(xcoms, XComRecord) else xcoms:
             current = _own("delete", one.task_id, one.dag_id, one.run_id, one.map_index)
             _purge(current, one.key)
-            current.blocking.xcom_put(current.attempt.key, one.key, _DELETED)
+            current.blocking.xcom_put(current.attempt.key, one.key, DELETED)
 
     @classmethod
     def clear(
@@ -136,7 +134,7 @@ class XCom(BaseXCom):
         own = current.attempt.key
         for key in current.blocking.xcom_keys(own.run_id, own.task_id, own.map_index):
             _purge(current, key)
-        current.blocking.xcom_put(current.attempt.key, "", _DELETED)
+        current.blocking.xcom_put(current.attempt.key, "", DELETED)
 
 
 def _current() -> CurrentAttempt:
@@ -197,6 +195,16 @@ def _own(what: str, task_id: str | None, dag_id: str | None, run_id: str | None,
             f"asked for was {asked[0]}.{asked[1]} in run {asked[2]}"
         )
     return current
+
+
+def purge_left_over(current: CurrentAttempt) -> None:
+    """Before a task runs again: what earlier tries have left with a back end of one's own goes. Raises XComError."""
+    if not has_backend() or current.attempt.resume is not None:
+        return
+    own = current.attempt.key
+    for key in current.blocking.xcom_keys(own.run_id, own.task_id, own.map_index):
+        _purge(current, key)
+        current.blocking.xcom_put(own, key, DELETED)
 
 
 def _purge(current: CurrentAttempt, key: str) -> None:

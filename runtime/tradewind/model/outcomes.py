@@ -45,6 +45,18 @@ def kept_json(value: object) -> bytes:
     return b"".join((orjson.dumps(value), b""))
 
 
+DELETED: Final = EncodedValue(0, b"")
+"""In the place of a value: it goes. Under the key '': all values of the task instance go."""
+
+DELETED_BUT_OWN: Final = EncodedValue(0, b"but own")
+"""Under the key '': a task instance runs again, and all its values go but those that `stays_until_purged`."""
+
+
+def stays_until_purged(key: str, value: EncodedValue) -> bool:
+    """Whether the attempt that comes has to hand a value to the back end that made it before it goes."""
+    return value.codec >= CODEC_CUSTOM and not key.startswith(QUERY_PREFIX)
+
+
 class XComPut(NamedTuple):
     """One value under one key of the attempt's own task instance."""
 

@@ -11,17 +11,15 @@ from __future__ import annotations
 from typing import ClassVar, Final
 
 from tradewind.model.attempts import AttemptKey
+from tradewind.model.batch import DroppedRow, SpreadRow, XComRow
 from tradewind.model.commands import Decision, Freed, GoOn
 from tradewind.model.events import Stamp
-from tradewind.model.outcomes import EncodedValue
-from tradewind.model.rows import DroppedRow, SpreadRow, XComRow
+from tradewind.model.outcomes import DELETED
 from tradewind.model.states import FINISHED, TaskState
 from tradewind.rules.run_ledger import LAST_INDEX
 from tradewind.rules.run_mapping import RunMapping, has_ended
 from tradewind.rules.trigger_rules import Verdict
 from tradewind.rules.waiting import Waiting
-
-DELETE_ALL: Final = EncodedValue(0, b"")
 
 _S = TaskState
 _LIVE: Final = frozenset({_S.QUEUED, _S.RUNNING, _S.RESTARTING})
@@ -149,7 +147,7 @@ class Expanding(Waiting):
         self.drop_waits(n, decision)
         if state in FINISHED:
             self.reopen(n, stamp)
-        self.segment.xcoms.append(XComRow(self.tasks[n].task_id, self.maps[n], "", DELETE_ALL))
+        self.segment.xcoms.append(XComRow(self.tasks[n].task_id, self.maps[n], "", DELETED))
         then.extend(self.finish(n, _S.REMOVED, stamp))
         return True
 

@@ -17,6 +17,7 @@ import orjson
 
 from tradewind.model.assets import AssetEventRow
 from tradewind.model.attempts import Attempt, AttemptKey
+from tradewind.model.batch import AttemptClosed, AttemptOpened, OutboxRow, XComRow
 from tradewind.model.commands import Decision, Freed, Timer
 from tradewind.model.durable import StepRow
 from tradewind.model.events import (
@@ -37,18 +38,11 @@ from tradewind.model.events import (
     WaitEnded,
     XComStored,
 )
-from tradewind.model.outcomes import Outcome
-from tradewind.model.rows import (
-    AttemptClosed,
-    AttemptOpened,
-    LengthRow,
-    OutboxRow,
-    XComRow,
-)
+from tradewind.model.outcomes import DELETED_BUT_OWN, Outcome
+from tradewind.model.rows import LengthRow
 from tradewind.model.states import FINISHED, RUN_FINISHED, OutcomeKind, RunState, TaskState
 from tradewind.rules.alerts import FailedTry, mail_of
 from tradewind.rules.ending import PAUSED_STATES, Ending
-from tradewind.rules.expanding import DELETE_ALL
 from tradewind.rules.following import WHOLE_RUN
 from tradewind.rules.retries import retry_delay
 from tradewind.rules.run_ledger import detail_of
@@ -138,7 +132,7 @@ class RunMachine(Ending):
         tries = self.tries[n]
         resume = self.resume_of(n)
         if (again or tries > 1 or self.lost[n]) and resume is None:
-            self.segment.xcoms.append(XComRow(task.task_id, map_index, "", DELETE_ALL))
+            self.segment.xcoms.append(XComRow(task.task_id, map_index, "", DELETED_BUT_OWN))
         active.attempt, active.queued_at = event.attempt, at
         active.started_at = first if event.starts_at_once else None
         active.ended_at = active.due_at = active.hostname = active.pid = None

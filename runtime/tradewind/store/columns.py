@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
+from tradewind.model.batch import AttemptClosed, AttemptOpened, Batch, DagChange, Segment
 from tradewind.model.keys import RunId
-from tradewind.model.outcomes import EncodedValue
-from tradewind.model.rows import AttemptClosed, AttemptOpened, Batch, DagChange, ScheduleCursor, Segment
+from tradewind.model.outcomes import DELETED, EncodedValue, stays_until_purged
+from tradewind.model.rows import ScheduleCursor
 
 INLINE_LIMIT: Final = 64 * 1024
 """Bytes up to which a value lies in its own row; longer ones go to `blob`."""
@@ -194,17 +195,24 @@ def _brief_row(run_id: RunId, begun: AttemptOpened, end: AttemptClosed) -> Seque
 
 def _add_xcoms(out: Columns, segments: Sequence[Segment], spill: int, outside: Mapping[bytes, str]) -> None:
     """Changes of values, folded: per task instance whether all go first, then the last word on each key."""
-    cleared: dict[tuple[object, ...], None] = {}
-    last: dict[tuple[object, ...], EncodedValue] = {}
+    cleared: dict[tuple[RunId, str, int], bool] = {}
+    last: dict[tuple[RunId, str, int, bytes], EncodedValue] = {}
     for s in segments:
         for row in s.xcoms:
             place = (s.run_id, row.task_id, row.map_index)
             if row.value.codec == 0 and row.key == "":
-                cleared[place] = None
-                last = {key: value for key, value in last.items() if key[:3] != place}
+                whole = row.value == DELETED
+                cleared[place] = cleared.get(place, False) or whole
+                last = {
+                    key: value
+                    for key, value in last.items()
+                    if key[:3] != place or not (whole or stays_until_purged(text_of(key[3]), value))
+                }
             else:
                 last[(*place, text_bytes(row.key))] = row.value
-    after = out.add("xcoms_cleared", ("xc_run", "xc_task", "xc_map"), cleared)
+    after = out.add(
+        "xcoms_cleared", ("xc_run", "xc_task", "xc_map", "xc_whole"), [(*place, cleared[place]) for place in cleared]
+    )
     deleted = [key for key, value in last.items() if value.codec == 0]
     out.add("xcoms_deleted", ("xd_run", "xd_task", "xd_map", "xd_key"), deleted)
     rows: list[Sequence[object]] = []

@@ -13,18 +13,15 @@ from typing import NamedTuple
 
 import orjson
 
+from tradewind.model.batch import AttemptClosed, AttemptOpened, Batch, HistoryRow, RunChange, Segment, TaskChange
 from tradewind.model.durable import Step
 from tradewind.model.errors import BatchConflict, Fenced
 from tradewind.model.keys import AttemptId, RunId, RuntimeId
-from tradewind.model.outcomes import EncodedValue
+from tradewind.model.outcomes import DELETED, EncodedValue, stays_until_purged
 from tradewind.model.rows import (
-    AttemptClosed,
-    AttemptOpened,
     AttemptRow,
-    Batch,
     DagRow,
     DagVersionRow,
-    HistoryRow,
     ImportErrorRow,
     InstanceRow,
     Lease,
@@ -33,10 +30,7 @@ from tradewind.model.rows import (
     MissedDeadlineRow,
     OutboxItem,
     PoolRow,
-    RunChange,
     RunRow,
-    Segment,
-    TaskChange,
     UserRow,
     VariableRow,
 )
@@ -398,8 +392,11 @@ def _write_xcoms(tables: RunTables, segment: Segment, now: datetime) -> None:
         values = tables.xcoms.setdefault((task_id, map_index), {})
         if value.codec:
             values[key] = (value, now)
-        elif key == "":
+        elif key == "" and value == DELETED:
             values.clear()
+        elif key == "":
+            kept = {name: one for name, one in values.items() if stays_until_purged(name, one[0])}
+            tables.xcoms[task_id, map_index] = kept
         else:
             values.pop(key, None)
 

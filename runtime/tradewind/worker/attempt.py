@@ -21,6 +21,8 @@ from tradewind.authoring.access import BlockingServices, CurrentAttempt, TaskSer
 from tradewind.authoring.dag import DAG
 from tradewind.authoring.durable import Suspended
 from tradewind.authoring.loop_clients import hold_clients
+from tradewind.authoring.xcom import has_backend
+from tradewind.authoring.xcom_access import purge_left_over
 from tradewind.model.attempts import Attempt
 from tradewind.model.errors import TaskTimeout
 from tradewind.model.outcomes import Outcome, Wait
@@ -159,6 +161,8 @@ async def _labelled(work: Work, outcome: Outcome, threads: Threads | None) -> Ou
 
 
 async def _execute(work: Work, current: CurrentAttempt, threads: Threads | None) -> Any:
+    if has_backend():
+        await off_loop(threads, purge_left_over, current)
     await prepare_on_loop(work, current.services, current.blocking, threads)
     operator, traits = work.operator, work.traits
     await _call_all(work, steps.told_of(operator, "on_execute"), threads)
@@ -368,7 +372,9 @@ def _run_work(work: Work, stop: threading.Event | None) -> Outcome:
 
 
 def _execute_blocking(work: Work, stop: threading.Event | None) -> Any:
-    prepare_blocking(work, current_attempt.get().blocking)
+    current = current_attempt.get()
+    purge_left_over(current)
+    prepare_blocking(work, current.blocking)
     operator, traits = work.operator, work.traits
     for callback in steps.told_of(operator, "on_execute"):
         _call_blocking(work, callback)

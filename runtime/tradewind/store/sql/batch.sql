@@ -168,11 +168,14 @@ told AS (
 )
 
 -- name: batch_xcoms_cleared
--- All values of these task instances go.
+-- All values of these task instances go; those of back ends of one's own stay until an attempt has purged them,
+-- unless the `whole` instance goes.
 xcoms_cleared AS (
-    DELETE FROM xcom x USING fence, unnest(:xc_run::bigint[], :xc_task::text[], :xc_map::integer[])
-        AS u(run_id, task_id, map_index)
+    DELETE FROM xcom x
+    USING fence, unnest(:xc_run::bigint[], :xc_task::text[], :xc_map::integer[], :xc_whole::boolean[])
+        AS u(run_id, task_id, map_index, whole)
     WHERE x.run_id = u.run_id AND x.task_id = u.task_id AND x.map_index = u.map_index
+      AND (u.whole OR x.codec < 16 OR substr(x.key, 1, 6) = 'query:'::bytea)
     RETURNING 1
 )
 
