@@ -44,6 +44,12 @@ def chromium() -> Path | None:
     return next((Path(path) for path in found if path), None)
 
 
+def rabbitmq() -> Path | None:
+    """The program that starts a RabbitMQ as whoever calls it, where Debian puts it."""
+    path = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+    return path if path.exists() and shutil.which("epmd") else None
+
+
 def _driver_runs() -> bool:
     """Whether the Node that playwright brings along finds its libraries."""
     spec = importlib.util.find_spec("playwright")
@@ -95,5 +101,6 @@ GROUPS = (
     Group("postgres15", lambda: None if postgres15_bin() else Missing("no PostgreSQL 15")),
     Group("postgres17", _postgres17_missing),
     Group("provider_packages", _uv_missing),
+    Group("rabbitmq", lambda: None if rabbitmq() else Missing("no RabbitMQ")),
     Group("redis", lambda: None if shutil.which("redis-server") else Missing("no redis-server")),
 )

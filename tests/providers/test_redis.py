@@ -10,13 +10,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pytest
 
 from tests.providers.conftest import StartRuntime
-from tests.services.conftest import until
-from tradewind import DAG, Asset, AssetWatcher, AuthoringError, EmptyOperator, Runtime
-from tradewind.model.assets import AssetEventFilter
+from tests.services.fired import fired, watching
+from tradewind import AuthoringError
 from tradewind.services import watch_keeper
 from tradewind_providers.redis import RedisHook, RedisStreamTrigger
 
@@ -46,24 +44,8 @@ async def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
     await process.communicate()
 
 
-def watching(**options: Any) -> DAG:
-    watcher = AssetWatcher("w", RedisStreamTrigger("orders", "queue", block=0.05, **options))
-    with DAG("d", schedule=[Asset("orders", watchers=[watcher])], catchup=False) as dag:
-        EmptyOperator(task_id="t")
-    return dag
-
-
-async def payloads(runtime: Runtime) -> list[Any]:
-    events, _ = await runtime.control.reads.asset_event_list(AssetEventFilter())
-    return [orjson.loads(event.extra)["payload"] for event in events]
-
-
-async def fired(runtime: Runtime, count: int) -> list[Any]:
-    async def so_many() -> bool:
-        return len(await payloads(runtime)) >= count
-
-    await until(runtime, so_many)
-    return await payloads(runtime)
+def stream(**options: Any) -> RedisStreamTrigger:
+    return RedisStreamTrigger("orders", "queue", block=0.05, **options)
 
 
 async def nothing_pending(client: Any) -> None:
@@ -82,7 +64,7 @@ async def test_entries_are_acknowledged_after_their_events(start: StartRuntime) 
         await client.xgroup_create("orders", "tradewind", id="0")
         await client.xreadgroup("tradewind", "mine", {"orders": ">"}, count=1)
         await client.xreadgroup("tradewind", "another", {"orders": ">"}, count=1)
-        runtime = await start(watching(consumer="mine", claim_after=0.1))
+        runtime = await start(watching(stream(consumer="mine", claim_after=0.1)))
         found = await fired(runtime, 3)
         assert sorted(found, key=str) == [{"n": "0"}, {"n": "1"}, {"n": "2"}]
         await client.xadd("orders", {"n": 3})
@@ -107,7 +89,7 @@ async def test_an_entry_whose_event_is_not_committed_stays(
             return keep(*given)
 
         monkeypatch.setattr(watch_keeper, "external_event", failing)
-        runtime = await start(watching())
+        runtime = await start(watching(stream()))
         await client.xadd("orders", {"n": 1})
         assert await fired(runtime, 1) == [{"n": "1"}]
         assert runtime.control.watches()[0].failures == 1

@@ -12,11 +12,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from tests.providers.conftest import StartRuntime
-from tests.services.conftest import until
-from tradewind import DAG, Asset, AuthoringError, Connection, EmptyOperator, Runtime
-from tradewind.authoring.assets import AssetWatcher
-from tradewind.authoring.triggers import BaseEventTrigger
-from tradewind.model.assets import AssetEventFilter, ExternalEvent
+from tests.services.fired import fired, payloads, watching
+from tradewind import AuthoringError, Connection
+from tradewind.model.assets import ExternalEvent
 from tradewind.services import watch_keeper
 from tradewind.store.memory import MemoryStore
 from tradewind_providers.http.poll_trigger import HttpPollTrigger
@@ -28,25 +26,6 @@ from tradewind_providers.postgres.triggers import PostgresNoticeTrigger
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch_keeper, "FIRST_PAUSE", 0.01)
-
-
-def watching(trigger: BaseEventTrigger, dag_id: str = "d") -> DAG:
-    with DAG(dag_id, schedule=[Asset("news", watchers=[AssetWatcher("w", trigger)])], catchup=False) as dag:
-        EmptyOperator(task_id="t")
-    return dag
-
-
-async def payloads(runtime: Runtime) -> list[Any]:
-    events, _ = await runtime.control.reads.asset_event_list(AssetEventFilter())
-    return [orjson.loads(event.extra)["payload"] for event in events]
-
-
-async def fired(runtime: Runtime, count: int) -> list[Any]:
-    async def so_many() -> bool:
-        return len(await payloads(runtime)) >= count
-
-    await until(runtime, so_many)
-    return await payloads(runtime)
 
 
 async def test_rows_of_a_table_go_when_their_events_are_there(known: Connection, start: StartRuntime) -> None:

@@ -10,15 +10,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pytest
 
 from tests.services.conftest import until, why
 from tests.services.deferring import deferred, ended, result, started, states
+from tests.services.fired import payloads
 from tests.services.in_hosts import begun, running
 from tests.services.wire import Wire, wired
 from tradewind.host import Runtime
-from tradewind.model.assets import AssetEventFilter
 from tradewind.model.loop import CoroutineKind, OffenceKind
 from tradewind.services import watch_keeper
 
@@ -266,11 +265,6 @@ with DAG("ship", schedule=[Asset("orders", watchers=[AssetWatcher("w", Watched(H
     async def look(): ...
     look()
 """
-
-
-async def payloads(runtime: Runtime) -> list[Any]:
-    found = (await runtime.control.reads.asset_event_list(AssetEventFilter()))[0]
-    return [orjson.loads(event.extra)["payload"] for event in found]
 
 
 async def failures(runtime: Runtime, count: int) -> str:

@@ -5,16 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import orjson
 import pytest
 
-from tests.services.conftest import StartRuntime, until
-from tradewind import DAG, Asset, AuthoringError, EmptyOperator, Runtime
-from tradewind.authoring.assets import AssetWatcher
-from tradewind.authoring.triggers import BaseEventTrigger
-from tradewind.model.assets import AssetEventFilter
+from tests.services.conftest import StartRuntime
+from tests.services.fired import fired, payloads, watching
+from tradewind import AuthoringError
 from tradewind.services import watch_keeper
 from tradewind.standard.file_triggers import FileDeleteTrigger
 from tradewind.standard.folder_trigger import FolderTrigger, SeenFile
@@ -23,25 +19,6 @@ from tradewind.standard.folder_trigger import FolderTrigger, SeenFile
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch_keeper, "FIRST_PAUSE", 0.01)
-
-
-def watching(trigger: BaseEventTrigger, dag_id: str = "d") -> DAG:
-    with DAG(dag_id, schedule=[Asset("files", watchers=[AssetWatcher("w", trigger)])], catchup=False) as dag:
-        EmptyOperator(task_id="t")
-    return dag
-
-
-async def payloads(runtime: Runtime) -> list[Any]:
-    events, _ = await runtime.control.reads.asset_event_list(AssetEventFilter())
-    return [orjson.loads(event.extra)["payload"] for event in events]
-
-
-async def fired(runtime: Runtime, count: int) -> list[Any]:
-    async def so_many() -> bool:
-        return len(await payloads(runtime)) >= count
-
-    await until(runtime, so_many)
-    return await payloads(runtime)
 
 
 async def gone(path: Path) -> None:

@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from tests.services.conftest import StartRuntime, until
+from tests.services.fired import payloads
 from tradewind import DAG, Asset, AuthoringError, BaseEventTrigger, EventSchedule, Runtime, Trigger, TriggerEvent, task
 from tradewind.authoring.assets import AssetWatcher
 from tradewind.authoring.triggers import trigger
@@ -106,10 +107,6 @@ def consuming(schedule: Any, dag_id: str = "ship", *, is_paused: bool = False) -
 
 async def events(runtime: Runtime) -> list[AssetEvent]:
     return (await runtime.control.reads.asset_event_list(AssetEventFilter()))[0]
-
-
-async def payloads(runtime: Runtime) -> list[Any]:
-    return [orjson.loads(event.extra)["payload"] for event in await events(runtime)]
 
 
 async def acknowledged(*keys: str, name: str = "q") -> None:
