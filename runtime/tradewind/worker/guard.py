@@ -390,7 +390,7 @@ class LoopGuard:
             self._target = -1.0  # between two steps: raised here it would hit the wrong task; the daemon asks again
         elif self.owner is not None and self.began == self._target:
             seconds = perf_counter() - self.began
-            raise LoopBlocked(f"the task held the event loop for {seconds:.1f} s without awaiting anything")
+            raise LoopBlocked(f"this code held the event loop for {seconds:.1f} s without awaiting anything")
 
 
 def stack_in_dump(text: str, thread: int) -> Place | None:
