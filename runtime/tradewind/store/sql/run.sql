@@ -110,29 +110,6 @@ WHERE r.run_id = :run_id::bigint
 -- name: instance_list
 SELECT {instance_columns} FROM task_instance t WHERE t.run_id = :run_id::bigint ORDER BY t.task_id, t.map_index
 
--- name: instance_page
-SELECT {instance_columns} FROM task_instance t WHERE {instance_conditions}
-ORDER BY {order} LIMIT :limit::bigint OFFSET :offset::bigint
-
--- name: instance_count
-SELECT count(*) AS total FROM task_instance t WHERE {instance_conditions}
-
--- name: instance_conditions
--- Fragment: an InstanceFilter; null parameters are no condition. While a mapped task's own row is there, it alone counts.
-t.run_id = :run_id::bigint
-AND (:task_ids::text[] IS NULL OR t.task_id = ANY (:task_ids::text[]))
-AND (:states::text[] IS NULL OR t.state::text = ANY (:states::text[]))
-AND (:map_index::integer IS NULL OR t.map_index = :map_index::integer)
-AND (NOT :mapped_only::boolean OR t.map_index >= 0)
-AND (:started_from::timestamptz IS NULL OR t.started_at >= :started_from::timestamptz)
-AND (:started_to::timestamptz IS NULL OR t.started_at <= :started_to::timestamptz)
-AND (:ended_from::timestamptz IS NULL OR t.ended_at >= :ended_from::timestamptz)
-AND (:ended_to::timestamptz IS NULL OR t.ended_at <= :ended_to::timestamptz)
-AND (:lasted_from::float8 IS NULL OR extract(epoch FROM t.ended_at - t.started_at) >= :lasted_from::float8)
-AND (:lasted_to::float8 IS NULL OR extract(epoch FROM t.ended_at - t.started_at) <= :lasted_to::float8)
-AND (t.map_index < 0 OR NOT EXISTS (
-    SELECT FROM task_instance o WHERE o.run_id = t.run_id AND o.task_id = t.task_id AND o.map_index = -1))
-
 -- name: length_list
 -- How long the values are over which others are mapped.
 SELECT task_id, map_index, key, length FROM task_length WHERE run_id = :run_id::bigint
