@@ -396,8 +396,11 @@ class Store(StoreReads, NamedWrites, AssetStore, KeptStates, Protocol):
         ...
 
     # -- shared limits (engine.md 13): permits of a limit that this runtime may use
-    async def grant_take(self, lease: Lease, limit: str, size: int, want: int) -> int:
-        """Asks for up to `want` permits of `limit` (in all); returns how many it now holds."""
+    async def grant_take(self, lease: Lease, limit: str, size: int, want: int, in_use: int = 0) -> int:
+        """Asks for up to `want` permits of `limit` (in all); returns how many may be used from now on. Where the limit
+        has become smaller that can be less than are `in_use`: what was granted of these stays granted all the same,
+        until it is asked again, so that nobody else gets them meanwhile.
+        """
         ...
 
     async def grant_return(self, lease: Lease, limit: str, count: int) -> None:

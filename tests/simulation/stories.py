@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
@@ -22,10 +22,11 @@ SUCCESS = Outcome(OutcomeKind.SUCCESS)
 
 
 @contextmanager
-def one_task(executor: str = "local", retries: int = 0) -> Generator[World]:
-    """A world with one run of one task, which is running."""
+def one_task(executor: str = "local", retries: int = 0, more: Sequence[str] = ()) -> Generator[World]:
+    """A world with one run of one task, which is running, and `more` tasks after it."""
     task = TaskSpec("t0", executor=executor, retries=retries, retry_delay=60.0, extra={"kind": "plain", "down": []})
-    world = World(1, given=DagSpec("d0", tasks=(task,), is_paused_upon_creation=False))
+    after = tuple(TaskSpec(name, upstream=("t0",), extra={"kind": "plain", "down": []}) for name in more)
+    world = World(1, given=DagSpec("d0", tasks=(task, *after), is_paused_upon_creation=False))
     try:
         control = world.processes[0].runtime.control
         world.ask(world.processes[0], "trigger", lambda: control.run_trigger(TriggerRequest("d0")))

@@ -67,6 +67,25 @@ def cancelled_while_it_waits_and_nobody_is_there() -> None:
         wants(world, TaskState.FAILED)
 
 
+def cancelled_while_it_waits_and_cleared_in_part() -> None:
+    """The run was cancelled, and begins again because of another task, when the runtime dies before the trigger is
+    gone: the next one ends it all the same.
+    """
+    with one_task(more=("t1",)) as world:
+        world.cluster.seconds_to_go = lambda: 12.0
+        world.end(running(world), DEFERS)
+        world.pass_by(0.1)
+        cancel(world)
+        world.journal.cleared.add(world.runs()[0].run_id)
+        run, control = world.runs()[0], world.processes[0].runtime.control
+        world.ask(world.processes[0], "clear", lambda: control.instances_clear("d0", run.dag_run_id, ["t1"]))
+        world.pass_by(0.1)
+        wants(world, TaskState.DEFERRED)
+        killed(world, 30)
+        wants(world, TaskState.FAILED)
+        world.run_out()
+
+
 def cleared_while_it_waits() -> None:
     """It starts anew when its trigger is gone, and not before; the runtime dies in between."""
     with one_task() as world:
@@ -195,6 +214,7 @@ def adopted_while_it_undoes() -> None:
 ALL = (
     carried_on_and_answered_after_a_crash,
     cancelled_while_it_waits_and_nobody_is_there,
+    cancelled_while_it_waits_and_cleared_in_part,
     cleared_while_it_waits,
     loaded_anew_while_a_trigger_goes,
     answered_while_it_is_loaded_anew,

@@ -56,18 +56,23 @@ class Ending(Following):
         self._close_if_done(stamp, decision)
 
     def on_cancelled(self, event: RunCancelled, decision: Decision) -> None:
-        """Running instances are ended and fail; waiting ones are skipped; the run fails."""
+        """Running instances are ended and fail, whatever else is cleared meanwhile; waiting ones are skipped; the run
+        fails.
+        """
         if self.run.state in RUN_FINISHED:
             return
         stamp = event.stamp
         self.move_run(RunState.FAILED, started_at=self.run.started_at, ended_at=stamp.at)
         for n, state in enumerate(self.state):
             if state is _S.RUNNING or state is _S.QUEUED:
+                self.stop(n)
                 self.cancel_attempt(n, decision)
             elif state is _S.RESTARTING:
+                self.stop(n)
                 self._not_again(n, stamp)
             elif state not in FINISHED:
                 if state is _S.DEFERRED and self._end_wait(n, stamp, decision):
+                    self.stop(n)
                     self._not_again(n, stamp)
                     continue
                 if state is _S.SCHEDULED:

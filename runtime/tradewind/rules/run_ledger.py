@@ -285,15 +285,15 @@ class RunLedger:
         self.lost[n] = 0
 
     def stop(self, n: int) -> None:
-        """From its end on nothing of `n` goes on, because another task of a `fail_stop` DAG has failed. The row says so
-        by the complement of `max_tries`: whoever owns the run next knows it too.
+        """From its end on nothing of `n` goes on: its run was cancelled, or another task of a `fail_stop` DAG has
+        failed. The row says so by the complement of `max_tries`: whoever owns the run next knows it too.
         """
         if self.max_tries[n] >= 0:
             self.max_tries[n] = ~self.max_tries[n]
             self._dirty.setdefault(n, self.state[n])
 
     def is_stopped(self, n: int) -> bool:
-        """Whether `n` is being ended because another task of a `fail_stop` DAG has failed."""
+        """Whether `n` is being ended for good."""
         return self.max_tries[n] < 0
 
     def no_longer_stopped(self, n: int) -> None:

@@ -37,6 +37,9 @@ log = logging.getLogger(__name__)
 ANSWER_WITHIN: Final = 10.0
 """Seconds a sender waits for the owner's answer."""
 
+_TOO_SHORT: Final = 0.001
+"""Seconds that are not worth another wait for an answer."""
+
 RETRY_AFTER: Final = 1.0
 NOT_YET_HERE: Final = 0.1
 """Seconds until mail is looked at again that is for DAGs which are about to be taken in."""
@@ -218,7 +221,7 @@ class MailedWishes:
         while True:
             reply = await self._store.mail_reply(mail_id)
             left = deadline - self._clock.monotonic()
-            if reply is not None or left <= 0:
+            if reply is not None or left < _TOO_SHORT:
                 return reply
             try:
                 async with asyncio.timeout(min(pause, left)):

@@ -74,16 +74,17 @@ class PermitKeeper:
 
     async def hold(self, lease: Lease, name: str, size: int) -> None:
         """A limit is new or has another size (-1: none). Takes all of it where nobody else needs it."""
+        if self._sizes.get(name) != size:
+            self._in_doubt.add(name)  # what others have in use of a larger one counts
         self._sizes[name] = size
-        surplus = self._granted.get(name, 0) - size
+        if 0 <= size < self._granted.get(name, 0):
+            self._granted[name] = size
+            self._scheduler.resize(name, size)
         try:
-            if size >= 0 and surplus > 0:
-                await self._return(lease, name, surplus)
-            else:
-                await self._take(lease, name, size)
-        except StoreUnavailable:
-            self._look_again()
-            raise
+            await self._take(lease, name, size)
+        finally:
+            if name in self._in_doubt:
+                self._look_again()
 
     async def hold_pools(self, lease: Lease) -> None:
         """Takes the pools as the store has them now. One that is gone has no slots left: what needs it waits."""
@@ -99,7 +100,9 @@ class PermitKeeper:
                 self._pools.remove(name)
 
     async def _lose(self, lease: Lease, limit: str) -> None:
-        await self.hold(lease, limit, 0)
+        self._sizes[limit] = 0
+        self._scheduler.resize(limit, 0)
+        await self._store.grant_take(lease, limit, 0, 0)
         for kept in (self._sizes, self._granted, self._idle, self._too_few):
             kept.pop(limit, None)
         self._in_doubt.discard(limit)
@@ -140,9 +143,9 @@ class PermitKeeper:
         asyncio.get_running_loop().call_later(IDLE_AFTER, self._wake.set)
 
     async def _pause(self) -> None:
-        """Until the peers change; with peers, a second at most."""
+        """Until the peers change; with peers, or where grants are in doubt, a second at most."""
         try:
-            async with asyncio.timeout(IDLE_AFTER if self._peers else None):
+            async with asyncio.timeout(IDLE_AFTER if self._peers or self._in_doubt else None):
                 await self._wake.wait()
         except TimeoutError:
             pass
@@ -177,8 +180,10 @@ class PermitKeeper:
             granted = want
         else:
             self._in_doubt.add(name)
-            granted = await self._store.grant_take(lease, name, self._sizes[name], want)
-            self._in_doubt.discard(name)
+            in_use = self._scheduler.book.admission.used(name)
+            granted = await self._store.grant_take(lease, name, self._sizes[name], want, in_use)
+            if granted >= in_use:  # else what is in use beyond it has to go back when it is not any more
+                self._in_doubt.discard(name)
         self._granted[name] = granted
         self._idle[name] = 0
         self._scheduler.resize(name, granted)

@@ -119,15 +119,15 @@ class MemoryProcess(MemoryViews):
         await self._called("outbox_done")
 
     # -- shared limits
-    async def grant_take(self, lease: Lease, limit: str, size: int, want: int) -> int:
+    async def grant_take(self, lease: Lease, limit: str, size: int, want: int, in_use: int = 0) -> int:
         """As `Store.grant_take`."""
         await self._call("grant_take")
         self.database.fence(lease)
         held = self.database.grants.setdefault(limit, {})
         mine = held.pop(lease.runtime_id, 0)
         granted = min(max(mine, want), max(size - sum(held.values()), 0))
-        if granted:
-            held[lease.runtime_id] = granted
+        if kept := max(granted, min(mine, in_use)):
+            held[lease.runtime_id] = kept
         await self._called("grant_take")
         return granted
 

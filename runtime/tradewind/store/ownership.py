@@ -64,7 +64,7 @@ class Ownership(Lines):
             raise Fenced
         return [dag_of(row) for row in rows if row["dag_id"] is not None]
 
-    async def grant_take(self, lease: Lease, limit: str, size: int, want: int) -> int:
+    async def grant_take(self, lease: Lease, limit: str, size: int, want: int, in_use: int = 0) -> int:
         """As `Store.grant_take`. Never gives back: that is `grant_return`, or a size that shrank."""
         async with self._readers.line() as line, line.session() as session, session.transaction():
             await touch(session, lease)
@@ -73,9 +73,10 @@ class Ownership(Lines):
             row = await session.fetchrow(query.text, *query.values({"runtime_id": lease.runtime_id, "name": limit}))
             mine, others = (row["mine"], row["others"]) if row else (0, 0)
             granted: int = min(max(mine, want), max(size - others, 0))
-            name = "limit_set" if granted else "limit_clear"
+            kept = max(granted, min(mine, in_use))
+            name = "limit_set" if kept else "limit_clear"
             query = statement("runtime", name)
-            given = {"runtime_id": lease.runtime_id, "name": limit, "granted": granted}
+            given = {"runtime_id": lease.runtime_id, "name": limit, "granted": kept}
             await session.fetch(query.text, *query.values(given))
         return granted
 

@@ -174,6 +174,18 @@ class OwnershipSuite:
         assert await two.grant_take(second, "pool:x", 6, 6) == 6
         assert await one.grant_take(first, "pool:x", 6, 6) == 0
 
+    async def test_what_is_in_use_of_a_limit_that_shrinks_stays_granted(self, new_store: NewStore) -> None:
+        """Nobody else gets it; asked again when it is not in use any more, it goes back."""
+        (one, first), (two, second) = await join(new_store, "one"), await join(new_store, "two")
+        assert await one.grant_take(first, "pool:x", 6, 4) == 4
+        assert await two.grant_take(second, "pool:x", 6, 2) == 2
+        assert await one.grant_take(first, "pool:x", 3, 3, 4) == 1
+        assert await two.grant_take(second, "pool:x", 3, 3, 2) == 0
+        assert await one.grant_take(first, "pool:x", 3, 3, 9) == 1
+        assert await one.grant_take(first, "pool:x", 3, 0, 0) == 1
+        assert await two.grant_take(second, "pool:x", 3, 3, 1) == 2
+        assert await one.grant_take(first, "pool:x", 3, 3, 0) == 1
+
     async def test_grants_of_the_dead_go_with_their_dags(self, new_store: NewStore) -> None:
         """Permits in use are not given out twice between death and takeover."""
         world = await new_world(new_store)

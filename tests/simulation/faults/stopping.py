@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.simulation import stop_stories
+from tests.simulation import stop_stories, wait_stories
 from tests.simulation.faults.planting import Faults, Patch, giving, wrap
 from tradewind.model.rows import as_given
 from tradewind.rules.run_ledger import RunLedger
@@ -60,3 +60,8 @@ def stop_over_before_all_is_undone(patch: Patch) -> None:
 @fault(disturbed=False)
 def others_go_on_after_a_failure(patch: Patch) -> None:
     patch.setattr(RunMachine, "_stop_the_others", giving([]))
+
+
+@fault(story=wait_stories.cancelled_while_it_waits_and_cleared_in_part)
+def cancelled_wait_goes_on_after_a_takeover(patch: Patch) -> None:
+    _forgotten(patch)
