@@ -13,8 +13,9 @@ import asyncpg
 
 from benchmarks.stage import Stage, run, stage
 from tradewind.control_ports import TriggerRequest
+from tradewind.model.batch import Batch
 from tradewind.model.keys import RunId
-from tradewind.model.rows import Batch, PoolRow, RunRow
+from tradewind.model.rows import PoolRow, RunRow
 from tradewind.model.states import RunState
 
 SOURCE = """

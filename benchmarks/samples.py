@@ -14,7 +14,8 @@ from pathlib import Path
 import asyncpg
 
 from benchmarks.stage import Stage
-from tradewind.model.rows import Batch, RunRow
+from tradewind.model.batch import Batch
+from tradewind.model.rows import RunRow
 from tradewind.model.states import TaskState
 from tradewind.worker.log import run_folder
 

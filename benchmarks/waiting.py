@@ -12,7 +12,8 @@ from pathlib import Path
 from benchmarks.samples import check_count, moments_in_this_process
 from benchmarks.stage import Stage, run, stage
 from tradewind.control_ports import TriggerRequest
-from tradewind.model.rows import Batch, PoolRow, RunRow
+from tradewind.model.batch import Batch
+from tradewind.model.rows import PoolRow, RunRow
 from tradewind.model.states import TaskState
 
 SOURCE = """

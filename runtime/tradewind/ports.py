@@ -14,11 +14,11 @@ from typing import Protocol
 from tradewind.asset_ports import AssetReads, AssetStore, AssetWrites
 from tradewind.instance_ports import InstanceReads, KeptStates, StateWrites
 from tradewind.model.assets import NOTHING_CONSUMED, Consumed
+from tradewind.model.batch import Batch, OutboxRow
 from tradewind.model.keys import UNMAPPED, AttemptId, RunId, RuntimeId
 from tradewind.model.outcomes import EncodedValue
 from tradewind.model.rows import (
     AttemptRow,
-    Batch,
     Beat,
     BeatReport,
     ConnectionRow,
@@ -32,7 +32,6 @@ from tradewind.model.rows import (
     Lease,
     MailRow,
     OutboxItem,
-    OutboxRow,
     ParsedFile,
     PoolRow,
     Rotation,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Set
 
+from tradewind.model.batch import Segment
 from tradewind.model.durable import Step
 from tradewind.model.keys import RunId
 from tradewind.model.outcomes import EncodedValue
-from tradewind.model.rows import Segment
 from tradewind.model.states import FINISHED
 from tradewind.model.waits import ANSWERED_FROM_OUTSIDE, WaitGone
 from tradewind.store.memory_tables import MemoryDatabase

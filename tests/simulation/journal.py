@@ -11,9 +11,10 @@ from tests.simulation.dags import PARALLELISM, POOLS
 from tests.simulation.durable_journal import DurableJournal
 from tests.simulation.wait_journal import WaitJournal
 from tradewind.model.attempts import Attempt
+from tradewind.model.batch import AttemptOpened, Batch, Segment, TaskChange
 from tradewind.model.errors import BatchConflict
 from tradewind.model.keys import AttemptId, RunId
-from tradewind.model.rows import AttemptOpened, Batch, Lease, PoolRow, RunRow, Segment, TaskChange
+from tradewind.model.rows import Lease, PoolRow, RunRow
 from tradewind.model.specs import TaskSpec
 from tradewind.model.states import HOLDS_SLOT, RUN_FINISHED, OutcomeKind, RunState, RunType, TaskState
 from tradewind.store.memory_tables import EndedAttempt, MemoryDatabase, RunTables

@@ -9,19 +9,10 @@ from contextlib import contextmanager
 from datetime import datetime
 
 from tradewind.model.assets import NOTHING_CONSUMED, Consumed
+from tradewind.model.batch import Batch
 from tradewind.model.errors import BatchConflict, StoreError, StoreUnavailable, TradewindError
 from tradewind.model.keys import RunId, RuntimeId
-from tradewind.model.rows import (
-    Batch,
-    DagRow,
-    DagVersionRow,
-    InstanceRow,
-    Lease,
-    PoolRow,
-    RunRow,
-    RunSnapshot,
-    ScheduleCursor,
-)
+from tradewind.model.rows import DagRow, DagVersionRow, InstanceRow, Lease, PoolRow, RunRow, RunSnapshot, ScheduleCursor
 from tradewind.model.states import RunState
 from tradewind.store import memory, memory_tables
 from tradewind.store.memory_tables import MemoryDatabase

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tradewind.model.attempts import Attempt, WaitStart
+from tradewind.model.batch import Segment
 from tradewind.model.keys import AttemptId, RunId
 from tradewind.model.outcomes import EncodedValue, Wait
-from tradewind.model.rows import Segment
 from tradewind.model.states import FINISHED, RUN_FINISHED, OutcomeKind, TaskState
 from tradewind.model.waits import ANSWERED_FROM_OUTSIDE, Resume, WaitAnswer, WaitGone, WaitKey, WaitRow
 from tradewind.store.memory_tables import MemoryDatabase, RunTables

@@ -12,10 +12,10 @@ import pytest
 
 from tests.conftest import NewDatabase
 from tests.store.conftest import KEY
+from tradewind.model.batch import XComRow
 from tradewind.model.errors import ConfigError, XComError
 from tradewind.model.keys import UNMAPPED
 from tradewind.model.outcomes import EncodedValue
-from tradewind.model.rows import XComRow
 from tradewind.store import migrate
 from tradewind.store.postgres import PostgresStore, StoreOptions
 from tradewind.testing.store_world import World, new_world

@@ -10,20 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.store.conftest import KEY, emptied
+from tradewind.model.batch import Batch, DagChange, HistoryRow, MailDone, OutboxRow, RunChange, Segment
 from tradewind.model.errors import BatchConflict, Fenced, NotFoundError
 from tradewind.model.keys import RunId
-from tradewind.model.rows import (
-    Batch,
-    DagChange,
-    DagRow,
-    HistoryRow,
-    Lease,
-    MailDone,
-    OutboxRow,
-    RunChange,
-    ScheduleCursor,
-    Segment,
-)
+from tradewind.model.rows import DagRow, Lease, ScheduleCursor
 from tradewind.model.states import OutcomeKind, RunState, TaskState
 from tradewind.ports import RunFilter, Store
 from tradewind.store.memory import MemoryStore, new_database

@@ -14,8 +14,9 @@ import pytest
 
 from tests.store.conftest import DEADLINE_S, KEY, until
 from tradewind.failpoints import armed
+from tradewind.model.batch import Batch
 from tradewind.model.errors import Fenced, StoreError, StoreUnavailable
-from tradewind.model.rows import Batch, Beat
+from tradewind.model.rows import Beat
 from tradewind.model.states import TaskState
 from tradewind.store.lease import THREAD
 from tradewind.store.postgres import PostgresStore, StoreOptions

@@ -14,11 +14,12 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from tradewind.model.attempts import Attempt, AttemptKey, WaitStart
+from tradewind.model.batch import AttemptClosed, AttemptOpened
 from tradewind.model.commands import Decision, Ready, Timer
 from tradewind.model.events import Stamp
 from tradewind.model.keys import AttemptId
 from tradewind.model.outcomes import EncodedValue, Outcome, Wait
-from tradewind.model.rows import AttemptClosed, AttemptOpened, RunRow
+from tradewind.model.rows import RunRow
 from tradewind.model.specs import DagSource, Json
 from tradewind.model.states import TaskState
 from tradewind.model.waits import ANSWERED_FROM_OUTSIDE, Resume, WaitAnswer, WaitGone, WaitKey, WaitRow

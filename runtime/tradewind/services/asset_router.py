@@ -11,8 +11,8 @@ import logging
 from typing import Final
 
 from tradewind.failpoints import failpoint
+from tradewind.model.batch import Batch
 from tradewind.model.errors import StoreError, StoreUnavailable
-from tradewind.model.rows import Batch
 from tradewind.ports import Store
 from tradewind.services.on_demand import OnDemand
 

@@ -14,9 +14,10 @@ from functools import partial
 from typing import Final, TypeVar
 
 from tradewind.failpoints import failpoint
+from tradewind.model.batch import Batch, Segment
 from tradewind.model.errors import BatchConflict, StoreUnavailable
 from tradewind.model.keys import RunId
-from tradewind.model.rows import Batch, Lease, Segment
+from tradewind.model.rows import Lease
 from tradewind.model.states import RunState
 from tradewind.ports import Clock, Store
 

@@ -12,8 +12,9 @@ from collections.abc import AsyncIterator, Iterable
 from typing import Final
 
 from tradewind.control_ports import LiveEvent
+from tradewind.model.batch import TaskChange
 from tradewind.model.keys import RunId
-from tradewind.model.rows import InstanceRow, RunRow, TaskChange
+from tradewind.model.rows import InstanceRow, RunRow
 
 BACKLOG: Final = 1_000
 """Events that a subscriber may be behind."""

@@ -23,6 +23,7 @@ import anyio
 from tradewind.authoring.params import values_for_run
 from tradewind.control_ports import TriggerRequest
 from tradewind.model.assets import NOTHING_CONSUMED, Consumed
+from tradewind.model.batch import DagChange
 from tradewind.model.errors import (
     AuthoringError,
     ConflictError,
@@ -35,7 +36,7 @@ from tradewind.model.errors import (
 )
 from tradewind.model.keys import UNMAPPED, RunId
 from tradewind.model.outcomes import CODEC_JSON, EncodedValue, kept_json
-from tradewind.model.rows import DagChange, InstanceRow, Lease, ParsedFile, RunRow, RunSnapshot, ScheduleCursor
+from tradewind.model.rows import InstanceRow, Lease, ParsedFile, RunRow, RunSnapshot, ScheduleCursor
 from tradewind.model.specs import DagSpec
 from tradewind.model.states import RunState, RunType
 from tradewind.ports import Clock, Store

@@ -8,7 +8,7 @@ from typing import Any, Final
 from tradewind.authoring.assets import Asset
 from tradewind.authoring.dag_run import DagRun
 from tradewind.authoring.listeners import is_listening, tell
-from tradewind.model.rows import Batch, Segment
+from tradewind.model.batch import Batch, Segment
 from tradewind.services.run_book import RunBook
 
 _RUN_HOOKS: Final = ("on_dag_run_running", "on_dag_run_success", "on_dag_run_failed")

@@ -16,6 +16,7 @@ from functools import partial
 from typing import Final
 
 from tradewind.model.attempts import WaitStart
+from tradewind.model.batch import Batch, Segment
 from tradewind.model.errors import Fenced, TradewindError
 from tradewind.model.events import (
     Admitted,
@@ -27,7 +28,7 @@ from tradewind.model.events import (
     WaitAnswered,
 )
 from tradewind.model.keys import RunId
-from tradewind.model.rows import Batch, DagRow, Lease, RunSnapshot, Segment
+from tradewind.model.rows import DagRow, Lease, RunSnapshot
 from tradewind.model.specs import DagSpec
 from tradewind.model.states import RUN_FINISHED, RunState, TaskState
 from tradewind.ports import Clock, Store

@@ -17,12 +17,13 @@ from typing import Final
 from tradewind.control_ports import Control, TriggerRequest
 from tradewind.model.assets import AssetEvent, AssetEventFilter
 from tradewind.model.attempts import AttemptKey
+from tradewind.model.batch import Batch
 from tradewind.model.durable import Step
 from tradewind.model.errors import Fenced
 from tradewind.model.events import RunEvent, Stamp, StepStored, XComStored
 from tradewind.model.keys import UNMAPPED, RunId
 from tradewind.model.outcomes import QUERY_PREFIX, RETURN_KEY, EncodedValue
-from tradewind.model.rows import Batch, InstanceRow, RunRow, XComEntry
+from tradewind.model.rows import InstanceRow, RunRow, XComEntry
 from tradewind.model.specs import Json
 from tradewind.model.states import RunState
 from tradewind.ports import Store

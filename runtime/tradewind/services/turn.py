@@ -6,9 +6,9 @@ from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
+from tradewind.model.batch import DagChange, MailDone
 from tradewind.model.commands import Decision
 from tradewind.model.keys import RunId
-from tradewind.model.rows import DagChange, MailDone
 from tradewind.rules.run_machine import RunMachine
 from tradewind.services.owned_dag import OwnedDag
 

@@ -7,8 +7,8 @@ from functools import partial
 from typing import Final
 
 from tradewind.control_ports import LiveEvent
+from tradewind.model.batch import Batch
 from tradewind.model.outcomes import QUERY_PREFIX
-from tradewind.model.rows import Batch
 from tradewind.model.states import RunState
 from tradewind.rules.run_machine import RunMachine
 from tradewind.services.intake import Intake

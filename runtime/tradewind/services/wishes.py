@@ -13,10 +13,11 @@ from functools import partial
 import orjson
 
 from tradewind.control_ports import LiveEvent, TriggerRequest
+from tradewind.model.batch import DagChange, MailDone
 from tradewind.model.errors import ConflictError, NotFoundError, TryAgain
 from tradewind.model.events import RunCancelled, SignalSent, TasksCleared
 from tradewind.model.keys import RunId
-from tradewind.model.rows import DagChange, DagRow, InstanceRow, MailDone, RunRow
+from tradewind.model.rows import DagRow, InstanceRow, RunRow
 from tradewind.model.states import FINISHED, RUN_FINISHED, RunState, TaskState
 from tradewind.model.waits import Signal
 from tradewind.ports import Store

@@ -9,8 +9,9 @@ from typing import Any
 import asyncpg
 
 from tradewind.failpoints import failpoint
+from tradewind.model.batch import Batch
 from tradewind.model.errors import BatchConflict, Fenced, StoreError
-from tradewind.model.rows import Batch, Lease
+from tradewind.model.rows import Lease
 from tradewind.store.bounds import require_one_segment_a_run
 from tradewind.store.columns import INLINE_LIMIT, Columns, columns_of
 from tradewind.store.connection import Line, Session

@@ -8,9 +8,10 @@ from dataclasses import replace
 from typing import Final
 
 from tradewind.model.assets import AssetRow, AssetUse
+from tradewind.model.batch import Batch
 from tradewind.model.errors import BatchConflict, StoreError
 from tradewind.model.keys import UNMAPPED
-from tradewind.model.rows import Batch, InstanceRow
+from tradewind.model.rows import InstanceRow
 
 MOST_TRIES: Final = 5
 """So often an outbox item may fail before it is given up."""

@@ -12,8 +12,9 @@ import orjson
 
 from tradewind.failpoints import failpoint
 from tradewind.model.assets import NOTHING_CONSUMED, Consumed
+from tradewind.model.batch import Batch, DagChange, MailDone
 from tradewind.model.errors import BatchConflict, Fenced, StoreError
-from tradewind.model.rows import Batch, DagChange, InstanceRow, Lease, MailDone, RunRow, ScheduleCursor
+from tradewind.model.rows import InstanceRow, Lease, RunRow, ScheduleCursor
 from tradewind.store.batch import compose, diagnoses, is_of_the_rows
 from tradewind.store.columns import Columns, columns_of, text_bytes
 from tradewind.store.connection import Row, Session

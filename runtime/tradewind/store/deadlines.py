@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tradewind.instance_ports import FoundMiss, MissFilter
+from tradewind.model.batch import OutboxRow
 from tradewind.model.errors import Fenced
 from tradewind.model.keys import RunId
-from tradewind.model.rows import DeadlineMiss, Lease, MissedDeadlineRow, OutboxRow
+from tradewind.model.rows import DeadlineMiss, Lease, MissedDeadlineRow
 from tradewind.store.bounds import miss_order
 from tradewind.store.columns import text_bytes, text_of
 from tradewind.store.lines import Lines

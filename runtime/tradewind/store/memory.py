@@ -19,19 +19,17 @@ from typing import Final
 
 from tradewind.failpoints import failpoint
 from tradewind.model.assets import NOTHING_CONSUMED, Consumed
+from tradewind.model.batch import Batch, DagChange, MailDone
 from tradewind.model.errors import BatchConflict, StoreError
 from tradewind.model.keys import RunId, RuntimeId
 from tradewind.model.rows import (
-    Batch,
     Beat,
     BeatReport,
-    DagChange,
     DagRow,
     DagVersionRow,
     ImportErrorRow,
     InstanceRow,
     Lease,
-    MailDone,
     ParsedFile,
     PeerRow,
     PoolRow,

@@ -15,8 +15,9 @@ from tradewind.model.assets import (
     AssetUse,
     Consumed,
 )
+from tradewind.model.batch import Segment
 from tradewind.model.keys import RunId
-from tradewind.model.rows import DagRow, RunRow, Segment
+from tradewind.model.rows import DagRow, RunRow
 
 
 @dataclass(slots=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tradewind.instance_ports import FoundMiss, MissFilter
-from tradewind.model.rows import DeadlineMiss, Lease, MissedDeadlineRow, OutboxItem, OutboxRow
+from tradewind.model.batch import OutboxRow
+from tradewind.model.rows import DeadlineMiss, Lease, MissedDeadlineRow, OutboxItem
 from tradewind.store.bounds import miss_order
 from tradewind.store.memory_assets import MemoryAssets
 from tradewind.store.memory_views import as_bytes, is_within

@@ -9,7 +9,8 @@ variables, connections, users · ``states`` state stores. All SQL stands in `sql
 from __future__ import annotations
 
 from tradewind.authoring.look_ups import from_environment
-from tradewind.model.rows import Batch, Lease
+from tradewind.model.batch import Batch
+from tradewind.model.rows import Lease
 from tradewind.store.assets import Assets
 from tradewind.store.blobs import Blobs
 from tradewind.store.creation import Creation

@@ -8,11 +8,11 @@ from typing import Any, Final
 
 import orjson
 
+from tradewind.model.batch import Segment
 from tradewind.model.durable import Step
 from tradewind.model.errors import ConfigError
 from tradewind.model.keys import AttemptId
 from tradewind.model.outcomes import EncodedValue, Wait
-from tradewind.model.rows import Segment
 from tradewind.model.waits import WaitAnswer, WaitGone, WaitRow
 from tradewind.store.columns import Columns, text_bytes, text_of
 from tradewind.store.connection import Row

@@ -20,9 +20,10 @@ from tradewind.model.assets import (
     ExternalEvent,
     QueueSummary,
 )
+from tradewind.model.batch import Batch, DagChange, MailDone
 from tradewind.model.errors import BatchConflict, NotFoundError
 from tradewind.model.keys import UNMAPPED
-from tradewind.model.rows import Batch, DagChange, MailDone, RunRow
+from tradewind.model.rows import RunRow
 from tradewind.model.specs import DagSpec
 from tradewind.model.states import RunType
 from tradewind.ports import Store

@@ -8,19 +8,11 @@ from datetime import timedelta
 import orjson
 import pytest
 
+from tradewind.model.batch import Batch, DagChange, HistoryRow, MailDone, OutboxRow, RunChange
 from tradewind.model.errors import BatchConflict, Fenced
 from tradewind.model.keys import RunId
 from tradewind.model.outcomes import EncodedValue
-from tradewind.model.rows import (
-    Batch,
-    DagChange,
-    HistoryRow,
-    InstanceRow,
-    MailDone,
-    OutboxRow,
-    RunChange,
-    ScheduleCursor,
-)
+from tradewind.model.rows import InstanceRow, ScheduleCursor
 from tradewind.model.states import OutcomeKind, RunState, TaskState
 from tradewind.testing.store_world import (
     NOON,

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from tradewind.instance_ports import MissFilter
+from tradewind.model.batch import OutboxRow
 from tradewind.model.errors import Fenced, StoreError
-from tradewind.model.rows import DeadlineMiss, OutboxRow
+from tradewind.model.rows import DeadlineMiss
 from tradewind.testing.store_world import NOON, NewStore, new_world
 
 

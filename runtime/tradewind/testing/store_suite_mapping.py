@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import pytest
 
+from tradewind.model.batch import DroppedRow, Segment, SpreadRow, TaskChange
 from tradewind.model.errors import BatchConflict
 from tradewind.model.keys import UNMAPPED
-from tradewind.model.rows import DroppedRow, LengthRow, RunRow, Segment, SpreadRow, TaskChange
+from tradewind.model.rows import LengthRow, RunRow
 from tradewind.model.states import TaskState
 from tradewind.testing.store_world import NOON, NewStore, World, attempt_id, closed, moved, new_world, opened
 

@@ -6,8 +6,9 @@ import asyncio
 
 import pytest
 
+from tradewind.model.batch import Batch, MailDone, OutboxRow
 from tradewind.model.errors import BatchConflict, Fenced, NotFoundError
-from tradewind.model.rows import Batch, Beat, BeatReport, Lease, MailDone, OutboxRow
+from tradewind.model.rows import Beat, BeatReport, Lease
 from tradewind.model.states import RunState, TaskState
 from tradewind.ports import Store
 from tradewind.testing.store_world import (

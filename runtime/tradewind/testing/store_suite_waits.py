@@ -7,10 +7,11 @@ from datetime import timedelta
 from typing import Any
 
 from tradewind.instance_ports import FoundWait, WaitFilter
+from tradewind.model.batch import RunChange
 from tradewind.model.durable import Step, StepRow
 from tradewind.model.keys import AttemptId
 from tradewind.model.outcomes import EncodedValue, Wait
-from tradewind.model.rows import RunChange, RunRow
+from tradewind.model.rows import RunRow
 from tradewind.model.states import RunState
 from tradewind.model.waits import INPUT_KIND, SIGNAL_KIND, WaitAnswer, WaitGone, WaitRow
 from tradewind.testing.store_world import NOON, NewStore, World, attempt_id, new_world

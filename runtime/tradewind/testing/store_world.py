@@ -7,20 +7,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from tradewind.model.batch import AttemptClosed, AttemptOpened, Batch, Segment, TaskChange, XComRow
 from tradewind.model.keys import UNMAPPED, AttemptId, RunId
 from tradewind.model.outcomes import CODEC_JSON, EncodedValue
-from tradewind.model.rows import (
-    AttemptClosed,
-    AttemptOpened,
-    Batch,
-    InstanceRow,
-    Lease,
-    ParsedFile,
-    RunRow,
-    Segment,
-    TaskChange,
-    XComRow,
-)
+from tradewind.model.rows import InstanceRow, Lease, ParsedFile, RunRow
 from tradewind.model.specs import DagSource, DagSpec, TaskSpec
 from tradewind.model.states import OutcomeKind, RunState, RunType, TaskState
 from tradewind.ports import Store

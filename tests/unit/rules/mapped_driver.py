@@ -8,11 +8,12 @@ import itertools
 from collections.abc import Callable
 
 from tests.unit.rules.machine_driver import SOURCE, T0, run_row
+from tradewind.model.batch import Segment, TaskChange
 from tradewind.model.commands import Decision, GoOn
 from tradewind.model.events import Admitted, AttemptEnded, RunActivated, RunEvent, SpreadOn, Stamp, TasksCleared
 from tradewind.model.keys import AttemptId
 from tradewind.model.outcomes import CODEC_JSON, RETURN_KEY, EncodedValue, Outcome, XComPut
-from tradewind.model.rows import InstanceRow, LengthRow, Segment, TaskChange
+from tradewind.model.rows import InstanceRow, LengthRow
 from tradewind.model.specs import DagSpec
 from tradewind.model.states import OutcomeKind, RunState, TaskState
 from tradewind.rules.graph import Graph
