@@ -118,7 +118,7 @@ def compose(ground: Ground) -> Services:
     watches = WatchKeeper(store, clock, scheduler.book.dags, dispatcher.watches_carrier, control.assets_changed)
     watches.on_changed.append(partial(ground.live.hint, LiveEvent("watchers")))
     control.asks_watches = watches.facts
-    owner.on_arrived += [inbox.wake, callbacks.wake, router.wake]
+    owner.on_arrived += [inbox.wake, callbacks.wake, router.wake, deadlines.look_back]
     owner.on_changed.append(watches.settle)
     permits = PermitKeeper(store, scheduler)
     owner.on_arrived.append(permits.inherited)

@@ -55,7 +55,7 @@ def random_dag(
         dag_id,
         tasks=tuple(tasks),
         groups=groups,
-        timetable=_every_ten_minutes() if is_scheduled else TimetableSpec("none"),
+        timetable=every_ten_minutes() if is_scheduled else TimetableSpec("none"),
         start_date=EPOCH - timedelta(minutes=20) if is_scheduled else None,
         catchup=is_scheduled and dice.random() < 0.5,
         max_active_runs=dice.choice((1, 2, 4)),
@@ -101,5 +101,5 @@ def _task(dice: random.Random, n: int, upstream: tuple[str, ...], *, plain: bool
     )
 
 
-def _every_ten_minutes() -> TimetableSpec:
+def every_ten_minutes() -> TimetableSpec:
     return TimetableSpec("delta_data_interval", {"delta": {"timedelta": 600.0}}, "0:10:00")

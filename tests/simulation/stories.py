@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
 
+from tests.simulation.dags import every_ten_minutes
 from tests.simulation.world import World
 from tradewind.control_ports import TriggerRequest
 from tradewind.model.outcomes import RETURN_KEY, Outcome
@@ -177,6 +178,39 @@ def the_weightiest_of_all_dags_goes_first() -> None:
         world.close()
 
 
+def slas_of_runs_that_have_failed() -> None:
+    """They are told when their moment comes, also where the runtime has died meanwhile and another one looks back."""
+    task = TaskSpec("t0", extra={"kind": "plain", "down": [], "sla": 900.0})
+    spec = DagSpec(
+        "d0",
+        tasks=(task,),
+        timetable=every_ten_minutes(),
+        start_date=EPOCH,
+        catchup=True,
+        is_paused_upon_creation=False,
+    )
+    world = World(1, given=spec)
+
+    def told() -> list[float]:
+        return sorted((row.miss.due - EPOCH).total_seconds() for row in world.database.missed.values())
+
+    try:
+        for seconds in (600.5, 600):
+            world.pass_by(seconds)
+            world.end(running(world), FAILED)
+        world.pass_by(290)
+        world.complain([] if told() == [] else [f"too early: {told()}"])
+        world.pass_by(20)
+        world.complain([] if told() == [1500.0] else [f"one is due: {told()}"])
+        world.processes[0].kill()
+        world.pass_by(900)
+        world.start_process()
+        world.pass_by(20)
+        world.complain([] if told() == [1500.0, 2100.0] else [f"two are due: {told()}"])
+    finally:
+        world.close()
+
+
 def _not_as_wanted(world: World, wanted: dict[str, int]) -> list[str]:
     (tables,) = world.database.runs.values()
     rows = [(row.state.value, row.map_index) for row in tables.instance_rows() if row.task_id == "t1"]
@@ -186,6 +220,7 @@ def _not_as_wanted(world: World, wanted: dict[str, int]) -> list[str]:
 
 ALL = (
     the_weightiest_of_all_dags_goes_first,
+    slas_of_runs_that_have_failed,
     cleared_while_it_waits_to_be_tried_again,
     killed_while_an_attempt_is_being_ended,
     the_only_run_is_ended_while_nobody_is_there,

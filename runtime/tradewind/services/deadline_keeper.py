@@ -9,18 +9,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple, cast
 
 import orjson
 
+from tradewind.model.batch import OutboxRow
 from tradewind.model.errors import StoreUnavailable
 from tradewind.model.keys import RunId
-from tradewind.model.rows import DeadlineMiss, Lease, OutboxRow, RunRow
+from tradewind.model.rows import DeadlineMiss, Lease, RunRow
 from tradewind.model.specs import DagSpec, Json
 from tradewind.model.states import RUN_FINISHED, RunState, TaskState
 from tradewind.ports import Clock, RunFilter, Store
-from tradewind.rules.alerts import ENDED_WELL, deadline_of, miss_of, sla_moments
+from tradewind.rules.alerts import ENDED_WELL, deadline_of, miss_of, sla_moments, slas_of
 from tradewind.rules.run_machine import RunMachine
 from tradewind.services.run_book import RunBook
 from tradewind.services.timers import Timers
@@ -30,10 +31,20 @@ log = logging.getLogger(__name__)
 AGAIN_AFTER: Final = 5.0
 """Seconds after which a miss is recorded once more, where the database was away."""
 
+LOOK_BACK: Final = timedelta(days=1)
+"""A miss of a run that had failed is told that long after its moment, where no runtime was there before."""
+
+FAILED_RUNS: Final = 100
+"""So many of a DAG's newest failed runs are looked at."""
+
 _IN_THE_WAY: Final = frozenset(
     {TaskState.SCHEDULED, TaskState.QUEUED, TaskState.RUNNING, TaskState.DEFERRED}
     | {TaskState.UP_FOR_RETRY, TaskState.UP_FOR_RESCHEDULE, TaskState.FAILED}
 )
+
+
+States = Mapping[str, Sequence[TaskState]]
+"""Task id to the states of its instances."""
 
 
 class _Due(NamedTuple):
@@ -53,7 +64,9 @@ class DeadlineKeeper:
         self._clock = clock
         self._book = book
         self._timers: Timers[_Due] = Timers(clock, self._on_due)
-        self._work: asyncio.Queue[_Due | RunMachine] = asyncio.Queue()
+        self._work: asyncio.Queue[_Due | RunMachine | str] = asyncio.Queue()
+        """What is to be looked at: a moment that has come, a run that has, or a DAG, by its id."""
+        self._looked_back: set[str] = set()
         self._known: dict[str, bool] = {}
         book.on_added.append(self.watch)
         self.on_missed: list[Callable[[], None]] = []
@@ -69,10 +82,33 @@ class DeadlineKeeper:
         if spec.extra.get("deadlines"):
             self._work.put_nowait(machine)
 
+    def look_back(self) -> None:
+        """DAGs have come: runs of theirs that have failed lately may have SLAs still to come, or missed meanwhile."""
+        for dag in self._book.dags.values():
+            if dag.dag_id not in self._looked_back and slas_of(dag.spec):
+                self._looked_back.add(dag.dag_id)
+                self._work.put_nowait(dag.dag_id)
+
+    async def _arm_failed(self, dag_id: str) -> None:
+        runs, _ = await self._store.run_list(RunFilter(dag_id, (RunState.FAILED,), limit=FAILED_RUNS))
+        since = self._clock.now() - LOOK_BACK
+        specs: dict[str, DagSpec] = {}
+        for run in runs:
+            spec = specs.get(run.version_hash)
+            if spec is None:
+                version = await self._store.dag_version_get(dag_id, run.version_hash)
+                if version is None:
+                    continue
+                spec = specs[run.version_hash] = version.spec
+            for at, tasks in sla_moments(run, spec):
+                if at > since:
+                    self._timers.arm(at, _Due(run.run_id, at, tuple(task.task_id for task in tasks)))
+
     def forget(self) -> None:
         """Drops everything: another runtime watches now."""
         self._timers.stop()
         self._work = asyncio.Queue()
+        self._looked_back.clear()
 
     async def run(self, lease: Lease) -> None:
         """Records what is missed, one after the other. Raises Fenced."""
@@ -81,6 +117,8 @@ class DeadlineKeeper:
             try:
                 if isinstance(one, RunMachine):
                     await self._arm_alerts(one)
+                elif isinstance(one, str):
+                    await self._arm_failed(one)
                 else:
                     await self._judge(lease, one)
             except StoreUnavailable:
@@ -120,11 +158,26 @@ class DeadlineKeeper:
     async def _judge(self, lease: Lease, due: _Due) -> None:
         machine = self._book.runs.get(due.run_id)
         if machine is None or machine.run.state in RUN_FINISHED:
-            return
-        if due.number >= 0:
+            if due.number < 0:
+                await self._sla_of_ended(lease, due)
+        elif due.number >= 0:
             await self._alert(lease, machine, due)
         else:
-            await self._sla(lease, machine, due)
+            await self._sla(lease, machine.run, machine.graph.spec, states_in(machine), due)
+
+    async def _sla_of_ended(self, lease: Lease, due: _Due) -> None:
+        """The SLAs of a run that has failed hold, too."""
+        run = await self._store.run_by_id(due.run_id)
+        if run is None or run.state is not RunState.FAILED or run.dag_id not in self._book.dags:
+            return
+        version = await self._store.dag_version_get(run.dag_id, run.version_hash)
+        if version is None:
+            return
+        states: dict[str, list[TaskState]] = {}
+        for row in await self._store.instance_list(run.run_id):
+            if row.state is not TaskState.REMOVED:
+                states.setdefault(row.task_id, []).append(row.state)
+        await self._sla(lease, run, version.spec, states, due)
 
     async def _alert(self, lease: Lease, machine: RunMachine, due: _Due) -> None:
         alert = _alerts_of(machine.graph.spec)[due.number]
@@ -135,9 +188,8 @@ class DeadlineKeeper:
         outbox = [OutboxRow("deadline", orjson.dumps(callback))]
         await self._record(lease, DeadlineMiss(run.run_id, run.dag_id, name, due.at, body), outbox)
 
-    async def _sla(self, lease: Lease, machine: RunMachine, due: _Due) -> None:
-        run, spec = machine.run, machine.graph.spec
-        late, blocking = _late_of(machine, run, due)
+    async def _sla(self, lease: Lease, run: RunRow, spec: DagSpec, states: States, due: _Due) -> None:
+        late, blocking = _late_of(spec, states, run, due)
         if not late:
             return
         told: dict[str, Any] = {"which": "sla_miss", "tasks": late, "blocking": blocking}
@@ -163,15 +215,23 @@ def _alerts_of(spec: DagSpec) -> list[Mapping[str, Json]]:
     return cast("list[Mapping[str, Json]]", spec.extra.get("deadlines") or [])
 
 
-def _late_of(machine: RunMachine, run: RunRow, due: _Due) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def states_in(machine: RunMachine) -> States:
+    """The states of the instances of each task."""
+    nodes_of, index = machine.nodes_of, machine.graph.index
+    return {task.task_id: [machine.state[n] for n in nodes_of(index[task.task_id])] for task in machine.graph.tasks}
+
+
+def _late_of(
+    spec: DagSpec, states: States, run: RunRow, due: _Due
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """The tasks of this SLA that have not ended well, and what else is under way or has failed."""
     late: list[dict[str, Any]] = []
     blocking: list[dict[str, Any]] = []
-    for leaf in machine.graph.tasks:
-        states = [machine.state[n] for n in machine.nodes_of(machine.graph.index[leaf.task_id])]
-        bad = next((state for state in states if state not in ENDED_WELL), None)
-        if leaf.task_id in due.tasks and (bad is not None or not states):
-            late.append(miss_of(run.dag_id, leaf.task_id, run, bad or TaskState.NONE, due.at))
+    for task in spec.tasks:
+        own = states.get(task.task_id, ())
+        bad = next((state for state in own if state not in ENDED_WELL), None)
+        if task.task_id in due.tasks and (bad is not None or not own):
+            late.append(miss_of(run.dag_id, task.task_id, run, bad or TaskState.NONE, due.at))
         elif bad is not None and bad in _IN_THE_WAY:
-            blocking.append(miss_of(run.dag_id, leaf.task_id, run, bad, due.at))
+            blocking.append(miss_of(run.dag_id, task.task_id, run, bad, due.at))
     return late, blocking
