@@ -27,7 +27,7 @@ from tradewind.testing.simulated_executor import Cluster
 _PAST_GOOD: Final = frozenset({TaskState.SUCCESS, TaskState.SKIPPED, TaskState.REMOVED})
 _TICK: Final = timedelta(milliseconds=10)
 _ASKED_AGAIN_WITHIN: Final = timedelta(seconds=2)
-"""After a lost connection the store is asked for permits again."""
+"""After a lost connection the store is asked for permits and DAGs again."""
 _HAS_TO_GO: Final = HOLDS_SLOT | {TaskState.DEFERRED}
 _WAITS_FOR_A_TIME: Final = frozenset({TaskState.UP_FOR_RETRY, TaskState.UP_FOR_RESCHEDULE})
 
@@ -46,7 +46,7 @@ class Inspector:
         """Everything that is wrong."""
         me = self.process.scheduler.lease.runtime_id
         for dag in self.database.dags.values():
-            if dag.owner == me and dag.dag_id not in self.book.dags:
+            if dag.owner == me and dag.dag_id not in self.book.dags and not self._was_away():
                 yield f"{dag.dag_id} is owned and not in memory"
             here = self.book.dags.get(dag.dag_id)
             if dag.owner == me and here is not None and here.row.is_paused != dag.is_paused:
@@ -213,9 +213,13 @@ class Inspector:
         mine = held.get(self.process.scheduler.lease.runtime_id, 0)
         me = self.process.scheduler.lease.runtime_id
         others = any(number != me for number in self._living()) or self.process.runtime.services.permits.has_peers
-        troubled_at = self.process.store.troubled_at
-        others = others or (troubled_at is not None and self.now - troubled_at < _ASKED_AGAIN_WITHIN)
+        others = others or self._was_away()
         return f"{name} is shared" if others and (mine < needed or self.process.shares(name) < needed) else None
+
+    def _was_away(self) -> bool:
+        """Whether the database could not be reached a moment ago, so that something may have to be asked again."""
+        troubled_at = self.process.store.troubled_at
+        return troubled_at is not None and self.now - troubled_at < _ASKED_AGAIN_WITHIN
 
     def _living(self) -> list[int]:
         return [number for number, record in self.database.runtimes.items() if record.alive]

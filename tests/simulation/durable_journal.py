@@ -8,6 +8,7 @@ from tradewind.model.batch import Segment
 from tradewind.model.durable import Step
 from tradewind.model.keys import RunId
 from tradewind.model.outcomes import EncodedValue
+from tradewind.model.rows import as_given
 from tradewind.model.states import FINISHED
 from tradewind.model.waits import ANSWERED_FROM_OUTSIDE, WaitGone
 from tradewind.store.memory_tables import MemoryDatabase
@@ -64,13 +65,13 @@ class DurableJournal:
         over: set[Place] = set()
         for change in [*segment.tasks, *segment.made]:
             place = (segment.run_id, change.task_id, change.map_index)
-            before = self._max_tries.get(place, change.max_tries)
-            if before != change.max_tries or change.expected in FINISHED:
+            max_tries = as_given(change.max_tries)
+            if self._max_tries.get(place, max_tries) != max_tries or change.expected in FINISHED:
                 self._steps.pop(place, None)
                 over.add(place)
             if change.state in FINISHED:
                 over.add(place)
-            self._max_tries[place] = change.max_tries
+            self._max_tries[place] = max_tries
         return over
 
     def _signals(self, segment: Segment, over: set[Place]) -> Iterator[str]:

@@ -14,7 +14,7 @@ from tradewind.model.attempts import Attempt
 from tradewind.model.batch import AttemptOpened, Batch, Segment, TaskChange
 from tradewind.model.errors import BatchConflict
 from tradewind.model.keys import AttemptId, RunId
-from tradewind.model.rows import Lease, PoolRow, RunRow
+from tradewind.model.rows import Lease, PoolRow, RunRow, as_given
 from tradewind.model.specs import TaskSpec
 from tradewind.model.states import HOLDS_SLOT, RUN_FINISHED, OutcomeKind, RunState, RunType, TaskState
 from tradewind.store.memory_tables import EndedAttempt, MemoryDatabase, RunTables
@@ -153,7 +153,7 @@ class Journal:
                 self._latest[segment.run_id, change.task_id, change.map_index] = change
                 if before is None or before.due_at is None or change.state not in _STARTS:
                     continue
-                if before.max_tries != change.max_tries or before.state is TaskState.DEFERRED:
+                if as_given(before.max_tries) != as_given(change.max_tries) or before.state is TaskState.DEFERRED:
                     continue  # cleared: what it waited for is forgotten; or answered before its deadline
                 if before.due_at - self.database.clock() > timedelta(milliseconds=10):
                     self.faults.append(f"{change.task_id} started {before.due_at - self.database.clock()} too early")
