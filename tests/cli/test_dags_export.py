@@ -133,6 +133,15 @@ def test_named_dags_of_the_folder(run: Run) -> None:
     assert "there is no DAG 'nobody'" in result.output
 
 
+def test_a_broken_file_does_not_speak_for_another(run: Run, home: Path) -> None:
+    (home / "dags" / "broken.py").write_text("from airflow import DAG\nbroken = 1 / 0\n")
+    assert [dag["dag_id"] for dag in export(run, "demo")["dags"]] == ["demo"]
+    said = run("dags", "export", "nobody").output
+    assert "there is no DAG 'nobody'" in said
+    assert said.rstrip().endswith("broken.py: ZeroDivisionError: division by zero")
+    assert json.loads(run("dags", "export", "broken").output)["error"]["class"] == "ZeroDivisionError"
+
+
 def test_a_file_that_cannot_be_loaded(run: Run, home: Path) -> None:
     (home / "broken.py").write_text("from airflow import DAG\nbroken = 1 / 0\n")
     result = run("dags", "export", "--file", str(home / "broken.py"))

@@ -14,6 +14,7 @@ from tradewind.authoring.dag import DAG
 from tradewind.authoring.defaults import use_defaults
 from tradewind.bundles.folder import FolderBundle
 from tradewind.bundles.loader import DagFileError, load_file, might_define_dags
+from tradewind.bundles.traces import in_one_line
 from tradewind.cli.stored_values import stored_values
 from tradewind.config import Config
 from tradewind.model.errors import NotFoundError
@@ -40,9 +41,17 @@ class FoundDags(NamedTuple):
     place: Path
 
     def not_found(self, dag_id: str) -> NotFoundError:
-        """Says that no file defines the DAG; names files that could not be loaded."""
-        broken = [f"{error.fileloc}:\n{error.trace}" for _, error in self.errors]
+        """Says that no file defines the DAG; names files that could not be loaded, those that have its id in full."""
+        likely = self.errors_about(dag_id)
+        broken = [
+            f"{error.fileloc}:" + (f"\n{error.trace}" if error in likely else f" {in_one_line(error.trace)}")
+            for _, error in self.errors
+        ]
         return NotFoundError(_not_found(self.place, dag_id, set(self.dags), broken))
+
+    def errors_about(self, dag_id: str) -> list[DagFileError]:
+        """What went wrong in files whose text has the id, or in the only one that was looked into."""
+        return [error for file, error in self.errors if file.path == self.place.absolute() or _has(file.path, dag_id)]
 
 
 def find_dag(config: Config, dag_id: str, subdir: Path | None = None) -> tuple[DAG, DagFile]:

@@ -50,9 +50,12 @@ def export(ctx: click.Context, dag_ids: tuple[str, ...], output: str, subdir: Pa
 
 
 def answer_of(found: FoundDags, dag_ids: Sequence[str]) -> dict[str, Any]:
-    """`{"error": …, "dags": […]}`. Raises Failure where a named DAG is nowhere and all files are good."""
+    """`{"error": …, "dags": […]}`. Raises Failure where a named DAG is in no file, not even a bad one."""
     missing = [dag_id for dag_id in dag_ids if dag_id not in found.dags]
-    error = error_of(found.errors[0][1]) if found.errors and (missing or not dag_ids) else None
+    wrongs = [wrong for dag_id in missing for wrong in found.errors_about(dag_id)]
+    if not dag_ids:
+        wrongs = [wrong for _, wrong in found.errors]
+    error = error_of(wrongs[0]) if wrongs else None
     dags: list[dict[str, Any]] = []
     for dag_id, dag in found.dags.items():
         if dag_ids and dag_id not in dag_ids:
