@@ -86,15 +86,15 @@ def health(url: str) -> object:
         return json.load(answer)
 
 
-def each_change(url: str, headers: Mapping[str, str]) -> Generator[None]:
-    """Goes round once at first and then for everything that views are told. Fails when that takes too long."""
+def each_change(url: str, headers: Mapping[str, str], *kinds: str) -> Generator[None]:
+    """Goes round once at first and then for each event of these kinds. Fails when that takes too long."""
     end = time.monotonic() + SECONDS
     asked = urllib.request.Request(f"{url.rstrip('/')}/api/v1/events", headers=dict(headers))
     with urllib.request.urlopen(asked, timeout=SECONDS) as events:
         yield
         for line in events:
             assert time.monotonic() < end, "what is waited for does not come"
-            if line.startswith(b"event:"):
+            if line.startswith(b"event: ") and line.decode().split()[1] in kinds:
                 yield
 
 
@@ -122,7 +122,7 @@ def test_start_use_stop_and_start_again(own_home: Path) -> None:
 
     with standalone(own_home) as (process, where):
         assert "password in" in where["Login"]
-        for _ in each_change(where["Pages"], login):
+        for _ in each_change(where["Pages"], login, "run"):
             if tradewind(own_home, "dags", "state", "demo", "second").stdout == "success\n":
                 break
         process.send_signal(signal.SIGTERM)

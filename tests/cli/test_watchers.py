@@ -74,7 +74,7 @@ def seen(home: Path, where: Mapping[str, str], asset: str, what: Is) -> dict[str
 
 def shown(home: Path, where: Mapping[str, str], asset: str) -> Iterator[list[dict[str, Any]]]:
     """The asset's watchers as the command line shows them, again and again as something changes."""
-    for _ in each_change(where["Pages"], basic(*where["Login"].split(" / "))):
+    for _ in each_change(where["Pages"], basic(*where["Login"].split(" / ")), "watchers", "dag"):
         told = tradewind(home, "assets", "watchers", "--url", where["Pages"], "-o", "json")
         assert told.returncode == 0, told.stdout + told.stderr
         yield [row for row in json.loads(told.stdout) if row["asset_uri"] == asset]
