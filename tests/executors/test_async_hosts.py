@@ -18,7 +18,6 @@ import pytest
 from tradewind.authoring.xcom import decode
 from tradewind.model.loop import CoroutineKind, OffenceKind
 from tradewind.model.outcomes import Outcome
-from tradewind.model.specs import DagSpec, TaskSpec
 from tradewind.model.states import OutcomeKind
 from tradewind.testing import executor_dags
 from tradewind.testing.executor_host import AttemptMaker, MemoryHost
@@ -50,19 +49,13 @@ def parent_of(pid: int) -> int:
 
 @pytest.fixture
 async def new_stage(tmp_path: Path) -> AsyncIterator[NewStage]:
-    """A stage for the suite's DAG, or for a DAG file with this text, whose DAG is called `d`."""
+    """A stage for the suite's DAG."""
     made: list[Stage] = []
     suite = await asyncio.to_thread(lambda: suite_dag().to_spec())
 
-    def make(text: str = "", **settings: object) -> Stage:
-        path = Path(executor_dags.HERE)
-        spec = suite
-        if text:
-            path = tmp_path / "file.py"
-            path.write_text(text)
-            spec = DagSpec("d", tuple(TaskSpec(f"t{n}", is_async=True) for n in range(3)))
+    def make(**settings: object) -> Stage:
         host = MemoryHost(str(tmp_path / "logs"), {"isolation": "host", **settings})
-        stage = Stage(InlineExecutor(), host, AttemptMaker(spec, str(path)))
+        stage = Stage(InlineExecutor(), host, AttemptMaker(suite, executor_dags.HERE))
         made.append(stage)
         return stage
 
@@ -264,25 +257,6 @@ async def test_idle_hosts_are_bounded(new_stage: NewStage) -> None:
     await gone(pids[0])
     await gone(pids[1])
     os.kill(pids[3], 0)
-
-
-async def test_import_failure_is_an_outcome_with_its_traceback(new_stage: NewStage) -> None:
-    stage = new_stage("raise RuntimeError('not today')\n")
-    attempt = stage.maker.attempt("t0")
-    outcome = (await stage.carry(attempt)).outcome
-    assert outcome.kind is OutcomeKind.FAILED
-    assert outcome.error is not None
-    assert "RuntimeError: not today" in outcome.error.traceback
-    assert "could not be imported" in (outcome.reason or "")
-    assert any("not today" in record.message for record in await stage.log(attempt))
-
-
-async def test_a_file_that_kills_its_importer_is_tried_five_times(new_stage: NewStage, tmp_path: Path) -> None:
-    stage = new_stage(f"open({str(tmp_path / 'tries')!r}, 'a').write('x')\nimport os\nos._exit(9)\n")
-    outcome = await stage.run("t0")
-    assert outcome.kind is OutcomeKind.FAILED
-    assert "5 times in a row it ended with exit code 9" in (outcome.reason or "")
-    assert (tmp_path / "tries").read_text() == "xxxxx"
 
 
 async def test_what_a_host_has_started_ends_with_it(new_stage: NewStage) -> None:

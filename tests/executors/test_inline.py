@@ -23,7 +23,7 @@ from tradewind.model.specs import DagSource
 from tradewind.model.states import OutcomeKind
 from tradewind.testing import executor_dags
 from tradewind.testing.executor_host import AttemptMaker, MemoryHost
-from tradewind.testing.executor_suite import ExecutorSuite, Stage, suite_dag
+from tradewind.testing.executor_suite import ExecutorSuite, ProcessExecutorSuite, Stage, suite_dag
 from tradewind.worker.guard import RunDelay
 from tradewind_executors.inline import InlineExecutor
 
@@ -203,7 +203,7 @@ class TestInline(InlineTests):
         assert decode((await stage.run("a_place_host")).xcoms[0].value) != here
 
 
-class TestInlineInHosts(InlineTests):
+class TestInlineInHosts(InlineTests, ProcessExecutorSuite):
     settings: ClassVar[Mapping[str, Any]] = {**LIMITS, "isolation": "host"}
 
     async def test_a_task_may_ask_for_the_loop(self, stage: Stage) -> None:

@@ -27,7 +27,7 @@ from tradewind.model.state_stores import StateScope
 from tradewind.model.states import OutcomeKind
 from tradewind.testing import executor_dags
 from tradewind.testing.executor_host import AttemptMaker, MemoryHost
-from tradewind.testing.executor_suite import ExecutorSuite, Stage
+from tradewind.testing.executor_suite import ProcessExecutorSuite, Stage
 from tradewind_executors.local import LocalExecutor
 
 
@@ -55,7 +55,7 @@ def rewrite(path: Path, old: str, new: str) -> None:
     path.write_text(path.read_text().replace(old, new))
 
 
-class TestLocal(ExecutorSuite):
+class TestLocal(ProcessExecutorSuite):
     settings: ClassVar[Mapping[str, Any]] = {"slots": 8, "kill_grace": 0.3}
 
     def make(self) -> Executor:
@@ -232,32 +232,6 @@ with DAG("d", schedule=None, start_date=datetime(2026, 1, 1)):
     for n in range(3):
         Does(task_id=f"t{n}")
 """
-
-
-async def test_import_failure_is_an_outcome_with_its_traceback(new_stage: NewStage) -> None:
-    stage = new_stage("import os\nraise RuntimeError('not today')\n")
-    attempt = stage.maker.attempt("t0")
-    outcome = (await stage.carry(attempt)).outcome
-    assert outcome.kind is OutcomeKind.FAILED
-    assert outcome.error is not None
-    assert "RuntimeError: not today" in outcome.error.traceback
-    assert "could not be imported" in (outcome.reason or "")
-    assert any("not today" in record.message for record in await stage.log(attempt))
-
-
-async def test_a_file_that_kills_its_importer_is_tried_five_times(new_stage: NewStage, tmp_path: Path) -> None:
-    stage = new_stage(f"open({str(tmp_path / 'tries')!r}, 'a').write('x')\nimport os\nos._exit(9)\n")
-    outcome = await stage.run("t0")
-    assert outcome.kind is OutcomeKind.FAILED
-    assert "5 times in a row it ended with exit code 9" in (outcome.reason or "")
-    assert (tmp_path / "tries").read_text() == "xxxxx"
-
-
-async def test_a_dag_that_is_gone_from_its_file(new_stage: NewStage) -> None:
-    stage = new_stage("x = 1\n")
-    outcome = await stage.run("t0")
-    assert outcome.kind is OutcomeKind.FAILED
-    assert "does not define DAG 'd' any more" in (outcome.reason or "")
 
 
 @pytest.mark.parametrize("daemon", [True, False])

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,6 +31,7 @@ from tradewind.executor_ports import Executor, WaitExecutor
 from tradewind.model.attempts import Attempt, WaitStart
 from tradewind.model.keys import AttemptId
 from tradewind.model.outcomes import RETURN_KEY, Finished, Outcome
+from tradewind.model.specs import DagSpec, TaskSpec
 from tradewind.model.states import OutcomeKind
 from tradewind.model.waits import Resume
 from tradewind.testing import executor_dags
@@ -123,10 +125,41 @@ class ExecutorSuite(ABC):
         yield Stage(executor, host, AttemptMaker(spec, executor_dags.HERE, executor=executor.kind))
         await executor.stop(drain=timedelta(seconds=0))
 
+    @asynccontextmanager
+    async def stage_of(self, folder: Path, text: str) -> AsyncGenerator[Stage]:
+        """A stage for a DAG file with this text, which is to define a DAG `d` with a task `t`."""
+        file = folder / "file.py"
+        await asyncio.to_thread(file.write_text, text)
+        spec = DagSpec("d", (TaskSpec("t", is_async=self.flavours[0] == "a_"),))
+        host, executor = MemoryHost(str(folder / "logs"), self.settings), self.make()
+        try:
+            yield Stage(executor, host, AttemptMaker(spec, str(file), executor=executor.kind))
+        finally:
+            await executor.stop(drain=timedelta(0))
+
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """`kind`: each flavour's prefix."""
         if "kind" in metafunc.fixturenames:
             metafunc.parametrize("kind", self.flavours)
+
+    # -- files
+
+    async def test_a_file_that_cannot_be_imported(self, tmp_path: Path) -> None:
+        """Its tasks fail, with the traceback in outcome and log."""
+        async with self.stage_of(tmp_path, "raise RuntimeError('not today')\n") as stage:
+            attempt = stage.maker.attempt("t")
+            outcome = (await stage.carry(attempt)).outcome
+            assert outcome.kind is OutcomeKind.FAILED
+            assert outcome.error is not None
+            assert "RuntimeError: not today" in outcome.error.traceback
+            assert any("not today" in record.message for record in await stage.log(attempt))
+
+    async def test_a_dag_that_is_gone_from_its_file(self, tmp_path: Path) -> None:
+        """Its tasks fail, and say so."""
+        async with self.stage_of(tmp_path, "x = 1\n") as stage:
+            outcome = await stage.run("t")
+            assert outcome.kind is OutcomeKind.FAILED
+            assert "does not define DAG 'd' any more" in (outcome.reason or "")
 
     # -- ends
 
@@ -398,3 +431,22 @@ class ExecutorSuite(ABC):
         await stage.submit([attempt, attempt])
         await stage.host.end_of(attempt)
         assert [r.message for r in await stage.log(attempt)].count("one") == 1
+
+
+class ProcessExecutorSuite(ExecutorSuite):
+    """What executors promise too that import DAG files in processes of their own."""
+
+    async def test_what_could_not_be_imported_is_named(self, tmp_path: Path) -> None:
+        """Where the process has nothing to run, the reason is the file."""
+        async with self.stage_of(tmp_path, "raise RuntimeError('not today')\n") as stage:
+            assert "could not be imported" in ((await stage.run("t")).reason or "")
+
+    async def test_a_file_that_kills_its_importer_is_tried_five_times(self, tmp_path: Path) -> None:
+        """Then its tasks fail: it is no loop."""
+        tries = tmp_path / "tries"
+        text = f"open({str(tries)!r}, 'a').write('x')\nimport os\nos._exit(9)\n"
+        async with self.stage_of(tmp_path, text) as stage:
+            outcome = await stage.run("t")
+            assert outcome.kind is OutcomeKind.FAILED
+            assert "5 times in a row it ended with exit code 9" in (outcome.reason or "")
+            assert await asyncio.to_thread(tries.read_text) == "xxxxx"
