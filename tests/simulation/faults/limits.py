@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.simulation import permit_stories
+from tests.simulation import permit_stories, stories
 from tests.simulation.faults.planting import Faults, Patch, giving, wrap
 from tradewind.model.errors import StoreUnavailable
 from tradewind.rules.admission import Admission, Lane
+from tradewind.services.deadline_keeper import DeadlineKeeper
 from tradewind.services.owned_dag import OwnedDag
 from tradewind.services.permit_keeper import PermitKeeper
 from tradewind.store.memory_tables import MemoryDatabase
@@ -55,6 +56,37 @@ def parked_lane_forgotten(patch: Patch) -> None:
         return quiet
 
     wrap(patch, Admission, "free", make)
+
+
+@fault(story=stories.the_weightiest_of_all_dags_goes_first)
+def what_comes_passes_what_waits(patch: Patch) -> None:
+    def make(admit: Any) -> Any:
+        def hasty(self: Any) -> Any:
+            roomier: set[Any] = self._roomier
+            self._roomier = set[Any]()
+            yield from admit(self)
+            self._roomier |= roomier
+            yield from admit(self)
+
+        return hasty
+
+    wrap(patch, Admission, "admit", make)
+
+
+@fault(story=stories.the_weightiest_of_all_dags_goes_first)
+def logical_dates_not_looked_at(patch: Patch) -> None:
+    def make(offer: Any) -> Any:
+        def timeless(self: Any, place: Any, task: Any, dag_id: str, date: float = 0.0) -> None:
+            offer(self, place, task, dag_id)
+
+        return timeless
+
+    wrap(patch, Admission, "offer", make)
+
+
+@fault(story=stories.slas_of_runs_that_have_failed)
+def failed_runs_not_looked_back_at(patch: Patch) -> None:
+    patch.setattr(DeadlineKeeper, "look_back", giving(None))
 
 
 @fault()
