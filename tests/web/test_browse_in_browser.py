@@ -102,6 +102,8 @@ async def test_watchers_and_their_assets(page: Page, site: Site) -> None:
     watcher = WatcherSpec("s3://lake/orders", "queue", "mail.box", CODEC_JSON, "{}")
     facts = WatchFacts(watcher, ("load",), RUNNING, AT, events=3, last_event_at=AT)
     site.control.watchers = (facts,)
+    kind = CoroutineKind("load", "s3://lake/orders:queue", "watcher")
+    site.control.loop = LoopReport(kinds=(KindUse(kind, "hosts", 1, 1, 0.0),))
     load = replace(BY_HAND, dag_id="load", assets=(ORDERS,))
     report = replace(BY_HAND, dag_id="report", assets=(replace(ORDERS, role=SCHEDULE, task_id=""),))
     await site.store.dag_publish(site.lease, "dags", [parsed(load), parsed(report)])
@@ -109,7 +111,7 @@ async def test_watchers_and_their_assets(page: Page, site: Site) -> None:
     await site.store.state_put(StateScope.of_asset(name="orders"), "watermark", '"2026-02-28"')
     await sign_in(page, site, "/browse/watchers")
     row = page.get_by_role("row", name="queue")
-    await expect(row).to_contain_text("Running")
+    await expect(row).to_contain_text("Runningin an async host")
     error = "Traceback (most recent call last):\n  …\nOSError: the source is gone"
     broken = facts._replace(state=PAUSING, failures=1, last_error=error, last_error_at=AT)
     site.control.watchers = (broken._replace(again_at=datetime.now(UTC) + timedelta(minutes=2)),)

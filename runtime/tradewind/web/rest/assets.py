@@ -144,17 +144,23 @@ async def post_event(call: Call, word: str) -> web.Response:
 async def list_watchers(call: Call) -> web.Response:
     """GET /assets/watchers: those that this server's runtime carries out."""
     uri = call.maybe_text("uri")
-    shown = [_watcher(facts) for facts in call.control.watches() if uri in (None, facts.watcher.uri)]
+    uses = call.control.loop_report().kinds
+    running = [use for use in uses if use.kind.what == "watcher" and use.running]
+    places = {(use.kind.dag_id, use.kind.task_id): use.place for use in running}
+    shown = [_watcher(facts, places) for facts in call.control.watches() if uri in (None, facts.watcher.uri)]
     return json_answer({"watchers": shown, "total_entries": len(shown)})
 
 
-def _watcher(facts: WatchFacts) -> dict[str, Json]:
+def _watcher(facts: WatchFacts, places: Mapping[tuple[str, str], str]) -> dict[str, Json]:
+    name = f"{facts.watcher.uri}:{facts.watcher.name}"
+    where = next((places[dag_id, name] for dag_id in facts.dag_ids if (dag_id, name) in places), None)
     return {
         "asset_uri": facts.watcher.uri,
         "name": facts.watcher.name,
         "kind": facts.watcher.kind,
         "dag_ids": list(facts.dag_ids),
         "state": facts.state,
+        "place": where,
         "since": facts.since,
         "events": facts.events,
         "last_event_at": facts.last_event_at,

@@ -422,6 +422,7 @@ COMPONENTS: Final[dict[str, Schema]] = {
         kind={**TEXT, "description": "Of its trigger."},
         dag_ids={**TEXTS, "description": "The DAGs of this runtime that name it."},
         state={**TEXT, "enum": ["running", "pausing", "not_here"]},
+        place={**TEXT_OR_NULL, "description": "Where it runs: loop, or hosts (async hosts); null: nowhere just now."},
         since=INSTANT,
         events={**INTEGER, "description": "Taken in since the runtime began with it."},
         last_event_at=INSTANT_OR_NULL,

@@ -46,6 +46,7 @@ export interface Watcher {
   kind: string;
   dag_ids: string[];
   state: "running" | "pausing" | "not_here";
+  place: string | null;
   since: string;
   events: number;
   last_event_at: string | null;

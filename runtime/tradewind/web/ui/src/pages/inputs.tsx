@@ -1,46 +1,43 @@
 /** What tasks ask people: each question with a form made of its schema. */
-import { useCallback, useEffect, useState, type FormEvent } from "react";
+import { useEffect, useState, type FormEvent } from "react";
 import { api, type HumanInput } from "../api/client";
 import { answerOf, fieldsOf, nameOf, type Field, type Values } from "../logic/form";
 import { Empty, Loading, Problem } from "../parts/problem";
 import { Time } from "../parts/time";
 import { useTitle } from "../parts/title";
 import { Link, to } from "../router";
+import { useFetched, useNews } from "../state/fetched";
 import { tell } from "../state/notices";
 
-/** Nobody is told of new questions; so often the list is fetched anew. */
-const AGAIN_MS = 10_000;
+/** A task that asks is deferred, one that was answered goes on: either changes its state. */
+const NEWS = ["task"] as const;
+/** A server that carries no tasks hears of no changes. */
+const SWEEP_MS = 30_000;
 
 export function InputsPage({ query }: { query: URLSearchParams }) {
   useTitle("Waiting for people");
-  const [asked, setAsked] = useState<HumanInput[] | null>(null);
-  const [total, setTotal] = useState(0);
-  const [problem, setProblem] = useState<unknown>(null);
+  const [answers, setAnswers] = useState(0);
+  const [sweeps, setSweeps] = useState(0);
   const dagId = query.get("dag_id"), runId = query.get("dag_run_id"), taskId = query.get("task_id");
-  const load = useCallback((signal?: AbortSignal): void => {
-    api.inputs({ dag_id: dagId, dag_run_id: runId, task_id: taskId }, signal).then((page) => {
-      setAsked(page.items);
-      setTotal(page.total);
-      setProblem(null);
-    }, (cause: unknown) => { if (!signal?.aborted) setProblem(cause); });
-  }, [dagId, runId, taskId]);
+  const where = { dag_id: dagId, dag_run_id: runId, task_id: taskId };
+  const news = `${useNews(NEWS)} ${answers} ${sweeps}`;
+  const { value, problem, again } = useFetched(JSON.stringify(where), (signal) => api.inputs(where, signal), news);
+  const asked = value?.items;
   useEffect(() => {
-    const stop = new AbortController();
-    load(stop.signal);
-    const timer = setInterval(() => load(stop.signal), AGAIN_MS);
-    return () => { stop.abort(); clearInterval(timer); };
-  }, [load]);
+    const timer = setInterval(() => setSweeps((before) => before + 1), SWEEP_MS);
+    return () => clearInterval(timer);
+  }, []);
   return (
     <div className="page">
       <div className="page-head">
         <h1>Waiting for people</h1>
         {(dagId ?? taskId) && <Link to="inputs">Show all</Link>}
       </div>
-      {problem !== null && <Problem what="The questions can't be shown" cause={problem} retry={() => load()} />}
-      {problem === null && asked === null && <Loading what="the questions" />}
+      {problem !== null && <Problem what="The questions can't be shown" cause={problem} retry={again} />}
+      {problem === null && !asked && <Loading what="the questions" />}
       {asked?.length === 0 && <Empty title="Nobody is asked anything"><p>Tasks that ask with <code>ctx.ask</code> or <code>HITLOperator</code> show here.</p></Empty>}
-      {asked?.map((one) => <Question key={keyOf(one)} of={one} answered={() => load()} />)}
-      {asked && total > asked.length && <p className="faint">{total - asked.length} more are waiting.</p>}
+      {asked?.map((one) => <Question key={keyOf(one)} of={one} answered={() => setAnswers(answers + 1)} />)}
+      {value && value.total > value.items.length && <p className="faint">{value.total - value.items.length} more are waiting.</p>}
     </div>
   );
 }

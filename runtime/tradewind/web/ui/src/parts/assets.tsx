@@ -12,8 +12,8 @@ const NEWS = ["dag", "task", "run", "watchers"] as const;
 
 export function Assets({ chosen }: { chosen: string | null }) {
   const news = useNews(NEWS);
-  const { value, problem } = useFetched("", (signal) => looks.assets(signal), news);
-  if (problem !== null) return <Problem what="The assets could not be fetched" cause={problem} />;
+  const { value, problem, again } = useFetched("", (signal) => looks.assets(signal), news);
+  if (problem !== null) return <Problem what="The assets could not be fetched" cause={problem} retry={again} />;
   if (value === null) return <Loading what="assets" />;
   if (!value.items.length) {
     return <Empty title="No assets yet"><p>DAGs name them in <code>schedule</code>, <code>inlets</code> and <code>outlets</code>.</p></Empty>;

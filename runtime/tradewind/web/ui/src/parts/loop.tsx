@@ -10,8 +10,8 @@ import { Distance } from "./time";
 const NEWS = ["loop", "task", "run"] as const;
 
 export function Loop() {
-  const { value, problem } = useFetched("", (signal) => looks.loop(signal), useNews(NEWS));
-  if (problem !== null) return <Problem what="The report of the event loop could not be fetched" cause={problem} />;
+  const { value, problem, again } = useFetched("", (signal) => looks.loop(signal), useNews(NEWS));
+  if (problem !== null) return <Problem what="The report of the event loop could not be fetched" cause={problem} retry={again} />;
   if (value === null) return <Loading what="the report" />;
   return (
     <>

@@ -6,8 +6,8 @@ import { Empty, Loading, Problem } from "./problem";
 import { Distance, Time } from "./time";
 
 export function Misses() {
-  const { value, problem } = useFetched("", (signal) => looks.misses(ALL, ALL, signal), useNews(["deadlines"]));
-  if (problem !== null) return <Problem what="The missed deadlines could not be fetched" cause={problem} />;
+  const { value, problem, again } = useFetched("", (signal) => looks.misses(ALL, ALL, signal), useNews(["deadlines"]));
+  if (problem !== null) return <Problem what="The missed deadlines could not be fetched" cause={problem} retry={again} />;
   if (value === null) return <Loading what="missed deadlines" />;
   if (!value.items.length) {
     return <Empty title="Nothing was missed"><p>What a DAG’s <code>deadline</code> or a task’s <code>sla</code> asked for and did not get shows here.</p></Empty>;

@@ -13,8 +13,8 @@ const STATES: Record<Watcher["state"], readonly [string, string, string]> = {
 
 /** Those of one asset, or all. */
 export function Watchers({ uri = null }: { uri?: string | null }) {
-  const { value, problem } = useFetched(uri ?? "", (signal) => looks.watchers(uri, signal), useNews(["watchers"]));
-  if (problem !== null) return <Problem what="The watchers could not be fetched" cause={problem} />;
+  const { value, problem, again } = useFetched(uri ?? "", (signal) => looks.watchers(uri, signal), useNews(["watchers"]));
+  if (problem !== null) return <Problem what="The watchers could not be fetched" cause={problem} retry={again} />;
   if (value === null) return <Loading what="watchers" />;
   if (!value.items.length) {
     if (uri !== null) return null;
@@ -47,6 +47,7 @@ function Row({ of, withAsset }: { of: Watcher; withAsset: boolean }) {
       {withAsset && <td className="breaks">{of.asset_uri}</td>}
       <td>
         <span className={`pill ${sign}`} title={meaning}><i aria-hidden="true" />{label}</span>
+        {of.place !== null && <span className="under nowrap">{of.place === "loop" ? "on the loop" : "in an async host"}</span>}
         <span className="under nowrap">{of.again_at ? <>again <Distance at={of.again_at} /></> : <>since <Distance at={of.since} /></>}</span>
       </td>
       <td>{of.events}</td>

@@ -6,7 +6,7 @@ import { Paced, type Fetched } from "../logic/paced";
 import { setStreamState } from "./live";
 
 /** What `fetch` brings for `key`; again whenever `news` is another value. */
-export function useFetched<T>(key: string, fetch: (signal: AbortSignal) => Promise<T>, news: unknown = 0): Fetched<T> {
+export function useFetched<T>(key: string, fetch: (signal: AbortSignal) => Promise<T>, news: unknown = 0): Fetched<T> & { again: () => void } {
   const [found, setFound] = useState<Fetched<T>>({ value: null, problem: null });
   const paced = useRef<Paced<T> | null>(null);
   const latest = useRef(fetch);
@@ -26,7 +26,7 @@ export function useFetched<T>(key: string, fetch: (signal: AbortSignal) => Promi
     if (seen.current !== news) paced.current?.ask();
     seen.current = news;
   }, [news]);
-  return found;
+  return { ...found, again: () => paced.current?.ask() };
 }
 
 /** A number that grows with each event of these kinds on the stream of all changes, and with each new connection. */
