@@ -8,9 +8,10 @@ from typing import Final
 
 import orjson
 
+from tradewind.model.batch import OutboxRow
 from tradewind.model.commands import Decision, Freed, Settled, Timer
 from tradewind.model.events import Stamp
-from tradewind.model.rows import OutboxRow, RunRow
+from tradewind.model.rows import RunRow
 from tradewind.model.specs import DagSource
 from tradewind.model.states import RunState, TaskState
 from tradewind.rules.expanding import Expanding
@@ -36,6 +37,8 @@ class Following(Expanding):
         self.past: dict[int, bool] = {}
         """For tasks that depend on it, whether their past lets them start."""
         self._held_by_past: set[int] = set()
+        self.gone: frozenset[str] = frozenset()
+        """Tasks that the file from which they would be read does not have any more: removed in place of started."""
 
     def _settle(self, nodes: Iterable[int], stamp: Stamp, decision: Decision) -> None:
         """Judges these nodes, then all that follows from it, until nothing changes."""
@@ -57,6 +60,9 @@ class Following(Expanding):
                 if not self.past.get(task, True) and (judged is Verdict.RUN or task in self.graph.skips_after_past):
                     self._held_by_past.add(n)
                     continue
+            if judged is Verdict.RUN and self.gone and tasks[n].task_id in self.gone:
+                stack.extend(reversed(self._end(n, _S.REMOVED, stamp, decision)))
+                continue
             if judged is Verdict.RUN and mapping is not None:
                 judged = self.shape(n, mapping, stamp, decision, stack)
                 if judged is Verdict.WAIT:

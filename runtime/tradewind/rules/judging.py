@@ -44,7 +44,10 @@ class Judge(RunLedger):
         """
         by, rule = self.ended_upstream, self.graph.rules[n]
         if rule is _ALL_SUCCESS and not (by[_FAILED][n] or by[_SKIPPED][n] or by[_UPSTREAM_FAILED][n]):
-            return Verdict.RUN if by[_SUCCESS][n] >= len(self.graph.up[n]) else Verdict.WAIT
+            total = len(self.graph.up[n])
+            if self.removed_upstream:
+                total -= self.removed_upstream.get(n, 0)
+            return Verdict.RUN if by[_SUCCESS][n] >= total else Verdict.WAIT
         return verdict(rule, self.tally(n))
 
     def tally(self, n: int) -> Tally:
@@ -53,9 +56,10 @@ class Judge(RunLedger):
         if mapping is not None:
             return self._mapped_tally(n, mapping)
         by, up, tasks = self.ended_upstream, self.graph.up[n], self.graph.tasks
-        setups = [self.state[u] for u in up if tasks[u].is_setup] if tasks[n].is_teardown else ()
+        there = [u for u in up if tasks[u].is_setup] if tasks[n].is_teardown else ()
+        setups = [self.state[u] for u in there if self.state[u] is not _S.REMOVED]
         return Tally(
-            len(up),
+            len(up) - self.removed_upstream.get(n, 0),
             by[_S.SUCCESS][n],
             by[_S.FAILED][n],
             by[_S.SKIPPED][n],

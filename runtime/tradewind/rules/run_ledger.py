@@ -21,23 +21,13 @@ from typing import Any, Final
 import orjson
 
 from tradewind.model.attempts import RunFacts
+from tradewind.model.batch import DroppedRow, HistoryRow, RunChange, Segment, TaskChange
 from tradewind.model.durable import StepRow
 from tradewind.model.errors import IllegalTransition
 from tradewind.model.events import Stamp
 from tradewind.model.keys import UNMAPPED, AttemptId
 from tradewind.model.outcomes import Outcome
-from tradewind.model.rows import (
-    AttemptRow,
-    DroppedRow,
-    HistoryRow,
-    InstanceRow,
-    LengthRow,
-    RunChange,
-    RunRow,
-    Segment,
-    TaskChange,
-    as_given,
-)
+from tradewind.model.rows import AttemptRow, InstanceRow, LengthRow, RunRow, as_given
 from tradewind.model.specs import DagSource, TaskSpec
 from tradewind.model.states import (
     FINISHED,
@@ -101,6 +91,8 @@ class RunLedger:
         self.max_tries = array("i", [task.retries for task in graph.tasks])
         self.lost = array("b", bytes(n))
         self.ended_upstream: dict[TaskState, array[int]] = {state: array("i", bytes(4 * n)) for state in COUNTED}
+        self.removed_upstream: dict[int, int] = {}
+        """Without mapping: how many direct upstream tasks of a node are removed, and count no longer."""
         self.active: dict[int, Active] = {}
         self.live: dict[AttemptId, int] = {}
         self.unfinished = n
@@ -253,23 +245,30 @@ class RunLedger:
         self.unfinished -= 1
         if self.mapping is not None:
             return self.mapping.ended(n, state)
-        ended, down = self.ended_upstream[state], self.graph.down[n]
-        for d in down:
-            ended[d] += 1
+        self._count_ended(n, state, 1)
+        down = self.graph.down[n]
         far = self.graph.setup_followers
         return down + far[n] if n in far else down
+
+    def _count_ended(self, n: int, state: TaskState, change: int) -> None:
+        """Node `n` has ended (change 1), or has not after all (-1): tells those that look at it, without mapping."""
+        ended = self.ended_upstream.get(state)
+        if ended is not None:
+            for d in self.graph.down[n]:
+                ended[d] += change
+        elif state is _S.REMOVED:
+            for d in self.graph.down[n]:
+                self.removed_upstream[d] = self.removed_upstream.get(d, 0) + change
 
     def reopen(self, n: int, stamp: Stamp) -> None:
         """Takes a final or waiting state off `n` again: back to `none`, as if never run."""
         state = self.state[n]
         if state in FINISHED:
             self.unfinished += 1
-            ended = self.ended_upstream.get(state)
             if self.mapping is not None:
                 self.mapping.count(n, state, -1)
-            elif ended is not None:
-                for d in self.graph.down[n]:
-                    ended[d] -= 1
+            else:
+                self._count_ended(n, state, -1)
         self.move(n, _S.NONE, stamp)
         self.forget(n)
 
@@ -431,12 +430,10 @@ class RunLedger:
 
     def _restore_ended(self, n: int, state: TaskState) -> None:
         self.unfinished -= 1
-        ended = self.ended_upstream.get(state)
         if self.mapping is not None:
             self.mapping.count(n, state, 1)
-        elif ended is not None:
-            for d in self.graph.down[n]:
-                ended[d] += 1
+        else:
+            self._count_ended(n, state, 1)
 
     def _restore_lengths(self, lengths: Iterable[LengthRow]) -> None:
         for row in lengths:

@@ -125,6 +125,11 @@ class RunMachine(Ending):
         if self.state[n] is not _S.SCHEDULED:
             return
         task, map_index, active = self.tasks[n], self.maps[n], self.active[n]
+        if task.task_id in self.gone:
+            decision.freed.append(Freed(self.run.run_id, n))
+            self._settle(self._end(n, _S.REMOVED, event.stamp, decision), event.stamp, decision)
+            self._close_if_done(event.stamp, decision)
+            return
         again = active.first_started_at is not None
         if not again and self.lost[n] == 0:
             self.tries[n] += 1

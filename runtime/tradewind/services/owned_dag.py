@@ -63,10 +63,25 @@ class OwnedDag:
         """Takes in a run in whatever state it is."""
         run = machine.run
         self.machines[run.run_id] = machine
+        self._note_gone(machine)
         if run.state is RunState.QUEUED:
             self.enqueue(machine)
         elif run.state is RunState.RUNNING:
             self.running.add(run.run_id)
+
+    def renew(self, row: DagRow, spec: DagSpec) -> None:
+        """A new version of the DAG, or other facts about it, are in force."""
+        self.row, self.spec = row, spec
+        for machine in self.machines.values():
+            self._note_gone(machine)
+
+    def _note_gone(self, machine: RunMachine) -> None:
+        """Which tasks of a run cannot be read any more. A run from a commit has its own copy of the file."""
+        gone: frozenset[str] = frozenset()
+        is_same_file = machine.facts.source.fileloc == self.row.source.fileloc
+        if is_same_file and machine.run.version_hash != self.row.version_hash:
+            gone = frozenset(machine.graph.index) - {task.task_id for task in self.spec.tasks}
+        machine.gone = gone
 
     def enqueue(self, machine: RunMachine) -> None:
         """The run waits for its turn: earlier logical dates first."""

@@ -41,8 +41,7 @@ class RunBook:
             dag = self.dags[row.dag_id] = OwnedDag(row, spec)
         else:
             # Only we change these two, and what was read may be older than what we have decided.
-            dag.row = dataclasses.replace(row, is_paused=dag.row.is_paused, cursor=dag.row.cursor)
-            dag.spec = spec
+            dag.renew(dataclasses.replace(row, is_paused=dag.row.is_paused, cursor=dag.row.cursor), spec)
         self.admission.resize(dag.limit_name, dag.limit_size)
         return dag
 
