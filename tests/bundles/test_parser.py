@@ -259,7 +259,7 @@ async def test_a_host_that_cannot_start_says_why(tmp_path: Path, monkeypatch: py
         ("The file did not load within 30 s.\nThread 1:\n  File x", "The file did not load within 30 s."),
         ("Traceback (most recent call last):\n  File x\nParserError: no\n  in y\nexpected ]\n    ^", "ParserError: no"),
         (
-            "ValueError: a\n\nDuring handling of the above exception, another exception occurred:\n\n  File x\nKeyError: b",
+            "A: b\n\nDuring handling of the above exception, another exception occurred:\n\n  File x\nKeyError: b",
             "KeyError: b",
         ),
         ("", ""),
@@ -270,7 +270,7 @@ def test_an_import_error_in_one_line(error: str, line: str) -> None:
 
 
 async def test_an_error_of_megabytes_is_cut(parser: Parser, tmp_path: Path) -> None:
-    result = await parse(parser, write(tmp_path, "big.py", 'raise MemoryError("x" * 3_000_000)\n'))
+    result = await parse(parser, write(tmp_path, "big.py", DAG + 'raise MemoryError("x" * 3_000_000)\n'))
     assert result.parsed.error is not None
     assert "characters are left out" in result.parsed.error
     assert len(result.parsed.error) < 101_000
