@@ -10,18 +10,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import Final
 
-from tradewind.model.errors import StoreUnavailable
+from tradewind.model.errors import StoreUnavailable, TryAgain
 from tradewind.model.rows import Lease
 from tradewind.ports import Store
 from tradewind.rules.admission import pool_limit
 from tradewind.services.scheduler import Scheduler
+from tradewind.services.turn import Turn
 
 log = logging.getLogger(__name__)
 
 IDLE_AFTER: Final = 1.0
 """Seconds for which a permit must be idle before it goes back; also between two looks with peers."""
+
+WHATEVER: Final = 1 << 30
+"""So many are in use: all that is granted."""
 
 POOLS_SWEEP: Final = 60.0
 """Seconds after which pools are read again though nobody has told of a change."""
@@ -39,6 +44,8 @@ class PermitKeeper:
         self._too_few: dict[str, int] = {}
         self._in_doubt: set[str] = set()
         """Limits of which the store may hold another grant than we think."""
+        self._counted: set[str] = set()
+        """Limits of which we have counted what is in use. Not yet where attempts are just being adopted."""
         self._has_inherited = False
         self._peers = 0
         self._wake = asyncio.Event()
@@ -69,7 +76,7 @@ class PermitKeeper:
 
     def forget(self) -> None:
         """The lease is gone, and with it everything that was granted under it."""
-        for kept in (self._granted, self._idle, self._too_few, self._in_doubt):
+        for kept in (self._granted, self._idle, self._too_few, self._in_doubt, self._counted):
             kept.clear()
 
     async def hold(self, lease: Lease, name: str, size: int) -> None:
@@ -132,6 +139,7 @@ class PermitKeeper:
                     if self._has_inherited:
                         self._has_inherited = False
                         self._in_doubt.update(self._sizes)
+                        self._counted.clear()
                     for name, size in list(self._sizes.items()):
                         if size >= 0:
                             await self._follow(lease, name, size)
@@ -180,7 +188,8 @@ class PermitKeeper:
             granted = want
         else:
             self._in_doubt.add(name)
-            in_use = self._scheduler.book.admission.used(name)
+            in_use = self._scheduler.book.admission.used(name) if name in self._counted else WHATEVER
+            self._counted.add(name)
             granted = await self._store.grant_take(lease, name, self._sizes[name], want, in_use)
             if granted >= in_use:  # else what is in use beyond it has to go back when it is not any more
                 self._in_doubt.discard(name)
@@ -196,9 +205,22 @@ class PermitKeeper:
             await self._return(lease, name, long_idle)
 
     async def _return(self, lease: Lease, name: str, count: int) -> None:
-        """Nothing starts on these permits from now on, whatever becomes of their way back."""
-        self._granted[name] -= count
-        self._scheduler.resize(name, self._granted[name])
-        self._in_doubt.add(name)
-        await self._store.grant_return(lease, name, count)
-        self._in_doubt.discard(name)
+        """Gives so many back, or as many of them as are idle in the store's eyes too: what has ended in a turn that is
+        not committed yet may be in use again. Nothing starts on them from now on, whatever becomes of their way back.
+        """
+        given: list[int] = []
+
+        def let_go(turn: Turn) -> None:  # the turn before is committed, and this one has freed nothing yet
+            del turn
+            idle = min(count, self._granted[name] - self._scheduler.book.admission.used(name))
+            if idle > 0:
+                self._granted[name] -= idle
+                self._scheduler.resize(name, self._granted[name])
+                self._in_doubt.add(name)
+                given.append(idle)
+
+        with suppress(TryAgain):
+            await self._scheduler.intake.ask(let_go)
+        if given:
+            await self._store.grant_return(lease, name, given[0])
+            self._in_doubt.discard(name)
