@@ -136,7 +136,8 @@ class DAG(Scheduled):
         if len(spellings) > 1:
             raise AuthoringError(f"DAG {self.dag_id!r}: {' and '.join(spellings)} are given; keep one, best `schedule`")
         self.schedule: Any = given[spellings[0]] if spellings else None
-        self._set_intervals(self.fileloc)
+        if isinstance(self.schedule, str) or hasattr(self.schedule, "days"):  # cron texts and timedeltas
+            self._set_intervals(self.fileloc)
         if self.schedule is not None and self.start_date is None and _needs_start(self.schedule):
             raise AuthoringError(
                 f"DAG {self.dag_id!r} is missing the start_date parameter: schedule {self.schedule!r} needs a moment "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from pathlib import Path
+from importlib.machinery import SourceFileLoader
 from typing import Final
 
 _IMPORTS: Final = re.compile(rb"^\s*(?:from|import)\s+airflow\b(\.sdk\b)?", re.MULTILINE)
@@ -20,8 +20,8 @@ def written_for(source: bytes) -> int | None:
 
 @lru_cache(maxsize=64)
 def file_written_for(fileloc: str) -> int | None:
-    """The same of a file that is run by itself; None where it cannot be read."""
+    """The same of a file that is run by itself; None where it cannot be read. It is read once, as an import does it."""
     try:
-        return written_for(Path(fileloc).read_bytes())
+        return written_for(SourceFileLoader("source", fileloc).get_data(fileloc))
     except OSError:
         return None
