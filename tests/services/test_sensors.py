@@ -220,3 +220,28 @@ async def test_moments_are_waited_for_exactly_and_without_slots(start: StartRunt
     at = states["moment"].ended_at
     assert at is not None
     assert soon <= at < soon + timedelta(seconds=5)
+
+
+class Asking(BaseSensorOperator):
+    """Is never satisfied; or does not come back from its first look."""
+
+    def __init__(self, *, hangs: bool, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.hangs = hangs
+
+    async def poke(self, context: Any) -> bool:
+        if self.hangs:
+            await asyncio.Event().wait()
+        return False
+
+
+@pytest.mark.parametrize("flag", ["soft_fail", "silent_fail", "never_fail"])
+async def test_an_execution_timeout_interrupts_a_poke_and_no_flag_hides_it(start: StartRuntime, flag: str) -> None:
+    limits: dict[str, Any] = {"execution_timeout": timedelta(seconds=0.1), "timeout": 60, "poke_interval": 0.03}
+    with DAG("d", schedule=None) as dag:
+        for hangs in (True, False):
+            Asking(task_id=f"hangs_{hangs}", hangs=hangs, **limits, **{flag: True})
+    runtime = await start(dag)
+    run = await run_to_end(runtime, "d")
+    for task_id in dag.task_ids:
+        assert "execution_timeout of 0.1 s has passed" in await why(runtime, run, task_id)

@@ -129,7 +129,7 @@ class BaseSensorOperator(BaseOperator):
         super().built()
         if self.shared_key is not None and not self.is_async:
             raise AuthoringError(
-                f"{type(self).__name__} {self.task_id!r}: shared_key is for sensors whose poke is async; a plain "
+                f"{self._described(self.dag)}: shared_key is for sensors whose poke is async; a plain "
                 "one runs in a process of its own, which shares nothing"
             )
 

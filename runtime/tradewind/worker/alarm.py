@@ -12,17 +12,17 @@ from tradewind.model.errors import TaskTimeout
 
 
 @contextmanager
-def deadline(seconds: float | None, what: str = "execution_timeout") -> Generator[None]:
+def deadline(seconds: float | None, what: str = "execution_timeout", *, whole: float | None = None) -> Generator[None]:
     """Raises TaskTimeout in the block after `seconds`; None, or a thread that gets no signals: no limit.
 
-    `what` is the limit's name in the message.
+    `what` is the limit's name in the message, `whole` its length, where `seconds` is what is left of it.
     """
     if seconds is None or threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def ring(signum: int, frame: FrameType | None) -> None:
-        raise TaskTimeout(f"{what} of {seconds:g} s has passed")
+        raise TaskTimeout(f"{what} of {seconds if whole is None else whole:g} s has passed")
 
     before = signal.signal(signal.SIGALRM, ring)
     # Rings again each second: code that swallows the first is asked until it ends.

@@ -80,7 +80,7 @@ async def watch_sensor(current: CurrentAttempt, dag: DAG, wait: Wait, threads: T
         await prepare_on_loop(work, current.services, current.blocking, threads)
         timeout = time_left(work, has_waited=True)
         sensed = _sense(work, SensorWait.of(wait))
-        value = await (sensed if timeout is None else _within(sensed, timeout))
+        value = await (sensed if timeout is None else _within(work, sensed, timeout))
         if work.traits.post_execute:
             await _maybe_async(threads, work.operator.post_execute, work.context, value)
         return value
@@ -169,13 +169,13 @@ async def _execute(work: Work, current: CurrentAttempt, threads: Threads | None)
     if traits.pre_execute:
         await _maybe_async(threads, operator.pre_execute, work.context)
     timeout = time_left(work)
-    value = await (_body(work) if timeout is None else _within(_body(work), timeout))
+    value = await (_body(work) if timeout is None else _within(work, _body(work), timeout))
     if traits.post_execute:
         await _maybe_async(threads, operator.post_execute, work.context, value)
     return value
 
 
-async def _within(awaited: Awaitable[Any], timeout: float) -> Any:
+async def _within(work: Work, awaited: Awaitable[Any], timeout: float) -> Any:
     """The body as a task of its own, so that one which swallows its cancellation can be left behind.
 
     Raises TaskTimeout.
@@ -185,7 +185,7 @@ async def _within(awaited: Awaitable[Any], timeout: float) -> Any:
     try:
         await asyncio.wait({body}, timeout=timeout)
         if not body.done():
-            late = f"execution_timeout of {timeout:g} s has passed"
+            late = f"execution_timeout of {work.attempt.task.execution_timeout:g} s has passed"
             body.cancel()
             await asyncio.wait({body}, timeout=LEFT_BEHIND_AFTER)
     except asyncio.CancelledError:
@@ -378,7 +378,7 @@ def _execute_blocking(work: Work, stop: threading.Event | None) -> Any:
     operator, traits = work.operator, work.traits
     for callback in steps.told_of(operator, "on_execute"):
         _call_blocking(work, callback)
-    with deadline(None if stop is not None else time_left(work)):
+    with deadline(None if stop is not None else time_left(work), whole=work.attempt.task.execution_timeout):
         if traits.pre_execute:
             operator.pre_execute(work.context)
         value = _sense_blocking(work, stop) if senses(work) else awaited(call_of(work)(work.context))
