@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from tradewind.model.outcomes import Wait
 from tradewind.model.states import FINISHED, RUN_FINISHED, RunState, TaskState
+from tradewind.model.waits import INPUT_KIND, SIGNAL_KIND
 from tradewind.rules.admission import Admission, Place
 from tradewind.rules.run_machine import RunMachine
 from tradewind.rules.run_mapping import RunMapping
@@ -43,9 +45,26 @@ def reasons_not_running(machine: RunMachine, n: int, admission: Admission, *, pa
         due = machine.active[n].due_at
         what = "it failed and is tried again" if state is _S.UP_FOR_RETRY else "it looks again"
         found.append(f"{what} at {due.isoformat() if due is not None else 'a time not known'}")
+    elif state is _S.DEFERRED:
+        found.extend(_awaited(pending.wait) for pending in machine.waits.get(n, ()) if pending.answer is None)
     else:
         found.extend(_upstream_reasons(machine, n))
     return tuple(found)
+
+
+def _awaited(wait: Wait) -> str:
+    """What a deferred instance waits for."""
+    if wait.due is not None:
+        return f"it waits until {wait.due.isoformat()}"
+    name = wait.key.removeprefix(f"{wait.kind}:").rpartition(":")[0]
+    if wait.kind == SIGNAL_KIND:
+        what = f"signal {name!r}"
+    elif wait.kind == INPUT_KIND:
+        what = f"a person's answer to {name!r}"
+    else:
+        what = f"its trigger {wait.kind!r}"
+    limit = "" if wait.deadline is None else f", until {wait.deadline.isoformat()} at the latest"
+    return f"it waits for {what}{limit}"
 
 
 def _upstream_reasons(machine: RunMachine, n: int) -> list[str]:

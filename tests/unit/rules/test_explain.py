@@ -5,13 +5,15 @@ from __future__ import annotations
 from datetime import timedelta
 
 from tests.unit.rules.machine_driver import SOURCE, T0, run_row
+from tests.unit.rules.waiting_driver import WaitingRun
 from tradewind.model.attempts import Attempt
 from tradewind.model.commands import Decision
 from tradewind.model.events import Admitted, AttemptEnded, RunActivated, Stamp
 from tradewind.model.keys import AttemptId
-from tradewind.model.outcomes import Outcome
+from tradewind.model.outcomes import EncodedValue, Outcome, Wait
 from tradewind.model.specs import DagSpec, TaskSpec
 from tradewind.model.states import OutcomeKind
+from tradewind.model.waits import INPUT_KIND, SIGNAL_KIND
 from tradewind.rules.admission import Admission, Place
 from tradewind.rules.explain import reasons_not_running
 from tradewind.rules.graph import Graph
@@ -56,3 +58,26 @@ def test_each_reason_in_its_time() -> None:
     machine.handle(AttemptEnded(Stamp(T0, 3), attempt, failed, T0, T0), decision)
     again = (T0 + timedelta(seconds=60)).isoformat()
     assert why(0) == (f"it failed and is tried again at {again}",)
+
+
+def test_what_a_deferred_task_waits_for() -> None:
+    run = WaitingRun(DagSpec("d", tasks=(TaskSpec("a"), TaskSpec("b", upstream=("a",)))))
+    noon = T0 + timedelta(hours=1)
+    run.defer(
+        "a",
+        Wait("moment", EncodedValue(1, b'"noon"'), due=noon, key="sleep:0"),
+        Wait("acme.queue", key="queue:0", deadline=noon),
+        Wait(SIGNAL_KIND, key=f"{SIGNAL_KIND}:go:0"),
+        Wait(INPUT_KIND, key=f"{INPUT_KIND}:Approve:0"),
+    )
+
+    def why(n: int) -> tuple[str, ...]:
+        return reasons_not_running(run.machine, n, Admission(), paused=False)
+
+    assert why(0) == (
+        f"it waits until {noon.isoformat()}",
+        f"it waits for its trigger 'acme.queue', until {noon.isoformat()} at the latest",
+        "it waits for signal 'go'",
+        "it waits for a person's answer to 'Approve'",
+    )
+    assert why(1) == ("trigger rule 'all_success' waits for a (deferred)",)
