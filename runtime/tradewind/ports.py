@@ -150,8 +150,10 @@ class StoreReads(AssetReads, InstanceReads, Protocol):
         """The committed values of these instances, in this order; None where there is none."""
         ...
 
-    async def xcom_list(self, run_id: RunId, task_id: str | None = None) -> list[XComEntry]:
-        """The XComs of a run (of one task), by task and key."""
+    async def xcom_list(self, run_id: RunId, task_id: str | None = None, *, values: bool = True) -> list[XComEntry]:
+        """The XComs of a run (of one task), by task and key. Without `values` they are all empty: large ones need
+        not be fetched from wherever they lie.
+        """
         ...
 
     async def import_error_list(self) -> list[ImportErrorRow]:

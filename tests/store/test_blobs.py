@@ -126,6 +126,11 @@ async def test_large_values_in_a_folder_or_a_store(new_database: NewDatabase, tm
             assert await store.xcom_get(run.run_id, task, key) == value
         assert await store.xcom_many(run.run_id, "a", "one", [UNMAPPED]) == [LARGE]
         assert [entry.value for entry in await store.xcom_list(run.run_id, "a")] == [LARGE, SMALL]
+        keys = await store.xcom_list(run.run_id, values=False)
+        assert [(entry.task_id, entry.key, entry.value.data) for entry in keys][:2] == [
+            ("a", "one", b""),
+            ("a", "two", b""),
+        ]
         await store.blob_put([OTHER.data, b"never named" * 20])
         assert await store.blob_sweep(3600) == 0
         assert len(there()) == 2, "what is young may be named yet"

@@ -154,7 +154,7 @@ class SystemOnDemand(OtherDagsOfSystem, StatesInMemory):
         if task_id == self._attempt.key.task_id and self._pushed:
             return list(reversed(self._pushed))
         known = await self._known(run_id)
-        entries = [] if known is None else await (await self.system()).reads.xcom_list(known, task_id)
+        entries = [] if known is None else await (await self.system()).reads.xcom_list(known, task_id, values=False)
         return latest_keys(entries, map_index)
 
     async def xcom_many(

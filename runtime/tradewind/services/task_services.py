@@ -147,7 +147,7 @@ class RuntimeServices(OtherDagsOfSystem, StatesOfStore):
 
     async def xcom_keys(self, run_id: RunId, task_id: str, map_index: int = UNMAPPED) -> list[str]:
         """Keys of the values of a task instance, the latest first."""
-        return latest_keys(await self._store.xcom_list(run_id, task_id), map_index)
+        return latest_keys(await self._store.xcom_list(run_id, task_id, values=False), map_index)
 
     async def xcom_many(
         self, run_id: RunId, task_id: str, key: str, map_indexes: Sequence[int]

@@ -215,15 +215,15 @@ class MemoryViews:
         """As `StoreReads.xcom_many`."""
         return [await self.xcom_get(run_id, task_id, key, index) for index in map_indexes]
 
-    async def xcom_list(self, run_id: RunId, task_id: str | None = None) -> list[XComEntry]:
+    async def xcom_list(self, run_id: RunId, task_id: str | None = None, *, values: bool = True) -> list[XComEntry]:
         """As `StoreReads.xcom_list`."""
         tables = self.database.runs.get(run_id)
         places = [] if tables is None else sorted(tables.xcoms.items())
         return [
-            XComEntry(run_id, task, map_index, key, value, at)
-            for (task, map_index), values in places
+            XComEntry(run_id, task, map_index, key, value if values else value._replace(data=b""), at)
+            for (task, map_index), kept in places
             if task_id in (None, task)
-            for key, (value, at) in sorted(values.items(), key=lambda item: as_bytes(item[0]))
+            for key, (value, at) in sorted(kept.items(), key=lambda item: as_bytes(item[0]))
         ]
 
     async def pool_list(self) -> list[PoolRow]:

@@ -188,13 +188,15 @@ class Views(Lines):
         rows = await self._run_rows(
             "xcom_many", run_id=run_id, task_id=task_id, key=text_bytes(key), map_indexes=wanted
         )
-        found = {row["map_index"]: await self._value(row) for row in rows}
+        values = await asyncio.gather(*(self._value(row) for row in rows))
+        found = {row["map_index"]: value for row, value in zip(rows, values, strict=True)}
         return [found.get(index) for index in wanted]
 
-    async def xcom_list(self, run_id: RunId, task_id: str | None = None) -> list[XComEntry]:
+    async def xcom_list(self, run_id: RunId, task_id: str | None = None, *, values: bool = True) -> list[XComEntry]:
         """As `StoreReads.xcom_list`."""
-        rows = await self._run_rows("xcom_list", run_id=run_id, task_id=task_id)
-        return [xcom_of(row, await self._value(row, excuse=True)) for row in rows]
+        rows = await self._run_rows("xcom_list", run_id=run_id, task_id=task_id, with_values=values)
+        found = await asyncio.gather(*(self._value(row, excuse=True) for row in rows))
+        return [xcom_of(row, value) for row, value in zip(rows, found, strict=True)]
 
     async def _value(self, row: Row, *, excuse: bool = False) -> EncodedValue:
         """The value of a row, wherever it lies. Raises XComError where it cannot be read; with `excuse` the value

@@ -209,7 +209,9 @@ WHERE x.run_id = :run_id::bigint AND x.task_id = :task_id::text AND x.key = :key
   AND x.map_index = ANY (:map_indexes::integer[])
 
 -- name: xcom_list
-SELECT x.run_id, x.task_id, x.map_index, x.key, x.codec, coalesce(x.data, b.data) AS data, x.at, x.blob_hash, b.place
+SELECT x.run_id, x.task_id, x.map_index, x.key, x.codec, x.at, x.blob_hash,
+       CASE WHEN :with_values::boolean THEN coalesce(x.data, b.data) END AS data,
+       CASE WHEN :with_values::boolean THEN b.place END AS place
 FROM xcom x LEFT JOIN blob b USING (blob_hash)
 WHERE x.run_id = :run_id::bigint AND (:task_id::text IS NULL OR x.task_id = :task_id::text)
 ORDER BY x.task_id, x.map_index, x.key

@@ -6,6 +6,7 @@ from typing import Final
 
 from aiohttp import web
 
+from tradewind.model.errors import XComError
 from tradewind.model.rows import RunRow, XComEntry
 from tradewind.model.specs import Json
 from tradewind.web.answers import json_answer
@@ -33,7 +34,7 @@ def _reference(run: RunRow, entry: XComEntry) -> dict[str, Json]:
 async def _entries(call: Call, run: RunRow) -> list[XComEntry]:
     """Those of the task that the address names; of every task for `~`."""
     task_id = call.text("task_id")
-    entries = await call.reads.xcom_list(run.run_id, None if task_id == "~" else task_id)
+    entries = await call.reads.xcom_list(run.run_id, None if task_id == "~" else task_id, values=False)
     map_index = call.maybe_integer("map_index")
     key = call.maybe_text("xcom_key")
     return [
@@ -57,7 +58,14 @@ async def get_xcom(call: Call) -> web.Response:
     entries = await _entries(call, run)
     if not entries:
         raise not_found("XCom entry not found", f"{call.text('task_id')} left nothing under {call.text('xcom_key')!r}")
-    value = run_views.xcom_native(entries[0].value)
+    entry = entries[0]
+    try:
+        stored = await call.reads.xcom_get(run.run_id, entry.task_id, entry.key, entry.map_index)
+    except XComError as error:
+        raise not_found("XCom entry not found", str(error)) from error
+    if stored is None:
+        raise not_found("XCom entry not found", f"{entry.task_id} has just deleted {entry.key!r}")
+    value = run_views.xcom_native(stored)
     shown = str(value) if call.flag("stringify") else value
     return json_answer({**_reference(run, entries[0]), "value": shown})
 
