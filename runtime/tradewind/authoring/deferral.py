@@ -93,18 +93,18 @@ def _is_keywords(given: object) -> bool:
     return isinstance(given, Mapping) and all(isinstance(key, str) for key in cast("Mapping[object, object]", given))
 
 
-def _timeout(given: object) -> timedelta | None:
+def _timeout(given: object, where: str = "defer") -> timedelta | None:
     if given is None:
         return None
     if isinstance(given, (int, float)) and not isinstance(given, bool):
         try:
             given = timedelta(seconds=given)
         except (OverflowError, ValueError) as why:
-            raise AuthoringError(f"defer: a timeout of {given!r} seconds cannot be: {why}") from why
+            raise AuthoringError(f"{where}: a timeout of {given!r} seconds cannot be: {why}") from why
     if not isinstance(given, timedelta):
-        raise AuthoringError(f"defer: timeout has to be a timedelta or a number of seconds, not {given!r}")
+        raise AuthoringError(f"{where}: timeout has to be a timedelta or a number of seconds, not {given!r}")
     if given < timedelta():
-        raise AuthoringError(f"defer: timeout must not be negative; it is {given.total_seconds():g} seconds")
+        raise AuthoringError(f"{where}: timeout must not be negative; it is {given.total_seconds():g} seconds")
     return given
 
 
@@ -263,7 +263,7 @@ def start_of(operator: TaskNode, args: StartTriggerArgs, execution_timeout: time
         return None
     _check_arguments(cls, arguments, f"{where} names")
     check_method(operator, args.next_method, args.next_kwargs)
-    limits = [limit for limit in (_timeout(args.timeout), execution_timeout) if limit is not None]
+    limits = [limit for limit in (_timeout(args.timeout, where), execution_timeout) if limit is not None]
     at = cls.moment_of(arguments)
     stored = packed(arguments, f"{where}.trigger_kwargs") if at is None else None
     if isinstance(at, datetime):
