@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shutil
 import sys
 import tempfile
@@ -28,6 +29,27 @@ _NOT_RUN = pytest.StashKey[dict[str, tuple[Missing, int]]]()
 _FAST = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_connections": "100"}
 
 NewDatabase = Callable[[], Awaitable[str]]
+
+_RAM_DISK = "/dev/shm"
+_ROOM_FOR_TESTS = 4 << 30
+
+
+# Where homes and databases are ---------------------------------------------------------------------------------------
+
+
+def pytest_configure() -> None:
+    """Temporary folders are in memory where the machine has room there and TMPDIR says nothing else: homes with a
+    database of their own are made, synced and thrown away for many tests, and a disk takes seconds for that.
+    """
+    if "TMPDIR" not in os.environ and _is_good_for_homes(_RAM_DISK):
+        tempfile.tempdir = os.environ["TMPDIR"] = _RAM_DISK
+
+
+def _is_good_for_homes(folder: str) -> bool:
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return False
+    facts = os.statvfs(folder)
+    return not facts.f_flag & os.ST_NOEXEC and facts.f_bavail * facts.f_frsize >= _ROOM_FOR_TESTS
 
 
 # The groups ---------------------------------------------------------------------------------------------------------
