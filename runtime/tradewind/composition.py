@@ -102,7 +102,9 @@ def compose(ground: Ground) -> Services:
     scheduler.on_committed.append(task_services.cache.learn)
     task_services.attach(scheduler.intake)
     load_with = {"authoring_defaults": defaults_to_json(config.authoring_defaults())}
-    planner = RunPlanner(store, clock, scheduler, CustomSchedules(clock, load_with, _ask_timetables(ground.given)))
+    ask = _ask_code(ground.given)
+    control.asks_code = lambda request: ask({**load_with, **request})
+    planner = RunPlanner(store, clock, scheduler, CustomSchedules(clock, load_with, ask))
     owner = DagOwner(store, scheduler, planner, mailed, ground.live, ground.given, ground.executors.keys())
     wishes = OwnerWishes(store, scheduler, planner, ground.live)
     control.attach(wishes, scheduler)
@@ -158,9 +160,9 @@ def _register(executors: Mapping[str, Executor], given: GivenDags) -> None:
                 register(dag)
 
 
-def _ask_timetables(given: GivenDags) -> Ask:
-    """Asks an author's timetable class: in a process that loads the DAG file, or, of a DAG that was handed over as an
-    object, in a thread.
+def _ask_code(given: GivenDags) -> Ask:
+    """Asks an author's timetable class, mapper or template: in a process that loads the DAG file, or, of a DAG that was
+    handed over as an object, in a thread.
     """
 
     async def ask(request: Mapping[str, Json]) -> Json:

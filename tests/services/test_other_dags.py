@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import math
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +21,7 @@ from tradewind.host import Runtime
 from tradewind.model.errors import AuthoringError, ConflictError
 from tradewind.model.rows import RunRow
 from tradewind.ports import RunFilter
+from tradewind.services.custom_schedules import ask_in_process
 from tradewind.standard.external_task import ExternalTaskMarker, ExternalTaskSensor
 from tradewind.standard.trigger_dag_run import TriggerDagRunOperator
 
@@ -361,6 +364,60 @@ async def test_a_clear_goes_on_in_the_dags_that_markers_name(start: StartRuntime
     await runtime.control.instances_clear("first", runs["first"].dag_run_id, ["work"], downstream=False)
     await runtime.control.run_wait(runs["first"].run_id, 20)
     assert ran == ["first"]
+
+
+async def test_the_names_and_the_date_of_a_marker_may_be_templates(start: StartRuntime) -> None:
+    ran: list[str] = []
+    with DAG("first", schedule=None, params={"other": "second"}) as first:
+        ExternalTaskMarker(
+            task_id="marker",
+            external_dag_id="{{ params.other }}",
+            external_task_id="{{ ['wo', 'rk'] | join }}",
+            logical_date="{{ logical_date + macros.timedelta(days=1) }}",
+        )
+        ExternalTaskMarker(
+            task_id="wrong", external_dag_id="second", external_task_id="work", logical_date="{{ conf_of_none.x }}"
+        )
+        ExternalTaskMarker(
+            task_id="odd", external_dag_id="second", external_task_id="work", logical_date="{{ run_id }}"
+        )
+    runtime = await start(first, marked("second", "first", ran))
+    run = await run_to_end(runtime, "first", logical_date=DAY)
+    days = [await run_to_end(runtime, "second", logical_date=DAY + timedelta(days=n)) for n in range(3)]
+    await runtime.control.instances_clear("first", run.dag_run_id, ["marker"])
+    ended = await runtime.control.run_wait(days[1].run_id, 20)
+    assert ended.state == "success"
+    tries = [len(await runtime.control.reads.attempt_list(day.run_id, "work")) for day in days]
+    assert tries == [1, 2, 1]
+    for task_id, reason in (("wrong", "'conf_of_none' is undefined"), ("odd", "is no date")):
+        with pytest.raises(ConflictError, match=f"nothing is cleared: what ExternalTaskMarker {task_id} .*{reason}"):
+            await runtime.control.instances_clear("first", run.dag_run_id, [task_id])
+
+
+FILE = """
+from airflow.sdk import DAG
+from airflow.providers.standard.sensors.external_task import ExternalTaskMarker
+
+with DAG("from_a_file", schedule=None):
+    ExternalTaskMarker(
+        task_id="marker",
+        external_dag_id="report",
+        external_task_id="wait",
+        logical_date="{{ (data_interval_end + macros.timedelta(hours=dag_run.conf['hours'])).isoformat() }}",
+    )
+"""
+
+
+async def test_what_a_file_says_of_its_markers_is_asked_in_a_process(tmp_path: Path) -> None:
+    path = tmp_path / "marked.py"
+    await asyncio.to_thread(path.write_text, FILE)
+    conf = [1, base64.b64encode(b'{"hours": 3}').decode()]
+    facts = {"dag_run_id": "r", "state": "success", "logical_date": DAY.isoformat(), "conf": conf}
+    place = {"dag_id": "from_a_file", "fileloc": str(path), "relative_fileloc": "marked.py"}
+    wanted = {"ask": "marker", "callback": {"which": "marker", "task_id": "marker"}, **facts, **place}
+    assert await ask_in_process(wanted) == {"ok": ["report", "wait", "2026-01-01T03:00:00+00:00"]}
+    reply: Any = await ask_in_process({**wanted, "callback": {"which": "marker", "task_id": "gone"}})
+    assert "has no ExternalTaskMarker 'gone' any more" in reply["error"]
 
 
 async def test_a_clear_goes_only_so_deep_and_then_changes_nothing(start: StartRuntime) -> None:

@@ -123,18 +123,22 @@ class OutboxCarrier:
 
 def request_of(item: OutboxItem, run: RunRow, version: DagVersionRow) -> dict[str, Any]:
     """What the child process is told; see `tradewind.worker.callback`."""
+    return {**facts_for_code(run, version), "callback": orjson.loads(item.body)}
+
+
+def facts_for_code(run: RunRow, version: DagVersionRow) -> dict[str, Any]:
+    """What code of a DAG's file has to know of a run, in another process."""
     conf = None if run.conf is None else [run.conf.codec, base64.b64encode(run.conf.data).decode()]
     names = ("run_id", "dag_run_id", "version_hash", "logical_date", "interval_start", "interval_end", "run_after")
     times = ("queued_at", "started_at", "ended_at", "external_trigger")
     request: dict[str, Any] = {name: getattr(run, name) for name in names + times}
     request |= {
-        "dag_id": item.dag_id,
+        "dag_id": run.dag_id,
         "run_type": run.run_type.value,
         "state": run.state.value,
         "conf": conf,
         "fileloc": version.source.fileloc,
         "relative_fileloc": version.source.relative_fileloc,
-        "callback": orjson.loads(item.body),
     }
     return request
 

@@ -25,6 +25,7 @@ from tradewind.model.watches import WatchFacts
 from tradewind.ports import NamedWrites, Store, StoreReads
 from tradewind.rules.due import keyed_run_id
 from tradewind.rules.run_machine import RunMachine
+from tradewind.services.custom_schedules import Ask, ask_in_process
 from tradewind.services.dependent_dags import dependents
 from tradewind.services.event_runs import take_in_event
 from tradewind.services.inbox import MailedWishes, mail_key_of, trigger_mail
@@ -57,6 +58,8 @@ class RuntimeControl:
         self._waiting: dict[RunId, list[asyncio.Future[None]]] = {}
         self.asks_loop: Callable[[], LoopReport] = LoopReport
         """Who knows how coroutines share the loop."""
+        self.asks_code: Ask = ask_in_process
+        """Who has code of DAG files answer."""
         self.asks_watches: Callable[[], Sequence[WatchFacts]] = tuple
         """Who knows how the watchers of assets get on."""
 
@@ -163,7 +166,7 @@ class RuntimeControl:
         map_indexes: Mapping[str, Sequence[int]] | None = None,
     ) -> list[InstanceRow]:
         """See `Control`."""
-        further = await dependents(self.reads, dag_id, dag_run_id, task_ids, downstream=downstream)
+        further = await dependents(self.reads, self.asks_code, dag_id, dag_run_id, task_ids, downstream=downstream)
         rows = await self._clear(dag_id, dag_run_id, Cleared(tuple(task_ids), downstream, map_indexes or {}))
         for other in further:
             await self._clear(other.dag_id, other.dag_run_id, Cleared((other.task_id,), True, {}))

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import orjson
 
 from tradewind.model.errors import ConflictError
-from tradewind.model.rows import RunRow
+from tradewind.model.rows import DagVersionRow, RunRow
 from tradewind.model.specs import DagSpec
 from tradewind.ports import RunFilter, StoreReads
+from tradewind.services.callbacks import facts_for_code
+from tradewind.services.custom_schedules import Ask
 
-log = logging.getLogger(__name__)
+_NAMES: Final = ("dag_id", "task_id", "logical_date")
+"""What a marker says, and what may be a template."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +31,12 @@ class Dependent:
 
 
 async def dependents(
-    reads: StoreReads, dag_id: str, dag_run_id: str, task_ids: Sequence[str], *, downstream: bool
+    reads: StoreReads, ask: Ask, dag_id: str, dag_run_id: str, task_ids: Sequence[str], *, downstream: bool
 ) -> list[Dependent]:
     """What a clear of these tasks (none: all of the run) reaches in other DAGs, the nearest first, each once.
 
-    Raises ConflictError where a marker's `recursion_depth` is used up. Changes nothing.
+    `ask`: has code of a DAG's file render templates. Raises ConflictError where a marker's `recursion_depth` is used
+    up, or it cannot be said what it names. Changes nothing.
     """
     found: dict[Dependent, None] = {}
     waiting: deque[tuple[str, str, Collection[str], bool, int | None]] = deque()
@@ -49,7 +54,7 @@ async def dependents(
                     f"Maximum recursion depth reached for ExternalTaskMarker {task_id} of DAG {at_dag}. "
                     "Attempted to clear too many tasks or there may be a cyclic dependency."
                 )
-            for target in await _targets(reads, run, task_id, marker):
+            for target in await _targets(reads, ask, run, version, (task_id, marker)):
                 if target not in found:
                     found[target] = None
                     waiting.append((target.dag_id, target.dag_run_id, (target.task_id,), True, left - 1))
@@ -75,18 +80,38 @@ def _markers(spec: DagSpec, ids: Collection[str], *, downstream: bool) -> list[t
     return [(task_id, marker) for task_id, marker in marked if task_id in reached]
 
 
-async def _targets(reads: StoreReads, run: RunRow, task_id: str, marker: Any) -> list[Dependent]:
-    """The marked task in all runs of the marked date. None, and a warning, for a date that is a template."""
+async def _targets(
+    reads: StoreReads, ask: Ask, run: RunRow, version: DagVersionRow, marker: tuple[str, Any]
+) -> list[Dependent]:
+    """The marked task in all runs of the marked date."""
+    task_id, said = marker
+    dag_id, name, date = (said.get(key) for key in _NAMES)
+    if any(_is_template(text) for text in (dag_id, name, date)):
+        dag_id, name, date = await _rendered(ask, run, version, task_id)
     at = run.logical_date
-    if marker.get("logical_date"):
+    if date:
         try:
-            at = datetime.fromisoformat(marker["logical_date"])
-        except ValueError:
-            log.warning(
-                "clearing: ExternalTaskMarker %s of DAG %s names its date by a template (%s): what depends on it is "
-                "not cleared", task_id, run.dag_id, marker["logical_date"],
-            )  # fmt: skip
-            return []
-    dag_id = str(marker["dag_id"])
-    runs, _ = await reads.run_list(RunFilter(dag_id, logical_from=at, logical_to=at, order_by="run_id"))
-    return [Dependent(dag_id, found.dag_run_id, str(marker["task_id"])) for found in runs]
+            at = datetime.fromisoformat(date)
+        except ValueError as error:
+            raise _unclear(run, task_id, f"{date!r} is no date") from error
+        at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+    runs, _ = await reads.run_list(RunFilter(str(dag_id), logical_from=at, logical_to=at, order_by="run_id"))
+    return [Dependent(str(dag_id), found.dag_run_id, str(name)) for found in runs]
+
+
+async def _rendered(ask: Ask, run: RunRow, version: DagVersionRow, task_id: str) -> list[str]:
+    wanted = {"ask": "marker", **facts_for_code(run, version), "callback": {"which": "marker", "task_id": task_id}}
+    reply: dict[str, Any] = await ask(orjson.loads(orjson.dumps(wanted)))
+    if "error" in reply:
+        raise _unclear(run, task_id, reply["error"])
+    return list(reply["ok"])
+
+
+def _is_template(text: object) -> bool:
+    return isinstance(text, str) and ("{{" in text or "{%" in text)
+
+
+def _unclear(run: RunRow, task_id: str, why: str) -> ConflictError:
+    return ConflictError(
+        f"nothing is cleared: what ExternalTaskMarker {task_id} of DAG {run.dag_id} names cannot be said: {why}"
+    )

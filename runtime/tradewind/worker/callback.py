@@ -69,7 +69,7 @@ def run_callbacks(request: Request) -> int:
     if dag is None:
         raise missing_dag(request["dag_id"], source)
     operator = _operator(dag, request["callback"].get("task_id"))
-    context = _context(request, dag, operator, source)
+    context = context_of(request, dag, operator, source)
     failures = 0
     for call in _calls(request["callback"], dag, operator, context):
         try:
@@ -128,7 +128,7 @@ def _operator(dag: DAG, task_id: str | None) -> BaseOperator:
     return leaves[0]
 
 
-def _context(request: Request, dag: DAG, operator: BaseOperator, source: DagSource) -> Context:
+def context_of(request: Request, dag: DAG, operator: BaseOperator, source: DagSource) -> Context:
     """The context of the task, or for a DAG's callback that of one of its last tasks."""
     wanted = request["callback"]
     run = _run(request, dag, source)

@@ -6,10 +6,11 @@
      ask: "next", last: [start, end] | null, earliest, latest, catchup}
     {…, ask: "manual", run_after}
     {…, ask: "partitions", questions: [[uri, name, key], …]}
+    {…, ask: "marker", callback: {which, task_id}, and the facts of a run as `worker.callback` has them}
 
 The last line on standard output is the answer as JSON: `{"ok": …}`, for "next" [run_after, start, end] or null, for
 "manual" [start, end], for "partitions" a pair [runs | null, error | null] each, the runs as `targets_to_json` has
-them; or `{"error": text}`.
+them, for "marker" what it says; or `{"error": text}`.
 """
 
 from __future__ import annotations
@@ -60,6 +61,10 @@ def answer_for(dag: DAG, request: Mapping[str, Json]) -> dict[str, Any]:
 
 def _reply(load: Callable[[], DAG], request: Mapping[str, Json]) -> dict[str, Any]:
     try:
+        if request["ask"] == "marker":
+            from tradewind.worker.marker import rendered_marker  # whatever templates need is needed here alone
+
+            return {"ok": rendered_marker(load(), dict(request))}
         timetable = load().timetable
         if isinstance(timetable, AssetOrTimeSchedule):
             timetable = timetable.timetable
