@@ -99,6 +99,10 @@ class TaskInstance:
         """How many tries came before this one."""
         return self.try_number - 1
 
+    def get_dagrun(self) -> Any:
+        """The run: what `dag_run` is in the context."""
+        return self.dag_run if self.dag_run is not None else self.get_template_context()["dag_run"]
+
     def get_template_context(self) -> Any:
         """The context of the running attempt. Raises TradewindError outside one."""
         from tradewind.authoring.current_context import get_current_context
