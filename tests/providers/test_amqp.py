@@ -14,6 +14,7 @@ from tests.providers.rabbitmq import broker
 from tests.services.fired import fired, payloads, watching
 from tradewind import AuthoringError
 from tradewind.services import watch_keeper
+from tradewind.standard.message_queue_trigger import MessageQueueTrigger
 from tradewind_providers.amqp import AmqpHook, AmqpQueueTrigger
 from tradewind_providers.amqp.queue_trigger import payload_of
 
@@ -57,7 +58,7 @@ async def test_messages_are_acknowledged_after_their_events(start: StartRuntime)
     """Those that were there and those that come; one that its sender repeats is an event once."""
     async with AmqpHook("queue") as client:
         await send(client, "orders", {"n": 1}, [2], b"three")
-        runtime = await start(watching(AmqpQueueTrigger("orders", "queue")))
+        runtime = await start(watching(MessageQueueTrigger(scheme="amqp", queue="orders", conn_id="queue")))
         assert await fired(runtime, 3) == [{"n": 1}, {"body": [2]}, {"body": "three"}]
         await send(client, "orders", {"n": 4}, {"n": 4}, key="four")
         await send(client, "orders", {"n": 5})

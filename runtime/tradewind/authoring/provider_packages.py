@@ -76,7 +76,7 @@ def named(path: str) -> Any:
 
 
 class ProvidersManager:
-    """`airflow.providers_manager.ProvidersManager`, as far as hooks of SQL databases ask it."""
+    """`airflow.providers_manager.ProvidersManager`, as far as hooks of SQL databases and triggers of queues ask it."""
 
     @property
     def providers(self) -> Mapping[str, Mapping[str, Any]]:
@@ -93,3 +93,15 @@ class ProvidersManager:
                 name = str(item["dialect-type"])
                 found[name] = DialectInfo(name, str(item["dialect-class-name"]), package)
         return found
+
+    def initialize_providers_queues(self) -> None:
+        """Nothing has to be done before they are asked for."""
+
+    @property
+    def queue_class_names(self) -> list[str]:
+        """What packages have for `MessageQueueTrigger`, by path."""
+        found: set[str] = set()
+        for info in descriptions().values():
+            listed: Sequence[str] = info.get("queues", ())
+            found.update(listed)
+        return sorted(found)

@@ -15,6 +15,8 @@ from tradewind.compat.names import ALL_MODULES
 
 _ROOT: Final = "airflow"
 _PROVIDERS: Final = f"{_ROOT}.providers."
+_OURS: Final = f"{_PROVIDERS}common.messaging."
+"""This package refuses to be imported by what is no Airflow 3; its trigger is served even where it is installed."""
 
 
 class NotServed(ImportError):
@@ -40,7 +42,7 @@ class AirflowFinder(MetaPathFinder, Loader):
         """The spec of a module of ours, or of one on the path. Raises NotServed for others below `airflow`."""
         if fullname != _ROOT and not fullname.startswith(f"{_ROOT}."):
             return None
-        found = PathFinder.find_spec(fullname, path)
+        found = None if f"{fullname}.".startswith(_OURS) else PathFinder.find_spec(fullname, path)
         if found is not None and found.origin is not None and fullname.startswith(_PROVIDERS):
             return found  # an installed provider package knows its own names best
         if fullname in self._modules or fullname in self._packages:

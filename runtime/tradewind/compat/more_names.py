@@ -294,6 +294,15 @@ OTHERS: Final[Mapping[str, Mapping[str, str]]] = {
     "airflow.sensors.weekday": _DAY_SENSOR,
     "airflow.utils.weekday": _WEEKDAY,
     "airflow.listeners": names_of("authoring.listeners", "hookimpl"),
+    "airflow.providers.common.messaging.triggers.msg_queue": names_of(
+        "standard.message_queue_trigger", "MessageQueueTrigger"
+    ),
+    "airflow.providers.common.messaging.get_provider_info": names_of(
+        "standard.message_queue_trigger", "get_provider_info"
+    ),
+    "airflow.providers.common.messaging.providers.base_provider": names_of(
+        "standard.message_queue_trigger", "BaseMessageQueueProvider"
+    ),
     "airflow.providers_manager": names_of("authoring.provider_packages", "ProvidersManager", "DialectInfo"),
     "airflow.plugins_manager": names_of("authoring.plugin", "AirflowPlugin"),
     "airflow.providers.common.compat.sdk": {

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Final, cast
 
 from tradewind.authoring.dag import DAG
-from tradewind.authoring.deferral import trigger_of
+from tradewind.authoring.deferral import load_trigger, trigger_of
 from tradewind.authoring.triggers import BaseTrigger, TriggerEvent
 from tradewind.model.attempts import Attempt, AttemptKey, RunFacts
 from tradewind.model.errors import AuthoringError
@@ -33,6 +33,7 @@ async def live_once(start: WatchStart, dags: Dags, run: RunFacts, deliver: Deliv
     """
     dag: DAG = dags.get(run) or await dags.load(run)
     watcher = start.watcher
+    await load_trigger(watcher.kind, dag)
     trigger = trigger_of(watcher.kind, EncodedValue(watcher.codec, watcher.args.encode()), dag)
     trigger.trigger_id = f"{watcher.uri}:{watcher.name}"
     events = trigger.run()
