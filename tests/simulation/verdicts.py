@@ -33,6 +33,15 @@ def final_findings(database: MemoryDatabase, cluster: Cluster, tainted: Collecti
     return found
 
 
+def _gone(database: MemoryDatabase, tables: RunTables) -> set[str]:
+    """Tasks of a run that a later version of its DAG does not have."""
+    dag_id = tables.row.dag_id
+    number = database.versions[dag_id, tables.row.version_hash].number
+    later = [v.spec for (other, _), v in database.versions.items() if other == dag_id and v.number > number]
+    there = [{task.task_id for task in spec.tasks} for spec in later]
+    return {task_id for task_id in tasks_of(database, tables) if not all(task_id in tasks for tasks in there)}
+
+
 class _Judge:
     def __init__(self, database: MemoryDatabase, tables: RunTables, cluster: Cluster) -> None:
         self.database = database
@@ -42,6 +51,7 @@ class _Judge:
         spec = database.versions[tables.row.dag_id, tables.row.version_hash].spec
         self.reference = MappedReference(spec)
         self.state = {(row.task_id, row.map_index): row.state for row in visible(tables.instance_rows())}
+        self.gone = _gone(database, tables)
         self.was_stopped = spec.fail_stop and TaskState.FAILED in self.state.values()
         """What had not ended by then was ended, tries left or not, or skipped."""
         self.attempts: dict[Place, list[AttemptRow]] = {place: [] for place in self.state}
@@ -74,6 +84,8 @@ class _Judge:
         """Whether each state follows from the upstream states and the outcomes."""
         yield from self._lengths()
         for place, attempts in self.attempts.items():
+            if self.state.get(place) is TaskState.REMOVED and place[0] in self.gone:
+                continue  # it was to start, the first time or once more
             if place not in self.state:
                 yield f"{place} had attempts and has no row"
             else:

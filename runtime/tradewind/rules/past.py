@@ -3,7 +3,7 @@
 The previous run is the one with the latest earlier logical date. A task that depends on its past
 may start when its own instance there ended as success or skipped; one that waits for downstream
 also needs that of the tasks directly downstream of it there. Without a previous run, or where it
-has no such task, nothing holds the task up.
+has no such task (any more), nothing holds the task up.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tradewind.rules.graph import Graph
 StateOf = Callable[[str], TaskState | None]
 """The state of a task's instance in the previous run; None: it has none."""
 
-_GOOD = frozenset({TaskState.SUCCESS, TaskState.SKIPPED, None})
+_GOOD = frozenset({TaskState.SUCCESS, TaskState.SKIPPED, TaskState.REMOVED, None})
 
 
 def tasks_asked_of_past(graph: Graph) -> tuple[str, ...]:
