@@ -42,7 +42,7 @@ from tradewind.model.rows import (
     VariableRow,
     XComEntry,
 )
-from tradewind.model.states import RunState
+from tradewind.model.states import RunState, RunType
 
 
 class Clock(Protocol):
@@ -81,6 +81,12 @@ class RunFilter:
     offset: int = 0
     order_by: str = "-run_id"
     """One of run_id, logical_date, started_at, ended_at, state, dag_run_id."""
+    dag_ids: tuple[str, ...] | None = None
+    dag_run_ids: tuple[str, ...] | None = None
+    types: tuple[RunType, ...] | None = None
+    started: tuple[datetime | None, datetime | None] = (None, None)
+    """Not before, not after; so with `ended`."""
+    ended: tuple[datetime | None, datetime | None] = (None, None)
 
 
 class StoreReads(AssetReads, InstanceReads, Protocol):

@@ -45,6 +45,9 @@ from tradewind.store.lines import Lines
 from tradewind.store.statements import statement
 from tradewind.store.waits import step_of, wait_of
 
+_RUN_CONDITIONS: Final = (
+    "dag_id", "states", "logical_from", "logical_to", "dag_ids", "dag_run_ids", "types", "limit", "offset",
+)  # fmt: skip
 _WAIT_CONDITIONS: Final = ("dag_id", "run_id", "task_id", "map_index", "answered", "limit", "offset")
 
 
@@ -85,14 +88,9 @@ class Views(Lines):
         column, descends = run_order(where.order_by)
         way = "DESC" if descends else "ASC"
         order = f"r.{column} {way} NULLS LAST, r.run_id {way}"
-        given = {
-            "dag_id": where.dag_id,
-            "states": where.states,
-            "logical_from": where.logical_from,
-            "logical_to": where.logical_to,
-            "limit": where.limit,
-            "offset": where.offset,
-        }
+        given = {name: getattr(where, name) for name in _RUN_CONDITIONS}
+        for name, bounds in (("started", where.started), ("ended", where.ended)):
+            given |= {f"{name}_from": bounds[0], f"{name}_to": bounds[1]}
         page = statement("run", "run_list", order=order)
         count = statement("run", "run_count")
         async with self._readers.line() as line:

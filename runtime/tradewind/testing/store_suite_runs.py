@@ -15,7 +15,7 @@ from tradewind.model.errors import BatchConflict, StoreError
 from tradewind.model.keys import RunId
 from tradewind.model.rows import ConnectionRow, InstanceRow, PoolRow, RunRow, ScheduleCursor, UserRow, VariableRow
 from tradewind.model.specs import DagSpec
-from tradewind.model.states import OutcomeKind, RunState, TaskState
+from tradewind.model.states import OutcomeKind, RunState, RunType, TaskState
 from tradewind.ports import RunFilter
 from tradewind.testing.store_world import (
     NOON,
@@ -265,6 +265,14 @@ class RunSuite:
         assert await ids(RunFilter(order_by="-dag_run_id")) == ([5, 4, 3, 2, 1], 5)
         hours = [NOON + timedelta(hours=number) for number in (2, 3)]
         assert await ids(RunFilter(logical_from=hours[0], logical_to=hours[1])) == ([3, 2], 2)
+        names = (run_row(2, world.spec).dag_run_id, run_row(5, world.spec).dag_run_id)
+        assert await ids(RunFilter(dag_ids=("etl", "ghost"), dag_run_ids=(*names, "other"))) == ([5, 2], 2)
+        assert await ids(RunFilter(dag_ids=("ghost",))) == ([], 0)
+        assert await ids(RunFilter(types=(RunType.BACKFILL,))) == ([], 0)
+        assert await ids(RunFilter(types=(run_row(1, world.spec).run_type, RunType.BACKFILL), limit=1)) == ([5], 5)
+        assert await ids(RunFilter(started=(NOON, NOON))) == ([5, 3, 1], 3)
+        assert await ids(RunFilter(started=(hours[0], None))) == ([], 0)
+        assert await ids(RunFilter(ended=(None, hours[0]))) == ([], 0), "none has ended"
         with pytest.raises(StoreError, match="cannot be ordered by 'note'"):
             await ids(RunFilter(order_by="note"))
 

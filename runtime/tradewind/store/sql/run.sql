@@ -70,6 +70,13 @@ AND (:dag_id::text IS NULL OR r.dag_id = :dag_id::text)
 AND (:states::text[] IS NULL OR r.state::text = ANY (:states::text[]))
 AND (:logical_from::timestamptz IS NULL OR r.logical_date >= :logical_from::timestamptz)
 AND (:logical_to::timestamptz IS NULL OR r.logical_date <= :logical_to::timestamptz)
+AND (:dag_ids::text[] IS NULL OR r.dag_id = ANY (:dag_ids::text[]))
+AND (:dag_run_ids::text[] IS NULL OR r.dag_run_id = ANY (:dag_run_ids::text[]))
+AND (:types::text[] IS NULL OR r.run_type::text = ANY (:types::text[]))
+AND (:started_from::timestamptz IS NULL OR r.started_at >= :started_from::timestamptz)
+AND (:started_to::timestamptz IS NULL OR r.started_at <= :started_to::timestamptz)
+AND (:ended_from::timestamptz IS NULL OR r.ended_at >= :ended_from::timestamptz)
+AND (:ended_to::timestamptz IS NULL OR r.ended_at <= :ended_to::timestamptz)
 
 -- name: run_get
 SELECT {run_columns} FROM dag_run r

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
 from typing import Final, TypeVar
 
 from tradewind.model.specs import Json
@@ -35,14 +34,6 @@ def between(*names: str) -> tuple[Param, ...]:
         for name in names
         for end, words in (("gte", "at this time or later"), ("lte", "at this time or earlier"))
     )
-
-
-def is_between(call: Call, name: str, moment: datetime | None) -> bool:
-    """Whether `moment` is within what the caller asked for with `<name>_gte` and `<name>_lte`."""
-    low, high = call.instant(f"{name}_gte"), call.instant(f"{name}_lte")
-    if low is None and high is None:
-        return True
-    return moment is not None and (low is None or moment >= low) and (high is None or moment <= high)
 
 
 def ordered(items: Iterable[T], order: str, keys: Mapping[str, Callable[[T], Json]]) -> list[T]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
@@ -14,14 +14,14 @@ from tradewind.control_ports import TriggerRequest
 from tradewind.model.outcomes import RETURN_KEY
 from tradewind.model.rows import RunRow
 from tradewind.model.specs import Json
-from tradewind.model.states import RUN_FINISHED, RunState
+from tradewind.model.states import RUN_FINISHED, RunState, RunType
 from tradewind.ports import RunFilter
 from tradewind.web.answers import json_answer
 from tradewind.web.keys import CLOSING
 from tradewind.web.problems import Problem, bad_request, not_found
 from tradewind.web.rest import run_views
-from tradewind.web.rest.listing import FIELDS, LARGEST_PAGE, PAGE, between, chosen, is_between, order_by, page_of
-from tradewind.web.rest.params import Kind, Param, Value
+from tradewind.web.rest.listing import FIELDS, LARGEST_PAGE, PAGE, between, chosen, order_by
+from tradewind.web.rest.params import Kind, Param
 from tradewind.web.rest.route import Call, Route
 from tradewind.web.roles import Permission
 
@@ -38,10 +38,6 @@ _ORDER: Final[Mapping[str, str]] = {
     "start_date": "started_at",
     "end_date": "ended_at",
     "state": "state",
-}
-_TIMES: Final[Mapping[str, Callable[[RunRow], datetime | None]]] = {
-    "start_date": lambda run: run.started_at,
-    "end_date": lambda run: run.ended_at,
 }
 
 
@@ -60,74 +56,42 @@ async def list_runs(call: Call) -> web.Response:
     dag_id = call.text("dag_id")
     if dag_id != ALL_DAGS:
         await call.catalog.dag(dag_id)
-    order = call.text("order_by")
-    sign = "-" if order.startswith("-") else ""
+    types = call.texts("run_type")
     where = RunFilter(
         dag_id=None if dag_id == ALL_DAGS else dag_id,
         states=tuple(RunState(name) for name in call.texts("state")) or None,
-        logical_from=latest_of(call.instant("execution_date_gte"), call.instant("logical_date_gte")),
-        logical_to=earliest_of(call.instant("execution_date_lte"), call.instant("logical_date_lte")),
         limit=call.integer("limit"),
         offset=call.integer("offset"),
-        order_by=sign + _ORDER[order.removeprefix("-")],
+        types=tuple(of for of in RunType if run_views.run_type_name(of) in types) if types else None,
     )
-    if _filters_by_hand(call):
-        rows, total = await _scan(call, where)
-    else:
-        rows, total = await call.reads.run_list(where)
+    rows, total = await call.reads.run_list(_narrowed(call, where))
     entries = [run_views.dag_run(run) for run in rows]
     return json_answer({"dag_runs": chosen(call, entries), "total_entries": total})
 
 
 async def list_runs_of_many(call: Call) -> web.Response:
     """POST /dags/~/dagRuns/list: the same with the filters in the body."""
-    names = {name: call.instant(name) for name in _BETWEEN}
-    values: dict[str, Value] = {
-        **names,
-        "dag_id": ALL_DAGS,
-        "dag_ids": call.texts("dag_ids"),
-        "dag_run_ids": call.texts("dag_run_ids"),
-        "state": call.texts("states"),
-        "order_by": call.maybe_text("order_by") or "id",
-        "limit": call.integer("page_limit"),
-        "offset": call.integer("page_offset"),
-        "run_type": [],
-        "fields": [],
-    }
-    return await list_runs(Call(call.request, call.identity, values))
+    where = RunFilter(
+        states=tuple(RunState(name) for name in call.texts("states")) or None,
+        limit=call.integer("page_limit"),
+        offset=call.integer("page_offset"),
+        dag_ids=tuple(call.texts("dag_ids")) or None,
+        dag_run_ids=tuple(call.texts("dag_run_ids")) or None,
+    )
+    rows, total = await call.reads.run_list(_narrowed(call, where))
+    return json_answer({"dag_runs": [run_views.dag_run(run) for run in rows], "total_entries": total})
 
 
-def _filters_by_hand(call: Call) -> bool:
-    ends = [call.instant(f"{name}_{end}") for name in _TIMES for end in ("gte", "lte")]
-    return any(ends) or bool(call.texts("run_type")) or any(_names(call))
-
-
-def _names(call: Call) -> tuple[frozenset[str], frozenset[str]]:
-    """The DAGs and the runs that a list in one go is narrowed to; empty for all."""
-    if "dag_ids" not in call.values:
-        return frozenset(), frozenset()
-    return frozenset(call.texts("dag_ids")), frozenset(call.texts("dag_run_ids"))
-
-
-async def _scan(call: Call, where: RunFilter) -> tuple[list[RunRow], int]:
-    """Filters that the store does not know are applied to all runs that its own ones leave."""
-    names, (dag_ids, dag_run_ids) = set(call.texts("run_type")), _names(call)
-    kept: list[RunRow] = []
-    offset, total = 0, 1
-    while offset < total:
-        rows, total = await call.reads.run_list(replace(where, limit=LARGEST_PAGE, offset=offset))
-        if not rows:
-            break
-        offset += len(rows)
-        kept += [
-            run
-            for run in rows
-            if (not dag_ids or run.dag_id in dag_ids)
-            and (not dag_run_ids or run.dag_run_id in dag_run_ids)
-            and (not names or run_views.run_type_name(run.run_type) in names)
-            and all(is_between(call, name, moment(run)) for name, moment in _TIMES.items())
-        ]
-    return list(page_of(call, kept)), len(kept)
+def _narrowed(call: Call, where: RunFilter) -> RunFilter:
+    order = call.maybe_text("order_by") or "id"
+    return replace(
+        where,
+        logical_from=latest_of(call.instant("execution_date_gte"), call.instant("logical_date_gte")),
+        logical_to=earliest_of(call.instant("execution_date_lte"), call.instant("logical_date_lte")),
+        started=(call.instant("start_date_gte"), call.instant("start_date_lte")),
+        ended=(call.instant("end_date_gte"), call.instant("end_date_lte")),
+        order_by=("-" if order.startswith("-") else "") + _ORDER[order.removeprefix("-")],
+    )
 
 
 def latest_of(*moments: datetime | None) -> datetime | None:
