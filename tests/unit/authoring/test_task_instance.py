@@ -37,7 +37,7 @@ def test_facts(dag: DAG) -> None:
     assert (ti.dag_id, ti.task_id, ti.try_number, ti.max_tries, ti.map_index) == ("d", "third", 2, 2, -1)
     assert ti.run_id.startswith("manual__")
     assert (ti.prev_attempted_tries, ti.is_eligible_to_retry()) == (1, True)
-    assert TaskInstance(ti._current, ti.task, "the run").get_dagrun() == "the run"
+    assert TaskInstance(running(dag, "third"), ti.task, "the run").get_dagrun() == "the run"
     environment = attempt_environment({"ti": ti})
     assert environment["AIRFLOW_CTX_DAG_ID"] == "d"
     assert environment["AIRFLOW_CTX_TASK_ID"] == "third"
