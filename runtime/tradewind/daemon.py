@@ -25,7 +25,7 @@ import anyio
 from tradewind.authoring.defaults import use_defaults
 from tradewind.config import Config
 from tradewind.database import open_control, open_store
-from tradewind.home import ADMIN_PASSWORD, keep_secret
+from tradewind.home import ADMIN_PASSWORD, forget_address, keep_secret, tell_address
 from tradewind.model.errors import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -155,6 +155,8 @@ async def _serve(config: Config, roles: frozenset[str], announcements: Announcem
 
             exits.enter_context(web_log_files(config.home, config.web.access_logfile, config.web.error_logfile))
             server = await exits.enter_async_context(await _web_server(config, control))
+            await asyncio.to_thread(tell_address, config.home, server.url)
+            exits.push_async_callback(asyncio.to_thread, forget_address, config.home, server.url)
             file = config.home / ADMIN_PASSWORD
             info = ReadyInfo(0.0, server.url, ADMIN, password, file if file.exists() else None)
         seconds = time.monotonic() - began

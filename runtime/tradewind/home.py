@@ -1,7 +1,8 @@
-"""What the home folder keeps: secrets that are made once and never leave it (mode 600)."""
+"""What the home folder keeps: secrets that are made once and never leave it (mode 600), and where its server is."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,31 @@ from tradewind.model.errors import ConfigError
 FERNET_KEY: Final = "fernet.key"
 WEB_SECRET: Final = "web.secret"  # noqa: S105  the name of a file
 ADMIN_PASSWORD: Final = "admin.password"  # noqa: S105  the name of a file
+
+WEB_ADDRESS: Final = "web.address"
+
+
+def tell_address(home: Path, url: str) -> None:
+    """Notes where a server of this home listens, for commands that ask it. Of several the latest counts. In a home that
+    cannot be written to it stays untold.
+    """
+    with contextlib.suppress(OSError):
+        (home / WEB_ADDRESS).write_text(url + "\n")
+
+
+def told_address(home: Path) -> str | None:
+    """Where the server of this home listens; None where none runs."""
+    try:
+        return (home / WEB_ADDRESS).read_text().strip() or None
+    except OSError:
+        return None
+
+
+def forget_address(home: Path, url: str) -> None:
+    """The server at this address has stopped."""
+    if told_address(home) == url:
+        with contextlib.suppress(OSError):
+            (home / WEB_ADDRESS).unlink()
 
 
 def kept_secret(home: Path, name: str, make: Callable[[], str]) -> str:

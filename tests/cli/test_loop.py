@@ -36,7 +36,7 @@ def test_a_running_server_tells(own_home: Path) -> None:
         url = found["Pages"].rstrip("/")
         done = tradewind(own_home, "dags", "trigger", "busy", "--wait")
         assert done.returncode == 0, done.stderr
-        told = tradewind(own_home, "loop", "--url", url, "-o", "json")
+        told = tradewind(own_home, "loop", "-o", "json")
         assert told.returncode == 0, told.stderr
         report = json.loads(told.stdout)
         assert report["isolation"] == "host"
@@ -54,6 +54,7 @@ def test_a_running_server_tells(own_home: Path) -> None:
         assert (nobody.returncode, "no login nobody" in nobody.stderr) == (1, True)
         process.terminate()
         process.wait(60)
+        assert not (own_home / "web.address").exists()
         gone = tradewind(own_home, "loop", "--url", url)
         assert gone.returncode == 1
         assert "No server answers" in gone.stderr

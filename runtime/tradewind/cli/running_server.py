@@ -8,6 +8,7 @@ import click
 
 from tradewind.cli.connected import ask_store
 from tradewind.cli.failures import Failure
+from tradewind.home import told_address
 
 if TYPE_CHECKING:
     from tradewind.config import Config
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 _ANSWERS_WITHIN: Final = 10.0
 
-url_option = click.option("--url", help="Of the server to ask; by default the configured host and port.")
+url_option = click.option("--url", help="Of the server to ask; by default the one that runs on this home.")
 username_option = click.option(
     "-u", "--username", default="admin", show_default=True, help="The login in whose name it is asked."
 )
@@ -28,6 +29,10 @@ def ask_server(config: Config, path: str, url: str | None, username: str) -> dic
 
 
 def _address(config: Config) -> str:
+    """Where the server of this home says that it listens, else what is configured."""
+    told = told_address(config.home)
+    if told is not None:
+        return told
     host = config.web.host
     if host in ("0.0.0.0", "::", ""):  # noqa: S104 - what a server listens on is not what one asks
         host = "127.0.0.1"
