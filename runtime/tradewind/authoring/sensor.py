@@ -225,7 +225,10 @@ def _max_wait(value: object, where: str) -> float | None:
 
 def _mode(value: object, where: str) -> str:
     if not isinstance(value, str) or value not in MODES:
-        raise AuthoringError(f"{where}: the mode must be one of {', '.join(map(repr, MODES))}; received {value!r}")
+        hint = "; sensors that can be deferred take deferrable=True" if value == "deferrable" else ""
+        raise AuthoringError(
+            f"{where}: the mode must be one of {', '.join(map(repr, MODES))}; received {value!r}{hint}"
+        )
     return value
 
 
