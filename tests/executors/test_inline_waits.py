@@ -1,4 +1,4 @@
-"""Waits that the inline executor carries: told to go, begun again, asked for, let go of."""
+"""Waits that the inline executor carries, on its loop and in async hosts: told to go, begun again, let go of."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class Carried:
         return list(self.executor.waits_of({self.start.key.run_id}))
 
 
-@pytest.fixture
-async def carried(tmp_path: Path) -> AsyncIterator[Carried]:
-    executor, host = InlineExecutor(), MemoryHost(str(tmp_path / "logs"), {})
+@pytest.fixture(params=["loop", "host"])
+async def carried(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Carried]:
+    executor, host = InlineExecutor(), MemoryHost(str(tmp_path / "logs"), {"isolation": request.param})
     await executor.start(host)
     yield await asyncio.to_thread(Carried, executor, host, tmp_path / "file")
     await executor.stop(drain=timedelta(0))
