@@ -274,3 +274,12 @@ async def test_an_error_of_megabytes_is_cut(parser: Parser, tmp_path: Path) -> N
     assert result.parsed.error is not None
     assert "characters are left out" in result.parsed.error
     assert len(result.parsed.error) < 101_000
+
+
+async def test_every_file_of_the_plug_ins_is_looked_at(tmp_path: Path) -> None:
+    parser = Parser(replace(SETTINGS, whole_bundles=("plugins",)))
+    file = write(tmp_path, "mine.py", "import not_there\n")
+    assert (await parse(parser, file)).parsed.error is None
+    told = (await parse(parser, file._replace(bundle="plugins"))).parsed.error
+    await parser.close()
+    assert "No module named 'not_there'" in str(told)

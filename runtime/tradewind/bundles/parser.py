@@ -64,6 +64,9 @@ class ParseSettings:
     idle: float = 60.0
     """A host without work for this long is ended."""
     safe_mode: bool = True
+    """Only files whose text speaks of DAGs are loaded …"""
+    whole_bundles: tuple[str, ...] = ()
+    """… but for these bundles: their files are all loaded."""
     catchup_by_file: bool = True
     """Files that import airflow have catchup on where they do not say."""
     defaults: AuthoringDefaults = field(default_factory=AuthoringDefaults)
@@ -154,7 +157,8 @@ class Parser:
     def _job(self, file: FileToParse) -> ParseJob:
         self._job_ids += 1
         settings = self._settings
-        return ParseJob(self._job_ids, file.bundle, file.root, file.relative, settings.timeout, settings.safe_mode)
+        safe_mode = settings.safe_mode and file.bundle not in settings.whole_bundles
+        return ParseJob(self._job_ids, file.bundle, file.root, file.relative, settings.timeout, safe_mode)
 
 
 class _HostKeeper:

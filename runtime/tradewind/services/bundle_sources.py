@@ -28,6 +28,7 @@ def parse_settings(config: Config) -> ParseSettings:
         processes=config.dags.parse_processes,
         timeout=config.dags.import_timeout,
         safe_mode=config.dags.safe_mode,
+        whole_bundles=(PLUGINS_BUNDLE,),
         catchup_by_file=config.core.catchup_by_default is None,
         defaults=config.authoring_defaults(),
     )
