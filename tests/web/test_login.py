@@ -80,9 +80,7 @@ async def test_every_operation_asks_who_is_there(site: Site) -> None:
     for route in ROUTES:
         if route.operation == BY_SIGNATURE:
             continue
-        path = route.path
-        for param in route.path_params():
-            path = path.replace("{" + param.name + ":-?[0-9]+}", "1").replace("{" + param.name + "}", "1")
+        path = re.sub(r"\{[^}]*\}", "1", route.path)
         status = 200 if route.operation in open_to_all else 401
         await site.ask(route.method, path, status, auth=NOBODY)
 
@@ -93,7 +91,7 @@ async def test_changing_routes_need_more_than_reading(site: Site) -> None:
     assert all(route.permission in ("edit", "operate", "admin") for route in changing)
     vic = basic("vic", LOGINS["vic"][0])
     for route in changing:
-        path = re.sub(r"\{[^}]*\}", "x", route.path)
+        path = re.sub(r"\{[^}]*\}", "1", route.path)
         await site.ask(route.method, path, 403, auth=vic, json={})
 
 
