@@ -322,8 +322,8 @@ class InlineSection:
     threads: int = _integer(32, "Threads for sync tasks sent here; of each async host too.", minimum=1)
     isolation: str = _choice(
         "loop",
-        "Where coroutines run. loop: on the runtime's own; host: in async hosts, a process for each DAG file. "
-        "Of one task: executor_config={'isolation': ...}.",
+        "Where coroutines run, triggers and watchers too. loop: on the runtime's own; host: in async hosts, a process "
+        "for each DAG file. Of one task: executor_config={'isolation': ...}.",
         choices=("loop", "host"),
     )
     hosts_max: int = _integer(16, "Async hosts kept while nothing runs in them.", minimum=1)

@@ -224,7 +224,7 @@ class HostProcess:
     def _begin_stay(self, stay: Stay) -> None:
         assert self._stream is not None
         stay.was_sent = True
-        self._stream.say("stay", {"n": stay.owner.number, **stay.order})
+        self._stream.say("stay", {"n": stay.owner.number, **stay.taken_order()})
         if self._watchdog is None:
             self._watch()
 

@@ -62,7 +62,7 @@ class Stay:
 
     def __init__(self, kind: CoroutineKind, order: dict[str, Any], attempt: Attempt | None = None) -> None:
         self.owner = Owner(kind, next(_numbers))
-        self.order = order
+        self._order = order
         self.attempt = attempt
         self.host: Room | None = None
         self.was_sent = False
@@ -72,6 +72,11 @@ class Stay:
         """Why there can be no host for it."""
         self._said: asyncio.Queue[Said] = asyncio.Queue()
         self._last: Said | None = None
+
+    def taken_order(self) -> dict[str, Any]:
+        """What it is told to do. Asked for once, and not kept: there may be many who wait for long."""
+        order, self._order = self._order, {}
+        return order
 
     async def heard(self) -> Said:
         """What is said next."""
