@@ -22,7 +22,7 @@ from tradewind.model.outcomes import Outcome
 from tradewind.model.rows import RunRow
 from tradewind.model.specs import DagSpec, Json, TimetableSpec
 from tradewind.model.states import OutcomeKind, RunType
-from tradewind.rules.assets import is_met, leaves_of
+from tradewind.rules.assets import is_met
 from tradewind.rules.event_policy import EVENT_KIND, EventPolicy, verdict
 from tradewind.testing.simulated_executor import Flight
 
@@ -43,7 +43,7 @@ class Lake(World):
         if number == 0 or dice.random() < 0.2:
             return dataclasses.replace(plain, assets=tuple(outlets))
         condition = _condition(dice, [f"d{n}" for n in range(number)])
-        schedule = [AssetUse(SCHEDULE, kind, ref, name=ref) for kind, ref in leaves_of(condition)]
+        schedule = [AssetUse(SCHEDULE, kind, ref, name=ref) for kind, ref in dict.fromkeys(_leaves(condition))]
         timetable = TimetableSpec("assets", {"condition": condition, "word": "asset"}, "Asset")
         return dataclasses.replace(plain, timetable=timetable, assets=(*outlets, *schedule), start_date=None)
 
@@ -182,6 +182,17 @@ POLICIES: Final = (
     EventPolicy(throttle=0.1, batch=1),
     EventPolicy(throttle=0.2, debounce=0.05),
 )
+
+
+def _leaves(condition: Json) -> Iterator[tuple[str, str]]:
+    """(kind, reference) of everything that the condition names, in order."""
+    assert isinstance(condition, dict)
+    ((kind, value),) = condition.items()
+    if isinstance(value, list):
+        for part in value:
+            yield from _leaves(part)
+    else:
+        yield kind, str(value)
 
 
 def _condition(dice: random.Random, uris: list[str]) -> dict[str, Json]:
