@@ -173,7 +173,7 @@ def test_a_function_as_an_asset() -> None:
         ("inlet", "name", "orders"), ("outlet", "asset", "report"), ("schedule", "asset", "s3://lake/orders")
     ]  # fmt: skip
     assert list(several) == [A, B]
-    with pytest.raises(AuthoringError, match="self, context or names of assets"):
+    with pytest.raises(AuthoringError, match="self, context, outlet_events or names of assets"):
         asset(schedule=None, name="x")(lambda *args: None)
     with pytest.raises(AuthoringError, match="at least one asset"):
         asset.multi(schedule=None, outlets=[])
