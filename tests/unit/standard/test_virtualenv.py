@@ -16,13 +16,14 @@ from typing import Any
 import pytest
 
 from tests.unit.authoring.attempts import running
+from tests.unit.authoring.task_behind import operator_of
 from tradewind.authoring.branching import branch_ids
 from tradewind.authoring.context import build_context
 from tradewind.authoring.dag import DAG
 from tradewind.authoring.decorators import task_group
 from tradewind.model.errors import AuthoringError, SkipTask, TaskFailed
 from tradewind.standard import venv_building
-from tradewind.standard.decorators import operator_of, task
+from tradewind.standard.decorators import task
 from tradewind.standard.empty import EmptyOperator
 from tradewind.standard.virtualenv import (
     BranchExternalPythonOperator,
