@@ -142,6 +142,7 @@ class OutsideValues:
         self.installation: Callable[[], Awaitable[str]] | None = None
         """Finds what sets this installation apart from all others."""
         self._root: str | None = None
+        self._base: str | None = None
         self._options: Mapping[str, Any] = {}
         self._threads: ThreadPoolExecutor | None = None
 
@@ -163,7 +164,8 @@ class OutsideValues:
             options = storage_options_of(Connection.from_text(conn_id, found), base.partition(":")[0])
         own = hashlib.sha256((await self.installation()).encode()).hexdigest()[:12]
         self._options = options
-        self._root = f"{folder_of(base) or base.rstrip('/')}/{own}"
+        self._base = folder_of(base) or base.rstrip("/")
+        self._root = f"{self._base}/{own}"
 
     async def write(self, digest: bytes, data: bytes) -> str:
         """Writes the value; its address. Raises OSError, and what the store's library raises."""
@@ -240,7 +242,7 @@ class OutsideValues:
         folder = folder_of(root)
         if folder is not None:
             return FolderFiles(folder)
-        return StoredObjects(root, self._options if root == self._root else {})
+        return StoredObjects(root, self._options if root.rpartition("/")[0] == self._base else {})
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         if self._threads is None:
