@@ -71,8 +71,8 @@ class Lake(World):
             row = self.database.dags[dag_id]
             spec = self.database.versions[dag_id, row.version_hash].spec
             waiting = [
-                QueuedEvent(tables.event(n), wakes, at, tables.linked(tables.events[n].uri))
-                for n, (wakes, at) in queue.items()
+                QueuedEvent(tables.event(n), mark.wakes, mark.queued_at, tables.linked(tables.events[n].uri))
+                for n, mark in queue.items()
             ]
             blocked = row.is_paused or not row.is_active or unfinished[dag_id] >= spec.max_active_runs
             if not blocked and is_met(spec.timetable.args["condition"], waiting):
@@ -139,7 +139,7 @@ class Harbour(Lake):
         for dag_id, queue in tables.queues.items():
             row = self.database.dags[dag_id]
             spec = self.database.versions[dag_id, row.version_hash].spec
-            times = [at for _, at in queue.values()]
+            times = [mark.queued_at for mark in queue.values()]
             if not times or row.is_paused or not row.is_active or unfinished[dag_id] >= spec.max_active_runs:
                 continue
             made = [run.queued_at for run in self._caused(dag_id)]
