@@ -9,7 +9,7 @@ import pytest
 
 from tests.web.conftest import BY_HAND, Site, parsed
 from tradewind.model.assets import OUTLET, SCHEDULE, AssetUse, Consumed
-from tradewind.testing.store_world import instances_of, run_row
+from tradewind.testing.store_world import NOON, instances_of, run_row
 
 URI = "s3://lake/orders"
 ORDERS = AssetUse(SCHEDULE, "asset", URI, name="orders", group="asset", extra={"team": "x"})
@@ -70,11 +70,13 @@ async def test_a_run_shows_what_has_caused_it(lake: Site, kind: str) -> None:
     word = kind.lower()
     await lake.ask("POST", f"/{word}s/events", json={f"{word}_uri": URI})
     ((_, queued),) = await lake.store.asset_queue_list("report")
-    run = run_row(7, REPORT)
+    run = replace(run_row(7, REPORT), run_key="2026-01", partition_date=NOON)
     ids = Consumed((queued.event.event_id,))
     assert await lake.store.run_create(lake.lease, run, instances_of(run, REPORT), consumed=ids)
-    path = f"/dags/report/dagRuns/{run.dag_run_id}/upstream{kind}Events"
+    path = f"/dags/report/dagRuns/{run.dag_run_id}"
     shown = await (await lake.get(path)).json()
+    assert (shown["partition_key"], shown["partition_date"]) == ("2026-01", "2026-01-01T12:00:00+00:00")
+    shown = await (await lake.get(f"{path}/upstream{kind}Events")).json()
     assert shown["total_entries"] == 1
     (event,) = shown[f"{word}_events"]
     assert [made["dag_run_id"] for made in event["created_dagruns"]] == [run.dag_run_id]

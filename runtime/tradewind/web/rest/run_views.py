@@ -23,7 +23,7 @@ def conf_of(run: RunRow) -> Json:
 
 
 def dag_run(run: RunRow) -> dict[str, Json]:
-    """A run. `counts`, `queued_at`, `run_after` and `version_hash` are ours."""
+    """A run. `counts`, `queued_at`, `run_after` and `version_hash` are ours, those of the partition Airflow 3's."""
     return {
         "conf": conf_of(run),
         "dag_id": run.dag_id,
@@ -40,6 +40,8 @@ def dag_run(run: RunRow) -> dict[str, Json]:
         "start_date": run.started_at,
         "state": run.state,
         "counts": counts_of(run),
+        "partition_date": run.partition_date,
+        "partition_key": run.run_key,
         "queued_at": run.queued_at,
         "run_after": run.run_after,
         "version_hash": run.version_hash,
