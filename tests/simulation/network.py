@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 
-from tradewind.model.assets import NOTHING_CONSUMED, Consumed
+from tradewind.model.assets import NOTHING_CONSUMED, AssetEvent, Consumed, ExternalEvent
 from tradewind.model.batch import Batch
 from tradewind.model.errors import BatchConflict, StoreError, StoreUnavailable, TradewindError
 from tradewind.model.keys import RunId, RuntimeId
@@ -91,6 +91,14 @@ class SimulatedStore(memory.MemoryStore):
         self._creating[asyncio.current_task()] = run
         with self._owing(("create", run.run_id, asyncio.current_task())):
             return await super().run_create(lease, run, instances, cursor, mail_done, consumed)
+
+    async def asset_event_add(self, event: ExternalEvent) -> tuple[AssetEvent, bool]:
+        """As `AssetWrites.asset_event_add`."""
+        await self._travel("asset_event_add", False)
+        added = await super().asset_event_add(event)
+        await self._travel("asset_event_add", True)
+        self._live()
+        return added
 
     @contextmanager
     def _owing(self, what: object) -> Generator[None]:

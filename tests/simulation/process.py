@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from tests.simulation.dags import PARALLELISM, SLOTS
 from tests.simulation.network import SimulatedStore
+from tests.simulation.watching import WatchingExecutor
 from tradewind.config import load_config
 from tradewind.host import Parts, Runtime
 from tradewind.model.errors import Fenced, TradewindError
@@ -19,7 +20,7 @@ from tradewind.model.rows import Lease
 from tradewind.services.scheduler import Scheduler
 from tradewind.store.memory_tables import MemoryDatabase
 from tradewind.testing.simulated_executor import SimulatedExecutor
-from tradewind.testing.simulated_waits import WaitCluster, WaitingExecutor
+from tradewind.testing.simulated_waits import WaitCluster
 from tradewind.testing.virtual_time import VirtualClock, VirtualTime
 
 LEASE: Final = 7.5
@@ -48,7 +49,7 @@ class Process:
         self.store = SimulatedStore(database, random.Random(f"{seed}/network"))
         self.is_frozen = False
         self.is_killed = False
-        self.waits = WaitingExecutor("inline", cluster, runtime=name)
+        self.waits = WatchingExecutor("inline", cluster, runtime=name)
         self.executors = {
             "local": SimulatedExecutor("local", cluster, slots=SLOTS, runtime=name),
             "inline": self.waits,

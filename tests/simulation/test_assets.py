@@ -8,10 +8,10 @@ import dataclasses
 import os
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from itertools import pairwise
-from typing import Final
+from typing import Final, cast
 
 import pytest
 
@@ -184,12 +184,11 @@ POLICIES: Final = (
 )
 
 
-def _leaves(condition: Json) -> Iterator[tuple[str, str]]:
+def _leaves(condition: Mapping[str, Json]) -> Iterator[tuple[str, str]]:
     """(kind, reference) of everything that the condition names, in order."""
-    assert isinstance(condition, dict)
     ((kind, value),) = condition.items()
     if isinstance(value, list):
-        for part in value:
+        for part in cast("list[dict[str, Json]]", value):
             yield from _leaves(part)
     else:
         yield kind, str(value)

@@ -101,7 +101,7 @@ class WatchRunner:
     def __init__(self, means: WatchMeans) -> None:
         self._means = means
         self._flights: dict[WatcherSpec, _Flight] = {}
-        self._leaving: set[asyncio.Task[None]] = set()
+        self._leaving: dict[asyncio.Task[None], WatcherSpec] = {}
         self._is_stopping = False
 
     def carry(self, host: WatchHost, starts: Sequence[WatchStart]) -> None:
@@ -109,17 +109,15 @@ class WatchRunner:
         comes with another version of its DAG begins anew once the old one is gone.
         """
         wanted = {} if self._is_stopping else {start.watcher: start for start in starts}
-        leaving: dict[WatcherSpec, asyncio.Task[None]] = {}
         for watcher, flight in list(self._flights.items()):
             if wanted.get(watcher) != flight.start:
                 del self._flights[watcher]
-                task = self._let_go(flight)
-                if task is not None:
-                    leaving[watcher] = task
+                self._let_go(flight)
         for watcher, start in wanted.items():
             if watcher not in self._flights:
                 flight = self._flights[watcher] = _Flight(start, host)
-                work = self._live(flight, leaving.get(watcher))
+                before = {task for task, gone in self._leaving.items() if gone == watcher}
+                work = self._live(flight, before)
                 flight.task = asyncio.get_running_loop().create_task(work, context=contextvars.Context())
 
     def version_of(self, kind: CoroutineKind) -> str:
@@ -145,26 +143,25 @@ class WatchRunner:
         if self._leaving:
             await asyncio.wait(self._leaving, timeout=2 * GOES_WITHIN)
 
-    def _let_go(self, flight: _Flight) -> asyncio.Task[None] | None:
+    def _let_go(self, flight: _Flight) -> None:
         task = flight.task
         flight.is_ending = True
         if task is None or task.done():
-            return None
-        self._leaving.add(task)
-        task.add_done_callback(self._leaving.discard)
+            return
+        self._leaving[task] = flight.start.watcher
+        task.add_done_callback(self._leaving.pop)
         if flight.is_delivering:
             timer = asyncio.get_running_loop().call_later(GOES_WITHIN, task.cancel)
             task.add_done_callback(lambda _: timer.cancel())
         else:
             task.cancel()
-        return task
 
     # ------------------------------------------------------------------------------ a watcher
 
-    async def _live(self, flight: _Flight, before: asyncio.Task[None] | None) -> None:
-        """Begins again and again, until it is cancelled or let go."""
-        if before is not None:
-            await asyncio.wait({before}, timeout=2 * GOES_WITHIN)
+    async def _live(self, flight: _Flight, before: set[asyncio.Task[None]]) -> None:
+        """Begins again and again, until it is cancelled or let go; once those are gone that were `before` it."""
+        if before:
+            await asyncio.wait(before, timeout=2 * GOES_WITHIN)
         host = flight.host
         flight.has_begun = True
         while not flight.is_ending:
