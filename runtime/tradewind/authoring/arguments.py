@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, Final, Required, TypedDict, cast
 
+from tradewind.authoring.dag_arguments import texts_needed
 from tradewind.authoring.instants import duration, instant
 from tradewind.authoring.nodes import DagContainer, GroupNode
 from tradewind.authoring.params import ParamsDict
@@ -201,7 +202,15 @@ def _mapping(value: object, where: str) -> Mapping[str, Any]:
 
 
 def _pool(value: object, where: str) -> str:
+    if value == "":
+        raise AuthoringError(f"{where}: a pool's name has 1 to 250 characters")
     return "default_pool" if value is None else _text(value, where)
+
+
+def _email(value: object, where: str) -> object:
+    if value is not None:
+        texts_needed(value, where)
+    return value
 
 
 def _as_given(value: object, _where: str) -> object:
@@ -213,7 +222,7 @@ _FLAGS: Final = frozenset(
     | {"retry_exponential_backoff", "do_xcom_push", "multiple_outputs", "exclusive", "durable"}
 )
 _FREE: Final = frozenset(
-    {"email", "email_on_retry", "email_on_failure", "inlets", "outlets", "run_as_user", "logger_name"}
+    {"email_on_retry", "email_on_failure", "inlets", "outlets", "run_as_user", "logger_name"}
     | {"doc", "doc_md", "doc_json", "doc_yaml", "doc_rst", "task_display_name", "map_index_template"}
     | {"allow_nested_operators"}
 )
@@ -249,6 +258,7 @@ CHECKS: Final[Mapping[str, Callable[[object, str], Any]]] = {
     "on_lost": _on_lost,
     "max_lost": _whole(0),
     "sla": _timedelta,
+    "email": _email,
     **dict.fromkeys(_FREE, _as_given),
 }
 """For each argument that is kept as an attribute: the check that also brings it into its kept form."""

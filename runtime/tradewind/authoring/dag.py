@@ -12,6 +12,7 @@ from typing import Any, Self, TypedDict, Unpack, cast
 from tradewind.authoring.arguments import Callback, Callbacks, callbacks, reject_unknown
 from tradewind.authoring.asset_uses import uses_of
 from tradewind.authoring.asset_watchers import watchers_of
+from tradewind.authoring.dag_arguments import check_dag_arguments
 from tradewind.authoring.deadlines import DeadlineAlert, deadlines
 from tradewind.authoring.defaults import current_defaults
 from tradewind.authoring.ids import check_key
@@ -94,6 +95,7 @@ class DAG(Scheduled):
         unknown = given.keys() - DagSettings.__annotations__.keys()
         if unknown:
             reject_unknown(unknown, DagSettings.__annotations__, f"DAG {dag_id!r}")
+        check_dag_arguments({**given, "description": description}, dag_id)
         self.fileloc = _defining_file(self)
         defaults = dict(given.get("default_args") or {})
         shared_params: object = defaults.pop("params", None)
@@ -146,7 +148,8 @@ class DAG(Scheduled):
 
     def _set_limits(self, given: dict[str, Any]) -> None:
         defaults = current_defaults()
-        self.catchup: bool = given.get("catchup", defaults.catchup)
+        catchup: bool | None = given.get("catchup")
+        self.catchup: bool = defaults.catchup if catchup is None else catchup
         self.max_active_runs = self._count(given, "max_active_runs", defaults.max_active_runs)
         name = "concurrency" if "concurrency" in given else "max_active_tasks"
         self.max_active_tasks = self._count(given, name, defaults.max_active_tasks)
@@ -167,10 +170,7 @@ class DAG(Scheduled):
         return value
 
     def _set_words(self, given: dict[str, Any]) -> None:
-        tags: object = given.get("tags") or ()
-        if isinstance(tags, str):
-            raise AuthoringError(f"DAG {self.dag_id!r}: tags has to be a list of texts, not the text {tags!r}")
-        self.tags = {str(tag) for tag in cast("Iterable[object]", tags)}
+        self.tags = {str(tag) for tag in given.get("tags") or ()}
         self.doc_md: str | None = given.get("doc_md")
         self.dag_display_name: str = given.get("dag_display_name") or self.dag_id
         self.owner_links = dict(given.get("owner_links") or {})
@@ -185,7 +185,7 @@ class DAG(Scheduled):
         paths: str | Iterable[str] = given.get("template_searchpath") or ()
         self.template_searchpath: tuple[str, ...] = (paths,) if isinstance(paths, str) else tuple(map(str, paths))
         self.template_undefined: Any = given.get("template_undefined")
-        self.render_template_as_native_obj: bool = given.get("render_template_as_native_obj", False)
+        self.render_template_as_native_obj: bool = bool(given.get("render_template_as_native_obj"))
         self.user_defined_macros: dict[str, Any] = dict(given.get("user_defined_macros") or {})
         self.user_defined_filters: dict[str, Any] = dict(given.get("user_defined_filters") or {})
         self.jinja_environment_kwargs: dict[str, Any] = dict(given.get("jinja_environment_kwargs") or {})

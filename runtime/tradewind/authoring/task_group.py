@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self, TypedDict, Unpack
 
 from tradewind.authoring.arguments import reject_unknown
+from tradewind.authoring.dag_arguments import mapping_needed, text_needed
 from tradewind.authoring.ids import IdBook, check_group_key, check_key
 from tradewind.authoring.nodes import (
     DagContainer,
@@ -52,6 +53,9 @@ class TaskGroup(GroupNode):
         unknown = looks.keys() - GroupLooks.__annotations__.keys()
         if unknown:
             reject_unknown(unknown, GroupLooks.__annotations__, f"TaskGroup {group_id!r}")
+        where = f"TaskGroup {group_id!r}"
+        mapping_needed(default_args or {}, f"{where}: default_args")
+        text_needed(looks.get("tooltip", ""), f"{where}: tooltip")
         self.tooltip = looks.get("tooltip", "")
         self.ui_color = looks.get("ui_color", "CornflowerBlue")
         self.ui_fgcolor = looks.get("ui_fgcolor", "#000")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, ClassVar, Final, TypedDict, Unpack, cast
 
 from tradewind.authoring.arguments import OperatorArguments
+from tradewind.authoring.dag_arguments import texts_needed
 from tradewind.authoring.operator import BaseOperator, OutcomeForm
 from tradewind.authoring.python_call import call_function, check_call
 from tradewind.model.errors import AuthoringError
@@ -64,6 +65,7 @@ class PythonOperator(BaseOperator):
         self.templates_dict: dict[str, Any] | None = own.get("templates_dict")
         self.show_return_value_in_logs: bool = own.get("show_return_value_in_logs", True)
         if own.get("templates_exts"):
+            texts_needed(own["templates_exts"], f"{type(self).__name__} {self.task_id!r}: templates_exts")
             self.template_ext = tuple(own["templates_exts"])
 
     @property

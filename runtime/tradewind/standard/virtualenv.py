@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Final, TypedDict, Unpack, cast
 
 from tradewind.authoring.attempt_environment import attempt_environment
+from tradewind.authoring.dag_arguments import texts_needed
 from tradewind.authoring.operator import OutcomeForm
 from tradewind.authoring.python_call import call_arguments
 from tradewind.authoring.variable import Variable
@@ -207,6 +208,7 @@ class PythonVirtualenvOperator(OtherInterpreterOperator):
         own = {name: given.pop(name) for name in VirtualenvSettings.__annotations__.keys() & given.keys()}
         super().__init__(python_callable=python_callable, **given)
         wanted = own.get("requirements")
+        texts_needed(wanted or (), f"{type(self).__name__} {self.task_id!r}: requirements")
         self.requirements: Any = wanted if wanted is None or isinstance(wanted, str) else list(wanted)
         version = own.get("python_version")
         self.python_version = None if version is None else str(version)
