@@ -34,6 +34,17 @@ KEPT_WAITING: Final = (
     *((seed, False) for seed in (137, 245, 284, 2316)),
     *((seed, True) for seed in (32, 43, 58, 3796)),
 )
+KEPT_OF_ALL_KINDS: Final = (
+    # (seed, runtimes, what its tasks are)
+    *((seed, 1, "waiting") for seed in (70053, 70057)),
+    *((seed, 2, "waiting") for seed in (34, 80057)),
+    (3097, 1, "durable"),
+    *((seed, 2, "durable") for seed in (40015, 80012, 80075, 80104, 90105)),
+    (69, 1, "mapped waiting"),
+    (90012, 1, "mapped waiting"),
+    (60073, 2, "mapped"),
+    *((seed, 2, "mapped durable") for seed in (40032, 60034)),
+)
 
 
 @pytest.mark.parametrize(
@@ -53,6 +64,13 @@ def test_a_story_that_once_went_wrong(seed: int, runtimes: int) -> None:
 @pytest.mark.parametrize(("seed", "durable"), KEPT_WAITING)
 def test_a_story_about_waits_that_once_went_wrong(seed: int, durable: bool) -> None:
     random_story(seed, waiting=True, durable=durable)
+
+
+@pytest.mark.parametrize(("seed", "runtimes", "kinds"), KEPT_OF_ALL_KINDS)
+def test_a_story_of_any_kind_that_once_went_wrong(seed: int, runtimes: int, kinds: str) -> None:
+    random_story(
+        seed, processes=runtimes, mapped="mapped" in kinds, waiting="waiting" in kinds, durable="durable" in kinds
+    )
 
 
 @pytest.mark.parametrize("first", range(1000, 11000 if LONG else 1120, 20))
