@@ -420,5 +420,8 @@ async def test_a_wait_that_takes_too_long(start: StartRuntime) -> None:
         limited()
     runtime = await start(dag)
     run = await run_to_end(runtime, "d")
-    assert await result(runtime, run) == "task 'work': the event of the trigger tests.durable_gate did not come in time"
+    assert (
+        await result(runtime, run)
+        == "task 'work' of DAG 'd': the event of the trigger tests.durable_gate did not come in time"
+    )
     assert "execution_timeout" in await why(runtime, run, "limited")

@@ -291,7 +291,8 @@ class Durable:
         return errors
 
     def _whose(self) -> str:
-        return f"task {self._current.attempt.key.task_id!r}"
+        attempt = self._current.attempt
+        return f"task {attempt.key.task_id!r} of DAG {attempt.run.dag_id!r}"
 
 
 def _described(wait: Wait) -> str:
