@@ -42,13 +42,17 @@ def test_what_stands_for_nothing_is_fine() -> None:
     assert DAG("d", default_view="tree", orientation="TB", owner_links={"a": "mailto:a@b.c"}).owner_links
 
 
+def nothing() -> None:
+    """A function with a name, as virtual environments want it."""
+
+
 TASK_MISTAKES: list[tuple[Any, dict[str, Any], str]] = [
     (EmptyOperator, {"pool": ""}, "EmptyOperator 'a': pool: a pool's name has 1 to 250 characters"),
     (EmptyOperator, {"email": 5}, "EmptyOperator 'a': email: a text or a list of texts is needed, not 5"),
     (PythonOperator, {"python_callable": len, "templates_exts": 5}, "PythonOperator 'a': templates_exts"),
     (
         PythonVirtualenvOperator,
-        {"python_callable": lambda: None, "requirements": 5},
+        {"python_callable": nothing, "requirements": 5},
         "PythonVirtualenvOperator 'a': requirements: a text or a list of texts is needed, not 5",
     ),
 ]
