@@ -91,10 +91,13 @@ async def test_a_file_that_is_being_written_is_left_alone(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (lambda: FolderTrigger("in", move_to="out", delete=True), "either move_to"),
-        (lambda: FolderTrigger("in", move_to="in"), "another folder"),
-        (lambda: FolderTrigger(""), "a path is needed"),
-        (lambda: FolderTrigger("in", settled=-1), "settled"),
+        (lambda: FolderTrigger("/in", move_to="/out", delete=True), "either move_to"),
+        (lambda: FolderTrigger("/in", move_to="/in"), "another folder"),
+        (lambda: FolderTrigger(""), "directory: a path is needed, not ''"),
+        (lambda: FolderTrigger("in"), "directory: an absolute path is needed, not 'in'"),
+        (lambda: FolderTrigger("/in", move_to="out"), "move_to: an absolute path"),
+        (lambda: FolderTrigger("/in", "new/*.csv"), "pattern: a file name"),
+        (lambda: FolderTrigger("/in", settled=-1), "settled has to be a number of seconds, not -1"),
     ],
 )
 def test_what_cannot_be_is_refused(make: Callable[[], object], text: str) -> None:

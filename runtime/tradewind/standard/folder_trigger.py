@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 from time import time
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from tradewind.authoring.triggers import BaseEventTrigger, Trigger, TriggerEvent, trigger
 from tradewind.model.errors import AuthoringError
@@ -47,6 +47,17 @@ class SeenFile(NamedTuple):
             shutil.move(self.path, folder / self.path.name)
 
 
+def _folder(given: object, name: str) -> str:
+    if not isinstance(given, str | Path) or not str(given):
+        raise AuthoringError(f"FolderTrigger: {name}: a path is needed, not {given!r}")
+    if not Path(given).is_absolute():
+        raise AuthoringError(
+            f"FolderTrigger: {name}: an absolute path is needed, not {str(given)!r}: a relative one would depend on "
+            "where the runtime was started"
+        )
+    return str(given)
+
+
 @trigger(kind="tradewind.folder")
 class FolderTrigger(Trigger, BaseEventTrigger):
     """Fires for each file in `directory` that fits `pattern` (not in folders below it), the oldest first.
@@ -65,19 +76,18 @@ class FolderTrigger(Trigger, BaseEventTrigger):
     poke_interval: float = 5.0
 
     def __post_init__(self) -> None:
-        self.directory = str(self.directory)
-        self.move_to = None if self.move_to is None else str(self.move_to)
-        if not self.directory:
-            raise AuthoringError("FolderTrigger: directory: a path is needed")
+        self.directory = _folder(self.directory, "directory")
+        self.move_to = None if self.move_to is None else _folder(self.move_to, "move_to")
+        if not isinstance(cast("object", self.pattern), str) or not self.pattern or "/" in self.pattern:
+            raise AuthoringError(f"FolderTrigger: pattern: a file name such as '*.csv' is needed, not {self.pattern!r}")
         if self.delete and self.move_to is not None:
             raise AuthoringError("FolderTrigger: either move_to= or delete=True, not both")
         if self.move_to is not None and Path(self.move_to) == Path(self.directory):
             raise AuthoringError("FolderTrigger: move_to has to be another folder than directory")
         for name in ("settled", "poke_interval"):
-            if getattr(self, name) < 0:
-                raise AuthoringError(
-                    f"FolderTrigger: {name} has to be a number of seconds, not {getattr(self, name)!r}"
-                )
+            given = getattr(self, name)
+            if not isinstance(given, int | float) or given < 0:
+                raise AuthoringError(f"FolderTrigger: {name} has to be a number of seconds, not {given!r}")
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Fires for the files that are there, and for those that come."""
