@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 class AirflowPlugin:
     """Subclass it in a file of the plug-ins folder and list what it brings.
 
-    `macros`, `timetables` and `listeners` are taken in, operator links accepted. Pages of the web interface
-    (`flask_blueprints`, `appbuilder_views`, `appbuilder_menu_items`, `fastapi_apps` …) are refused with a warning.
+    `macros`, `timetables` and `listeners` are taken in, operator links accepted. Partition mappers and windows need
+    not be listed: DAG files import them. Pages of the web interface (`flask_blueprints`, `appbuilder_views`,
+    `appbuilder_menu_items`, `fastapi_apps` …) are refused with a warning.
     """
 
     name: ClassVar[str | None] = None
@@ -31,6 +32,8 @@ class AirflowPlugin:
     listeners: ClassVar[list[Any]] = []
     ti_deps: ClassVar[list[Any]] = []
     priority_weight_strategies: ClassVar[list[Any]] = []
+    partition_mappers: ClassVar[list[Any]] = []
+    windows: ClassVar[list[Any]] = []
 
     @classmethod
     def validate(cls) -> None:
