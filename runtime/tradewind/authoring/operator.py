@@ -485,9 +485,17 @@ def _reject_missing(cls: type[BaseOperator], missing: frozenset[str], arguments:
     if missing:
         dag = current_dag()
         place = f" of DAG {dag.dag_id!r}" if dag is not None else ""
-        names = ", ".join(repr(name) for name in sorted(missing))
+        names = ", ".join(f"{name!r}{_meant(name, arguments)}" for name in sorted(missing))
         owner = f"{cls.__name__} (task_id: {arguments.get('task_id', 'not given')}){place}"
         raise AuthoringError(f"{owner}: missing keyword argument {names}")
+
+
+def _meant(name: str, arguments: Mapping[str, Any]) -> str:
+    """A hint where an argument was given that is spelled much the same."""
+    import difflib
+
+    close = difflib.get_close_matches(name, arguments, n=1, cutoff=0.8)
+    return f" ({close[0]!r} was given)" if close else ""
 
 
 _give_defaults(BaseOperator)

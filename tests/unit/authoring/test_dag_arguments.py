@@ -9,6 +9,7 @@ import pytest
 from tradewind.authoring.dag import DAG
 from tradewind.authoring.task_group import TaskGroup
 from tradewind.model.errors import AuthoringError
+from tradewind.standard.bash import BashOperator
 from tradewind.standard.empty import EmptyOperator
 from tradewind.standard.python import PythonOperator
 from tradewind.standard.virtualenv import PythonVirtualenvOperator
@@ -47,6 +48,7 @@ def nothing() -> None:
 
 
 TASK_MISTAKES: list[tuple[Any, dict[str, Any], str]] = [
+    (BashOperator, {"bash_comand": "x"}, "missing keyword argument 'bash_command' ('bash_comand' was given)"),
     (EmptyOperator, {"pool": ""}, "EmptyOperator 'a': pool: a pool's name has 1 to 250 characters"),
     (EmptyOperator, {"email": 5}, "EmptyOperator 'a': email: a text or a list of texts is needed, not 5"),
     (PythonOperator, {"python_callable": len, "templates_exts": 5}, "PythonOperator 'a': templates_exts"),
