@@ -366,7 +366,6 @@ async def test_a_clear_goes_on_in_the_dags_that_markers_name(start: StartRuntime
     assert ran == ["first"]
 
 
-@pytest.mark.spec("1:G12")
 async def test_the_names_and_the_date_of_a_marker_may_be_templates(start: StartRuntime) -> None:
     ran: list[str] = []
     with DAG("first", schedule=None, params={"other": "second"}) as first:
