@@ -122,7 +122,7 @@ def compose(ground: Ground) -> Services:
     control.asks_watches = watches.facts
     owner.on_arrived += [inbox.wake, callbacks.wake, router.wake, deadlines.look_back]
     owner.on_changed.append(watches.settle)
-    permits = PermitKeeper(store, scheduler)
+    permits = PermitKeeper(store, scheduler, owner.claiming)
     owner.on_arrived.append(permits.inherited)
     rescuer = Rescuer(
         store,

@@ -42,7 +42,7 @@ KEPT_OF_ALL_KINDS: Final = (
     *((seed, 2, "durable") for seed in (40015, 80012, 80075, 80104, 90105)),
     (69, 1, "mapped waiting"),
     (90012, 1, "mapped waiting"),
-    (60073, 2, "mapped"),
+    *((seed, 2, "mapped") for seed in (60073, 100095)),
     *((seed, 2, "mapped durable") for seed in (40032, 60034)),
 )
 

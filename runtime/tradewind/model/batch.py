@@ -33,7 +33,7 @@ class TaskChange(NamedTuple):
     """Number of the try in progress or last ended; 0 before the first."""
     max_tries: int
     """Number of the last try that may be followed by another. Its complement, so negative, while the instance is being
-    ended because another task of its `fail_stop` DAG has failed: see `rows.as_given`.
+    ended because its run was cancelled or another task of its `fail_stop` DAG has failed: see `rows.as_given`.
     """
     lost_count: int
     queued_at: datetime | None

@@ -40,6 +40,8 @@ class DagOwner:
         self._executors = executors
         self._arriving = asyncio.Lock()
         """Held while DAGs are taken in, so that none comes without its runs."""
+        self.claiming = asyncio.Lock()
+        """Held from a claim until its runs are here: permits come with it, and until then what uses them is unknown."""
         self._changed: dict[str, None] = {}
         self._has_changed = asyncio.Event()
         self.on_arrived: list[Callable[[], None]] = []
@@ -52,7 +54,7 @@ class DagOwner:
     async def take_over(self) -> None:
         """Claims every DAG that nobody owns and whose code is here, and goes on with its runs."""
         store, scheduler = self._store, self._scheduler
-        async with self._arriving:
+        async with self._arriving, self.claiming:
             lease = scheduler.lease
             known = {row.dag_id: row for row in await store.dag_list()}
             free = [row.dag_id for row in known.values() if row.owner is None and self._given.can_carry(row)]

@@ -35,7 +35,8 @@ POOLS_SWEEP: Final = 60.0
 class PermitKeeper:
     """Keeps admission's limits at what the store has granted."""
 
-    def __init__(self, store: Store, scheduler: Scheduler) -> None:
+    def __init__(self, store: Store, scheduler: Scheduler, claiming: asyncio.Lock) -> None:
+        """Limits do not change hands while somebody holds `claiming`."""
         self._store = store
         self._scheduler = scheduler
         self._sizes: dict[str, int] = {}
@@ -51,7 +52,7 @@ class PermitKeeper:
         self._wake = asyncio.Event()
         self._pools_changed = asyncio.Event()
         self._pools: set[str] = set()
-        self._busy = asyncio.Lock()
+        self._busy = claiming
         """Held while limits change hands: a pool may be gone after any wait."""
 
     def peers_changed(self, living: int) -> None:
