@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,14 +15,20 @@ from tradewind.control_ports import TriggerRequest
 from tradewind.host import Runtime
 
 CHAIN = """
-import asyncio
+import asyncio, os, signal
+from pathlib import Path
 from tradewind import DAG, task
+
+PID_FILE = Path(__file__).parents[1] / "postgres" / "data" / "postmaster.pid"
 
 with DAG("chain", schedule=None, is_paused_upon_creation=False):
     before = None
     for k in range(30):
         @task(task_id=f"t{k:02}")
-        async def step():
+        async def step(number=k):
+            if number == 10:
+                text = await asyncio.to_thread(PID_FILE.read_text)
+                os.kill(int(text.split()[0]), signal.SIGKILL)  # in the midst of the run
             await asyncio.sleep(0.01)
         now = step()
         if before is not None:
@@ -71,11 +75,6 @@ async def test_a_killed_database_is_a_pause(own_home: Path) -> None:
     """The server comes back, the run goes on, and every task has run once."""
     async with running(own_home, chain=CHAIN) as runtime:
         run = await runtime.control.run_trigger(TriggerRequest("chain"))
-        pid_file = own_home / "postgres" / "data" / "postmaster.pid"
-        pid = int((await asyncio.to_thread(pid_file.read_text)).splitlines()[0])
-        events = runtime.control.live_events("chain")
-        await anext(events)  # it is on its way
-        os.kill(pid, signal.SIGKILL)
         ended = await runtime.control.run_wait(run.run_id, 60)
         assert ended.state == "success"
         assert runtime.services.scheduler.committer.outages >= 1

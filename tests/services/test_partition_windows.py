@@ -23,7 +23,7 @@ from tradewind.ports import RunFilter
 from tradewind.store.memory import MemoryStore, new_database
 from tradewind_executors.inline import InlineExecutor
 
-FILE = Path(__file__).parents[1] / "compat" / "dags" / "partition_windows.py"
+FILE = Path(__file__).parents[1] / "compat" / "dags" / "by_partition" / "partition_windows.py"
 TAKINGS, PRICES, COUNTED = "s3://shops/takings", "s3://shops/prices", "s3://shops/counted"
 
 

@@ -11,7 +11,9 @@ from tradewind.control_ports import TriggerRequest
 
 
 @pytest.mark.spec("1:X7")
-async def test_values_of_earlier_tries_are_purged_before_the_body(start_on_each: StartRuntime) -> None:
+async def test_values_of_earlier_tries_are_purged_before_the_body(
+    start_on_each: StartRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: list[list[str]] = []
 
     def keys() -> list[str]:
@@ -33,7 +35,7 @@ async def test_values_of_earlier_tries_are_purged_before_the_body(start_on_each:
             return len(value)
 
         take(give())
-    InAFolder.kept.clear()
+    monkeypatch.setattr(InAFolder, "kept", {})
     runtime = await start_on_each(dag, core__xcom_backend="tests.unit.authoring.stored_objects.InAFolder")
     run = await runtime.control.run_trigger(TriggerRequest("keeps", unpause=True))
     assert (await runtime.control.run_wait(run.run_id, 20)).state.value == "success"

@@ -85,7 +85,10 @@ def test_outside_a_task() -> None:
 
 
 @pytest.mark.spec("1:X7")
-def test_a_back_end_that_keeps_values_elsewhere(current: CurrentAttempt, services: InMemoryServices) -> None:
+def test_a_back_end_that_keeps_values_elsewhere(
+    current: CurrentAttempt, services: InMemoryServices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(InAFolder, "kept", {})
     run = current.attempt.run
     with use_defaults(AuthoringDefaults(xcom_backend="tests.unit.authoring.stored_objects.InAFolder")):
         XCom.set(RETURN_KEY, "large")
