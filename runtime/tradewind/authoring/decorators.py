@@ -22,8 +22,8 @@ from tradewind.authoring.expand_input import (
 from tradewind.authoring.mapped_group import MappedTaskGroup
 from tradewind.authoring.nodes import DagContainer, GroupNode
 from tradewind.authoring.open_partials import note_expanded, note_partial
-from tradewind.authoring.python_call import takes
 from tradewind.authoring.scope import current_dag
+from tradewind.authoring.signatures import takes
 from tradewind.authoring.task_group import GroupLooks, TaskGroup
 from tradewind.authoring.templating import RunTimeValue
 from tradewind.authoring.xcom_arg import XComArg

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NoReturn, cast
 
 from tradewind.authoring.nodes import DagContainer, TaskNode
+from tradewind.authoring.signatures import asked_of
 from tradewind.authoring.stored_values import packed, unpacked
 from tradewind.authoring.trigger_kinds import TriggerSource, found_class, is_at_hand, module_seen, path_of
 from tradewind.authoring.triggers import BaseTrigger, StartTriggerArgs
@@ -192,6 +193,10 @@ def _named_by(path: str, own: type[BaseTrigger], dag: DagContainer | None) -> ty
 
 
 def _check_arguments(cls: type[BaseTrigger], arguments: Mapping[str, Any], said: str) -> None:
+    if cls.__new__ is object.__new__ and type(cls).__call__ is type.__call__:  # so it is `__init__` that is called
+        asked = asked_of(cls.__init__)
+        if asked is not None and asked.surely_takes((cls,), arguments):
+            return
     try:
         inspect.signature(cls).bind(**arguments)
     except TypeError as why:

@@ -26,8 +26,8 @@ from tradewind.authoring.mapped import MappedCall, MappedOperator, check_not_alw
 from tradewind.authoring.nodes import DagContainer, GroupNode
 from tradewind.authoring.open_partials import note_expanded, note_partial
 from tradewind.authoring.operator import BaseOperator
-from tradewind.authoring.python_call import check_call, takes
 from tradewind.authoring.scope import current_dag, group_for
+from tradewind.authoring.signatures import check_call, takes
 from tradewind.authoring.xcom_arg import XComArg, iter_args
 from tradewind.model.errors import AuthoringError
 

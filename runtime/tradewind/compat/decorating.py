@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final
 from weakref import WeakKeyDictionary
 
 from tradewind.authoring.operator import BaseOperator
-from tradewind.authoring.python_call import check_call
+from tradewind.authoring.signatures import check_call
 from tradewind.authoring.taskflow import TaskDecorator
 
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar, Unpack, cas
 
 from tradewind.authoring.dag import DAG
 from tradewind.authoring.provider_packages import task_decorator
-from tradewind.authoring.python_call import call_function, check_call
+from tradewind.authoring.python_call import call_function
 from tradewind.authoring.sensor import BaseSensorOperator, PokeReturnValue, SensorOptions
+from tradewind.authoring.signatures import check_call
 from tradewind.authoring.taskflow import TaskDecorator, TaskFunction, TaskOptions
 from tradewind.authoring.templating import render_template
 from tradewind.model.errors import AuthoringError, TaskFailed

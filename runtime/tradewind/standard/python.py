@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Final, TypedDict, Unpack, cast
 from tradewind.authoring.arguments import OperatorArguments
 from tradewind.authoring.dag_arguments import texts_needed
 from tradewind.authoring.operator import BaseOperator, OutcomeForm
-from tradewind.authoring.python_call import call_function, check_call
+from tradewind.authoring.python_call import call_function
+from tradewind.authoring.signatures import check_call
 from tradewind.model.errors import AuthoringError
 
 LOGGED_VALUE_MAX: Final = 5_000
