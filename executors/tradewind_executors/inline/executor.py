@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 _OFFENCES_KEPT: Final = 1000
 _MOVABLE: Final = frozenset({"task", "trigger", "watcher"})
 """What can be given a host of its own; a client belongs to who uses it."""
-AT_ONCE: Final = 64
+AT_ONCE: Final = 32
 """Attempts that begin in one turn of the loop."""
 
 
