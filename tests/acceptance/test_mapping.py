@@ -273,6 +273,53 @@ async def test_a_result_that_cannot_be_mapped_over_fails_its_task(
     assert (states(report, "make"), states(report, "use")) == (["failed"], ["upstream_failed"])
 
 
+async def test_a_result_within_a_mapped_group_has_to_be_one_to_map_over_too() -> None:
+    with a_dag() as dag:
+
+        @task
+        def make(v: int) -> Any:
+            return v if v else [v]
+
+        @task
+        def use(x: Any) -> Any:
+            return x
+
+        @task_group
+        def group(v: int) -> Any:
+            return make(v)
+
+        use.expand(x=group.expand(v=[0, 1]))
+    report = await try_dag(dag)
+    assert states(report, "group.make") == ["success", "failed"]
+    assert "unmappable return type 'int'" in report.errors["group.make[1]"]
+    assert states(report, "use") == ["upstream_failed"]
+
+
+@pytest.mark.parametrize("rule", ["one_success", "one_done"])
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_task_over_several_results_waits_for_all_of_them(rule: str, fails: bool) -> None:
+    with a_dag() as dag:
+
+        @task
+        def source() -> list[int]:
+            return [1, 2]
+
+        @task
+        def work(x: int) -> int:
+            if fails and x == 1:
+                raise ValueError("made to fail")
+            return x
+
+        @task(trigger_rule=rule)
+        def use(x: Any) -> Any:
+            return x
+
+        first = source()
+        use.expand(x=work.expand(x=first).concat(first))
+    report = await try_dag(dag)
+    assert results(report, "use") == ([2, 1, 2] if fails else [1, 2, 1, 2])
+
+
 async def test_values_under_other_keys_are_mapped_over() -> None:
     with a_dag() as dag:
 

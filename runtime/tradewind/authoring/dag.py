@@ -22,7 +22,7 @@ from tradewind.authoring.open_partials import never_expanded
 from tradewind.authoring.operator import BaseOperator
 from tradewind.authoring.ordering import check_cycle, topological
 from tradewind.authoring.params import ParamsDict
-from tradewind.authoring.scheduled import Scheduled
+from tradewind.authoring.scheduled import Scheduled, active_runs_limit_of
 from tradewind.authoring.scope import enter_scope, leave_scope, note_dag
 from tradewind.authoring.serialize import dag_to_spec
 from tradewind.authoring.task_group import TaskGroup
@@ -150,7 +150,7 @@ class DAG(Scheduled):
         defaults = current_defaults()
         catchup: bool | None = given.get("catchup")
         self.catchup: bool = defaults.catchup if catchup is None else catchup
-        self.max_active_runs = self._count(given, "max_active_runs", defaults.max_active_runs)
+        self.max_active_runs = self._runs_at_once(given, defaults.max_active_runs)
         name = "concurrency" if "concurrency" in given else "max_active_tasks"
         self.max_active_tasks = self._count(given, name, defaults.max_active_tasks)
         self.max_consecutive_failed_dag_runs = defaults.max_consecutive_failed_dag_runs
@@ -160,6 +160,18 @@ class DAG(Scheduled):
         self.dagrun_timeout = None if limit is None else duration(limit, self._where("dagrun_timeout"))
         self.fail_stop: bool = bool(given.get("fail_stop") or given.get("fail_fast"))
         self.is_paused_upon_creation: bool | None = given.get("is_paused_upon_creation")
+
+    def _runs_at_once(self, given: dict[str, Any], default: int) -> int:
+        """`max_active_runs`: what was given, or as many as the schedule can have. Raises AuthoringError for more."""
+        limit = active_runs_limit_of(self.schedule)
+        allowed = self._count(given, "max_active_runs", default if limit is None else min(limit, default))
+        if limit is not None and allowed > limit:
+            runs = "one run" if limit == 1 else f"at most {limit} runs"
+            raise AuthoringError(
+                f"{self._where('max_active_runs')}: {allowed} does not fit the schedule: {self.schedule!r} has {runs} "
+                "at a time; leave the argument out"
+            )
+        return allowed
 
     def _count(self, given: dict[str, Any], name: str, default: int) -> int:
         value = given.get(name, default)

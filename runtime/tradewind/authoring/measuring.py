@@ -21,13 +21,14 @@ from tradewind.rules.lengths import sources
 def measured_keys(tasks: Sequence[BaseOperator], root: TaskGroup) -> dict[str, tuple[str, ...]]:
     """Task id to the XCom keys whose length decides how often others are run.
 
-    Of mapped tasks, and of those in mapped groups, nothing is measured: their instances are counted.
+    Of mapped tasks nothing is measured: their instances are counted. In mapped groups each value has to be one that can
+    be mapped over, as in Airflow, although from outside the group nobody learns a length from it.
     """
     found: dict[str, set[str]] = {}
     inputs = list(_inputs(tasks, root))
     known = {task.task_id: task for task in tasks} if inputs else {}
     for value in (value for source in inputs for value in sources(source.length())):
-        if not has_instances(known[value.task_id]):
+        if not isinstance(known[value.task_id], MappedOperator):
             found.setdefault(value.task_id, set()).add(value.key)
     return {task_id: tuple(sorted(keys)) for task_id, keys in found.items()}
 

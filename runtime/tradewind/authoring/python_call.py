@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 from tradewind.authoring.assets import Metadata
 from tradewind.authoring.context import ASKS_THE_SYSTEM, TRIGGERING, Context
 from tradewind.authoring.current_context import running_with
-from tradewind.authoring.signatures import Asked, asked_of
+from tradewind.authoring.signatures import LATER_NAMES, Asked, asked_of, has_own_default
 
 THE_CONTEXT: Final = "ctx"
 
@@ -69,13 +69,13 @@ def call_arguments(
 ) -> tuple[list[Any], dict[str, Any]]:
     """The arguments for `function(*args, **kwargs)`: as given, and from the context what its signature names.
 
-    A parameter called `ctx` gets the context itself, a `**rest` parameter all its entries. Raises TypeError naming a
-    parameter that has neither.
+    A parameter called `ctx` gets the context itself, a `**rest` parameter all its entries. Names that are newer than
+    the file may be keep a default of their own. Raises TypeError naming a parameter that has neither.
     """
     asked = asked_of(function)
     if asked is None:
         return list(args), dict(kwargs)
-    if _begins_with_the_context(asked, args, kwargs):
+    if _begins_with_the_context(function, asked, args, kwargs):
         args = [context, *args]
     taken = asked.positional[: len(args)]
     passed: dict[str, Any] = {}
@@ -83,7 +83,7 @@ def call_arguments(
         entries = context.keywords() if isinstance(context, Context) else context
         passed = {name: entries[name] for name in entries if name not in taken}
     for name in asked.by_name:
-        if name in taken:
+        if name in taken or (name in LATER_NAMES and has_own_default(function, asked, name)):
             continue
         if name not in kwargs and name in context:
             passed[name] = context[name]
@@ -100,11 +100,13 @@ def asked_by(function: Callable[..., Any]) -> frozenset[str]:
     return frozenset() if asked is None else asked.names & (ASKS_THE_SYSTEM | TRIGGERING)
 
 
-def _begins_with_the_context(asked: Asked, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+def _begins_with_the_context(
+    function: Callable[..., Any], asked: Asked, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> bool:
     """Whether the first parameter is `ctx` and the arguments given are those after it."""
     if not asked.positional or asked.positional[0] != THE_CONTEXT or THE_CONTEXT in kwargs:
         return False
-    return 0 < len(args) < len(asked.positional)
+    return 0 < len(args) < len(asked.positional) and not has_own_default(function, asked, THE_CONTEXT)
 
 
 def _reject_missing(

@@ -101,3 +101,11 @@ def _plain(moment: datetime) -> datetime:
     """The same moment in UTC as a datetime of the standard library: contexts hold pendulum's, with other sums."""
     utc = moment.astimezone(UTC)
     return datetime.combine(utc.date(), utc.time(), UTC)
+
+
+def active_runs_limit_of(schedule: object) -> int | None:
+    """How many runs a schedule allows at a time; None where it says nothing about that."""
+    if isinstance(schedule, str):
+        return 1 if schedule.strip().lower() == "@continuous" else None
+    limit: object = getattr(schedule, "active_runs_limit", None)
+    return limit if isinstance(limit, int) else None

@@ -44,6 +44,10 @@ CONTEXT_NAMES: Final = frozenset(
 )
 """Names that the context of a task has: parameters of these names need no argument."""
 
+LATER_NAMES: Final = frozenset(
+    {"asset_state_store", "ctx", "partition_date", "partition_key", "task_state_store", "triggering_asset_events"}
+)
+"""Those that came late: a file from before may have parameters of these names, with defaults of its own."""
 
 _BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
@@ -122,6 +126,13 @@ def _asked_by_signature(function: Callable[..., Any]) -> Asked | None:
     )
 
 
+def has_own_default(function: Callable[..., Any], asked: Asked | None, name: str) -> bool:
+    """Whether the parameter has a default other than None. `asked` is what `asked_of` gives."""
+    if asked is None or name in asked.required or name not in asked.names:
+        return False
+    return inspect.signature(function).parameters[name].default is not None
+
+
 def takes(function: Callable[..., Any], name: str) -> bool:
     """Whether the function has an argument of this name."""
     parameters = inspect.signature(function).parameters
@@ -134,9 +145,16 @@ def takes(function: Callable[..., Any], name: str) -> bool:
 def check_call(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], where: str) -> None:
     """Checks, while the DAG is defined, that a call of a `@task` function can work.
 
-    Parameters with names of the context need no argument. Raises AuthoringError.
+    Parameters with names of the context need no argument, and may have no default but None: it would never count.
+    Raises AuthoringError.
     """
     asked = asked_of(function)
+    for name in () if asked is None else asked.by_name:
+        if name in CONTEXT_NAMES and name not in LATER_NAMES and has_own_default(function, asked, name):
+            raise AuthoringError(
+                f"{where}: {name!r} is a name of the context, which is what it is given; it can't have a default "
+                "other than None"
+            )
     if asked is not None and asked.surely_takes(args, kwargs, filled=CONTEXT_NAMES):
         return
     signature = inspect.signature(function)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from tradewind.authoring.dag import DAG
 from tradewind.authoring.task_group import TaskGroup
+from tradewind.authoring.timetables.kinds import ContinuousTimetable
 from tradewind.model.errors import AuthoringError
 from tradewind.standard.bash import BashOperator
 from tradewind.standard.empty import EmptyOperator
@@ -28,6 +30,7 @@ DAG_MISTAKES: list[tuple[str, Any, str]] = [
     ("user_defined_macros", 5, "a dict is needed, not 5"),
     ("default_args", 5, "a dict is needed, not 5"),
 ]
+CONTINUOUS = ("@continuous", ContinuousTimetable())
 
 
 @pytest.mark.parametrize(("name", "value", "said"), DAG_MISTAKES)
@@ -41,6 +44,15 @@ def test_what_stands_for_nothing_is_fine() -> None:
     names = {name for name, _, _ in DAG_MISTAKES} - {"default_view", "orientation"}
     assert DAG("d", **dict.fromkeys(names)).tags == set()  # type: ignore[arg-type]  # as files may have it
     assert DAG("d", default_view="tree", orientation="TB", owner_links={"a": "mailto:a@b.c"}).owner_links
+
+
+@pytest.mark.parametrize("schedule", CONTINUOUS)
+def test_a_continuous_dag_has_one_run_at_a_time(schedule: Any) -> None:
+    start = datetime(2024, 1, 1, tzinfo=UTC)
+    assert DAG("d", schedule=schedule, start_date=start).max_active_runs == 1
+    assert DAG("d", schedule=schedule, start_date=start, max_active_runs=1).to_spec().max_active_runs == 1
+    with pytest.raises(AuthoringError, match=r"DAG 'd': max_active_runs: 3 .*[cC]ontinuous.* one run at a time"):
+        DAG("d", schedule=schedule, start_date=start, max_active_runs=3)
 
 
 def nothing() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tradewind.authoring.python_call import call_arguments
 from tradewind.authoring.signatures import CONTEXT_NAMES, Asked, asked_of, check_call
 from tradewind.model.errors import AuthoringError
 
@@ -79,3 +81,24 @@ def test_what_does_not_fit_is_told_by_the_signature() -> None:
         check_call(task, [], {}, "here")
     with pytest.raises(AuthoringError, match="here: got an unexpected keyword argument 'b'"):
         check_call(task, [1], {"b": 2}, "here")
+
+
+def with_ti(x: int = 1, ti: int = 3) -> None: ...
+def with_ds_by_name(*, ds: str = "2024-01-01") -> None: ...
+@functools.wraps(with_ti)
+def wrapped(*args: Any, **kwargs: Any) -> None: ...
+
+
+@pytest.mark.parametrize(("function", "name"), [(with_ti, "ti"), (with_ds_by_name, "ds"), (wrapped, "ti")])
+def test_a_name_of_the_context_has_no_default_of_its_own(function: Callable[..., Any], name: str) -> None:
+    with pytest.raises(AuthoringError, match=f"@task 'f': '{name}' is a name of the context, "):
+        check_call(function, (), {}, "@task 'f'")
+
+
+def test_names_that_only_later_contexts_have_keep_a_default_of_their_own() -> None:
+    def f(a: object, ctx: object = "gpu", partition_key: object = "k", ds: object = None) -> None: ...
+
+    check_call(f, (1,), {}, "@task 'f'")
+    context = {"partition_key": "of the run", "ds": "2024-01-01"}
+    assert call_arguments(f, (1,), {}, context)[1] == {"ds": "2024-01-01"}
+    assert call_arguments(f, (1,), {"ctx": 2}, context)[1] == {"ds": "2024-01-01", "ctx": 2}
