@@ -18,12 +18,13 @@ from functools import cache, cached_property
 from typing import IO, Any, Final
 
 from tradewind.authoring.connection import Connection
+from tradewind.authoring.object_names import StoragePathNames
 from tradewind.model.errors import AuthoringError
 
 _ON_THIS_MACHINE: Final = frozenset({"", "file", "local", "memory"})
 
 
-class ObjectStoragePath:
+class ObjectStoragePath(StoragePathNames):
     """A path in a store, such as ``s3://bucket/key``, ``file:///data/x`` or ``memory://x``.
 
     `conn_id` (or a login in the address: ``s3://conn_id@bucket/key``) names the connection whose login, password
@@ -54,61 +55,7 @@ class ObjectStoragePath:
             return self.storage_options
         return {**storage_options_of(Connection.get(self.conn_id), self.protocol), **self.storage_options}
 
-    def _like(self, made: Any) -> ObjectStoragePath:
-        """Another path of the same store; what is known about the store is kept."""
-        other = object.__new__(ObjectStoragePath)
-        other.__dict__.update(self.__dict__, _path=made)
-        other.__dict__.pop("_stored", None)
-        return other
-
     # ------------------------------------------------------------------ the path itself
-
-    def __truediv__(self, part: object) -> ObjectStoragePath:
-        return self._like(self._path / str(part))
-
-    def joinpath(self, *parts: object) -> ObjectStoragePath:
-        """The path with more parts."""
-        return self._like(self._path.joinpath(*map(str, parts)))
-
-    @property
-    def parent(self) -> ObjectStoragePath:
-        """The folder that it is in."""
-        return self._like(self._path.parent)
-
-    @property
-    def name(self) -> str:
-        """Its last part."""
-        return str(self._path.name)
-
-    @property
-    def stem(self) -> str:
-        """Its last part without the suffix."""
-        return str(self._path.stem)
-
-    @property
-    def suffix(self) -> str:
-        """The ending of its last part, such as `.csv`."""
-        return str(self._path.suffix)
-
-    @property
-    def protocol(self) -> str:
-        """The kind of store, such as `s3`."""
-        return str(self._path.protocol) or "file"
-
-    @property
-    def path(self) -> str:
-        """The path within the store, without its kind."""
-        return str(self._path.path)
-
-    @property
-    def bucket(self) -> str:
-        """The first part of the path: of an object store the bucket."""
-        return self.path.lstrip("/").partition("/")[0]
-
-    @property
-    def key(self) -> str:
-        """What follows the bucket."""
-        return self.path.lstrip("/").partition("/")[2]
 
     @property
     def fs(self) -> Any:
@@ -121,7 +68,9 @@ class ObjectStoragePath:
         return text if "://" in text else f"file://{text}"
 
     def __str__(self) -> str:
-        return self.as_uri() if self.protocol != "file" else str(self._path)
+        text = self.as_uri() if self.protocol != "file" else str(self._path)
+        kind, mark, rest = text.partition("://")
+        return f"{kind}://{self.conn_id}@{rest}" if self.conn_id and mark and kind not in _ON_THIS_MACHINE else text
 
     def __fspath__(self) -> str:
         if self.protocol not in ("file", "local"):
@@ -162,13 +111,41 @@ class ObjectStoragePath:
         """What lies below it and matches the pattern."""
         return (self._like(item) for item in self._stored.glob(pattern))
 
+    def rglob(self, pattern: str) -> Iterator[ObjectStoragePath]:
+        """What lies below it, however deep, and matches the pattern."""
+        return (self._like(item) for item in self._stored.rglob(pattern))
+
+    def size(self) -> int:
+        """How many bytes the file has."""
+        return int(self.fs.size(self.path))
+
+    def samefile(self, other: object) -> bool:
+        """Whether the other path is the same file."""
+        return isinstance(other, ObjectStoragePath) and self.samestore(other) and self.resolve() == other.resolve()
+
+    def resolve(self, *, strict: bool = False) -> ObjectStoragePath:
+        """The path without `.` and `..`, and on this machine without links."""
+        del strict
+        return self._like(self._path.resolve())
+
+    absolute = resolve
+
     def stat(self) -> Any:
         """Size and times, as the store gives them."""
         return self._stored.stat()
 
-    def checksum(self) -> str:
-        """A value that changes with the content."""
-        return str(self.fs.checksum(self.path))
+    def checksum(self) -> int:
+        """A number that changes with the content."""
+        found: int = self.fs.checksum(self.path)
+        return found
+
+    def ukey(self) -> str:
+        """A text that changes with the file."""
+        return str(self.fs.ukey(self.path))
+
+    def sign(self, expiration: int = 100, **options: Any) -> str:
+        """An address of the file that anybody may read for `expiration` seconds, where the store has such."""
+        return str(self.fs.sign(self.path, expiration=expiration, **options))
 
     # ------------------------------------------------------------------ reading and writing
 
@@ -185,6 +162,14 @@ class ObjectStoragePath:
         """Its bytes."""
         return bytes(self._stored.read_bytes())
 
+    def read_block(self, offset: int, length: int | None, delimiter: bytes | None = None) -> bytes:
+        """`length` bytes (None: all) from `offset` on; with a `delimiter` only whole records."""
+        return bytes(self.fs.read_block(self.path, offset=offset, length=length, delimiter=delimiter))
+
+    def touch(self, *, exist_ok: bool = True) -> None:
+        """Makes an empty file where there is none; one that is there counts as changed now."""
+        self._stored.touch(exist_ok=exist_ok)
+
     def write_text(self, text: str, encoding: str = "utf-8") -> int:
         """Puts the text in its place."""
         self._stored.write_text(text, encoding=encoding)
@@ -195,22 +180,29 @@ class ObjectStoragePath:
         self._stored.write_bytes(data)
         return len(data)
 
-    def mkdir(self, *, parents: bool = False, exist_ok: bool = False) -> None:
-        """Makes the folder."""
+    def mkdir(self, mode: int = 0o777, parents: bool = False, exist_ok: bool = False) -> None:
+        """Makes the folder. `mode` is what pathlib has there; stores have no such thing."""
+        del mode
         self._stored.mkdir(parents=parents, exist_ok=exist_ok)
 
-    def unlink(self, *, missing_ok: bool = False) -> None:
+    def unlink(self, missing_ok: bool = False) -> None:
         """Deletes the file."""
         self._stored.unlink(missing_ok=missing_ok)
 
-    def rmdir(self, *, recursive: bool = True) -> None:
+    def rmdir(self, recursive: bool = True) -> None:
         """Deletes the folder with all in it."""
         self.fs.rm(self.path, recursive=recursive)
 
-    def copy(self, target: object, **options: Any) -> ObjectStoragePath:
-        """Copies the file, or the folder with all in it, also into another store. Returns where it is now."""
-        there = target if isinstance(target, ObjectStoragePath) else ObjectStoragePath(target, **options)
+    def copy(self, dst: object, recursive: bool = True, **options: Any) -> ObjectStoragePath:
+        """Copies the file, or the folder with all in it, also into another store. Returns where it is now.
+
+        `options` are those of the store where `dst` is a text. Raises IsADirectoryError for a folder with
+        `recursive=False`.
+        """
+        there = dst if isinstance(dst, ObjectStoragePath) else ObjectStoragePath(dst, **options)
         if self.is_dir():
+            if not recursive:
+                raise IsADirectoryError(f"{self} is a folder: copy it with recursive=True")
             there.mkdir(parents=True, exist_ok=True)
             for item in self.iterdir():
                 item.copy(there / item.name)
@@ -221,14 +213,22 @@ class ObjectStoragePath:
             shutil.copyfileobj(source, sink)
         return there
 
-    def move(self, target: object, **options: Any) -> ObjectStoragePath:
+    def move(self, path: object, recursive: bool = True, **options: Any) -> ObjectStoragePath:
         """Copies and deletes here."""
-        there = self.copy(target, **options)
+        there = self.copy(path, recursive, **options)
         if self.is_dir():
             self.rmdir()
         else:
             self.unlink()
         return there
+
+    def rename(self, target: object) -> ObjectStoragePath:
+        """Moves it within its store. A text that names no store is a path in this one."""
+        if isinstance(target, ObjectStoragePath) or "://" in str(target):
+            return self.move(target)
+        return self.move(self._like(_upath(_in_store(self.protocol, str(target)))))
+
+    replace = rename
 
     # ------------------------------------------------------------------ through XCom
 
@@ -241,6 +241,10 @@ class ObjectStoragePath:
         """The path that `serialize` wrote."""
         del version
         return ObjectStoragePath(data["path"], conn_id=data["conn_id"], **data["options"])
+
+
+def _in_store(kind: str, path: str) -> str:
+    return path if kind in ("file", "local") else f"{kind}://{path.lstrip('/') if kind != 'memory' else path}"
 
 
 def attach(protocol: str | None = None, conn_id: str | None = None, **unused: Any) -> ObjectStoragePath:

@@ -54,6 +54,34 @@ def test_copying_between_stores(root: ObjectStoragePath, tmp_path: Path) -> None
     assert not (source / "a").exists()
 
 
+def test_what_pathlib_and_airflow_have(root: ObjectStoragePath) -> None:
+    deep = root / "a" / "b"
+    deep.mkdir(0o777, True, True)
+    file = deep / "x.tar.gz"
+    file.touch()
+    file.write_bytes(b"one,two,")
+    assert [item.name for item in root.rglob("*.gz")] == ["x.tar.gz"]
+    assert (file.size(), file.suffixes, file.read_block(4, None)) == (8, [".tar", ".gz"], b"two,")
+    assert (file.with_name("y.gz").name, file.with_suffix(".bz2").name) == ("y.gz", "x.tar.bz2")
+    assert file.with_stem("z").name == "z.gz"
+    assert root / file.relative_to(root) == file
+    assert [file.parents[0], file.parents[1].name] == [deep, "a"]
+    assert file.is_relative_to(root)
+    assert not root.is_relative_to(deep)
+    assert not file.is_relative_to(ObjectStoragePath("s3://elsewhere"))
+    assert file.match("b/*.gz")
+    assert file.samefile(deep / ".." / "b" / "x.tar.gz")
+    assert isinstance(file.checksum(), int)
+    assert file.ukey() == file.ukey()
+    moved = file.rename(deep / "moved")
+    assert moved.replace((root / "again").path) == root / "again"
+    assert (root / "again").read_bytes() == b"one,two,"
+    assert not moved.exists()
+    with pytest.raises(IsADirectoryError, match="copy it with recursive=True"):
+        root.copy(root / "copy", recursive=False)
+    assert deep.copy(str(root / "copied"), recursive=True).is_dir()
+
+
 def test_through_xcom(root: ObjectStoragePath) -> None:
     (root / "kept").parent.mkdir(parents=True, exist_ok=True)
     (root / "kept").write_text("here")
@@ -68,6 +96,7 @@ def test_addresses() -> None:
     assert (path.protocol, path.bucket, path.key) == ("memory", "bucket", "some/key.txt")
     assert str(path / "x") == "memory://bucket/some/key.txt/x"
     assert ObjectStoragePath(path, "y") == path / "y"
+    assert (path.container, path.namespace, path.parts[-1]) == ("bucket", "memory://bucket", "key.txt")
     assert attach("memory") / "bucket" == ObjectStoragePath("memory:///bucket")
     assert Path(ObjectStoragePath(__file__)).read_text().startswith('"""Paths')
     with pytest.raises(TypeError, match="not on this machine"):
@@ -84,6 +113,8 @@ def test_logins_name_connections(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
     monkeypatch.setattr(object_storage, "_with_store", made)
     path = ObjectStoragePath("s3://store@bucket/", anon=False) / "key"
+    assert str(path) == "s3://store@bucket/key"
+    assert ObjectStoragePath(str(path), anon=False) == path
     assert path.conn_id == "store"
     assert not seen, "the connection is asked for on use"
     assert path.exists()
