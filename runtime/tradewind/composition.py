@@ -24,6 +24,7 @@ from tradewind.services.given_dags import GivenDags
 from tradewind.services.inbox import InboxReader, MailedWishes
 from tradewind.services.live import LiveHub
 from tradewind.services.mailer import OfTry, SayInLog
+from tradewind.services.meter import Meter, Metered
 from tradewind.services.permit_keeper import PermitKeeper
 from tradewind.services.planner import RunPlanner
 from tradewind.services.rescuer import BeatTimes, Rescuer
@@ -77,6 +78,7 @@ class Services:
     control: RuntimeControl
     router: AssetRouter
     watches: WatchKeeper
+    meter: Meter
 
     def forget(self) -> None:
         """The lease is lost: another runtime decides now."""
@@ -85,6 +87,7 @@ class Services:
         self.control.runs_dropped()
         self.permits.forget()
         self.deadlines.forget()
+        self.meter.commits.forget()
 
 
 def compose(ground: Ground) -> Services:
@@ -117,7 +120,9 @@ def compose(ground: Ground) -> Services:
     router = AssetRouter(store)
     scheduler.on_committed += [listeners.learn, router.learn]
     inbox.on_unrouted.append(router.wake)
-    watches = WatchKeeper(store, clock, scheduler.book.dags, dispatcher.watches_carrier, control.assets_changed)
+    watches = WatchKeeper(
+        store, clock, scheduler.book.dags, dispatcher.watches_carrier, partial(control.event_came, "watcher")
+    )
     watches.on_changed.append(partial(ground.live.hint, LiveEvent("watchers")))
     control.asks_watches = watches.facts
     owner.on_arrived += [inbox.wake, callbacks.wake, router.wake, deadlines.look_back]
@@ -132,6 +137,7 @@ def compose(ground: Ground) -> Services:
         on_mail=inbox.wake,
         on_peers=permits.peers_changed,
     )
+    metered = Metered(scheduler, dispatcher, permits, rescuer, watches.facts, control.events_taken)
     return Services(
         store=store,
         scheduler=scheduler,
@@ -148,7 +154,18 @@ def compose(ground: Ground) -> Services:
         control=control,
         router=router,
         watches=watches,
+        meter=_metered(ground, metered),
     )
+
+
+def _metered(ground: Ground, of: Metered) -> Meter:
+    """Has what happens counted, and the control know who tells of it."""
+    meter = Meter(ground.config.metrics.series)
+    of.scheduler.on_committed.append(meter.commits.learn)
+    of.scheduler.book.on_added.append(meter.commits.run_added)
+    of.dispatcher.hear_offences(meter.offended)
+    ground.control.asks_metrics = partial(meter.collect, of)
+    return meter
 
 
 def _register(executors: Mapping[str, Executor], given: GivenDags) -> None:

@@ -34,6 +34,7 @@ from tradewind.config_options import (
     DatabaseSection,
     ExecutorsSection,
     LoggingSection,
+    MetricsSection,
     Option,
     SchedulerSection,
     SecretsSection,
@@ -77,6 +78,7 @@ class Config:
     scheduler: SchedulerSection
     executors: ExecutorsSection
     logging: LoggingSection
+    metrics: MetricsSection
     sources: Mapping[str, Source] = field(default_factory=dict[str, Source])
     """`section.key` to the source of its value; options that are missing hold their default."""
     ignored: Mapping[str, str] = field(default_factory=dict[str, str])

@@ -377,6 +377,21 @@ class SmtpSection:
     timeout: float = _seconds(30.0, "Seconds that the mail server may take.", "smtp.smtp_timeout", minimum=0.1)
 
 
+@dataclass(frozen=True, slots=True)
+class MetricsSection:
+    """Who may read `/metrics`, and how much it tells."""
+
+    public: bool = _flag(False, "Whether everybody who reaches the server may read the metrics, without a login.")
+    token: str | None = _text(
+        None,
+        "Text of 16 characters or more that reads the metrics: `Authorization: Bearer TOKEN`. Not set: only logins do.",
+        secret=True,
+    )
+    series: int = _integer(
+        500, "How many DAGs, and how many tasks, are named; further ones are counted together.", minimum=1
+    )
+
+
 SECTIONS: Final[Mapping[str, type[Any]]] = {
     "smtp": SmtpSection,
     "core": CoreSection,
@@ -388,6 +403,7 @@ SECTIONS: Final[Mapping[str, type[Any]]] = {
     "executors.inline": InlineSection,
     "executors.local": LocalSection,
     "logging": LoggingSection,
+    "metrics": MetricsSection,
 }
 
 AIRFLOW_SETTLED: Final[Mapping[str, str]] = {

@@ -10,6 +10,7 @@ from typing import Protocol
 from tradewind.model.assets import AssetEvent
 from tradewind.model.keys import UNMAPPED, RunId
 from tradewind.model.loop import LoopReport
+from tradewind.model.metrics import Metric
 from tradewind.model.rows import DagRow, InstanceRow, RunRow
 from tradewind.model.specs import Json
 from tradewind.model.states import RunType
@@ -175,6 +176,10 @@ class Control(Protocol):
 
     def loop_report(self) -> LoopReport:
         """How coroutines share the loop of this runtime; of a process that carries no tasks it is empty."""
+        ...
+
+    async def metrics(self) -> Sequence[Metric]:
+        """What this runtime has counted and holds in memory; nothing in a process without one. Asks no database."""
         ...
 
     def watches(self) -> Sequence[WatchFacts]:

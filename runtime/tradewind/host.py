@@ -336,6 +336,7 @@ class Runtime:
             if self._watches:
                 watcher = BundleWatcher(store, lambda: lease, self.config, services.owner.published)
                 self.watcher = watcher
+                services.meter.follow(watcher)
                 tasks.start_soon(watcher.run)
                 tasks.start_soon(services.owner.run)
             if self.parts.own_process:

@@ -32,6 +32,7 @@ from tradewind.model.batch import (
 from tradewind.model.errors import ConflictError, DagPausedError, NotFoundError
 from tradewind.model.keys import UNMAPPED, AttemptId, RunId, run_id_of
 from tradewind.model.loop import LoopReport
+from tradewind.model.metrics import Metric
 from tradewind.model.outcomes import CODEC_JSON, EncodedValue
 from tradewind.model.rows import DagRow, InstanceRow, Lease, RunRow
 from tradewind.model.specs import Json
@@ -61,6 +62,7 @@ class LocalControl:
         self.database_works = True
         self.loop = LoopReport()
         self.watchers: tuple[WatchFacts, ...] = ()
+        self.figures: tuple[Metric, ...] = ()
 
     @property
     def reads(self) -> StoreReads:
@@ -199,6 +201,9 @@ class LocalControl:
 
     def loop_report(self) -> LoopReport:
         return self.loop
+
+    async def metrics(self) -> Sequence[Metric]:
+        return self.figures
 
     def watches(self) -> Sequence[WatchFacts]:
         """What a test says: it carries nothing out."""

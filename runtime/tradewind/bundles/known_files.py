@@ -57,6 +57,13 @@ class KnownFiles:
     def __getitem__(self, relative: str) -> KnownFile:
         return self._files[relative]
 
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def failing(self) -> int:
+        """How many of them do not load."""
+        return sum(known.failed for known in self._files.values())
+
     def get(self, relative: str) -> KnownFile | None:
         """The file, if it has been parsed."""
         return self._files.get(relative)

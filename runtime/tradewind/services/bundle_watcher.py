@@ -96,6 +96,8 @@ class BundleWatcher:
         """Set when every file that was there at the start has been published."""
         self.sweep_finds = 0
         """Changes that no event told of. 0 in a healthy system."""
+        self.on_parsed: list[Callable[[float, bool], None]] = []
+        """Called after each file that was read, with the seconds that it took and whether it does not load."""
 
     async def run(self) -> None:
         """Publishes what is there, then every change. Raises Fenced when the lease is lost, ConfigError where a
@@ -122,6 +124,11 @@ class BundleWatcher:
         finally:
             with anyio.CancelScope(shield=True):
                 await self._parser.close()
+
+    def files(self) -> tuple[int, int]:
+        """How many files are known, and how many of them do not load."""
+        known = [watched.known for watched in self._watched.values()]
+        return sum(map(len, known)), sum(files.failing() for files in known)
 
     # -------------------------------------------------------------- what has changed
 
@@ -260,6 +267,8 @@ class BundleWatcher:
             file = await self._queue.take()
             try:
                 result = await self._parser.parse_one(file)
+                for tell in self.on_parsed:
+                    tell(result.parsed.seconds, result.parsed.error is not None)
                 self._results.append(result)  # looked up only now: the list is exchanged while we wait
                 self._resulted.set()
                 delay = FIRST_RETRY

@@ -20,6 +20,7 @@ from tradewind.model.keys import RunId
 from tradewind.model.rows import Lease
 from tradewind.model.states import RunState
 from tradewind.ports import Clock, Store
+from tradewind.services.counting import Buckets
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +28,8 @@ T = TypeVar("T")
 
 FIRST_PAUSE: Final = 0.05
 LONGEST_PAUSE: Final = 5.0
+
+COMMIT_BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 
 class Committer:
@@ -38,6 +41,8 @@ class Committer:
         self._seq = 0
         self.outages = 0
         """How often the database was lost while a batch was on its way."""
+        self.took = Buckets(COMMIT_BOUNDS)
+        """How long commits took."""
 
     async def start(self, lease: Lease) -> None:
         """Learns where the lease's sequence stands."""
@@ -51,7 +56,9 @@ class Committer:
         while batch:
             try:
                 failpoint("scheduler.before_commit")
+                began = self._clock.monotonic()
                 self._seq = await self._store.batch_apply(lease, batch)
+                self.took.observe(self._clock.monotonic() - began)
                 failpoint("scheduler.after_commit")
                 break
             except BatchConflict as conflict:

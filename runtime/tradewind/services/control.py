@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
@@ -17,6 +18,7 @@ from tradewind.model.assets import AssetEvent
 from tradewind.model.errors import ConflictError, NotFoundError, TradewindError
 from tradewind.model.keys import UNMAPPED, RunId
 from tradewind.model.loop import LoopReport
+from tradewind.model.metrics import Metric
 from tradewind.model.rows import DagRow, InstanceRow, RunRow
 from tradewind.model.specs import DagSpec, Json
 from tradewind.model.states import RUN_FINISHED
@@ -62,6 +64,10 @@ class RuntimeControl:
         """Who has code of DAG files answer."""
         self.asks_watches: Callable[[], Sequence[WatchFacts]] = tuple
         """Who knows how the watchers of assets get on."""
+        self.asks_metrics: Callable[[], Awaitable[Sequence[Metric]]] = _no_metrics
+        """Who knows the figures of the runtime."""
+        self.events_taken: Counter[str] = Counter()
+        """Events from outside: posted by name, events of an asset, fired by a watcher."""
 
     def connect(self, store: Store, mailed: MailedWishes, look_ups: SecretLookups | None = None) -> None:
         """Gives it the database, the way to other runtimes, and where secrets come from (the database alone)."""
@@ -133,11 +139,16 @@ class RuntimeControl:
     ) -> tuple[AssetEvent, bool]:
         """See `Control`."""
         taken = await take_in_event(self.store, name, payload, key)
-        self.assets_changed()
+        self.event_came("posted")
         return taken
 
     def assets_changed(self) -> None:
         """See `Control`."""
+        self.event_came("asset")
+
+    def event_came(self, way: str) -> None:
+        """An event from outside was taken in."""
+        self.events_taken[way] += 1
         self._live.publish_assets()
 
     async def secret(self, place: str) -> str | None:
@@ -276,6 +287,10 @@ class RuntimeControl:
         """See `Control`."""
         return self.asks_loop()
 
+    async def metrics(self) -> Sequence[Metric]:
+        """See `Control`."""
+        return await self.asks_metrics()
+
     def watches(self) -> Sequence[WatchFacts]:
         """See `Control`."""
         return self.asks_watches()
@@ -284,3 +299,7 @@ class RuntimeControl:
         for ended in self._waiting.pop(machine.run.run_id, ()):
             if not ended.done():
                 ended.set_result(None)
+
+
+async def _no_metrics() -> Sequence[Metric]:
+    return ()

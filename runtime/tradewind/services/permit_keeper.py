@@ -65,6 +65,10 @@ class PermitKeeper:
         """Somebody has made, changed or deleted a pool."""
         self._pools_changed.set()
 
+    def pools(self) -> list[str]:
+        """The names of the pools that there are."""
+        return sorted(self._pools)
+
     @property
     def has_peers(self) -> bool:
         """Whether the limits are shared with other runtimes just now."""

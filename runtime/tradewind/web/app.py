@@ -17,7 +17,7 @@ from aiohttp import web
 from tradewind.config import Config
 from tradewind.control_ports import Control
 from tradewind.model.errors import ConfigError
-from tradewind.web import login, pages
+from tradewind.web import login, metrics, pages
 from tradewind.web.auth.identity import Authenticator
 from tradewind.web.auth.sessions import TokenSigner
 from tradewind.web.keys import AUTHENTICATOR, CLOSING, CONFIG, CONTROL, LOG_TOKENS, TIMINGS
@@ -44,7 +44,7 @@ class HasControl(Protocol):
 
 
 def make_app(of: HasControl | Control, config: WebConfig | None = None) -> web.Application:
-    """Pages, REST API, event streams and login over a runtime, which may start later (see `embedding`).
+    """Pages, REST API, event streams, metrics and login over a runtime, which may start later (see `embedding`).
 
     Without `config` the runtime's configuration holds; its key for sessions is read from the home folder, so call
     this before the loop runs, or in a thread. `app[TIMINGS]` counts its requests. Streams and long waits end when the
@@ -67,6 +67,7 @@ def make_app(of: HasControl | Control, config: WebConfig | None = None) -> web.A
     app.cleanup_ctx.append(_reopen)
     table.add_routes(app)
     login.add_routes(app)
+    metrics.add_routes(app)
     pages.add_routes(app)
     return app
 

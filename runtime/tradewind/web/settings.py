@@ -18,7 +18,7 @@ from tradewind.model.errors import AuthoringError, ConfigError
 from tradewind.web.roles import Role
 
 SECRET_BYTES: Final = 16
-"""Least length of the secret that signs sessions and tokens."""
+"""Least length of the secret that signs sessions and tokens, and of a token that reads the metrics."""
 
 
 def _default_ui_folder() -> Path:
@@ -61,11 +61,21 @@ class WebConfig:
     exposed_config: Mapping[str, Mapping[str, str]] | None = field(default=None, repr=False)
     """Sections of the configuration that `GET /config` shows to Op and Admin. None: none."""
 
+    metrics_public: bool = False
+    """Whether `/metrics` asks for no login."""
+    metrics_token: str | None = field(default=None, repr=False)
+    """What reads `/metrics` besides logins."""
+
     def __post_init__(self) -> None:
         if len(self.secret_key) < SECRET_BYTES:
             raise ConfigError(
                 f"web.secret_key has {len(self.secret_key)} bytes; it needs {SECRET_BYTES} or more. Make one with: "
                 "python -c 'import secrets; print(secrets.token_hex(32))'"
+            )
+        if self.metrics_token is not None and len(self.metrics_token) < SECRET_BYTES:
+            raise ConfigError(
+                f"metrics.token has {len(self.metrics_token)} characters; it needs {SECRET_BYTES} or more. Make one "
+                "with: python -c 'import secrets; print(secrets.token_urlsafe(32))'"
             )
         if not 0 <= self.port <= 65_535:
             raise ConfigError(f"web.port is {self.port}; a port is between 0 and 65535 (--port)")
@@ -112,4 +122,6 @@ def web_config(config: Config) -> WebConfig:
         test_connection=config.core.test_connection,
         access_log=config.web.access_logfile is not None,
         webhooks=webhooks_of(config.web.webhooks),
+        metrics_public=config.metrics.public,
+        metrics_token=config.metrics.token,
     )
