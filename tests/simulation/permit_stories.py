@@ -144,10 +144,71 @@ def left_while_an_attempt_runs_on_elsewhere() -> None:
         world.run_out()
 
 
+class Neighbours(World):
+    """Three runtimes with a DAG each, of one task that takes both slots of the pool `small`; attempts of the first
+    outlive it.
+    """
+
+    def spec(self, dag_id: str) -> DagSpec:
+        """As its file has it."""
+        executor = "remote" if dag_id == "d0" else "inline"
+        t0 = TaskSpec("t0", executor=executor, pool="small", pool_slots=2, extra={"kind": "plain", "down": []})
+        return DagSpec(dag_id, tasks=(t0,), is_paused_upon_creation=False)
+
+    def trigger(self, number: int) -> None:
+        """A run of the DAG of this process, counted from 0."""
+        process, dag_id = self.processes[number], f"d{number}"
+        control = process.runtime.control
+        self.ask(process, f"trigger {dag_id}", lambda: control.run_trigger(TriggerRequest(dag_id)))
+
+    def cut_after_its_claim(self, process: Process) -> None:
+        """The first claim of this process comes to pass, and then it is cut off."""
+        travel = process.store.on_call
+        assert travel is not None
+
+        async def cut(name: str, done: bool) -> None:
+            if name == "dag_claim" and done:
+                process.store.on_call = travel
+                process.store.is_cut = True
+            await travel(name, done)
+
+        process.store.on_call = cut
+
+
+def permits_that_came_before_what_uses_them() -> None:
+    """A runtime claims the DAGs of a dead one, and their permits with them, and loses the database before it has loaded
+    the attempt that uses them. What waits there does not start on them.
+    """
+    for tenths in (0, 5):  # looks at the limits and at peers fall differently
+        world = Neighbours(tenths, processes=3, dags=3)
+        try:
+            world.trigger(0)
+            world.pass_by(10)
+            world.trigger(1)
+            world.trigger(2)
+            world.pass_by(10 + tenths / 10)
+            wants(world, {1: 2})
+            for process in world.processes[1:]:
+                world.cut_after_its_claim(process)
+            world.processes[0].kill()
+            while not (cut := [process for process in world.processes if process.store.is_cut]):
+                world.pass_by(0.1)
+            world.pass_by(0.4)
+            cut[0].store.is_cut = False
+            for _ in range(30):
+                world.pass_by(0.1)
+            if (running := len(world.cluster.running())) != 1:
+                world.complain([f"{running} attempts run at once"])
+            world.run_out()
+        finally:
+            world.close()
+
+
 ALL = (
     permits_whose_way_back_broke_off,
     permits_that_went_back_unheard,
     permits_that_came_unheard,
     permits_that_were_inherited,
     left_while_an_attempt_runs_on_elsewhere,
+    permits_that_came_before_what_uses_them,
 )

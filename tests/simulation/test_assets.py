@@ -229,6 +229,11 @@ def test_across_two_runtimes(first: int) -> None:
         lake_story(seed, processes=2)
 
 
+def test_a_throttle_counts_from_the_run_created_last() -> None:
+    """Whatever its logical date. The story that found it."""
+    lake_story(300084, kind=Harbour)
+
+
 @pytest.mark.parametrize("first", range(0, 5000 if LONG else 60, 20))
 def test_every_event_goes_into_one_run_by_its_policy(first: int) -> None:
     caused = 0

@@ -45,9 +45,11 @@ def wait_findings(process: Process, machine: RunMachine, tables: RunTables) -> I
 
 
 def left_running(process: Process) -> Iterator[str]:
-    """Triggers of runs that are not in memory: nobody will hear of them."""
+    """Triggers of runs that are not in memory: nobody will hear of them. One that is about to end may outlive its run,
+    where that was over when it was loaded anew.
+    """
     for key, flight in process.waits.waits.items():
-        if key.run_id not in process.scheduler.book.runs and not flight.has_fired:
+        if key.run_id not in process.scheduler.book.runs and not (flight.has_fired or flight.is_ending):
             yield f"the trigger of {key[2:]} runs, and nobody has its run in memory"
 
 

@@ -52,19 +52,31 @@ class DagOwner:
     # ----------------------------------------------------------------------------- take-over
 
     async def take_over(self) -> None:
-        """Claims every DAG that nobody owns and whose code is here, and goes on with its runs."""
-        store, scheduler = self._store, self._scheduler
+        """Claims every DAG that nobody owns and whose code is here, and goes on with its runs. Waits for a database
+        that is away: permits that came with a claim must not be used before it is known what uses them already.
+        """
         async with self._arriving, self.claiming:
-            lease = scheduler.lease
-            known = {row.dag_id: row for row in await store.dag_list()}
-            free = [row.dag_id for row in known.values() if row.owner is None and self._given.can_carry(row)]
-            if free:
-                await store.dag_claim(lease, free)
-            await self._publish_given(lease, [dag for dag in self._given.dags if dag in free or dag not in known])
-            mine = [row for row in await store.dag_list() if row.owner == lease.runtime_id]
-            rows = [row for row in mine if row.dag_id not in scheduler.book.dags]
-            if rows:
-                await self._go_on_with(lease, rows)
+            await self._scheduler.committer.patiently(self._claim_and_go_on)
+
+    async def _claim_and_go_on(self) -> None:
+        """Repeated, it goes on with what the time before has claimed."""
+        store, scheduler = self._store, self._scheduler
+        lease = scheduler.lease
+        known = {row.dag_id: row for row in await store.dag_list()}
+        free = [row.dag_id for row in known.values() if row.owner is None and self._given.can_carry(row)]
+        if free:
+            await store.dag_claim(lease, free)
+        await self._publish_given(lease, [dag for dag in self._given.dags if self._is_to_come(known.get(dag), dag)])
+        mine = [row for row in await store.dag_list() if row.owner == lease.runtime_id]
+        rows = [row for row in mine if row.dag_id not in scheduler.book.dags]
+        if rows:
+            await self._go_on_with(lease, rows)
+
+    def _is_to_come(self, known: DagRow | None, dag_id: str) -> bool:
+        """Whether a DAG, as it was known before the claim, is this runtime's from now on."""
+        if known is None or known.owner is None:
+            return True
+        return self._owns(known) and dag_id not in self._scheduler.book.dags
 
     async def _publish_given(self, lease: Lease, dag_ids: Sequence[str]) -> None:
         """DAGs that are new, or ours from now on, are in force as they were given."""

@@ -12,6 +12,7 @@ from tradewind.model.batch import Batch
 from tradewind.model.errors import BatchConflict, StoreError
 from tradewind.model.keys import UNMAPPED
 from tradewind.model.rows import InstanceRow
+from tradewind.rules.admission import ON_LOOP, PARALLELISM, pool_limit
 
 MOST_TRIES: Final = 5
 """So often an outbox item may fail before it is given up."""
@@ -74,6 +75,16 @@ def require_one_segment_a_run(batch: Batch) -> None:
         seen = Counter(segment.run_id for segment in segments)
         twice = [run_id for run_id, count in seen.items() if count > 1]
         raise BatchConflict(twice, "a batch has one segment a run")
+
+
+def held_of_limits(attempts: Iterable[tuple[str, str, int, int]]) -> dict[str, int]:
+    """How much of each shared limit live attempts hold: (pool, executor, slots, how many attempts)."""
+    held: Counter[str] = Counter()
+    for pool, executor, slots, count in attempts:
+        held[pool_limit(pool)] += slots
+        if executor != ON_LOOP:
+            held[PARALLELISM] += count
+    return dict(held)
 
 
 def known_assets(rows: Sequence[AssetRow], uses: Sequence[tuple[str, AssetUse]]) -> list[AssetRow]:

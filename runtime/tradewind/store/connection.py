@@ -180,9 +180,7 @@ class Line:
         if wait > 0:
             await asyncio.sleep(wait)
         try:
-            session = await connect(self.settings)
-            if self._greet is not None:
-                await self._greet(session)
+            session = await self._greeted(await connect(self.settings))
         except (TradewindError, *_LOST, asyncpg.InterfaceError) as error:
             self._back_off = min(max(self._back_off * 2, FIRST_BACK_OFF_S), LAST_BACK_OFF_S)
             self._not_before = time.monotonic() + self._back_off * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
@@ -191,6 +189,16 @@ class Line:
             raise StoreUnavailable(_text(error)) from error
         self._back_off = 0.0
         self._session = session
+        return session
+
+    async def _greeted(self, session: Session) -> Session:
+        """The same, which is nobody's to close where it cannot be greeted or the caller goes away meanwhile."""
+        try:
+            if self._greet is not None:
+                await self._greet(session)
+        except BaseException:
+            session.terminate()
+            raise
         return session
 
     def _drop(self) -> None:

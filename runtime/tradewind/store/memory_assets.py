@@ -135,9 +135,8 @@ class MemoryAssets(MemoryProcess):
         self._live()
         times = [mark.queued_at for mark in self.database.assets.queues.get(dag_id, {}).values()]
         runs = (tables.run() for tables in self.database.runs.values())
-        caused = [run for run in runs if run.dag_id == dag_id and run.run_type is RunType.ASSET_TRIGGERED]
-        last = max(caused, key=lambda run: run.logical_date, default=None)
-        last_at = None if last is None else last.queued_at
+        caused = (run for run in runs if run.dag_id == dag_id and run.run_type is RunType.ASSET_TRIGGERED)
+        last_at = max((run.queued_at for run in caused), default=None)
         return QueueSummary(len(times), min(times, default=None), max(times, default=None), last_at)
 
     async def asset_queue_list(

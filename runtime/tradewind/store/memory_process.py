@@ -9,7 +9,7 @@ from dataclasses import replace
 from tradewind.model.errors import Fenced, NotFoundError, StoreUnavailable
 from tradewind.model.keys import RuntimeId
 from tradewind.model.rows import Lease, MailRow, OutboxItem, PoolRow, Rotation, UserRow, VariableRow
-from tradewind.store.bounds import MOST_TRIES
+from tradewind.store.bounds import MOST_TRIES, held_of_limits
 from tradewind.store.memory_tables import MemoryDatabase, RuntimeRecord, StoredMail
 from tradewind.store.memory_views import MemoryViews
 
@@ -217,10 +217,18 @@ class MemoryProcess(MemoryViews):
         return [stored.mail for stored in self.database.inbox.values() if self._owns(lease, stored.mail.dag_id)]
 
     def _inherit_grants(self, lease: Lease) -> None:
-        """Permits that dead runtimes left behind go to the claimer of their DAGs."""
-        for held in self.database.grants.values():
-            for runtime_id in [number for number in held if not self.database.runtimes[number].alive]:
-                held[lease.runtime_id] = held.get(lease.runtime_id, 0) + held.pop(runtime_id)
+        """Permits that dead runtimes left behind go to the claimer, but for what attempts of unowned DAGs hold."""
+        db = self.database
+        unowned = {dag.dag_id for dag in db.dags.values() if dag.owner is None}
+        attempts = (a for tables in db.runs.values() if tables.row.dag_id in unowned for a in tables.live.values())
+        in_use = held_of_limits((a.pool, a.executor, a.pool_slots, 1) for a in attempts)
+        for limit, held in db.grants.items():
+            dead = [number for number in held if not db.runtimes[number].alive]
+            left = sum(held.pop(number) for number in dead)
+            if kept := min(left, in_use.get(limit, 0)):
+                held[min(dead)] = kept
+            if left > kept:
+                held[lease.runtime_id] = held.get(lease.runtime_id, 0) + left - kept
 
     def _tell_peers(self, runtime_id: RuntimeId) -> None:
         """A runtime has come or gone: the others look now."""

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from tradewind.model.errors import Fenced
 from tradewind.model.keys import RuntimeId
 from tradewind.model.rows import Beat, BeatReport, DagRow, Lease
+from tradewind.store.bounds import held_of_limits
+from tradewind.store.connection import Session
 from tradewind.store.decode import dag_of
 from tradewind.store.lines import Lines, touch
 from tradewind.store.statements import statement
@@ -57,12 +59,15 @@ class Ownership(Lines):
 
     async def dag_claim(self, lease: Lease, dag_ids: Sequence[str] | None = None) -> list[DagRow]:
         """As `Store.dag_claim`."""
-        query = statement("dag", "dag_claim")
-        given = {"runtime_id": lease.runtime_id, "epoch": lease.epoch, "dag_ids": dag_ids}
-        rows = await self._bulk.fetch(query, *query.values(given))
-        if not rows:
-            raise Fenced
-        return [dag_of(row) for row in rows if row["dag_id"] is not None]
+        async with self._bulk.session() as session, session.transaction():
+            await touch(session, lease)
+            await session.fetch(statement("dag", "dag_lock_claiming").text)
+            query = statement("dag", "dag_claim")
+            given = {"runtime_id": lease.runtime_id, "dag_ids": dag_ids}
+            rows = await session.fetch(query.text, *query.values(given))
+            if rows:
+                await _inherit(session, lease)
+        return [dag_of(row) for row in rows]
 
     async def grant_take(self, lease: Lease, limit: str, size: int, want: int, in_use: int = 0) -> int:
         """As `Store.grant_take`. Never gives back: that is `grant_return`, or a size that shrank."""
@@ -87,3 +92,12 @@ class Ownership(Lines):
             query = statement("runtime", "limit_reduce")
             given = {"runtime_id": lease.runtime_id, "name": limit, "count": count}
             await session.fetch(query.text, *query.values(given))
+
+
+async def _inherit(session: Session, lease: Lease) -> None:
+    """The permits of the dead become this runtime's, but for what attempts hold that are still nobody's."""
+    rows = await session.fetch(statement("dag", "dag_unclaimed_attempts").text)
+    held = held_of_limits((row["pool"], row["executor"], row["slots"], row["attempts"]) for row in rows)
+    query = statement("runtime", "limit_inherit")
+    given = {"runtime_id": lease.runtime_id, "limits": list(held), "held": list(held.values())}
+    await session.fetch(query.text, *query.values(given))

@@ -220,6 +220,12 @@ class AssetSuite:
         assert await world.store.run_create(world.lease, run, instances_of(run, spec), consumed=ids)
         summary = await world.store.asset_queue_summary("report")
         assert summary == QueueSummary(1, times[2], times[2], run.queued_at)
+        later = replace(
+            run_row(8, spec), run_type=RunType.ASSET_TRIGGERED, queued_at=run.queued_at + timedelta(seconds=9)
+        )
+        assert await world.store.run_create(world.lease, later, instances_of(later, spec))
+        summary = await world.store.asset_queue_summary("report")
+        assert summary.last_run_at == later.queued_at, "created last, with an earlier logical date"
 
     async def test_who_defines_an_asset(self, new_store: NewStore) -> None:
         """Schedules of DAGs in force, by DAG; references and outlets define nothing."""

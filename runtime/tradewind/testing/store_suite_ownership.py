@@ -6,18 +6,21 @@ import asyncio
 
 import pytest
 
-from tradewind.model.batch import Batch, MailDone, OutboxRow
+from tradewind.model.batch import Batch, MailDone, OutboxRow, Segment
 from tradewind.model.errors import BatchConflict, Fenced, NotFoundError
 from tradewind.model.rows import Beat, BeatReport, Lease
 from tradewind.model.states import RunState, TaskState
 from tradewind.ports import Store
+from tradewind.rules.admission import PARALLELISM, pool_limit
 from tradewind.testing.store_world import (
     NewStore,
+    attempt_id,
     file_of,
     instances_of,
     join,
     moved,
     new_world,
+    opened,
     run_row,
     spec_of,
 )
@@ -207,6 +210,29 @@ class OwnershipSuite:
         assert await other.grant_take(lease, "pool", 4, 4) == 1
         await other.dag_claim(lease)
         assert await other.grant_take(lease, "pool", 4, 0) == 4
+
+    async def test_permits_in_use_wait_for_who_claims_their_dag(self, new_store: NewStore) -> None:
+        """Two runtimes each claim a part of what a dead one had: the first inherits all but what the rest holds."""
+        world = await new_world(new_store)
+        await world.start(await world.run(3), "a")
+        limit, spec, key = pool_limit("default_pool"), spec_of("report", "a"), attempt_id("theirs")
+        await world.store.dag_publish(world.lease, "main", [file_of("report.py", spec)])
+        run = run_row(4, spec)
+        assert await world.store.run_create(world.lease, run, instances_of(run, spec))
+        begins = Segment(run.run_id, "report", [moved("a", TaskState.NONE, TaskState.RUNNING, attempt=key)])
+        begins.opened.append(opened("a", key)._replace(pool_slots=2))
+        await world.apply(begins)
+        for name in (limit, PARALLELISM, "pool 'other'"):
+            assert await world.store.grant_take(world.lease, name, 9, 4) == 4
+        (one, first), (two, second) = await join(new_store, "one"), await join(new_store, "two")
+        assert await _bury(one, first, "first")
+        await one.dag_claim(first, ["etl"])
+        held = [await one.grant_take(first, name, 9, 0) for name in (limit, PARALLELISM, "pool 'other'")]
+        assert held == [2, 3, 4]
+        assert await two.grant_take(second, limit, 4, 4) == 0
+        await two.dag_claim(second, ["report"])
+        held = [await two.grant_take(second, name, 9, 0) for name in (limit, PARALLELISM, "pool 'other'")]
+        assert held == [2, 1, 0]
 
     async def test_two_takers_at_once_stay_within_the_limit(self, new_store: NewStore) -> None:
         """The limit's row is locked while a grant changes."""

@@ -115,10 +115,14 @@ WHERE (:dag_id::text IS NULL OR q.dag_id = :dag_id::text) AND (:uri::text IS NUL
 ORDER BY q.dag_id, q.event_id LIMIT :limit::bigint
 
 -- name: asset_queue_summary
+-- Runs of events that had to wait are created later than runs with a later logical date. These are few, and to look at
+-- all runs of the DAG at each event would be dear.
 SELECT count(*) AS size, min(q.queued_at) AS first_at, max(q.queued_at) AS last_at,
-       (SELECT r.queued_at FROM dag_run r
-        WHERE r.namespace = 'default' AND r.dag_id = :dag_id::text AND r.run_type = 'asset_triggered'
-        ORDER BY r.logical_date DESC LIMIT 1) AS last_run_at
+       (SELECT max(late.queued_at) FROM (
+            SELECT r.queued_at FROM dag_run r
+            WHERE r.namespace = 'default' AND r.dag_id = :dag_id::text AND r.run_type = 'asset_triggered'
+            ORDER BY r.logical_date DESC LIMIT 100
+        ) late) AS last_run_at
 FROM asset_queue q WHERE q.dag_id = :dag_id::text
 
 -- name: asset_queue_drop

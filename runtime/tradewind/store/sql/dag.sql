@@ -13,27 +13,24 @@ SELECT {dag_columns} FROM dag d WHERE d.namespace = 'default' ORDER BY d.dag_id
 -- name: dag_get
 SELECT {dag_columns} FROM dag d WHERE d.namespace = 'default' AND d.dag_id = :dag_id::text
 
+-- name: dag_lock_claiming
+-- One claimer at a time: each has to see what the one before has left without an owner.
+SELECT pg_advisory_xact_lock(hashtext('tradewind claim'), hashtext(current_schema()))
+
 -- name: dag_claim
--- Unowned DAGs become the caller's, and with them the permits that dead runtimes left behind.
-WITH fence AS (
-    UPDATE runtime SET beat = beat + 1
-    WHERE runtime_id = :runtime_id::bigint AND epoch = :epoch::bigint AND alive
-    RETURNING runtime_id
-), claimed AS (
-    UPDATE dag d SET owner = fence.runtime_id FROM fence
+-- Unowned DAGs become the caller's, whose lease was touched in the same transaction.
+WITH claimed AS (
+    UPDATE dag d SET owner = :runtime_id::bigint
     WHERE d.owner IS NULL AND (:dag_ids::text[] IS NULL OR d.dag_id = ANY (:dag_ids::text[]))
     RETURNING d.*
-), orphaned AS (
-    DELETE FROM limit_grant g USING runtime r
-    WHERE r.runtime_id = g.runtime_id AND NOT r.alive AND EXISTS (SELECT FROM claimed)
-    RETURNING g.limit_name, g.granted
-), inherited AS (
-    INSERT INTO limit_grant (limit_name, runtime_id, granted)
-    SELECT o.limit_name, fence.runtime_id, sum(o.granted)::integer FROM fence, orphaned o GROUP BY 1, 2
-    ON CONFLICT (limit_name, runtime_id) DO UPDATE SET granted = limit_grant.granted + excluded.granted
 )
-SELECT fence.runtime_id, {dag_columns}
-FROM fence LEFT JOIN claimed d ON true ORDER BY d.dag_id
+SELECT {dag_columns} FROM claimed d ORDER BY d.dag_id
+
+-- name: dag_unclaimed_attempts
+-- What live attempts of DAGs without an owner hold.
+SELECT a.pool, a.executor, sum(a.pool_slots)::integer AS slots, count(*)::integer AS attempts
+FROM dag d JOIN dag_run r USING (namespace, dag_id) JOIN live_attempt a USING (run_id)
+WHERE d.owner IS NULL GROUP BY a.pool, a.executor
 
 -- name: dag_lock_publishing
 -- One publisher at a time: version numbers are given out here.

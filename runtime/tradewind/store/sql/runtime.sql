@@ -127,3 +127,24 @@ WITH rest AS (
 )
 UPDATE limit_grant g SET granted = r.granted FROM rest r
 WHERE g.limit_name = r.limit_name AND g.runtime_id = r.runtime_id AND r.granted > 0
+
+-- name: limit_inherit
+-- Permits that dead runtimes left behind become the caller's, but for those that attempts of unowned DAGs hold: they
+-- stay with one of the dead until somebody claims these.
+WITH dead AS (
+    SELECT g.limit_name, min(g.runtime_id) AS keeper, sum(g.granted)::integer AS granted
+    FROM limit_grant g JOIN runtime r USING (runtime_id) WHERE NOT r.alive GROUP BY g.limit_name
+), divided AS (
+    SELECT d.limit_name, d.keeper, d.granted, least(d.granted, coalesce(u.held, 0)) AS kept
+    FROM dead d LEFT JOIN unnest(:limits::text[], :held::integer[]) AS u(limit_name, held) USING (limit_name)
+), gone AS (
+    DELETE FROM limit_grant g USING divided d, runtime r
+    WHERE g.limit_name = d.limit_name AND r.runtime_id = g.runtime_id AND NOT r.alive
+      AND (d.kept = 0 OR g.runtime_id <> d.keeper)
+), stayed AS (
+    UPDATE limit_grant g SET granted = d.kept FROM divided d
+    WHERE g.limit_name = d.limit_name AND g.runtime_id = d.keeper AND d.kept > 0
+)
+INSERT INTO limit_grant (limit_name, runtime_id, granted)
+SELECT d.limit_name, :runtime_id::bigint, d.granted - d.kept FROM divided d WHERE d.granted > d.kept
+ON CONFLICT (limit_name, runtime_id) DO UPDATE SET granted = limit_grant.granted + excluded.granted
