@@ -105,6 +105,7 @@ class LocalControl:
             conf=None if request.conf is None else EncodedValue(CODEC_JSON, orjson.dumps(request.conf)),
             external_trigger=request.run_type is RunType.MANUAL,
             note=request.note,
+            run_key=request.partition_key,
         )
         instances = [InstanceRow(run.run_id, task.task_id, max_tries=task.retries + 1) for task in version.spec.tasks]
         if not await self._store.run_create(self._lease, run, instances):

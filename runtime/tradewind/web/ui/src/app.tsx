@@ -1,22 +1,30 @@
 /** The frame around every page, and which page an address shows. To add a page, add a line to `pageFor`. */
-import { Component, lazy, Suspense, useEffect, type ReactNode } from "react";
+import { Component, Suspense, useEffect, type ReactNode } from "react";
 import { isBrowseTab, type BrowseTab } from "./logic/browse";
 import { DagsPage } from "./pages/dags";
 import { NotFoundPage } from "./pages/not_found";
 import { Footer } from "./parts/footer";
 import { Header } from "./parts/header";
 import { Notices } from "./parts/notices";
+import { fetched, Missing, PartMissing } from "./parts/missing";
 import { Loading, Problem } from "./parts/problem";
 import { SHAPES, type Kind } from "./logic/named";
+import { loadTriggerForm } from "./parts/trigger_dialog";
 import { usePlace, type Place } from "./router";
 
 /** The larger pages come apart from the first, which is on the screen sooner without them. */
-const loadDagPage = () => import("./pages/dag");
-const DagPage = lazy(async () => ({ default: (await loadDagPage()).DagPage }));
-const AdminPage = lazy(async () => ({ default: (await import("./pages/admin")).AdminPage }));
-const BrowsePage = lazy(async () => ({ default: (await import("./pages/browse")).BrowsePage }));
-const InputsPage = lazy(async () => ({ default: (await import("./pages/inputs")).InputsPage }));
-const LoginPage = lazy(async () => ({ default: (await import("./pages/login")).LoginPage }));
+const load = {
+  dag: async () => (await import("./pages/dag")).DagPage,
+  admin: async () => (await import("./pages/admin")).AdminPage,
+  browse: async () => (await import("./pages/browse")).BrowsePage,
+  inputs: async () => (await import("./pages/inputs")).InputsPage,
+  login: async () => (await import("./pages/login")).LoginPage,
+};
+const DagPage = fetched(load.dag);
+const AdminPage = fetched(load.admin);
+const BrowsePage = fetched(load.browse);
+const InputsPage = fetched(load.inputs);
+const LoginPage = fetched(load.login);
 
 function pageFor(place: Place): ReactNode {
   const [first, second] = place.parts;
@@ -30,13 +38,22 @@ function pageFor(place: Place): ReactNode {
 
 const isKind = (text: string): boolean => text in SHAPES;
 
-/** The page of a DAG is what most people open next. */
+/** What people open next comes while they look at the first page; the page of a DAG is what most open. */
+const NEXT = [load.dag, loadTriggerForm, load.inputs, load.browse, load.admin];
 const FETCH_AHEAD_MS = 1_500;
+
+async function fetchAhead(): Promise<void> {
+  try {
+    for (const part of NEXT) await part();
+  } catch {
+    // Whoever opens the page is told.
+  }
+}
 
 export function App() {
   const place = usePlace();
   useEffect(() => {
-    const timer = setTimeout(() => void loadDagPage().catch(() => undefined), FETCH_AHEAD_MS);
+    const timer = setTimeout(() => void fetchAhead(), FETCH_AHEAD_MS);
     return () => clearTimeout(timer);
   }, []);
   if (place.parts[0] === "login") {
@@ -71,6 +88,7 @@ class Guard extends Component<{ children: ReactNode }, { broken: unknown }> {
 
   override render(): ReactNode {
     if (this.state.broken === null) return this.props.children;
+    if (this.state.broken instanceof PartMissing) return <Missing />;
     return <Problem what="This page has broken" cause={this.state.broken} retry={() => window.location.reload()} />;
   }
 }

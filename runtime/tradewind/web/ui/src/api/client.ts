@@ -104,6 +104,7 @@ export interface TriggerRequest {
   conf: Record<string, unknown>;
   logicalDate?: string;
   runId?: string;
+  partitionKey?: string;
   unpause?: boolean;
 }
 
@@ -172,6 +173,7 @@ export const api = {
     const body: Record<string, unknown> = { conf: request.conf };
     if (request.logicalDate) body["logical_date"] = request.logicalDate;
     if (request.runId) body["dag_run_id"] = request.runId;
+    if (request.partitionKey) body["partition_key"] = request.partitionKey;
     if (request.unpause) body["unpause"] = true;
     return json<DagRun>(`${dagPath(dagId)}/dagRuns`, { method: "POST", body });
   },

@@ -120,6 +120,7 @@ export interface AssetEvent {
   source_dag_id: string | null;
   source_task_id: string | null;
   source_run_id: string | null;
+  partition_key?: string | null;
 }
 
 const instancePath = (of: InstanceRef): string =>

@@ -75,6 +75,9 @@ export interface DagRun {
   conf: Record<string, unknown> | null;
   external_trigger: boolean;
   note?: string | null;
+  /** Which part of the data the run is about, and the moment that this stands for. */
+  partition_key?: string | null;
+  partition_date?: string | null;
 }
 
 /** What a `task` event tells of one task instance; the REST answer holds more. */

@@ -3,6 +3,7 @@ import { useEffect, useMemo, useState } from "react";
 import type { DagDetails } from "../api/types";
 import { rowsOf } from "../logic/summary";
 import { scheduleText } from "../logic/times";
+import { Copy } from "../parts/copy";
 import { Grid } from "../parts/grid";
 import { PlayIcon } from "../parts/icons";
 import { Legend } from "../parts/legend";
@@ -41,8 +42,8 @@ function choiceOf(query: URLSearchParams): Choice {
 }
 
 export function DagPage({ dagId, query }: { dagId: string; query: URLSearchParams }) {
-  useTitle(dagId);
   const choice = choiceOf(query);
+  useTitle([choice.task, dagId].filter(Boolean).join(" · "));
   const view = useMemo(() => new DagView(dagId, choice.limit, choice.run), [dagId]);
   useObserved(view);
   useEffect(() => view.show(choice.limit, choice.run), [view, choice.limit, choice.run]);
@@ -57,12 +58,12 @@ export function DagPage({ dagId, query }: { dagId: string; query: URLSearchParam
 
   if (!view.dag) {
     if (view.problem === null) return <Loading what={dagId} />;
-    return <Problem what={`${dagId} could not be shown`} cause={view.problem} retry={() => void view.reload()} />;
+    return <Problem what={`${dagId} could not be shown`} cause={view.problem} retry={view.again} />;
   }
   return (
     <div className="page">
       <DagHead dag={view.dag} paused={(paused) => view.setPaused(paused)} trigger={() => setTriggering(true)} />
-      {view.problem !== null && <Problem what="Some of this page is old" cause={view.problem} retry={() => void view.reload()} />}
+      {view.problem !== null && <Problem what="Some of this page is old" cause={view.problem} retry={view.again} />}
       <DagBody view={view} choice={choice} choose={choose} />
       {triggering && (
         <TriggerDialog dagId={dagId} paused={view.dag.is_paused === true} close={() => setTriggering(false)}
@@ -94,7 +95,7 @@ function DagHead({ dag, paused, trigger }: { dag: DagDetails; paused: (paused: b
           Schedule <code>{scheduleText(dag.schedule_interval, dag.timetable_description)}</code>
         </span>
         {!dag.is_paused && dag.next_dagrun_create_after && <span>Next run <Distance at={dag.next_dagrun_create_after} /></span>}
-        <span>File <code>{dag.fileloc}</code></span>
+        <span className="file">File <code>{dag.fileloc}</code> <Copy what="path" text={() => dag.fileloc} /></span>
       </p>
       {dag.has_import_errors && (
         <div className="hint hint-warn" role="alert">

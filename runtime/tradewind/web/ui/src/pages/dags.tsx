@@ -1,5 +1,5 @@
 /** The list of DAGs. */
-import { useEffect, useMemo, useState } from "react";
+import { useEffect, useMemo, useRef, useState } from "react";
 import type { Dag, DagRun } from "../api/types";
 import { lookOf } from "../logic/states";
 import { fullTime, scheduleText } from "../logic/times";
@@ -13,6 +13,7 @@ import { useTitle } from "../parts/title";
 import { TriggerDialog } from "../parts/trigger_dialog";
 import { go, Link, to } from "../router";
 import { DagList } from "../state/dag_list";
+import { useKey } from "../state/keys";
 import { useObserved } from "../state/observed";
 import { useZone } from "../state/zone";
 
@@ -75,16 +76,18 @@ export function DagsPage({ query }: { query: URLSearchParams }) {
 
 function Search({ text, search }: { text: string; search: (text: string) => void }) {
   const [typed, setTyped] = useState(text);
+  const box = useRef<HTMLInputElement>(null);
   useEffect(() => setTyped(text), [text]);
   useEffect(() => {
     if (typed === text) return undefined;
     const timer = setTimeout(() => search(typed), TYPING_MS);
     return () => clearTimeout(timer);
   });
+  useKey("/", () => box.current?.focus());
   return (
     <label className="search">
       <SearchIcon />
-      <input type="search" aria-label="Search DAGs" placeholder="Search DAGs" value={typed} spellCheck={false}
+      <input ref={box} type="search" aria-label="Search DAGs" aria-keyshortcuts="/" placeholder="Search DAGs  ( / )" value={typed} spellCheck={false}
         onChange={(event) => setTyped(event.target.value)} />
     </label>
   );
@@ -164,7 +167,7 @@ function DagRow({ dag, runs, trigger, paused }: RowProps) {
       <th scope="row">
         <Link to={to(["dags", dag.dag_id])} className="dag-link">{dag.dag_id}</Link>
         {dag.tags?.map((tag) => <span key={tag.name} className="tag">{tag.name}</span>)}
-        {dag.description && <span className="dag-text">{dag.description}</span>}
+        {dag.description && <span className="dag-text" title={dag.description}>{dag.description}</span>}
       </th>
       <td className="wide-only">
         <span className="schedule" title={dag.timetable_description ?? ""}>
@@ -197,13 +200,17 @@ function RecentRuns({ dagId, runs }: { dagId: string; runs: DagRun[] | undefined
       {[...runs].reverse().map((run) => (
         <Link key={run.dag_run_id} to={to(["dags", dagId], { run: run.dag_run_id })}
           aria-label={`Run ${run.dag_run_id}: ${lookOf(run.state).label}`}
-          title={`${lookOf(run.state).label}\n${run.dag_run_id}\n${fullTime(run.start_date, zone)}`}>
+          title={titleOf(run, zone)}>
           <Square state={run.state} />
         </Link>
       ))}
     </span>
   );
 }
+
+const titleOf = (run: DagRun, zone: string): string =>
+  [lookOf(run.state).label, run.partition_key && `Partition ${run.partition_key}`, run.dag_run_id, fullTime(run.start_date, zone)]
+    .filter(Boolean).join("\n");
 
 function Pages({ total, page, turn }: { total: number; page: number; turn: (page: number) => void }) {
   const pages = Math.ceil(total / PAGE);

@@ -109,10 +109,19 @@ function Input({ of, value, change }: InputProps) {
       </fieldset>
     );
   }
+  if (of.kind === "flag") {
+    return (
+      <div className="field">
+        <label className="check">
+          <input type="checkbox" checked={value === true} onChange={(event) => change(event.target.checked)} /> {of.label}
+        </label>
+        {of.help && <small>{of.help}</small>}
+      </div>
+    );
+  }
   return (
     <label className="field">
       <span>{of.label}</span>
-      {of.kind === "flag" && <input type="checkbox" checked={value === true} onChange={(event) => change(event.target.checked)} />}
       {of.kind === "choice" && (
         <select value={String(value)} onChange={(event) => change(event.target.value)}>
           {value === "" && <option value="">Choose…</option>}

@@ -82,16 +82,17 @@ function Events({ of, news }: { of: Asset; news: number }) {
   return (
     <section className="values" aria-label="Events">
       <h3>Events</h3>
-      {value.items.length === 0 && <p className="faint">None yet.</p>}
+      {value.items.length === 0 && <p className="faint">None yet. A task with this outlet sends one when it succeeds; so does <code>POST /assets/events</code>.</p>}
       <div className="table-scroll">
         <table>
-          <thead className="hidden"><tr><th scope="col">When</th><th scope="col">From</th><th scope="col">Extra</th></tr></thead>
+          <thead className="hidden"><tr><th scope="col">When</th><th scope="col">From</th><th scope="col">Partition</th><th scope="col">Extra</th></tr></thead>
           <tbody>
             {value.items.map((event) => (
               <tr key={event.id}>
                 <td className="nowrap narrow"><Distance at={event.timestamp} /></td>
                 <td><Source of={event} /></td>
-                <td><code>{asText(event.extra ?? {})}</code></td>
+                <td>{event.partition_key && <code title="Partition">{event.partition_key}</code>}</td>
+                <td>{Object.keys(event.extra ?? {}).length > 0 && <code title="Extra">{asText(event.extra)}</code>}</td>
               </tr>
             ))}
           </tbody>

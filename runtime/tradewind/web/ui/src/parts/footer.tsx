@@ -4,18 +4,21 @@ import { api } from "../api/client";
 import type { Health } from "../api/types";
 import { relative } from "../logic/times";
 import { useNow } from "../state/clock";
+import { streamState } from "../state/live";
+import { useShared } from "../state/shared";
 
 const LOOK_MS = 30_000;
 
 export function Footer() {
   const now = useNow(LOOK_MS);
+  const stream = useShared(streamState);
   const [health, setHealth] = useState<Health | null | "unreachable">(null);
   const [version, setVersion] = useState("");
   useEffect(() => {
     const stop = new AbortController();
     api.health(stop.signal).then(setHealth, () => { if (!stop.signal.aborted) setHealth("unreachable"); });
     return () => stop.abort();
-  }, [now]);
+  }, [now, stream]);
   useEffect(() => {
     api.version().then((answer) => setVersion(answer.version), () => undefined);
   }, []);

@@ -168,7 +168,8 @@ function Bars({ runs, runId, focus }: { runs: DagRun[]; runId: string | null; fo
       <div role="columnheader" className="grid-name"><span className="faint">{duration(longest)}</span></div>
       {runs.map((run, column) => {
         const ms = took[column] ?? 0;
-        const text = `${lookOf(run.state).label}${ms ? `, ${duration(ms)}` : ""}`;
+        const partition = run.partition_key ? `, partition ${run.partition_key}` : "";
+        const text = `${lookOf(run.state).label}${ms ? `, ${duration(ms)}` : ""}${partition}`;
         return (
           <div key={run.dag_run_id} role="columnheader" className={`grid-cell${run.dag_run_id === runId ? " chosen" : ""}`}>
             <button type="button" data-at={`${HEADER}:${column}`} tabIndex={focus === column ? 0 : -1}

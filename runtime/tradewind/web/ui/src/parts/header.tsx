@@ -1,5 +1,5 @@
 /** The bar at the top: the product, the stream's state, the time zone, who is signed in. */
-import { Link } from "../router";
+import { Link, usePlace } from "../router";
 import { streamState } from "../state/live";
 import { session, signOut } from "../state/session";
 import { useShared } from "../state/shared";
@@ -27,12 +27,18 @@ function Navigation() {
   const me = useShared(session);
   return (
     <nav aria-label="Main">
-      <Link to="dags" className="nav-link">DAGs</Link>
-      {me && <Link to="inputs" className="nav-link">Inputs</Link>}
-      {me && <Link to="browse" className="nav-link">Browse</Link>}
-      {me?.roles.some((role) => OPERATORS.includes(role)) && <Link to="admin" className="nav-link">Admin</Link>}
+      <Section to="dags">DAGs</Section>
+      {me && <Section to="inputs">Inputs</Section>}
+      {me && <Section to="browse">Browse</Section>}
+      {me?.roles.some((role) => OPERATORS.includes(role)) && <Section to="admin">Admin</Section>}
     </nav>
   );
+}
+
+function Section({ to, children }: { to: string; children: string }) {
+  const place = usePlace();
+  const here = (place.parts[0] ?? "dags") === to;
+  return <Link to={to} className="nav-link" aria-current={here ? (place.parts.length <= 1 ? "page" : "true") : undefined}>{children}</Link>;
 }
 
 const LIVE = {

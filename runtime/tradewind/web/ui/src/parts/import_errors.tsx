@@ -1,5 +1,6 @@
 import { importErrors } from "../state/import_errors";
 import { useShared } from "../state/shared";
+import { Copy } from "./copy";
 import { WarnIcon } from "./icons";
 import { Time } from "./time";
 
@@ -17,7 +18,10 @@ export function ImportErrors() {
         </summary>
         {errors.map((error) => (
           <article key={error.import_error_id}>
-            <h3><code>{error.filename}</code><span className="faint"><Time at={error.timestamp} precise /></span></h3>
+            <h3>
+              <code>{error.filename}</code>
+              <span className="faint"><Time at={error.timestamp} precise /> <Copy what="error" text={() => error.stack_trace} /></span>
+            </h3>
             <pre tabIndex={0} aria-label={`Error in ${error.filename}`}>{error.stack_trace}</pre>
           </article>
         ))}

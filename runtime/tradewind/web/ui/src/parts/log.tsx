@@ -7,6 +7,7 @@ import { AttemptLog } from "../state/attempt_log";
 import { tell } from "../state/notices";
 import { useObserved } from "../state/observed";
 import { useZone } from "../state/zone";
+import { Copy } from "./copy";
 import { DownloadIcon } from "./icons";
 import { Empty, Problem, sentence } from "./problem";
 
@@ -27,6 +28,7 @@ export function Log({ of }: { of: AttemptRef }) {
         <span className="spacer" />
         <label className="check"><input type="checkbox" checked={following} onChange={(e) => setFollowing(e.target.checked)} /> Follow</label>
         <label className="check"><input type="checkbox" checked={wrap} onChange={(e) => setWrap(e.target.checked)} /> Wrap lines</label>
+        <Copy what="log" text={() => api.log(log.of)} label="Copy" />
         <button type="button" className="small" onClick={() => void download(log.of)}><DownloadIcon />Download</button>
       </div>
       <LogProblem log={log} />

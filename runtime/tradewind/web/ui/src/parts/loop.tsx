@@ -17,7 +17,7 @@ export function Loop() {
     <>
       <Facts of={[
         ["Async tasks begin", value.isolation === "host" ? "in async hosts" : "on the loop"],
-        ...Object.entries(value.counters).map(([name, count]) => [name.replaceAll("_", " "), String(count)] as const),
+        ...Object.entries(value.counters).map(([name, count]) => [titled(name), String(count)] as const),
       ]} />
       <Offences of={value} />
       {value.isolated.length > 0 && (
@@ -31,6 +31,8 @@ export function Loop() {
     </>
   );
 }
+
+const titled = (name: string): string => name.charAt(0).toUpperCase() + name.slice(1).replaceAll("_", " ");
 
 function Offences({ of }: { of: LoopReport }) {
   if (!of.offences.length) {

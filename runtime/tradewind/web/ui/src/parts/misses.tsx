@@ -18,7 +18,7 @@ export function Misses() {
         <thead>
           <tr>
             <th scope="col">What</th><th scope="col">DAG and run</th><th scope="col">Was due</th><th scope="col">Found</th>
-            <th scope="col">Late tasks</th><th scope="col" className="wide-only">In the way</th>
+            <th scope="col">Late tasks</th><th scope="col" className="wide-only">Held up by</th>
           </tr>
         </thead>
         <tbody>{value.items.map((miss) => <Row key={miss.id} of={miss} />)}</tbody>
@@ -32,7 +32,7 @@ function Row({ of }: { of: Miss }) {
   return (
     <tr>
       <th scope="row" className="nowrap">{of.kind === "sla" ? "SLA" : `Deadline${of.alert_name ? ` ${of.alert_name}` : ""}`}</th>
-      <td><Link to={to(["dags", of.dag_id], { run: of.dag_run_id })}>{of.dag_id}</Link> <span className="faint breaks">{of.dag_run_id}</span></td>
+      <td className="breaks"><Link to={to(["dags", of.dag_id], { run: of.dag_run_id })}>{of.dag_id}</Link> <span className="under breaks">{of.dag_run_id}</span></td>
       <td className="nowrap"><Time at={of.deadline_time} precise /></td>
       <td className="nowrap"><Distance at={of.created_at} /></td>
       <td><Tasks of={of} tasks={of.tasks} /></td>

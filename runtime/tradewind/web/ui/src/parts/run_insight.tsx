@@ -1,6 +1,7 @@
 /** What is behind a run: deadlines that it has missed, and what its waiting tasks wait for. */
 import { looks, type Miss } from "../api/looks";
 import type { DagRun, TaskInstance } from "../api/types";
+import { isFinal } from "../logic/states";
 import type { RunTasks } from "../state/dag_view";
 import { useFetched } from "../state/fetched";
 import { Empty, Loading, Problem } from "./problem";
@@ -37,7 +38,13 @@ export function WaitingTasks({ run, shown, choose }: { run: DagRun; shown: RunTa
   const { value, problem } = useFetched(run.dag_run_id, (signal) => reasonsOf(run, asked, signal), shown);
   if (!shown || (value === null && problem === null)) return <Loading what="reasons" />;
   if (problem !== null) return <Problem what="The reasons could not be fetched" cause={problem} />;
-  if (!all.length) return <Empty title="Nothing waits in this run" />;
+  if (!all.length) {
+    return (
+      <Empty title="Nothing waits in this run">
+        <p>{isFinal(run.state) ? "It has ended." : "Whatever can run is running."} While tasks wait, what each of them waits for stands here.</p>
+      </Empty>
+    );
+  }
   return (
     <div className="table-scroll">
       <table className="tasks">

@@ -3,6 +3,7 @@ import type { DagRun, Task } from "../api/types";
 import { instancesOf, summaries } from "../logic/summary";
 import { counted } from "../logic/states";
 import type { RunTasks } from "../state/dag_view";
+import { Copy } from "./copy";
 import { Facts } from "./facts";
 import { Graph } from "./graph";
 import { Loading } from "./problem";
@@ -34,10 +35,12 @@ export function RunPanel({ run, tasks, rows, shown, missed, tab, chooseTab, choo
     <section className="card panel" aria-label={`Run ${run.dag_run_id}`}>
       <div className="panel-head">
         <h2>{run.dag_run_id}</h2>
+        <Copy what="run id" text={() => run.dag_run_id} />
         <StatePill state={run.state} />
       </div>
       <Facts of={[
-        ["Type", run.run_type.replaceAll("_", " ")],
+        ["Type", typeOf(run)],
+        ["Partition", run.partition_key && <Partition of={run.partition_key} />],
         ["Logical date", run.logical_date && <Time at={run.logical_date} precise />],
         ["Started", run.start_date && <Time at={run.start_date} precise />],
         ["Took", run.start_date && <Elapsed start={run.start_date} end={run.end_date} />],
@@ -53,6 +56,18 @@ export function RunPanel({ run, tasks, rows, shown, missed, tab, chooseTab, choo
     </section>
   );
 }
+
+/** How the run came about, as a word. */
+function typeOf(run: DagRun): string {
+  // The API keeps the older word for assets.
+  const words = run.run_type.replace("dataset", "asset").replaceAll("_", " ");
+  return words.charAt(0).toUpperCase() + words.slice(1);
+}
+
+/** The key alone, so that it can be copied as it is. */
+const Partition = ({ of }: { of: string }) => (
+  <span className="partition" title="Which part of the data this run is about"><code>{of}</code><Copy what="partition key" text={() => of} /></span>
+);
 
 function Counts({ shown }: { shown: RunTasks | undefined }) {
   if (!shown) return null;
@@ -109,6 +124,7 @@ function Details({ run }: { run: DagRun }) {
       <Facts of={[
         ["Data from", run.data_interval_start && <Time at={run.data_interval_start} precise />],
         ["Data until", run.data_interval_end && <Time at={run.data_interval_end} precise />],
+        ["Partition date", run.partition_date && <Time at={run.partition_date} precise />],
         ["Ended", run.end_date && <Time at={run.end_date} precise />],
         ["Triggered from outside", run.external_trigger ? "Yes" : "No"],
         ["Note", run.note ?? ""],

@@ -31,6 +31,7 @@ export function TaskPanel({ dagId, run, taskId, shown, told, mapIndex, attempt, 
     <section className="card panel" aria-label={`Task ${taskId}`}>
       <div className="panel-head">
         <button type="button" className="as-link crumb" onClick={back}>← {run.dag_run_id}</button>
+        {run.partition_key && <span className="tag" title="The partition of the run">{run.partition_key}</span>}
       </div>
       <div className="panel-head">
         <h2>{taskId}</h2>

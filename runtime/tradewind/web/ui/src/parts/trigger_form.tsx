@@ -21,6 +21,7 @@ export function TriggerForm({ dagId, paused, close, started }: TriggerProps) {
   const [conf, setConf] = useState("{}");
   const [when, setWhen] = useState("");
   const [runId, setRunId] = useState("");
+  const [partition, setPartition] = useState("");
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState<unknown>(null);
   const touched = useRef(false);
@@ -40,7 +41,7 @@ export function TriggerForm({ dagId, paused, close, started }: TriggerProps) {
     if ("error" in parsed || busy) return;
     setBusy(true);
     setProblem(null);
-    const request: TriggerRequest = { conf: parsed.conf, unpause: isPaused, runId: runId.trim() };
+    const request: TriggerRequest = { conf: parsed.conf, unpause: isPaused, runId: runId.trim(), partitionKey: partition.trim() };
     if (when) request.logicalDate = new Date(when).toISOString();
     try {
       const run = await api.trigger(dagId, request);
@@ -86,6 +87,11 @@ export function TriggerForm({ dagId, paused, close, started }: TriggerProps) {
             <span>Run id</span>
             <input type="text" value={runId} spellCheck={false} onChange={(event) => setRunId(event.target.value)} />
             <small>Left empty, one is made from the date.</small>
+          </label>
+          <label className="field">
+            <span>Partition key</span>
+            <input type="text" value={partition} spellCheck={false} onChange={(event) => setPartition(event.target.value)} />
+            <small>Which part of the data the run is about; tasks read it as partition_key.</small>
           </label>
         </details>
         {problem !== null && <Problem what="The run was not triggered" cause={problem} />}

@@ -45,6 +45,10 @@ export class DagView extends Observed {
 
   start(): void {
     this.stopped = new AbortController();
+    this.listen();
+  }
+
+  private listen(): void {
     const on = {
       dag: (event: DagEvent) => this.onDag(event),
       run: (event: RunEvent) => this.onRun(event),
@@ -92,8 +96,22 @@ export class DagView extends Observed {
     } catch (problem) {
       if (signal.aborted) return;
       this.problem = problem;
+      if (problem instanceof ApiError && problem.status === 404) this.hangUp();
     }
     this.changed();
+  };
+
+  /** Nothing will ever come of a DAG that is not there; a stream that is tried again and again says otherwise. */
+  private hangUp(): void {
+    this.stream?.close();
+    this.stream = null;
+    setStreamState(null);
+  }
+
+  /** After a problem: all of it again, the stream too where it was given up. */
+  readonly again = (): void => {
+    if (this.stream) void this.reload();
+    else this.listen();
   };
 
   private async withWanted(runs: DagRun[], signal: AbortSignal): Promise<DagRun[]> {
