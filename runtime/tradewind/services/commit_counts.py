@@ -14,7 +14,7 @@ from typing import Final
 from tradewind.model.batch import Batch, RunChange, Segment
 from tradewind.model.keys import AttemptId
 from tradewind.model.metrics import Metric, MetricKind, MetricSample
-from tradewind.model.states import FINISHED, RUN_FINISHED, TaskState
+from tradewind.model.states import FINISHED, RUN_FINISHED, RunState, TaskState
 from tradewind.model.waits import WaitAnswer, WaitRow
 from tradewind.rules.run_machine import RunMachine
 from tradewind.services.counting import Buckets, Counts, Names, counter, counters
@@ -45,6 +45,10 @@ class CommitCounts:
 
     def run_added(self, machine: RunMachine) -> None:
         """A run comes into memory, maybe with attempts that began under another owner."""
+        dag = (machine.run.dag_id,)
+        self._runs.begin(dag, (RunState.SUCCESS,), (RunState.FAILED,))
+        self._tasks.begin(dag, (TaskState.SUCCESS,), (TaskState.FAILED,))
+        self._retries.begin(dag, ())
         for attempt, n in machine.live.items():
             active = machine.active.get(n)
             began = None if active is None else active.started_at

@@ -45,6 +45,13 @@ class Counts:
             sums = self._sums.setdefault(self._names.shown(name), {})
         sums[further] = sums.get(further, 0) + amount
 
+    def begin(self, name: tuple[str, ...], *further: tuple[str, ...]) -> None:
+        """Shows these at 0 from now on, so that their first count is seen to be a change."""
+        if name not in self._sums:
+            sums = self._sums.setdefault(self._names.shown(name), {})
+            for one in further:
+                sums.setdefault(one, 0)
+
     def metric(self, name: str, doc: str, *labels: str) -> Metric:
         """The counter as it stands."""
         samples = [MetricSample((*n, *f), value) for n, sums in self._sums.items() for f, value in sums.items()]

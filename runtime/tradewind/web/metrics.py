@@ -54,12 +54,13 @@ def _of_server(control: Control) -> Iterator[Metric]:
     health = control.health()
     version = [MetricSample((health.version,), 1)]
     yield Metric("build_info", MetricKind.GAUGE, "1, with the version of this server.", ("version",), version)
+    if health.scheduler_beat is None:
+        return  # a server without a runtime, which is no reason for alarm; or one that is just starting
     yield _is("database_up", "Whether the database has answered lately.", health.database)
     yield _is("scheduler_up", "Whether the runtime is at work.", health.scheduler)
-    if health.scheduler_beat is not None:
-        doc = "When the runtime's lease was last renewed, in seconds since 1970."
-        sample = MetricSample((), health.scheduler_beat.timestamp())
-        yield Metric("last_beat_timestamp_seconds", MetricKind.GAUGE, doc, (), [sample])
+    doc = "When the runtime's lease was last renewed, in seconds since 1970."
+    beat = [MetricSample((), health.scheduler_beat.timestamp())]
+    yield Metric("last_beat_timestamp_seconds", MetricKind.GAUGE, doc, (), beat)
 
 
 def _is(name: str, doc: str, value: bool) -> Metric:
