@@ -207,8 +207,10 @@ def test_coroutines_that_attack_the_loop_stop_nothing(own_home: Path) -> None:
     with standalone(own_home, TRADEWIND__SCHEDULER__DRAIN_TIMEOUT="0.2") as (process, where):
         assert tradewind(own_home, "dags", "trigger", "never_lets_go").returncode == 0
         for name in ("stops_the_loop", "exits_in_a_callback", "harmless"):
-            done = tradewind(own_home, "dags", "trigger", name, "--wait")
-            assert done.returncode == 0, done.stdout + done.stderr
+            done = tradewind(own_home, "dags", "trigger", name, "--wait", "-r", "first")
+            if done.returncode != 0:
+                log = tradewind(own_home, "tasks", "logs", name, name, "first")
+                pytest.fail(done.stdout + done.stderr + log.stdout + log.stderr)
         assert "healthy" in json.dumps(health(where["Pages"]))
         process.send_signal(signal.SIGINT)
         assert process.wait(SECONDS) == 0

@@ -74,7 +74,7 @@ async def until_offended(executor: InlineExecutor, count: int) -> None:
     """Reports come after the step that they are about."""
     changed = asyncio.Event()
     executor.on_offence.append(lambda _: changed.set())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while len(executor.offences) < count:
             changed.clear()
             await changed.wait()

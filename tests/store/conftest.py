@@ -61,8 +61,10 @@ def prepared_database(server_url: str) -> Generator[str]:
 async def emptied(url: str) -> str:
     """The same database with nothing in it but what the migrations put there."""
     session = await asyncpg.connect(url)
-    await session.execute(EMPTY)
-    await session.close()
+    try:
+        await session.execute(EMPTY)
+    finally:
+        await session.close()
     return url
 
 
@@ -82,17 +84,15 @@ async def store_url(shared_database: str) -> str:
 @pytest.fixture
 async def new_store(store_url: str) -> AsyncIterator[Callable[[], Awaitable[Store]]]:
     """Any number of PostgreSQL stores on one database."""
-    stores: list[PostgresStore] = []
+    async with contextlib.AsyncExitStack() as stores:
 
-    async def make() -> Store:
-        store = PostgresStore(store_url, secret_key=KEY, options=OPTIONS)
-        await store.open()
-        stores.append(store)
-        return store
+        async def make() -> Store:
+            store = PostgresStore(store_url, secret_key=KEY, options=OPTIONS)
+            stores.push_async_callback(store.close)
+            await store.open()
+            return store
 
-    yield make
-    for store in stores:
-        await store.close()
+        yield make
 
 
 @pytest.fixture

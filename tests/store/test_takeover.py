@@ -18,7 +18,9 @@ from tradewind.model.batch import Batch
 from tradewind.model.errors import Fenced, StoreError, StoreUnavailable
 from tradewind.model.rows import Beat
 from tradewind.model.states import TaskState
+from tradewind.store.connection import Line, LineSettings, Session
 from tradewind.store.lease import THREAD
+from tradewind.store.migrate import DEFAULT_SCHEMA
 from tradewind.store.postgres import PostgresStore, StoreOptions
 from tradewind.testing.store_suite_runs import ManyInstances
 from tradewind.testing.store_world import NewStore, join, moved, new_world, run_row
@@ -248,6 +250,22 @@ class Way:
             target.write(data)
             await target.drain()
         target.write_eof()
+
+
+@pytest.mark.parametrize("error", [TimeoutError(), asyncio.CancelledError(), StoreError("no")], ids=repr)
+async def test_a_session_that_could_not_be_greeted_is_ended(store_url: str, error: BaseException) -> None:
+    """A server that is too slow for the first words must not be left with sessions that are nobody's."""
+    sessions: list[Session] = []
+
+    async def greet(session: Session) -> None:
+        sessions.append(session)
+        raise error
+
+    line = Line(LineSettings(store_url, DEFAULT_SCHEMA, "lease"), greet)
+    with pytest.raises((StoreError, asyncio.CancelledError)):
+        async with line.session():
+            pass
+    assert sessions[0].is_closed()
 
 
 async def test_a_cut_way_is_noticed_and_mended(store_url: str, tmp_path: Path) -> None:

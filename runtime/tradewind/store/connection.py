@@ -161,7 +161,7 @@ class Line:
                 return
             try:
                 await session.close(timeout=2.0)
-            except (*_LOST, asyncpg.InterfaceError):
+            except Exception:  # whatever the way or asyncpg says to that: it is over
                 session.terminate()
 
     async def _prepare(self, session: Session, statement: Statement) -> PreparedStatement[Row]:
