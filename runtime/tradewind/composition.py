@@ -21,8 +21,9 @@ from tradewind.services.dag_owner import DagOwner
 from tradewind.services.deadline_keeper import DeadlineKeeper
 from tradewind.services.dispatcher import Dispatcher
 from tradewind.services.given_dags import GivenDags
-from tradewind.services.inbox import InboxReader, MailedWishes
+from tradewind.services.inbox import InboxReader
 from tradewind.services.live import LiveHub
+from tradewind.services.mailed_wishes import MailedWishes
 from tradewind.services.mailer import OfTry, SayInLog
 from tradewind.services.meter import Meter, Metered
 from tradewind.services.permit_keeper import PermitKeeper

@@ -79,8 +79,8 @@ async def open_control(config: Config) -> AsyncGenerator[RuntimeControl]:
     from tradewind.control_ports import Health
     from tradewind.services.clock import SystemClock
     from tradewind.services.control import RuntimeControl
-    from tradewind.services.inbox import MailedWishes
     from tradewind.services.live import LiveHub
+    from tradewind.services.mailed_wishes import MailedWishes
     from tradewind.version import VERSION
 
     async with open_store(config) as store:

@@ -306,7 +306,9 @@ class Store(StoreReads, NamedWrites, AssetStore, KeptStates, Protocol):
         ...
 
     async def dag_claim(self, lease: Lease, dag_ids: Sequence[str] | None = None) -> list[DagRow]:
-        """Takes ownership of unowned DAGs (all, or those named that are unowned)."""
+        """Takes ownership of unowned DAGs (all, or those named that are unowned), and of the permits that dead runtimes
+        have left behind, but for those that attempts of DAGs hold which are still unowned.
+        """
         ...
 
     async def run_load(self, lease: Lease, dag_ids: Sequence[str]) -> list[RunSnapshot]:

@@ -27,7 +27,7 @@ from tradewind.model.assets import AssetEventFilter, ExternalEvent
 from tradewind.model.errors import AuthoringError
 from tradewind.rules.partition_mappers import mapper_json
 from tradewind.services.custom_schedules import ask_in_process
-from tradewind.services.inbox import trigger_mail
+from tradewind.services.wish_mail import trigger_mail
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PLACES = Asset("places", uri="s3://lake/places")

@@ -432,11 +432,11 @@ class HostProcess:
             self._stream.say("ping", {})
         elif self._pinged_at is not None and now - self._pinged_at > self._kill_after:
             # A last look: if it was this loop that stood still, the answer is waiting to be read.
-            self._watchdog = loop.call_later(DUMP_MAY_TAKE, self._look_again, now)
+            self._watchdog = loop.call_later(DUMP_MAY_TAKE, self._look_again)
             return
         self._watchdog = loop.call_later(max(self._shared.block_kill / 4, 0.05), self._watch)
 
-    def _look_again(self, noticed_at: float) -> None:
+    def _look_again(self) -> None:
         if self._pinged_at is None:
             self._watch()
             return

@@ -84,7 +84,7 @@ def _with_unpause(row: DagRow, request: TriggerRequest) -> TriggerRequest:
 
 async def asked(control: Control, dag_id: str, wish: Coroutine[Any, Any, T]) -> T | None:
     """The answer to a wish; None where no runtime is there to give one: then it is kept for the next start."""
-    from tradewind.services.inbox import MailPending
+    from tradewind.services.mailed_wishes import MailPending
 
     row = await control.reads.dag_get(dag_id)
     patience = UNOWNED_SECONDS if row is not None and row.owner is None else None

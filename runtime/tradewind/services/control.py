@@ -30,11 +30,12 @@ from tradewind.rules.run_machine import RunMachine
 from tradewind.services.custom_schedules import Ask, ask_in_process
 from tradewind.services.dependent_dags import dependents
 from tradewind.services.event_runs import take_in_event
-from tradewind.services.inbox import MailedWishes, mail_key_of, trigger_mail
 from tradewind.services.instances_chosen import Cleared
 from tradewind.services.live import LiveHub
+from tradewind.services.mailed_wishes import MailedWishes
 from tradewind.services.scheduler import Scheduler
 from tradewind.services.secrets import SecretLookups
+from tradewind.services.wish_mail import mail_key_of, trigger_mail
 from tradewind.services.wishes import OwnerWishes
 
 FIRST_LOOK: Final = 0.02

@@ -11,8 +11,8 @@ from tradewind.model.errors import Fenced
 from tradewind.model.rows import DagRow, Lease
 from tradewind.ports import Store
 from tradewind.services.given_dags import EMBEDDED_BUNDLE, GivenDags
-from tradewind.services.inbox import MailedWishes
 from tradewind.services.live import LiveHub
+from tradewind.services.mailed_wishes import MailedWishes
 from tradewind.services.planner import RunPlanner
 from tradewind.services.scheduler import Scheduler
 

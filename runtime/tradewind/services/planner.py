@@ -10,13 +10,11 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from bisect import bisect_right
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
-from itertools import accumulate
-from typing import Final, overload
+from typing import Final
 
 import anyio
 
@@ -34,14 +32,12 @@ from tradewind.model.errors import (
     TradewindError,
     TryAgain,
 )
-from tradewind.model.keys import UNMAPPED, RunId
 from tradewind.model.outcomes import CODEC_JSON, EncodedValue, kept_json
-from tradewind.model.rows import InstanceRow, Lease, ParsedFile, RunRow, RunSnapshot, ScheduleCursor
+from tradewind.model.rows import Lease, ParsedFile, RunRow, RunSnapshot, ScheduleCursor
 from tradewind.model.specs import DagSpec
 from tradewind.model.states import RunState, RunType
 from tradewind.ports import Clock, Store
 from tradewind.rules.due import DueRuns, dag_run_id_of, due_runs, manual_run
-from tradewind.rules.mapping_plan import literal_lengths
 from tradewind.rules.partitions import asks_code, date_of_key, partition_of
 from tradewind.rules.run_machine import RunMachine
 from tradewind.rules.timetables import DataInterval, RunInfo
@@ -50,6 +46,7 @@ from tradewind.services.asset_runs import asset_run, is_on_assets
 from tradewind.services.custom_schedules import CustomSchedules
 from tradewind.services.event_runs import EventRun, EventsWait, event_runs, is_on_events, renamed
 from tradewind.services.failing_dags import fails_too_often, failures_allowed
+from tradewind.services.fresh_instances import FreshInstances
 from tradewind.services.owned_dag import OwnedDag
 from tradewind.services.scheduler import Scheduler
 from tradewind.services.timers import Timers
@@ -62,43 +59,6 @@ RETRY_AFTER: Final = 2.0
 
 ASK_AGAIN_AFTER: Final = 60.0
 """Seconds until a timetable of an author's own class that raised an error is asked again."""
-
-
-class FreshInstances(Sequence[InstanceRow]):
-    """The instances of a new run, made one by one as they are read. A mapped task whose length stands in the DAG
-    file has all its instances from the start.
-    """
-
-    def __init__(self, run_id: RunId, spec: DagSpec) -> None:
-        self._run_id = run_id
-        self._tasks = spec.tasks
-        self._literal = literal_lengths(spec)
-        self._starts = list(accumulate((max(n, 1) for n in self._lengths()), initial=0))
-
-    def _lengths(self) -> Iterator[int]:
-        return (self._literal.get(task.task_id, 0) for task in self._tasks)
-
-    def __len__(self) -> int:
-        return self._starts[-1]
-
-    @overload
-    def __getitem__(self, index: int) -> InstanceRow: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[InstanceRow]: ...
-    def __getitem__(self, index: int | slice) -> InstanceRow | Sequence[InstanceRow]:
-        if isinstance(index, slice):
-            return [self[n] for n in range(*index.indices(len(self)))]
-        if index < 0 or index >= len(self):
-            raise IndexError(index)
-        n = bisect_right(self._starts, index) - 1
-        task = self._tasks[n]
-        map_index = index - self._starts[n] if task.task_id in self._literal else UNMAPPED
-        return InstanceRow(self._run_id, task.task_id, map_index, max_tries=task.retries)
-
-    def __iter__(self) -> Iterator[InstanceRow]:
-        for task, length in zip(self._tasks, self._lengths(), strict=True):
-            for map_index in range(length) if length else (UNMAPPED,):
-                yield InstanceRow(self._run_id, task.task_id, map_index, max_tries=task.retries)
 
 
 class RunPlanner:

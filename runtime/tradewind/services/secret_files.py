@@ -11,7 +11,6 @@ from tradewind.authoring.connection import Connection
 from tradewind.model.errors import ConfigError
 from tradewind.model.specs import Json
 
-FORMATS: Final = ("json", "yaml", "env")
 _FORMAT_OF: Final = {".json": "json", ".yaml": "yaml", ".yml": "yaml", ".env": "env"}
 
 

@@ -32,7 +32,7 @@ from tradewind.ports import Clock, StoreReads
 from tradewind.rules.due import keyed_run_id
 from tradewind.services.control import RuntimeControl
 from tradewind.services.event_runs import nobody_waits, posted_event
-from tradewind.services.inbox import mail_key_of, trigger_mail
+from tradewind.services.wish_mail import mail_key_of, trigger_mail
 from tradewind.store.enqueuing import SqlConnection, is_open
 
 SHOWN: Final = 5

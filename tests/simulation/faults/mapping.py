@@ -11,7 +11,7 @@ from tradewind.rules.mapping_plan import MappingPlan
 from tradewind.rules.run_ledger import RunLedger
 from tradewind.rules.run_machine import RunMachine
 from tradewind.rules.run_mapping import RunMapping
-from tradewind.services import planner
+from tradewind.services import fresh_instances
 
 fault = Faults()
 
@@ -83,4 +83,4 @@ def next_part_never_made(patch: Patch) -> None:
 
 @fault(mapped=True, disturbed=False)
 def literal_instances_not_created(patch: Patch) -> None:
-    patch.setattr(planner, "literal_lengths", giving({}))
+    patch.setattr(fresh_instances, "literal_lengths", giving({}))
