@@ -77,3 +77,13 @@ async def test_a_page_that_could_not_be_fetched_comes_by_itself(page: Page, site
     await page.unroute("**/assets/inputs-*.js")
     await page.clock.fast_forward("00:03")
     await expect(page.get_by_role("heading", name="Waiting for people")).to_be_visible()
+
+
+async def test_the_list_of_operations_is_dressed(page: Page, site: Site) -> None:
+    wrong: list[str] = []
+    page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+    await page.goto(str(site.client.make_url("/api/v1/ui")))
+    await expect(page.get_by_role("cell", name="/api/v1/dags", exact=True).first).to_have_css("text-align", "left")
+    await page.get_by_role("link", name="Back to the pages").click()
+    await expect(page.get_by_label("Username")).to_be_visible()
+    assert [text for text in wrong if "401" not in text] == []

@@ -74,10 +74,12 @@ async def get_page(call: Call) -> web.Response:
 
 
 _PAGE: Final = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Tradewind REST API</title></head>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Tradewind REST API</title><link rel="stylesheet" href="../../plain.css"></head>
 <body><h1>Tradewind REST API</h1>
 <p>The same as a document for programs:
-<a href="openapi.json">openapi.json</a>, <a href="openapi.yaml">openapi.yaml</a>.</p>
+<a href="openapi.json">openapi.json</a>, <a href="openapi.yaml">openapi.yaml</a>.
+<a href="../../">Back to the pages</a></p>
 <table><thead><tr><th>Method</th><th>Address</th><th>What</th><th>Query</th><th>Body</th></tr></thead>
 <tbody>
 {rows}</tbody></table></body></html>

@@ -19,9 +19,9 @@ const LOOKS: Record<TaskState, Look> = {
   skipped: { label: "Skipped", sign: "–", meaning: "A branch or a condition left it out." },
   upstream_failed: { label: "Upstream failed", sign: "↑", meaning: "A task that it needs has failed." },
   up_for_retry: { label: "Up for retry", sign: "↻", meaning: "Failed; will be tried again." },
-  up_for_reschedule: { label: "Up for reschedule", sign: "◷", meaning: "A sensor that looks again later." },
-  deferred: { label: "Deferred", sign: "⏸", meaning: "Waits for an outside event, without a slot." },
-  restarting: { label: "Restarting", sign: "⟳", meaning: "Was cleared while it ran; begins again." },
+  up_for_reschedule: { label: "Up for reschedule", sign: "○", meaning: "A sensor that looks again later." },
+  deferred: { label: "Deferred", sign: "‖", meaning: "Waits for an outside event, without a slot." },
+  restarting: { label: "Restarting", sign: "»", meaning: "Was cleared while it ran; begins again." },
   removed: { label: "Removed", sign: "∅", meaning: "Is no longer part of the DAG." },
   shutdown: { label: "Shutdown", sign: "■", meaning: "Was asked from outside to stop." },
 };

@@ -31,7 +31,7 @@ function pathOf(edge: Edge, places: ReadonlyMap<string, Placed>): string {
   return path;
 }
 
-const SMALLEST = 0.75;
+const SMALLEST = 0.7;
 
 /** How much a drawing of `width` is made smaller to fit its box; below the smallest it is scrolled instead. */
 function useFit(width: number) {
