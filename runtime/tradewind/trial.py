@@ -12,13 +12,16 @@ import dataclasses
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
+
+import orjson
 
 from tradewind.authoring.dag import DAG
 from tradewind.authoring.loop_clients import clients_here
@@ -34,6 +37,7 @@ from tradewind.model.keys import UNMAPPED
 from tradewind.model.outcomes import RETURN_KEY
 from tradewind.model.rows import AttemptRow, InstanceRow, PoolRow, RunRow, XComEntry
 from tradewind.model.specs import DagSpec, Json
+from tradewind.model.states import RunState, TaskState
 from tradewind.ports import StoreReads
 from tradewind.services.control import RuntimeControl
 from tradewind.services.executor_loading import load_executors
@@ -45,6 +49,8 @@ from tradewind.worker.callers_thread import CallersThread
 from tradewind.worker.log_inline import record_tee
 
 NO_LIMIT: Final = -1
+_settings: ContextVar[Mapping[str, str]] = ContextVar("tradewind_trial_settings")
+"""Options of the configuration, `section.key`, for the trials that begin in this context."""
 _LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -62,6 +68,30 @@ class TrialReport:
     results: Mapping[tuple[str, int], object]
     xcoms: tuple[XComEntry, ...] = ()
     waiting: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def dag_id(self) -> str:
+        """The DAG."""
+        return self.run.dag_id
+
+    @property
+    def run_id(self) -> str:
+        """The run's id, as tasks saw it."""
+        return self.run.dag_run_id
+
+    @property
+    def state(self) -> RunState:
+        """How the run ended."""
+        return self.run.state
+
+    def get_task_instances(self, state: Iterable[TaskState] | None = None) -> list[InstanceRow]:
+        """The task instances, of these states only where some are given."""
+        wanted = None if state is None else {state} if isinstance(state, str) else set(state)
+        return [row for row in self.instances if wanted is None or row.state in wanted]
+
+    def get_task_instance(self, task_id: str, map_index: int = UNMAPPED) -> InstanceRow | None:
+        """One task instance; None where there is none."""
+        return next((row for row in self.instances if (row.task_id, row.map_index) == (task_id, map_index)), None)
 
 
 async def try_dag(
@@ -83,7 +113,8 @@ async def try_dag(
     record_tee.set(watch.on_record)
     folder = await asyncio.to_thread(tempfile.mkdtemp, prefix="tradewind-test-")
     try:
-        config = await asyncio.to_thread(load_config, overrides={"logging.folder": str(Path(folder, "logs"))})
+        settings = {"logging.folder": str(Path(folder, "logs")), **_settings.get({})}
+        config = await asyncio.to_thread(load_config, overrides=settings)
         async with _alone(dag, config, only_task, capture_output=capture_output) as runtime:
             for pool in {task.pool for task in dag.tasks}:
                 await runtime.pool_set(PoolRow(pool, NO_LIMIT))
@@ -116,10 +147,22 @@ def run_dag(
     *,
     execution_date: datetime | None = None,
     run_conf: Mapping[str, Json] | None = None,
+    conn_file_path: str | None = None,
+    variable_file_path: str | None = None,
 ) -> TrialReport:
     """`DAG.test()`: the same for code without a loop, such as the end of a DAG file. What operators say and why
     tasks fail is printed, with the task's name. `execution_date` and `run_conf`: Airflow's names of the two.
+
+    `conn_file_path`, `variable_file_path`: files (JSON, YAML or env) of connections and variables for this run, which
+    are asked before all others.
     """
+    files = {"connections_file_path": conn_file_path, "variables_file_path": variable_file_path}
+    if conn_file_path or variable_file_path:
+        kept = orjson.dumps({name: str(path) for name, path in files.items() if path}).decode()
+        backend = "tradewind.services.secrets_local_files.LocalFilesystemBackend"
+        _settings.set({"secrets.backend": backend, "secrets.backend_kwargs": kept})
+    else:
+        _settings.set({})
     date = _instant(logical_date or execution_date)
     watch = TrialWatch(on_record=TaskOutput(sys.stdout).record)
     with logging_shown():

@@ -11,7 +11,7 @@ from typing import Any, Final, TextIO
 
 import orjson
 
-from tradewind.worker.log import TASK_LOGGER
+from tradewind.worker.log import TASK_LOGGER, current_log
 
 _SAID_ANYWAY: Final = ("DEBUG", "INFO")
 """Levels of the runtime's own lines that are left out: states say the same."""
@@ -40,7 +40,9 @@ def logging_shown() -> Generator[None]:
 
 
 def _is_of_tasks(record: logging.LogRecord) -> bool:
-    """Whether somebody's task says it, or anything that needs attention."""
+    """Whether somebody's task says it, or anything that needs attention; not what `TaskOutput` shows already."""
+    if record.name.startswith(TASK_LOGGER) and current_log.get() is not None:
+        return False
     ours = record.name.startswith("tradewind") and not record.name.startswith(TASK_LOGGER)
     return not ours or record.levelno >= logging.WARNING
 

@@ -32,6 +32,27 @@ if __name__ == "__main__":
     report = dag.test()
     print(report.run.state, report.run.run_type, len(report.attempts))
 """
+AIRFLOWS = """
+from airflow import DAG
+from airflow.decorators import task
+from airflow.hooks.base import BaseHook
+from airflow.models import Variable
+from airflow.utils.state import DagRunState, State
+
+with DAG("theirs", schedule=None) as dag:
+    @task
+    def reads(ti=None):
+        ti.log.info("%s at %s", Variable.get("who"), BaseHook.get_connection("there").host)
+
+    reads()
+
+if __name__ == "__main__":
+    run = dag.test(conn_file_path="conns.yaml", variable_file_path="vars.json")
+    assert run.state == DagRunState.SUCCESS and run.dag_id == "theirs" and run.run_id.startswith("manual__")
+    assert [ti.task_id for ti in run.get_task_instances(state=[State.SUCCESS])] == ["reads"]
+    assert run.get_task_instances(state=State.FAILED) == []
+    assert run.get_task_instance("reads").state == State.SUCCESS and run.get_task_instance("no") is None
+"""
 
 
 def test_a_dag_file_runs_itself(tmp_path: Path) -> None:
@@ -44,6 +65,18 @@ def test_a_dag_file_runs_itself(tmp_path: Path) -> None:
     assert [said[0], *said[-2:]] == ["first speaks", "second has 21", "success manual 3"]
     assert "[second] ValueError: not the first time" in " ".join(said).replace("ERROR ", "")
     assert any(line.endswith("INFO - second logs") for line in said)
+
+
+def test_what_scripts_for_airflow_do_with_the_run(tmp_path: Path) -> None:
+    """Files of connections and variables, the run's state and task instances; a line of a task's log comes once."""
+    (tmp_path / "conns.yaml").write_text("there: http://user:password@a.host:80\n")
+    (tmp_path / "vars.json").write_text('{"who": "someone"}')
+    file = tmp_path / "theirs.py"
+    file.write_text(AIRFLOWS)
+    command = [sys.executable, str(file)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["[reads] someone at a.host"]
 
 
 async def test_what_went_wrong_is_in_the_report() -> None:
