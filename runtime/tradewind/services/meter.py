@@ -174,7 +174,8 @@ async def _standing(scheduler: Scheduler) -> list[Metric]:
         for machine in machines[first : first + AT_A_TIME]:
             runs[machine.run.state] += 1
             for state, count in machine.counts.items():
-                tasks[state] += count
+                if count:
+                    tasks[state] += count
     active = [(state.value, float(runs[state])) for state in RunState if state not in RUN_FINISHED]
     waiting = [(state.value, float(tasks[state])) for state in _NOW]
     return [
