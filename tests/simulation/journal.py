@@ -71,6 +71,8 @@ class Journal:
         """Runs that somebody wanted to end."""
         self.cleared: set[RunId] = set()
         """Runs of which somebody asked to clear something: their successes may be taken back."""
+        self._stoppers: dict[RunId, frozenset[str]] = {}
+        """By run, the tasks of the commit with its first failure. Others that fail later may have been ended for it."""
         self.durable = DurableJournal(database, self.faults, self.cleared)
         self._sizes: dict[str, list[tuple[float, int]]] = {name: [(0.0, slots)] for name, slots in POOLS.items()}
 
@@ -185,6 +187,8 @@ class Journal:
 
     def _attempts(self, segment: Segment) -> None:
         self._dropped_rows(segment)
+        if failed := frozenset(change.task_id for change in segment.tasks if change.state is TaskState.FAILED):
+            self._stoppers.setdefault(segment.run_id, failed)
         for change in segment.tasks:
             if change.expected is TaskState.SUCCESS and segment.run_id in self.cleared:
                 self._story(segment, change.task_id, change.map_index).succeeded = False
@@ -193,7 +197,8 @@ class Journal:
             self.opened.add(opened.attempt)
             if story.succeeded:
                 self.faults.append(f"an attempt of {opened.task_id} began after its success was committed")
-            if opened.attempt not in self.undoing and self._is_stopped(segment, opened.task_id):
+            goes_on = opened.attempt in self.undoing or opened.task_id in self._stoppers.get(segment.run_id, ())
+            if not goes_on and self._is_stopped(segment, opened.task_id):
                 self.faults.append(f"an attempt of {opened.task_id} began although its run was stopped by a failure")
             if opened.try_number in story.concluded:
                 self.faults.append(f"try {opened.try_number} of {opened.task_id} began again after its end")

@@ -41,7 +41,7 @@ KEPT_OF_ALL_KINDS: Final = (
     (3097, 1, "durable"),
     *((seed, 2, "durable") for seed in (40015, 80012, 80075, 80104, 90105)),
     (69, 1, "mapped waiting"),
-    *((seed, 1, "mapped waiting") for seed in (90012, 300026)),
+    *((seed, 1, "mapped waiting") for seed in (90012, 300026, 300258)),
     *((seed, 2, "mapped") for seed in (60073, 100095)),
     *((seed, 2, "mapped durable") for seed in (40032, 60034)),
 )
