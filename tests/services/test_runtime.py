@@ -212,7 +212,7 @@ async def test_missed_intervals_are_caught_up_in_order(start: StartRuntime) -> N
     with DAG("daily", schedule="@daily", start_date=began, catchup=True, max_active_runs=1) as dag:
 
         @task(depends_on_past=True)
-        async def note(ds: str = "") -> None:
+        async def note(ds: Any = None) -> None:
             order.append(ds)
 
         note()

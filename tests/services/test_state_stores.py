@@ -68,7 +68,7 @@ async def test_what_cannot_be_kept_is_said(start: StartRuntime) -> None:
     with DAG("wrong", schedule=None) as dag:
 
         @task
-        def dates(task_state_store: Any = None, ts: str = "") -> None:
+        def dates(task_state_store: Any = None, ts: Any = None) -> None:
             task_state_store.set("at", {"at": timedelta(1)})
 
         @task

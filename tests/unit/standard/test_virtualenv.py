@@ -332,7 +332,7 @@ def test_the_decorators() -> None:
         return n + 1
 
     @task.external_python(python=sys.executable, multiple_outputs=True)
-    def outside(word: str, ds: str = "") -> dict[str, str]:
+    def outside(word: str, ds: Any = None) -> dict[str, str]:
         return {"a": word, "b": ds}
 
     @task.branch_virtualenv(system_site_packages=False)
