@@ -7,7 +7,7 @@ import { toInstances, withChanges, withLateChanges, withLateRuns, withRun } from
 import { bodyOf, shown, SHAPES, startOf } from "./named";
 import { counted, foremost } from "./states";
 import { rowsOf, summaries } from "./summary";
-import { clockTime, duration, elapsedMs, fullTime, minuteTime, relative, scheduleText } from "./times";
+import { clockTime, duration, elapsedMs, fullTime, minuteTime, relative, scheduleText, timesIn } from "./times";
 
 const task = (task_id: string, ...downstream_task_ids: string[]): Task =>
   ({ task_id, downstream_task_ids, trigger_rule: "all_success" });
@@ -95,6 +95,7 @@ describe("times", () => {
     expect(fullTime("nonsense", "UTC")).toBe("");
   });
   it("says how long", () => {
+    expect(timesIn("until 2026-11-21T23:17:51.626422+00:00 at the latest", "UTC")).toBe("until 2026-11-21 23:17:51 UTC at the latest");
     expect([4, 120, 4_200, 42_000, 185_000, 7_800_000, 273_600_000].map(duration))
       .toEqual(["< 0.01 s", "0.12 s", "4.2 s", "42 s", "3 min 5 s", "2 h 10 min", "3 d 4 h"]);
     expect(elapsedMs(at, null, Date.parse(at) + 5)).toBe(5);

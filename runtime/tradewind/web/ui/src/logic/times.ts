@@ -45,6 +45,11 @@ export function clockTime(iso: string | null | undefined, zone: string): string 
   return `${p["hour"]}:${p["minute"]}:${p["second"]}.${String(at.getUTCMilliseconds()).padStart(3, "0")}`;
 }
 
+/** A sentence of the server, its times as these pages write them. */
+export function timesIn(text: string, zone: string): string {
+  return text.replace(/\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)/g, (iso) => fullTime(iso, zone) || iso);
+}
+
 /** Milliseconds between two times; up to `now` where there is no end yet; null where there is no start. */
 export function elapsedMs(start: string | null | undefined, end: string | null | undefined, now: number): number | null {
   const from = parsed(start);

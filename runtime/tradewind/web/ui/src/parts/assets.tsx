@@ -83,9 +83,9 @@ function Events({ of, news }: { of: Asset; news: number }) {
     <section className="values" aria-label="Events">
       <h3>Events</h3>
       {value.items.length === 0 && <p className="faint">None yet. A task with this outlet sends one when it succeeds; so does <code>POST /assets/events</code>.</p>}
-      <div className="table-scroll">
+      {value.items.length > 0 && <div className="table-scroll">
         <table>
-          <thead className="hidden"><tr><th scope="col">When</th><th scope="col">From</th><th scope="col">Partition</th><th scope="col">Extra</th></tr></thead>
+          <thead><tr><th scope="col">When</th><th scope="col">From</th><th scope="col">Partition</th><th scope="col">Extra</th></tr></thead>
           <tbody>
             {value.items.map((event) => (
               <tr key={event.id}>
@@ -97,7 +97,7 @@ function Events({ of, news }: { of: Asset; news: number }) {
             ))}
           </tbody>
         </table>
-      </div>
+      </div>}
       {value.total > value.items.length && <p className="faint">The newest {value.items.length} of {value.total}.</p>}
     </section>
   );

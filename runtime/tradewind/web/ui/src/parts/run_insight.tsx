@@ -2,8 +2,10 @@
 import { looks, type Miss } from "../api/looks";
 import type { DagRun, TaskInstance } from "../api/types";
 import { isFinal } from "../logic/states";
+import { timesIn } from "../logic/times";
 import type { RunTasks } from "../state/dag_view";
 import { useFetched } from "../state/fetched";
+import { useZone } from "../state/zone";
 import { Empty, Loading, Problem } from "./problem";
 import { StatePill } from "./state";
 import { waits } from "./task_insight";
@@ -33,6 +35,7 @@ const late = (miss: Miss): string => (miss.tasks.length ? `: ${miss.tasks.map((e
 const MOST = 20;
 
 export function WaitingTasks({ run, shown, choose }: { run: DagRun; shown: RunTasks | undefined; choose: (taskId: string) => void }) {
+  const zone = useZone();
   const all = shown ? [...shown.instances.values()].filter(waits) : [];
   const asked = all.slice(0, MOST);
   const { value, problem } = useFetched(run.dag_run_id, (signal) => reasonsOf(run, asked, signal), shown);
@@ -55,7 +58,7 @@ export function WaitingTasks({ run, shown, choose }: { run: DagRun; shown: RunTa
             <tr key={nameOf(one)}>
               <th scope="row"><button type="button" className="as-link" onClick={() => choose(one.task_id)}>{nameOf(one)}</button></th>
               <td><StatePill state={one.state} /></td>
-              <td>{value?.get(nameOf(one))?.join(" ")}</td>
+              <td>{timesIn(value?.get(nameOf(one))?.join(" ") ?? "", zone)}</td>
             </tr>
           ))}
         </tbody>

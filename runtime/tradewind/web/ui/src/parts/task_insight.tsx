@@ -2,7 +2,9 @@
 import { looks, type InstanceRef } from "../api/looks";
 import type { TaskInstance } from "../api/types";
 import { isFinal } from "../logic/states";
+import { timesIn } from "../logic/times";
 import { useFetched } from "../state/fetched";
+import { useZone } from "../state/zone";
 import { Distance, Time } from "./time";
 import { Values } from "./values";
 
@@ -31,12 +33,13 @@ export const waits = (instance: TaskInstance): boolean =>
   !isFinal(instance.state) && instance.state !== "running" && instance.state !== "restarting";
 
 function WhyWaiting({ of, news }: { of: InstanceRef; news: unknown }) {
+  const zone = useZone();
   const { value } = useFetched("", (signal) => looks.reasons(of, signal), news);
   if (!value?.length) return null;
   return (
     <section className="hint hint-plain" aria-label="Why it waits">
       <strong>Why it waits</strong>
-      <ul>{value.map((reason) => <li key={reason}>{reason}</li>)}</ul>
+      <ul>{value.map((reason) => <li key={reason}>{timesIn(reason, zone)}</li>)}</ul>
     </section>
   );
 }
