@@ -17,6 +17,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from pathlib import Path
 
 import asyncpg
+import hypothesis
 import pytest
 from blockbuster import blockbuster_ctx
 
@@ -51,6 +52,15 @@ def _is_good_for_homes(folder: str) -> bool:
         return False
     facts = os.statvfs(folder)
     return not facts.f_flag & os.ST_NOEXEC and facts.f_bavail * facts.f_frsize >= _ROOM_FOR_TESTS
+
+
+# What Hypothesis draws ------------------------------------------------------------------------------------------------
+
+# The same in each run, and as slowly as the machine likes: a run tells about the change that it tests. To look for what
+# nobody has thought of yet: `--hypothesis-profile=search`.
+hypothesis.settings.register_profile("same", derandomize=True, database=None, deadline=None)
+hypothesis.settings.register_profile("search", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("same")
 
 
 # The groups ---------------------------------------------------------------------------------------------------------

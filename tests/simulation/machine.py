@@ -11,7 +11,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from tests.simulation import actions
 from tests.simulation.world import World
 
-DICE = st.integers(0, 2**32 - 1)
+DICE = st.tuples(*[st.integers(0, 99)] * 4).map(lambda digits: sum(n * 100**place for place, n in enumerate(digits)))
+"""A large number in parts: among large ones Hypothesis prefers those in the sources of whatever is imported, so that
+what is drawn would depend on the tests that ran before.
+"""
 
 
 class SystemMachine(RuleBasedStateMachine):
@@ -20,7 +23,7 @@ class SystemMachine(RuleBasedStateMachine):
     processes: ClassVar[int] = 1
     world: World | None = None
 
-    @initialize(seed=st.integers(0, 500), dags=st.integers(1, 3))
+    @initialize(seed=DICE, dags=st.integers(1, 3))
     def begin(self, seed: int, dags: int) -> None:
         self.world = World(seed, processes=self.processes, dags=dags, durable=True)
 
