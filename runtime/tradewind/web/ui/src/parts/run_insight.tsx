@@ -35,11 +35,16 @@ const late = (miss: Miss): string => (miss.tasks.length ? `: ${miss.tasks.map((e
 const MOST = 20;
 
 export function WaitingTasks({ run, shown, choose }: { run: DagRun; shown: RunTasks | undefined; choose: (taskId: string) => void }) {
+  // Nothing is asked before it is known about which tasks.
+  return shown ? <Reasons run={run} shown={shown} choose={choose} /> : <Loading what="tasks" />;
+}
+
+function Reasons({ run, shown, choose }: { run: DagRun; shown: RunTasks; choose: (taskId: string) => void }) {
   const zone = useZone();
-  const all = shown ? [...shown.instances.values()].filter(waits) : [];
+  const all = [...shown.instances.values()].filter(waits);
   const asked = all.slice(0, MOST);
   const { value, problem } = useFetched(run.dag_run_id, (signal) => reasonsOf(run, asked, signal), shown);
-  if (!shown || (value === null && problem === null)) return <Loading what="reasons" />;
+  if (value === null && problem === null) return <Loading what="reasons" />;
   if (problem !== null) return <Problem what="The reasons could not be fetched" cause={problem} />;
   if (!all.length) {
     return (
@@ -58,7 +63,7 @@ export function WaitingTasks({ run, shown, choose }: { run: DagRun; shown: RunTa
             <tr key={nameOf(one)}>
               <th scope="row"><button type="button" className="as-link" onClick={() => choose(one.task_id)}>{nameOf(one)}</button></th>
               <td><StatePill state={one.state} /></td>
-              <td>{timesIn(value?.get(nameOf(one))?.join(" ") ?? "", zone)}</td>
+              <td>{timesIn(value?.get(nameOf(one))?.join(" ") ?? "…", zone)}</td>
             </tr>
           ))}
         </tbody>
