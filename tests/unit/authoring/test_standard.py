@@ -88,11 +88,11 @@ def test_bash_takes_its_children_along_when_killed(tmp_path: Path) -> None:
     thread.start()
     child = os.pidfd_open(int(pipe.read_text()))
     operator.on_kill()
-    thread.join(10)
+    thread.join(30)
     assert not thread.is_alive()
     assert "SIGTERM" in str(ended[0])
     try:
-        assert select.select([child], [], [], 10)[0] == [child]  # readable: it has ended
+        assert select.select([child], [], [], 30)[0] == [child]  # readable: it has ended
     finally:
         os.close(child)
 
