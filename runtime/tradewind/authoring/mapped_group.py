@@ -11,6 +11,7 @@ from tradewind.authoring.nodes import DagContainer, DagNode, GroupNode
 from tradewind.authoring.task_group import GroupLooks, TaskGroup
 from tradewind.authoring.xcom_arg import iter_xcom_refs
 from tradewind.model.errors import AuthoringError
+from tradewind.model.states import TriggerRule
 
 log = logging.getLogger(__name__)
 
@@ -43,10 +44,27 @@ class MappedTaskGroup(TaskGroup):
         warn_of_group_results(f"task group {self.node_id!r}", expand_input)
 
     def __exit__(self, failure: object = None, *exc: object) -> None:
-        if failure is None:
-            for ref in iter_xcom_refs(self.expand_input.values):
-                self.set_upstream(ref.operator)
-        super().__exit__(failure, *exc)
+        try:
+            if failure is None:
+                self._wait_for_sources()
+        finally:
+            super().__exit__(failure, *exc)
+
+    def _wait_for_sources(self) -> None:
+        sources = [ref.operator for ref in iter_xcom_refs(self.expand_input.values)]
+        if sources:
+            self._check_none_runs_always()
+        for source in sources:
+            self.set_upstream(source)
+
+    def _check_none_runs_always(self) -> None:
+        for child in self.children.values():
+            if getattr(child, "trigger_rule", None) is TriggerRule.ALWAYS:
+                raise AuthoringError(
+                    f"task {child.node_id!r}: Task-generated mapping within a mapped task group is not allowed with "
+                    f"trigger rule 'always': the group {self.node_id!r} has as many instances as a task's result says, "
+                    "and its tasks have to wait for that"
+                )
 
 
 def warn_of_group_results(who: str, over: ExpandInput) -> None:

@@ -148,6 +148,21 @@ def test_mapping_over_the_results_of_a_mapped_group_is_warned_of(caplog: pytest.
     assert warned[1].startswith("task group 'again' is mapped over")
 
 
+def test_a_task_of_a_group_over_results_cannot_run_always() -> None:
+    @task_group
+    def group(v: Any) -> None:
+        EmptyOperator(task_id="at_once", trigger_rule="always")
+
+    @task
+    def make() -> list[int]:
+        return [1]
+
+    with a_dag():
+        group.expand(v=[1, 2])
+        with pytest.raises(AuthoringError, match=r"task 'group__1.at_once': Task-generated .* trigger rule 'always'"):
+            group.expand(v=make())
+
+
 def test_a_mapped_group_waits_for_what_it_is_mapped_over() -> None:
     with a_dag() as dag:
 
