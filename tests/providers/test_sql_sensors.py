@@ -142,15 +142,15 @@ async def test_listening(known: Connection) -> None:
             listening("other", "db") as third,
         ):
             await hook.run_async("select pg_notify('news', 'a'), pg_notify('news', 'b')")
-            assert [await first.wait(5), await first.wait(5), await second.wait(5)] == ["a", "b", "a"]
+            assert [await first.wait(30), await first.wait(30), await second.wait(30)] == ["a", "b", "a"]
             assert await third.wait(0.001) is None
             pids = "select pg_terminate_backend(pid) from pg_stat_activity where query like '%LISTEN%'"
             await hook.run_async(pids + " and pid <> pg_backend_pid() and datname = current_database()")
             assert [payload async for payload in second] == ["b"], "it ends with its connection"
-            assert await first.wait(5) is None
+            assert await first.wait(30) is None
         async with listening("news", "db") as again:
             await hook.run_async("notify news, 'c'")
-            assert await again.wait(5) == "c"
+            assert await again.wait(30) == "c"
 
 
 async def test_a_sensor_can_only_listen_in_postgres(monkeypatch: pytest.MonkeyPatch) -> None:

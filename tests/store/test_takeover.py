@@ -273,7 +273,7 @@ async def test_a_cut_way_is_noticed_and_mended(store_url: str, tmp_path: Path) -
     way = Way(f"{query['host'][0]}/.s.PGSQL.{query['port'][0]}")
     server = await asyncio.start_unix_server(way.serve, tmp_path / f".s.PGSQL.{query['port'][0]}")
     url = store_url.replace(urllib.parse.quote(query["host"][0], safe=""), urllib.parse.quote(str(tmp_path), safe=""))
-    store = PostgresStore(url, secret_key=KEY, options=StoreOptions(statement_timeout=0.2, connect_timeout=0.5))
+    store = PostgresStore(url, secret_key=KEY, options=StoreOptions(statement_timeout=0.5, connect_timeout=1.0))
     await store.open()
     lease = await store.runtime_join("far away")
     assert await store.batch_apply(lease, Batch()) == 1

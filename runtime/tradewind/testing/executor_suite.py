@@ -91,14 +91,14 @@ class Stage:
     async def log(self, attempt: Attempt) -> list[LogRecord]:
         """The attempt's complete log."""
         records: list[LogRecord] = []
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             async for page in follow(self.host.log_root, ref_of(attempt)):
                 records += page.records
         return records
 
     async def until_said(self, attempt: Attempt, text: str) -> str:
         """Waits until the attempt has printed a line with `text`; returns it."""
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             async for page in follow(self.host.log_root, ref_of(attempt)):
                 for record in page.records:
                     if text in record.message:

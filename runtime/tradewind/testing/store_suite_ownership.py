@@ -25,7 +25,7 @@ from tradewind.testing.store_world import (
     spec_of,
 )
 
-_DEADLINE_S = 10.0
+_DEADLINE_S = 30.0
 
 
 async def _bury(store: Store, lease: Lease, name: str) -> bool:

@@ -481,7 +481,7 @@ class NamedSuite:
         for change in (theirs.pool_set(PoolRow("p", 3)), theirs.pool_delete("p")):
             told.clear()
             await change
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 await told.wait()
 
     async def test_users(self, new_store: NewStore) -> None:
