@@ -51,6 +51,8 @@ from tradewind.worker.log_inline import record_tee
 NO_LIMIT: Final = -1
 _settings: ContextVar[Mapping[str, str]] = ContextVar("tradewind_trial_settings")
 """Options of the configuration, `section.key`, for the trials that begin in this context."""
+_NOBODY_LOOKS: Final = {"scheduler.beat_alone": "86400"}
+"""For its beats, while days may pass in a moment."""
 _LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -113,7 +115,7 @@ async def try_dag(
     record_tee.set(watch.on_record)
     folder = await asyncio.to_thread(tempfile.mkdtemp, prefix="tradewind-test-")
     try:
-        settings = {"logging.folder": str(Path(folder, "logs")), **_settings.get({})}
+        settings = {"logging.folder": str(Path(folder, "logs")), **_NOBODY_LOOKS, **_settings.get({})}
         config = await asyncio.to_thread(load_config, overrides=settings)
         async with _alone(dag, config, only_task, capture_output=capture_output) as runtime:
             for pool in {task.pool for task in dag.tasks}:

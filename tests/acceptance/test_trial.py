@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
 
-from tradewind import DAG, task
+import pytest
+
+from tradewind import DAG, PythonSensor, task
 from tradewind.trial import try_dag
+from tradewind.trial_time import SkippingLoop
 
 FILE = """
 import logging
@@ -90,3 +94,31 @@ async def test_what_went_wrong_is_in_the_report() -> None:
     report = await try_dag(dag)
     assert report.run.state == "failed"
     assert "LookupError: no such thing" in report.errors["wrong"]
+
+
+class CountingLoop(SkippingLoop):
+    """Counts how often time was skipped."""
+
+    skips = -1  # it begins with nothing skipped
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name == "skipped":
+            super().__setattr__("skips", self.skips + 1)
+        super().__setattr__(name, value)
+
+
+@pytest.mark.blocks_the_loop
+def test_a_week_that_is_skipped_is_little_work() -> None:
+    """While a sensor waits, nothing of the runtime's own comes around more often than once a minute."""
+    with DAG("waits", schedule=None) as dag:
+        PythonSensor(task_id="never", python_callable=lambda: False, poke_interval=86400, soft_fail=True)
+    loops: list[CountingLoop] = []
+
+    def new_loop() -> CountingLoop:
+        loops.append(CountingLoop())
+        return loops[-1]
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        report = runner.run(try_dag(dag))
+    assert {one.task_id: one.state.value for one in report.instances} == {"never": "skipped"}
+    assert 7 <= loops[0].skips <= 7 * 24 * 62

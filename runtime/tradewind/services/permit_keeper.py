@@ -86,7 +86,9 @@ class PermitKeeper:
 
     async def hold(self, lease: Lease, name: str, size: int) -> None:
         """A limit is new or has another size (-1: none). Takes all of it where nobody else needs it."""
-        if self._sizes.get(name) != size:
+        if size < 0:
+            self._in_doubt.discard(name)
+        elif self._sizes.get(name) != size:
             self._in_doubt.add(name)  # what others have in use of a larger one counts
         self._sizes[name] = size
         if 0 <= size < self._granted.get(name, 0):
@@ -198,9 +200,10 @@ class PermitKeeper:
             granted = await self._store.grant_take(lease, name, self._sizes[name], want, in_use)
             if granted >= in_use:  # else what is in use beyond it has to go back when it is not any more
                 self._in_doubt.discard(name)
-        self._granted[name] = granted
         self._idle[name] = 0
-        self._scheduler.resize(name, granted)
+        if self._granted.get(name) != granted:
+            self._granted[name] = granted
+            self._scheduler.resize(name, granted)
 
     async def _give_back(self, lease: Lease, name: str, idle: int) -> None:
         """Only what was idle a second ago as well."""
