@@ -11,11 +11,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
-
-from pathspec import GitIgnoreSpec
+from typing import TYPE_CHECKING, Final, Literal
 
 from tradewind.model.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
 
 IGNORE_FILES: Final = (".airflowignore", ".tradewindignore")
 Syntax = Literal["glob", "regexp"]
@@ -53,6 +54,8 @@ def read_rules(folder: Path, base: str, syntax: Syntax) -> list[IgnoreRules]:
         if name == ".airflowignore" and syntax == "regexp":
             rules.append(IgnoreRules(base, patterns=tuple(_compile(file, line) for line in lines)))
         else:
+            from pathspec import GitIgnoreSpec  # a start is quicker without it, and most folders have no such file
+
             rules.append(IgnoreRules(base, globs=GitIgnoreSpec.from_lines(lines)))
     return rules
 

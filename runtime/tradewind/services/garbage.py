@@ -11,7 +11,7 @@ import asyncio
 import gc
 import logging
 from collections.abc import Callable
-from time import perf_counter
+from time import perf_counter, thread_time
 from typing import Final
 
 log = logging.getLogger(__name__)
@@ -24,7 +24,11 @@ NEVER: Final = 1_000_000_000
 """Looks at the middle one after which the oldest is looked at: that is done here, not by the interpreter."""
 
 LOOK_EVERY: Final = 10.0
-"""Seconds; where nothing was decided meanwhile, the runtime is idle."""
+"""Seconds; where nothing was decided meanwhile and the loop had next to nothing to do, the runtime is idle."""
+LITTLE: Final = 0.05
+"""Of the time, for which the loop's thread may have computed in an idle runtime: thousands of sensors, or the service
+that the runtime is part of, have the loop compute though nothing is decided, and would wait for the collector.
+"""
 WORTH_IT: Final = 10
 """Looks at the middle generation since the last one at everything that make it worth while."""
 TOO_MANY: Final = 2_000
@@ -42,13 +46,15 @@ def settle() -> None:
 
 async def collect_when_idle(turns: Callable[[], int]) -> None:
     """Looks at everything now and then, for ever. `turns` counts what the scheduler has decided: where that stands
-    still, nothing is waited for.
+    still, and the loop does, nothing is waited for.
     """
     seen, looks, thawed = turns(), _looks(), perf_counter()
     while True:
+        computed, since = thread_time(), perf_counter()
         await asyncio.sleep(LOOK_EVERY)
         now, young = turns(), _looks() - looks
-        is_idle, seen = now == seen, now
+        is_quiet = thread_time() - computed <= LITTLE * (perf_counter() - since)
+        is_idle, seen = is_quiet and now == seen, now
         if young < WORTH_IT or not (is_idle or young >= TOO_MANY):
             continue
         began = perf_counter()

@@ -1,0 +1,46 @@
+"""When the collector looks at everything."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from contextlib import suppress
+
+import pytest
+
+from tradewind.services import garbage
+
+
+class Looks:
+    """A scheduler that decides nothing, and a collector that collects nothing: both are counted."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.rounds = 0
+        self.collected = asyncio.Event()
+        monkeypatch.setattr(garbage, "LOOK_EVERY", 0.02)
+        monkeypatch.setattr(garbage, "WORTH_IT", 0)
+        monkeypatch.setattr(gc, "collect", self.collect)
+        monkeypatch.setattr(gc, "freeze", lambda: None)
+
+    def turns(self) -> int:
+        self.rounds += 1
+        return 7
+
+    def collect(self) -> int:
+        self.collected.set()
+        return 0
+
+
+async def test_not_while_the_loop_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten thousand sensors are asked though nothing is decided: a look at all of them would make them late."""
+    looks = Looks(monkeypatch)
+    watching = asyncio.ensure_future(garbage.collect_when_idle(looks.turns))
+    while looks.rounds < 5:
+        sum(range(10_000))
+        await asyncio.sleep(0)
+    assert not looks.collected.is_set()
+    async with asyncio.timeout(60):
+        await looks.collected.wait()
+    watching.cancel()
+    with suppress(asyncio.CancelledError):
+        await watching
