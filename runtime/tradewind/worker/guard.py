@@ -197,7 +197,7 @@ class LoopGuard:
         """`own_process`: whether the signal and faulthandler may be used."""
         self.owner: Owner | None = None
         self.began = 0.0
-        self.asleep = False
+        self.asleep = True
         self.warn_after = warn_after
         self.mark = mark
         self._on_blocked = on_blocked
@@ -284,16 +284,14 @@ class LoopGuard:
 
     def _watch(self) -> None:
         quiet = _QUIET_TICKS
-        seen = warned = -1.0
+        seen = warned = 0.0
         while not self._stopping.is_set():
             if quiet >= _QUIET_TICKS:
-                self._sleep_until_needed()
+                self._sleep_until_needed(seen)
                 self._run_delay.restart()
                 quiet = 0
             self._arm()
             self._stopping.wait(_TICK)
-            if self._dump is not None:
-                faulthandler.cancel_dump_traceback_later()
             began, owner = self.began, self.owner
             waited = self._run_delay.since() if began == seen else self._run_delay.restart()
             quiet = quiet + 1 if began == seen and owner is None else 0
@@ -309,18 +307,29 @@ class LoopGuard:
                     self._report(owner, began, self._dumped_in(began), interrupted=False)
             else:
                 self._report_dump(warned, waited)
+        self._disarm()
         self._report_dump(warned, 0.0)
 
-    def _sleep_until_needed(self) -> None:
+    def _sleep_until_needed(self, seen: float) -> None:
+        """`seen`: when the last step began that is known to be over. A later one needs its watch at once, and has
+        perhaps begun before it could see that nobody is awake.
+        """
         self._awake.clear()
-        before = self.began
         self.asleep = True
-        if self.began == before and not self._stopping.is_set():
+        if self.began == seen:
+            self._disarm()
+        if self.began == seen and not self._stopping.is_set():
             self._awake.wait()
         self.asleep = False
 
+    def _disarm(self) -> None:
+        if self._dump is not None:
+            faulthandler.cancel_dump_traceback_later()
+
     def _arm(self) -> None:
-        """From here on faulthandler writes all stacks unless we come back in time."""
+        """From here on faulthandler writes all stacks unless we come back in time. Each call takes the place of the
+        one before, so that there is no moment between two ticks at which nothing is armed.
+        """
         if self._dump is not None:
             self._dumps_due.append(perf_counter() + _TICK + self.warn_after)
             faulthandler.dump_traceback_later(_TICK + self.warn_after, file=self._dump)
