@@ -27,6 +27,7 @@ from tradewind.config import Config
 from tradewind.database import open_control, open_store
 from tradewind.home import ADMIN_PASSWORD, forget_address, keep_secret, tell_address
 from tradewind.model.errors import StoreUnavailable
+from tradewind.services.garbage import settle
 
 if TYPE_CHECKING:
     from tradewind.executor_ports import Executor
@@ -150,6 +151,7 @@ async def _serve(config: Config, roles: frozenset[str], announcements: Announcem
         info = ReadyInfo(0.0, None)
         if "web" in roles:
             await asyncio.to_thread(_import_web)
+            settle()
             password = await _first_login(config, control)
             from tradewind.web.log_files import web_log_files
 
