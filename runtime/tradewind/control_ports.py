@@ -40,6 +40,8 @@ class TriggerRequest:
     """Start and end; by default what the timetable gives a run by hand."""
     partition_key: str | None = None
     """Which part of the data the run is about. What its tasks send has this key, too."""
+    run_after: datetime | None = None
+    """From when on it may run, as its tasks see it; by default the logical date. It begins at once all the same."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,15 @@
 """Runs one DAG once in this process: no database, no server, the same rules.
 
-Everything is as in production but the store (in memory) and the executors (sync tasks run in
-threads). Nothing is waited for that need not be: a retry follows at once, pools have room, and the
-DAG's own schedule is left out.
+Everything is as in production but the store (in memory) and, unless the usual ones are asked for, the executors
+(sync tasks run in threads). Nothing is waited for that need not be: a retry follows at once, pools have room, and
+the DAG's own schedule is left out.
 """
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
+import re
 import shutil
 import sys
 import tempfile
@@ -19,7 +20,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import orjson
 
@@ -31,6 +32,7 @@ from tradewind.authoring.xcom import decode
 from tradewind.config import Config, load_config
 from tradewind.control_ports import LiveEvent, TriggerRequest
 from tradewind.database import StoredOnDemand
+from tradewind.executor_ports import Executor
 from tradewind.host import Parts, Runtime
 from tradewind.model.errors import AuthoringError, TaskFailed
 from tradewind.model.keys import UNMAPPED
@@ -42,6 +44,7 @@ from tradewind.ports import StoreReads
 from tradewind.services.control import RuntimeControl
 from tradewind.services.executor_loading import load_executors
 from tradewind.store.memory import MemoryStore
+from tradewind.trial_executors import MARKED, MarkingExecutor, ShownExecutor
 from tradewind.trial_output import TaskOutput, logging_shown
 from tradewind.trial_time import SkippingClock, SkippingLoop, SkippingPace
 from tradewind.trial_watch import TrialWatch, run_ended
@@ -54,6 +57,22 @@ _settings: ContextVar[Mapping[str, str]] = ContextVar("tradewind_trial_settings"
 _NOBODY_LOOKS: Final = {"scheduler.beat_alone": "86400"}
 """For its beats, while days may pass in a moment."""
 _LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class TrialPlan:
+    """Which tasks run, and by what.
+
+    `marked`: tasks whose whole id matches are a success without running: they leave no result and send no events, and
+    their callbacks are not called. `use_executor`: each task runs by the executor that it has in production, sync ones
+    in processes of their own that load the DAG's file; what they say is shown when they end. `run_after`: what tasks
+    see as such; by default the logical date. The run begins at once.
+    """
+
+    only_task: str | None = None
+    marked: re.Pattern[str] | None = None
+    use_executor: bool = False
+    run_after: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,25 +122,34 @@ async def try_dag(
     logical_date: datetime | None = None,
     watch: TrialWatch | None = None,
     capture_output: bool = True,
-    only_task: str | None = None,
     data_interval: tuple[datetime, datetime] | None = None,
+    plan: TrialPlan | None = None,
 ) -> TrialReport:
-    """Runs the DAG to its end, or `only_task` of it. What tasks print goes to their logs, or, without
-    `capture_output`, where it always goes. Raises ParamValidationError where `conf` does not fit its params.
+    """Runs the DAG to its end, or what the plan says of it. What tasks print goes to their logs, or, without
+    `capture_output`, where it always goes.
 
     On a `SkippingLoop` sensors do not wait.
+
+    Raises ParamValidationError where `conf` does not fit its params, AuthoringError where executors cannot be used.
     """
-    watch = watch or TrialWatch()
+    watch, plan = watch or TrialWatch(), plan or TrialPlan()
     record_tee.set(watch.on_record)
     folder = await asyncio.to_thread(tempfile.mkdtemp, prefix="tradewind-test-")
     try:
         settings = {"logging.folder": str(Path(folder, "logs")), **_NOBODY_LOOKS, **_settings.get({})}
         config = await asyncio.to_thread(load_config, overrides=settings)
-        async with _alone(dag, config, only_task, capture_output=capture_output) as runtime:
+        executors = await asyncio.to_thread(_executors, dag, plan, watch)
+        async with _alone(dag, config, executors, plan, capture_output=capture_output) as runtime:
             for pool in {task.pool for task in dag.tasks}:
                 await runtime.pool_set(PoolRow(pool, NO_LIMIT))
             request = TriggerRequest(
-                dag.dag_id, conf, logical_date=logical_date, unpause=True, external=False, data_interval=data_interval
+                dag.dag_id,
+                conf,
+                logical_date=logical_date,
+                unpause=True,
+                external=False,
+                data_interval=data_interval,
+                run_after=plan.run_after,
             )
             return await _run(runtime.control, request, watch)
     finally:
@@ -142,22 +170,27 @@ async def _run(control: RuntimeControl, request: TriggerRequest, watch: TrialWat
     return report
 
 
-def run_dag(
+def run_dag(  # noqa: PLR0913 - the arguments of Airflow's dag.test(), by name
     dag: DAG,
-    conf: Mapping[str, Json] | None = None,
-    logical_date: datetime | None = None,
+    conf: Mapping[str, Json] | datetime | None = None,
+    logical_date: datetime | Mapping[str, Json] | None = None,
     *,
     execution_date: datetime | None = None,
     run_conf: Mapping[str, Json] | None = None,
     conn_file_path: str | None = None,
     variable_file_path: str | None = None,
+    use_executor: bool = False,
+    mark_success_pattern: re.Pattern[str] | str | None = None,
+    run_after: datetime | None = None,
 ) -> TrialReport:
     """`DAG.test()`: the same for code without a loop, such as the end of a DAG file. What operators say and why
     tasks fail is printed, with the task's name. `execution_date` and `run_conf`: Airflow's names of the two.
 
     `conn_file_path`, `variable_file_path`: files (JSON, YAML or env) of connections and variables for this run, which
-    are asked before all others.
+    are asked before all others. `mark_success_pattern`, `use_executor`, `run_after`: see `TrialPlan`.
     """
+    conf, date = _told_apart(dag.dag_id, conf or run_conf, logical_date or execution_date)
+    plan = TrialPlan(None, marking(mark_success_pattern), use_executor, _instant(run_after))
     files = {"connections_file_path": conn_file_path, "variables_file_path": variable_file_path}
     if conn_file_path or variable_file_path:
         kept = orjson.dumps({name: str(path) for name, path in files.items() if path}).decode()
@@ -165,10 +198,40 @@ def run_dag(
         _settings.set({"secrets.backend": backend, "secrets.backend_kwargs": kept})
     else:
         _settings.set({})
-    date = _instant(logical_date or execution_date)
     watch = TrialWatch(on_record=TaskOutput(sys.stdout).record)
     with logging_shown():
-        return asyncio.run(try_dag(dag, conf=conf or run_conf, logical_date=date, watch=watch, capture_output=False))
+        return asyncio.run(
+            try_dag(dag, conf=conf, logical_date=_instant(date), watch=watch, capture_output=False, plan=plan)
+        )
+
+
+def _told_apart(dag_id: str, *given: object) -> tuple[Mapping[str, Json] | None, datetime | None]:
+    """The conf and the date, which Airflow has the other way round where they are given by position."""
+    conf: Mapping[str, Json] | None = None
+    date: datetime | None = None
+    for value in given:
+        if isinstance(value, Mapping) and conf is None:
+            conf = cast("Mapping[str, Json]", value)
+        elif isinstance(value, datetime) and date is None:
+            date = value
+        elif value is not None:
+            raise AuthoringError(
+                f"DAG {dag_id!r}: test() takes one conf (a dict) and one logical date (a datetime); {value!r} is "
+                "neither, or one too many"
+            )
+    return conf, date
+
+
+def marking(pattern: re.Pattern[str] | str | None) -> re.Pattern[str] | None:
+    """The regular expression for `TrialPlan.marked`. Raises AuthoringError for what is none."""
+    if pattern is None:
+        return None
+    try:
+        compiled = re.compile(pattern)
+        compiled.fullmatch("")  # refuses patterns of bytes
+    except (re.error, TypeError) as error:
+        raise AuthoringError(f"mark_success_pattern: {pattern!r} is no regular expression of text: {error}") from error
+    return compiled
 
 
 def run_task(
@@ -199,8 +262,8 @@ def run_task(
             dag,
             logical_date=info.logical_date,
             capture_output=False,
-            only_task=task.task_id,
             data_interval=interval,
+            plan=TrialPlan(task.task_id),
         )
         report = CallersThread().run(trial)
         if report.errors:
@@ -219,22 +282,42 @@ def _instant(moment: datetime | None) -> datetime | None:
     return moment if moment is None or moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
+def _executors(dag: DAG, plan: TrialPlan, watch: TrialWatch) -> dict[str, Executor]:
+    """Who carries the tasks, by the kinds that the DAG's tasks name."""
+    found = load_executors()
+    kinds = {task.executor for task in _planned(dag.to_spec(), plan).tasks} - {MARKED}
+    marked: dict[str, Executor] = {MARKED: MarkingExecutor()}
+    if not plan.use_executor:
+        return dict.fromkeys(sorted(kinds | {"inline"}), found["inline"]) | marked
+    elsewhere = {kind: executor for kind, executor in found.items() if kind in kinds and kind != "inline"}
+    if elsewhere and not Path(dag.fileloc or "").is_file():
+        raise AuthoringError(
+            f"DAG {dag.dag_id!r} was made in {dag.fileloc!r}, which is no file, so its tasks cannot run in other "
+            "processes: write it into a file, or leave use_executor out"
+        )
+    if watch.on_record is not None:
+        elsewhere = {kind: ShownExecutor(executor, watch.on_record) for kind, executor in elsewhere.items()}
+    return {"inline": found["inline"], **elsewhere, **marked}
+
+
 @asynccontextmanager
-async def _alone(dag: DAG, config: Config, only_task: str | None, *, capture_output: bool) -> AsyncGenerator[Runtime]:
-    inline = (await asyncio.to_thread(load_executors))["inline"]
-    kinds = {task.executor for task in dag.to_spec().tasks} | {"inline"}
+async def _alone(
+    dag: DAG, config: Config, executors: Mapping[str, Executor], plan: TrialPlan, *, capture_output: bool
+) -> AsyncGenerator[Runtime]:
     loop = asyncio.get_running_loop()
     clock: SkippingClock | None = None
     if isinstance(loop, SkippingLoop):
+        if plan.use_executor:
+            raise AuthoringError("time cannot be skipped for tasks in other processes: leave use_executor out")
         current_pace.set(SkippingPace(loop))
         clock = SkippingClock(loop)
     parts = Parts(
         store=MemoryStore(),
         clock=clock,
-        executors=dict.fromkeys(sorted(kinds), inline),
+        executors=executors,
         watch_files=False,
         executor_settings={"capture_output": capture_output},
-        adapt=partial(_at_once, only_task=only_task),
+        adapt=partial(_at_once, plan=plan),
         stored=StoredOnDemand(config),
     )
     async with Runtime(config, dags=[dag], parts=parts) as runtime:
@@ -243,12 +326,22 @@ async def _alone(dag: DAG, config: Config, only_task: str | None, *, capture_out
         yield runtime
 
 
-def _at_once(spec: DagSpec, only_task: str | None = None) -> DagSpec:
-    """Without a schedule of its own, and without pauses before retries; of one task, if named, nothing else."""
+def _at_once(spec: DagSpec, plan: TrialPlan) -> DagSpec:
+    """Without a schedule of its own, and without pauses before retries."""
+    spec = _planned(spec, plan)
     tasks = tuple(dataclasses.replace(task, retry_delay=0.0, max_retry_delay=0.0, end_date=None) for task in spec.tasks)
-    if only_task is not None:
-        tasks = tuple(dataclasses.replace(task, upstream=()) for task in tasks if task.task_id == only_task)
     return dataclasses.replace(spec, tasks=tasks, end_date=_LONG_AGO)
+
+
+def _planned(spec: DagSpec, plan: TrialPlan) -> DagSpec:
+    """The one task alone, if one is named; those to be marked with the executor that does."""
+    tasks = spec.tasks
+    if plan.only_task is not None:
+        tasks = tuple(dataclasses.replace(task, upstream=()) for task in tasks if task.task_id == plan.only_task)
+    if plan.marked is not None:
+        whole = plan.marked.fullmatch
+        tasks = tuple(dataclasses.replace(task, executor=MARKED) if whole(task.task_id) else task for task in tasks)
+    return dataclasses.replace(spec, tasks=tasks)
 
 
 async def _pass_on(control: RuntimeControl, on_event: Callable[[LiveEvent], None]) -> None:

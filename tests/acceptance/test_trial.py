@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import re
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tradewind import DAG, PythonSensor, task
-from tradewind.trial import try_dag
+from tradewind import DAG, PythonSensor, get_current_context, task
+from tradewind.bundles.loader import load_file
+from tradewind.model.errors import AuthoringError
+from tradewind.trial import TrialPlan, TrialReport, run_dag, try_dag
+from tradewind.trial_executors import MARKED
 from tradewind.trial_time import SkippingLoop
+from tradewind.trial_watch import TrialWatch
 
 FILE = """
 import logging
@@ -122,3 +131,155 @@ def test_a_week_that_is_skipped_is_little_work() -> None:
         report = runner.run(try_dag(dag))
     assert {one.task_id: one.state.value for one in report.instances} == {"never": "skipped"}
     assert 7 <= loops[0].skips <= 7 * 24 * 62
+
+
+def states(report: TrialReport) -> dict[str, str]:
+    return {f"{one.task_id}{one.map_index:+d}".removesuffix("-1"): one.state.value for one in report.instances}
+
+
+def loaded(file: Path, text: str) -> DAG:
+    file.write_text(text)
+    (dag,) = load_file(file, root=file.parent).dags.values()
+    return dag
+
+
+def pick_and_spread() -> DAG:
+    """A task, a task mapped over its result, a branch, and one after each."""
+    with DAG("picks", schedule=None) as dag:
+
+        @task
+        async def source() -> list[int]:
+            return [1, 2]
+
+        @task
+        async def source_of_none() -> list[int]:
+            raise LookupError("the bank is closed")
+
+        @task
+        async def spread(value: int) -> None:
+            raise ValueError(value)
+
+        @task.branch
+        async def choose() -> str:
+            return "left"
+
+        @task
+        async def left() -> None: ...
+
+        @task
+        async def right() -> None: ...
+
+        spread.expand(value=source())
+        spread.override(task_id="over_nothing").expand(value=source_of_none())
+        _ = choose() >> [left(), right()]
+    return dag
+
+
+async def test_tasks_that_are_marked_as_success_do_not_run() -> None:
+    """As in Airflow: they leave no result, so nothing is there to map over; a branch chooses nothing and all follow;
+    the pattern has to fit the whole id.
+    """
+    report = await try_dag(pick_and_spread(), plan=TrialPlan(marked=re.compile("spread|source_.*|choose|lef")))
+    assert states(report) == {
+        "source": "success",
+        "spread+0": "success",
+        "spread+1": "success",
+        "source_of_none": "success",
+        "over_nothing": "upstream_failed",
+        "choose": "success",
+        "left": "success",
+        "right": "success",
+    }
+    assert report.results == {("source", -1): [1, 2]}
+    marked = {attempt.task_id for attempt in report.attempts if attempt.executor == MARKED}
+    assert marked == {"spread", "source_of_none", "choose"}
+
+
+PLACES = """
+import os
+from pathlib import Path
+from tradewind import DAG, BashOperator, task
+
+with DAG("places", schedule=None) as dag:
+    @task
+    def process():
+        print("a process of its own")
+        return os.getpid()
+
+    @task
+    async def loop():
+        return os.getpid()
+
+    @task.sensor(mode="reschedule", poke_interval=0)
+    def twice():
+        print("looked")
+        os.write(1, b"raw\\n")
+        seen = Path(__file__).with_suffix(".seen")
+        return seen.exists() or seen.touch()
+
+    @task
+    def skipped(): raise ValueError
+
+    @task(executor="abroad", retries=0)
+    def nowhere(): ...
+
+    process(), loop(), twice(), skipped(), nowhere()
+"""
+
+
+async def test_tasks_run_by_their_own_executors(tmp_path: Path) -> None:
+    """Sync ones in processes of their own; what they say is shown, once."""
+    file = tmp_path / "places.py"
+    dag = await asyncio.to_thread(loaded, file, PLACES)
+    said: list[dict[str, Any]] = []
+    watch = TrialWatch(on_record=lambda line: said.append(json.loads(line)))
+    report = await try_dag(dag, watch=watch, plan=TrialPlan(use_executor=True, marked=re.compile("skipped")))
+    assert states(report) == dict.fromkeys(("process", "loop", "twice", "skipped"), "success") | {"nowhere": "failed"}
+    assert "no executor 'abroad'" in report.errors["nowhere"]
+    assert report.results["loop", -1] == os.getpid() != report.results["process", -1]
+    printed = [(one["task_id"], one["message"]) for one in said if one["stream"] == "stdout"]
+    assert sorted(printed) == [("process", "a process of its own"), *[("twice", "looked")] * 2, *[("twice", "raw")] * 2]
+
+
+async def test_what_executors_cannot_carry(tmp_path: Path) -> None:
+    file = tmp_path / "gone.py"
+    dag = await asyncio.to_thread(loaded, file, PLACES)
+    file.unlink()
+    with pytest.raises(
+        AuthoringError, match=r"DAG 'places' was made in '.*gone\.py', which is no file.*leave use_exec"
+    ):
+        await try_dag(dag, plan=TrialPlan(use_executor=True))
+
+
+@pytest.mark.blocks_the_loop
+def test_conf_and_dates_in_any_order() -> None:
+    """By position as here, as in Airflow 2 and by name; tasks see `run_after`."""
+    seen: list[tuple[Any, ...]] = []
+    with DAG("looks", schedule=None) as dag:
+
+        @task
+        async def look() -> None:
+            context = get_current_context()
+            run = context["dag_run"]
+            seen.append((context["logical_date"], run.run_after, run.conf))
+
+        look()
+    day, later, conf = datetime(2026, 1, 5, tzinfo=UTC), datetime(2026, 1, 6, tzinfo=UTC), {"n": 1}
+    dag.test(conf, day)
+    dag.test(day, conf)
+    dag.test(execution_date=day, run_conf=conf, run_after=later.replace(tzinfo=None))
+    assert seen == [(day, day, conf), (day, day, conf), (day, later, conf)]
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"conf": "n=1"}, r"DAG 'd': test\(\) takes one conf \(a dict\) and one logical date \(a datetime\); 'n=1' is"),
+        ({"conf": {}, "logical_date": "today"}, "'today' is neither"),
+        ({"mark_success_pattern": "(ab"}, r"mark_success_pattern: '\(ab' is no regular expression of text: missing \)"),
+        ({"mark_success_pattern": b"ab"}, "is no regular expression of text: cannot use a bytes pattern"),
+    ],
+)
+def test_arguments_that_are_none(given: dict[str, Any], reason: str) -> None:
+    with pytest.raises(AuthoringError, match=reason):
+        run_dag(DAG("d", schedule=None), **given)

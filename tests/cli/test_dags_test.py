@@ -131,3 +131,17 @@ def test_what_never_ends_is_ended_and_named(run: Run, home: Path) -> None:
     result = run("dags", "test", "waits", "-S", str(home / "waits.py"), "--timeout", "0.5")
     assert result.exit_code == 1
     assert "never had not ended after 0.5 s: it is running (try 1)" in result.output
+
+
+def test_marked_tasks_and_own_executors(run: Run) -> None:
+    result = run("dags", "test", "bad", "--mark-success-pattern", "fails")
+    assert result.exit_code == 0, result.output
+    assert "✔ fails success" in result.output
+    result = run("dags", "test", "demo", "2024-01-05", "--use-executor")
+    assert result.exit_code == 0, result.output
+    assert "[one] hello 1" in result.output
+    result = run("dags", "test", "demo", "--use-executor", "--no-wait")
+    assert (result.exit_code, "skips no time in other processes" in result.output) == (2, True)
+    result = run("dags", "test", "bad", "--mark-success-pattern", "[")
+    assert result.exit_code == 1
+    assert "mark_success_pattern: '[' is no regular expression" in result.output

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import pkgutil
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from pathlib import Path
@@ -410,10 +411,53 @@ class DAG(Scheduled):
                     "(or take the schedule away)"
                 ) from why
 
-    def test(self, *args: Any, **kwargs: Any) -> Any:
-        """Runs the DAG once in this process, without database or server; as `tradewind.trial.run_dag`."""
+    def test(  # noqa: PLR0913 - Airflow's arguments, by name
+        self,
+        conf: Mapping[str, Any] | datetime | None = None,
+        logical_date: datetime | Mapping[str, Any] | None = None,
+        *,
+        execution_date: datetime | None = None,
+        run_conf: Mapping[str, Any] | None = None,
+        conn_file_path: str | None = None,
+        variable_file_path: str | None = None,
+        use_executor: bool = False,
+        mark_success_pattern: re.Pattern[str] | str | None = None,
+        run_after: datetime | None = None,
+        session: object = None,
+    ) -> Any:
+        """Runs the DAG once, without database or server, and returns what came of it: a `tradewind.trial.TrialReport`.
+
+        Args:
+            conf: what the run is to know. By position, it and the date may come in either order.
+            logical_date: by default now.
+            execution_date: Airflow's old name of the date.
+            run_conf: Airflow's name of the conf.
+            conn_file_path: a file (JSON, YAML or env) of connections, which is asked before all others.
+            variable_file_path: the same for variables.
+            use_executor: tasks run as they do in production, sync ones in processes of their own that load the DAG's
+                file. By default all run in this process, where a debugger sees them.
+            mark_success_pattern: tasks whose whole id matches this regular expression are marked as success and do
+                not run.
+            run_after: the moment that tasks see as the run's `run_after`; by default the logical date.
+            session: for scripts that hand one over; there is no database to use it on.
+
+        Raises:
+            AuthoringError: an argument is of the wrong kind, or executors cannot be used. ParamValidationError: the
+            conf does not fit the DAG's params.
+        """
         run: Any = pkgutil.resolve_name("tradewind.trial:run_dag")
-        return run(self, *args, **kwargs)
+        return run(
+            self,
+            conf,
+            logical_date,
+            execution_date=execution_date,
+            run_conf=run_conf,
+            conn_file_path=conn_file_path,
+            variable_file_path=variable_file_path,
+            use_executor=use_executor,
+            mark_success_pattern=mark_success_pattern,
+            run_after=run_after,
+        )
 
     def __enter__(self) -> Self:
         enter_scope(self, self._group)

@@ -52,6 +52,16 @@ WORST_FIRST: Final = (
 @click.argument("dag_id")
 @click.argument("logical_date", type=moment, metavar="[DATE]", required=False)
 @click.option("-c", "--conf", type=json_object, metavar="JSON", help="JSON for the run's conf, or @file.")
+@click.option(
+    "--mark-success-pattern",
+    metavar="REGEX",
+    help="Tasks whose whole id matches are marked as success and do not run.",
+)
+@click.option(
+    "--use-executor",
+    is_flag=True,
+    help="Tasks run as in production, sync ones in processes of their own; by default all run in this one.",
+)
 @click.option("--no-wait", is_flag=True, help="Sensors ask again at once: the time between is skipped, not waited.")
 @click.option("--timeout", type=click.FloatRange(min=0.1), metavar="SECONDS", help="End the run as failed after this.")
 @click.option(
@@ -72,11 +82,14 @@ def test(ctx: click.Context, /, dag_id: str, logical_date: datetime | None, **gi
     from tradewind.cli.dag_files import find_dag
     from tradewind.cli.dags_test_answer import answer_of, to_line
     from tradewind.model.states import RunState
-    from tradewind.trial import try_dag
+    from tradewind.trial import TrialPlan, marking, try_dag
     from tradewind.trial_output import TaskOutput
     from tradewind.trial_time import SkippingLoop
     from tradewind.trial_watch import TrialWatch
 
+    if given["use_executor"] and given["no_wait"]:
+        raise click.UsageError("--no-wait skips no time in other processes: leave it or --use-executor out.")
+    plan = TrialPlan(marked=marking(given["mark_success_pattern"]), use_executor=given["use_executor"])
     subdir: Path | None = given["subdir"]
     dag, file = find_dag(config_of(ctx), dag_id, subdir)
     as_json: bool = given["output"] == "json"
@@ -84,7 +97,7 @@ def test(ctx: click.Context, /, dag_id: str, logical_date: datetime | None, **gi
     output = TaskOutput(sys.stderr if as_json else sys.stdout, shown.line, failures=as_json)
     at = logical_date or datetime.now(tz=UTC)
     watch = TrialWatch(shown.see, output.record, given["timeout"])
-    trial = try_dag(dag, conf=given["conf"], logical_date=at, watch=watch)
+    trial = try_dag(dag, conf=given["conf"], logical_date=at, watch=watch, plan=plan)
     with shown:
         report = run_async(trial, SkippingLoop if given["no_wait"] else None)
     for task_id, reason in report.waiting.items():

@@ -257,6 +257,8 @@ class RunPlanner:
             info = await self._custom.manual(dag, at) if custom else manual_run(dag.spec, at)
             if request.data_interval is not None:
                 info = info._replace(interval=DataInterval(*request.data_interval))
+            if request.run_after is not None:
+                info = info._replace(run_after=request.run_after)
             # Looked up first: `run_create` answers the mail that asked even where the run exists.
             name = request.dag_run_id or dag_run_id_of(request.run_type, info.logical_date)
             known = await self._store.run_get(dag.dag_id, name) is not None

@@ -36,12 +36,13 @@ def trigger_mail(request: TriggerRequest, now: datetime) -> tuple[str, dict[str,
         "external": request.external,
         "data_interval": request.data_interval,
         "partition_key": request.partition_key,
+        "run_after": None if request.run_after is None else request.run_after.isoformat(),
     }
 
 
 def request_in(dag_id: str, body: Mapping[str, Any]) -> TriggerRequest:
     """What `trigger_mail` has made a body of."""
-    logical, interval = body.get("logical_date"), body.get("data_interval")
+    logical, interval, after = body.get("logical_date"), body.get("data_interval"), body.get("run_after")
     return TriggerRequest(
         dag_id,
         conf=body.get("conf"),
@@ -54,6 +55,7 @@ def request_in(dag_id: str, body: Mapping[str, Any]) -> TriggerRequest:
         external=body.get("external", True),
         data_interval=None if interval is None else (_moment(interval[0]), _moment(interval[1])),
         partition_key=body.get("partition_key"),
+        run_after=_moment(after) if after else None,
     )
 
 

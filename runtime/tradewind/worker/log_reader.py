@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import os
 from collections.abc import AsyncIterator
 from functools import reduce
 from pathlib import Path
@@ -69,24 +70,25 @@ class _Place(NamedTuple):
         return _Place(layout, int(offset), int(raw), ended == "1", int(shared))
 
 
-def read_log(log_root: str, ref: LogRef, token: str | None = None) -> LogPage:
+def read_log(log_root: str, ref: LogRef, token: str | None = None, *, shared: bool = True) -> LogPage:
     """The records from `token` (default: the beginning) on, some megabytes at most.
 
-    A log that does not exist (yet) is empty and not finished. Blocks for file reads. Raises
+    A log that does not exist (yet) is empty and not finished. Without `shared` only what processes of the try wrote is
+    read, not what coroutines said on its behalf. Blocks for file reads. Raises
     ValueError for a token that this function did not give, OSError if a file cannot be read.
     """
     files = attempt_file(log_root, ref)
     place = _Place.of(token) if token else None
     if (place is None or (place.layout == "i" and not place.ended)) and files.exists():
         place = _Place("f", shared=place.offset if place is not None else 0)
-    shared = inline_file(log_root, ref.dag_id, ref.dag_run_id)
+    others = inline_file(log_root, ref.dag_id, ref.dag_run_id) if shared else Path(os.devnull)
     if place is None:
-        if not shared.exists():
+        if not shared or not others.exists():
             return LogPage([], "", finished=False)
         place = _Place("i")
     if place.layout == "f":
-        return _read_files(files, shared, ref, place)
-    records, place, whole = _read_shared(shared, ref, place)
+        return _read_files(files, others, ref, place)
+    records, place, whole = _read_shared(others, ref, place)
     return LogPage(records, place.token(), finished=place.ended and whole)
 
 
