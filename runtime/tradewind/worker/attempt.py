@@ -31,7 +31,7 @@ from tradewind.worker import steps
 from tradewind.worker.alarm import deadline
 from tradewind.worker.blocking import AsyncInProcess, BlockingOnLoop
 from tradewind.worker.deferring import LEFT_BEHIND_AFTER, call_of, durably, ending_of, outcome_of_raised, time_left
-from tradewind.worker.endings import AttemptCancelled, outcome_of_error
+from tradewind.worker.endings import AttemptCancelled, lost, outcome_of_error
 from tradewind.worker.joint_polls import joint_polls
 from tradewind.worker.log import current_log
 from tradewind.worker.preparing import off_loop, prepare_blocking, prepare_on_loop
@@ -256,9 +256,9 @@ async def _call_all(work: Work, callbacks: Sequence[Callable[[Any], object]], th
         try:
             async with asyncio.timeout(CALLBACK_LIMIT):
                 await _maybe_async(threads, callback, work.context)
-        except asyncio.CancelledError:
-            raise
         except BaseException as error:
+            if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+                raise
             _report_callback(work, callback, error)
 
 
@@ -285,16 +285,25 @@ async def _kill(work: Work | None, threads: Threads | None, *, goes_on: bool = F
 
 
 async def _in_thread(work: Work, threads: Threads | None) -> Outcome:
-    """A sync task on a loop: all of it in one thread. What cannot be interrupted there is left behind."""
+    """A sync task on a loop: all of it in one thread. Its time begins when it gets one. What cannot be interrupted
+    there is left behind; what has not begun when the attempt ends never does. Raises TaskTimeout.
+    """
     stop = threading.Event()
-    context = copy_context()
+    context, loop = copy_context(), asyncio.get_running_loop()
+    timeout, scope = time_left(work), asyncio.timeout(None)
 
     def call() -> Outcome:
+        if stop.is_set():
+            return lost("it was ended before it began")
+        if timeout is not None:
+            loop.call_soon_threadsafe(limit, timeout)
         return context.run(_run_work, work, stop)
 
-    running = asyncio.get_running_loop().run_in_executor(threads, call)
-    timeout = work.attempt.task.execution_timeout
-    scope = asyncio.timeout(timeout)
+    def limit(seconds: float) -> None:
+        if not stop.is_set() and not running.done():
+            scope.reschedule(loop.time() + seconds)
+
+    running = loop.run_in_executor(threads, call)
     try:
         async with scope:
             return await asyncio.shield(running)
@@ -302,7 +311,8 @@ async def _in_thread(work: Work, threads: Threads | None) -> Outcome:
         if not scope.expired():
             raise
         stop.set()
-        said = f"execution_timeout of {timeout:g} s has passed; the thread cannot be stopped and is left behind"
+        whole = work.attempt.task.execution_timeout
+        said = f"execution_timeout of {whole:g} s has passed; the thread cannot be stopped and is left behind"
         error = TaskTimeout(said)
         outcome = outcome_of_error(error)
         work.context["exception"] = error

@@ -265,19 +265,16 @@ class LoopCarrier:
         self._on_end(flight.attempt, end, left_behind, seconds)
 
     async def _end(self, flights: Sequence[Flight], outcome: Outcome, grace: float) -> None:
-        tasks: list[asyncio.Task[None]] = []
+        ending: dict[asyncio.Task[None], Flight] = {}  # without those that are being ended already
         for flight in flights:
             if flight.task is not None and flight.forced is None:
                 flight.forced = outcome
                 flight.task.cancel(GOES_ON if outcome.kind is OutcomeKind.LOST else None)
-                tasks.append(flight.task)
-        if not tasks:
+                ending[flight.task] = flight
+        if not ending:
             return
-        _, pending = await asyncio.wait(tasks, timeout=grace)
-        for flight in flights:
-            task = flight.task
-            if task is None:
-                continue
+        _, pending = await asyncio.wait(ending, timeout=grace)
+        for task, flight in ending.items():
             if task in pending:
                 self._abandoned.add(task)
                 task.add_done_callback(self._abandoned.discard)
@@ -288,7 +285,8 @@ class LoopCarrier:
                 flight.forced = late
                 self._land(flight, late, left_behind=True)
             elif flight.attempt.key.attempt in self.flights:
-                self._land(flight, outcome)  # cancelled before its first step
+                conclude(flight.attempt, outcome, flight.log)  # cancelled before its first step
+                self._land(flight, outcome)
 
     def _offended(self, offence: LoopOffence, owner: Owner) -> None:
         subject = owner.subject

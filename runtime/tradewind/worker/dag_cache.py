@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections import OrderedDict
 
 from tradewind.authoring.dag import DAG
 from tradewind.bundles.loader import load_file
 from tradewind.model.attempts import RunFacts
 from tradewind.worker.dag_missing import bundle_root, missing_dag
+from tradewind.worker.guard import current_owner
 
 _KEPT = 64
 
@@ -52,7 +54,9 @@ class DagCache:
         key = (run.source.fileloc, run.source.bundle_version, run.dag_id)
         task = self._loading.get(key)
         if task is None:
-            task = self._loading[key] = asyncio.get_running_loop().create_task(self._import(run))
+            context = contextvars.copy_context()  # of whoever asks first, for what holds where the file says nothing
+            context.run(current_owner.set, None)  # but others wait for it too: it is not ended with him
+            task = self._loading[key] = asyncio.get_running_loop().create_task(self._import(run), context=context)
             task.add_done_callback(lambda _: self._loading.pop(key, None))
         return await asyncio.shield(task)
 
