@@ -114,6 +114,8 @@ def test_what_is_not_served_is_named() -> None:
         run("from airflow.settings import Session")
     with pytest.raises(NotServed, match=r"airflow\.contrib\.nothing is not .*: its classes moved to provider packages"):
         run("from airflow.contrib.nothing import Nobody")
+    with pytest.raises(NotServed, match=r"airflow\.models\.Pool is not available .*: pools are made with"):
+        run("from airflow.models import Pool")
     with pytest.raises(NotServed, match=r"a task waits for a person without a trigger"):
         run("from airflow.providers.standard.triggers.hitl import HITLTrigger")
     with pytest.raises(NotServed, match=r"airflow\.nothing"):
@@ -196,10 +198,13 @@ from airflow.utils.types import NOTSET, DagRunType
 from airflow.utils.weight_rule import WeightRule
 from airflow.utils.log.logging_mixin import LoggingMixin
 from airflow.utils.module_loading import import_string
+from airflow.utils.dag_parsing_context import AirflowParsingContext
 from airflow import __version__
+from airflow.sdk import get_parsing_context
 from airflow.sdk.definitions.asset import Asset
 from airflow.datasets import Dataset
 """)
+    assert names["get_parsing_context"]() == names["AirflowParsingContext"](dag_id=None, task_id=None)
     state = names["State"]
     assert state.NONE is None
     assert state.SUCCESS in state.finished

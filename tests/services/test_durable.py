@@ -361,6 +361,7 @@ def _calls(ctx: Context) -> dict[str, Callable[[], Any]]:
         "ctx.on_cancel: a function is needed": lambda: ctx.on_cancel(no_function),
         "ctx.submit_once: interval: a duration": lambda: ctx.submit_once(_nothing, poll=_asked, interval=-1),
         "ctx.submit_once: poll: a function": lambda: ctx.submit_once(_nothing, poll=no_function),
+        "one by one, or *list in place of list": lambda: ctx.gather(cast("Any", [_nothing, _nothing])),
         "ctx.gather takes coroutines": lambda: ctx.gather(_nothing(), no_function),
         "ctx.sleep: a duration": lambda: ctx.sleep(-1),
         "ctx.wait_for: timeout: a duration": lambda: ctx.wait_for(signal("x"), timeout=-1),
@@ -387,7 +388,7 @@ async def test_wrong_calls_say_what_is_wrong(start: StartRuntime) -> None:
     runtime = await start(dag)
     await run_to_end(runtime, "d")
     assert [said for said, error in told.items() if said not in error] == []
-    assert len(told) == 10
+    assert len(told) == 11
 
 
 def test_a_plain_task_cannot_be_durable() -> None:

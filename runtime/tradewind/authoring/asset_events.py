@@ -156,8 +156,17 @@ class EventList(Sequence[ReceivedEvent]):
         self._found = found
 
 
+def _named(text: str, among: Sequence[Key]) -> Key:
+    """Which of a task's assets is meant: an alias or asset of this name, else the asset of this URI."""
+    for kind in (AssetAlias, Asset):
+        for key in among:
+            if isinstance(key, kind) and key.name == text:
+                return key
+    return Asset(uri=text)
+
+
 class InletEvents(Mapping[Key, EventList]):
-    """The events of a task's inlets, by asset, alias, reference, URI, or place in `inlets`."""
+    """The events of a task's inlets, by asset, alias, reference, name, URI, or place in `inlets`."""
 
     def __init__(self, current: CurrentAttempt, inlets: object) -> None:
         self._current = current
@@ -168,7 +177,7 @@ class InletEvents(Mapping[Key, EventList]):
         if isinstance(key, int):
             key = self._inlets[key]
         elif isinstance(key, str):
-            key = Asset(uri=key)
+            key = _named(key, self._inlets)
         if key not in self._made:
             self._made[key] = EventList(self._current, _filter_of(key))
         return self._made[key]
@@ -274,7 +283,7 @@ class OutletEvent:
 
 
 class OutletEvents(Mapping[Key, OutletEvent]):
-    """What a task says about the events of its outlets, by asset, alias, URI, or place in `outlets`."""
+    """What a task says about the events of its outlets, by asset, alias, name, URI, or place in `outlets`."""
 
     def __init__(self, outlets: object) -> None:
         self._outlets = assets_among(outlets)
@@ -284,7 +293,7 @@ class OutletEvents(Mapping[Key, OutletEvent]):
         if isinstance(key, int):
             key = self._outlets[key]
         elif isinstance(key, str):
-            key = Asset(uri=key)
+            key = _named(key, self._outlets)
         if key not in self._made:
             self._made[key] = OutletEvent(key)
         return self._made[key]

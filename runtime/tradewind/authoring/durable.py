@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, cast
 
@@ -237,12 +237,15 @@ class Durable:
         """As `Context.gather`."""
         if not awaitables:
             return []
-        wrong = [one for one in awaitables if not inspect.isawaitable(one)]
+        wrong: list[object] = [one for one in awaitables if not inspect.isawaitable(one)]
         if wrong:
             for one in awaitables:
                 if inspect.iscoroutine(one):
                     one.close()
-            raise AuthoringError(f"{self._whose()}: ctx.gather takes coroutines and other awaitables, not {wrong[0]!r}")
+            hint = ", or *list in place of list" if isinstance(wrong[0], Iterable) else ""
+            raise AuthoringError(
+                f"{self._whose()}: ctx.gather takes coroutines and other awaitables, one by one{hint}, not {wrong[0]!r}"
+            )
         left, handed_over = len(awaitables), False
 
         async def strand(awaitable: Awaitable[Any]) -> Any:

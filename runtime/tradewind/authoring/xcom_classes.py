@@ -10,18 +10,16 @@ from __future__ import annotations
 import dataclasses
 import enum
 import importlib
-import re
 import sys
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from typing import Any, Final, cast
 
 from tradewind.authoring.defaults import current_defaults
+from tradewind.authoring.trigger_kinds import module_seen
 from tradewind.authoring.xcom_marks import Inner, Marked, Read, marked
 from tradewind.model.errors import XComError
 from tradewind.model.specs import Json
-
-_DAG_FILE: Final = re.compile(r"^tradewind_dag_[0-9a-f]{12}_")
 
 
 def write_object(value: Any, kind: type[Any], path: str, inner: Inner) -> Marked | None:
@@ -101,7 +99,7 @@ def _class_of(mark: Marked) -> Any:
 def _check_allowed(name: str) -> None:
     """Classes of DAG files are matched by `<file's name>.<class>`, too: their modules have private names."""
     allowed = current_defaults().xcom_allowed_classes
-    plain = _DAG_FILE.sub("", name)
+    plain = module_seen(name)
     if not allowed or name.startswith("tradewind.") or any(_matches(plain, pattern) for pattern in allowed):
         return
     raise XComError(

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, cast
 
+from tradewind.authoring.trigger_kinds import module_seen
 from tradewind.authoring.xcom_classes import CLASS_READERS, write_object
 from tradewind.authoring.xcom_libraries import LIBRARY_READERS, summary, write_library
 from tradewind.authoring.xcom_marks import TYPE_KEY, Marked, Read, marked
@@ -105,12 +106,14 @@ def _plainer(value: Any, kind: type[Any], path: str, depth: int) -> Json:
     if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray, memoryview)):
         return to_json(list(cast("Sequence[object]", value)), path, depth + 1)
     what = "return plain data, a dataclass or a pydantic model, or store it elsewhere and return where"
-    if isinstance(value, Iterator) or kind.__name__.startswith("dict_"):
+    if isinstance(value, Awaitable):
+        what = "nobody has awaited it: write `await` before the call that gives it"
+    elif isinstance(value, Iterator) or kind.__name__.startswith("dict_"):
         what = "make a list of it: list(…)"
     elif callable(cast("object", value)):
         what = "functions and classes cannot travel between tasks; return what they make"
     raise XComError(
-        f"{path} is of type {kind.__module__}.{kind.__qualname__}, which cannot be stored (Object of type "
+        f"{path} is of type {module_seen(kind.__module__)}.{kind.__qualname__}, which cannot be stored (Object of type "
         f"{kind.__name__} is not JSON serializable); {what}"
     )
 

@@ -9,7 +9,7 @@ import pkgutil
 from collections.abc import Iterator
 from functools import cached_property
 from types import ModuleType
-from typing import Any, ClassVar, Final, cast
+from typing import Any, ClassVar, Final, NamedTuple, cast
 
 from tradewind.authoring.dag import DAG
 from tradewind.model.states import FINISHED, RunState, TaskState
@@ -50,6 +50,18 @@ class State:
     success_states: ClassVar[frozenset[TaskState]] = frozenset({TaskState.SUCCESS, TaskState.SKIPPED})
     task_states: ClassVar[tuple[TaskState | None, ...]] = (None, *(s for s in TaskState if s is not TaskState.NONE))
     dag_states: ClassVar[tuple[RunState, ...]] = tuple(RunState)
+
+
+class AirflowParsingContext(NamedTuple):
+    """For which of its DAGs and tasks a file is read; None: for all of them."""
+
+    dag_id: str | None
+    task_id: str | None
+
+
+def get_parsing_context() -> AirflowParsingContext:
+    """For files that make many DAGs and would leave out those that are not asked for. A file is read once, for all."""
+    return AirflowParsingContext(None, None)
 
 
 class DagRunType(enum.StrEnum):

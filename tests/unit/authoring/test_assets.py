@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tradewind import DAG
+from tradewind.authoring.asset_events import OutletEvents
 from tradewind.authoring.assets import (
     Asset,
     AssetAlias,
@@ -189,3 +190,15 @@ def test_a_file_of_assets_is_a_file_of_dags(tmp_path: Any) -> None:
         "def report(orders): ...\n"
     )
     assert list(load_file(file).dags) == ["orders", "report"]
+
+
+def test_an_outlet_is_found_by_the_name_of_its_alias_or_its_own() -> None:
+    events = OutletEvents([C, Asset("orders", "s3://lake/orders"), B])
+    events["c"].add(Dataset("s3://lake/found"), extra={"k": "v"})
+    events["orders"].extra = {"rows": 1}
+    events["s3://lake/b"].extra = {"rows": 2}
+    assert [(put.uri, put.extra, put.aliases) for put in events.puts()] == [
+        ("s3://lake/found", b'{"k":"v"}', ("c",)),
+        ("s3://lake/orders", b'{"rows":1}', ()),
+        ("s3://lake/b", b'{"rows":2}', ()),
+    ]

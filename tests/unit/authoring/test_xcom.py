@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -107,6 +108,15 @@ def test_zones_and_pendulum_are_kept() -> None:
     assert math.isnan(through(float("nan")))
 
 
+class Awaited:
+    """As a coroutine is, that nobody has awaited."""
+
+    __module__ = "tradewind_dag_0123456789ab_test_xcom"
+
+    def __await__(self) -> Iterator[None]:
+        yield
+
+
 @pytest.mark.parametrize(
     ("value", "facts"),
     [
@@ -114,6 +124,7 @@ def test_zones_and_pendulum_are_kept() -> None:
         (threading.Lock(), ["lock", "not JSON serializable"]),
         (lambda: 1, ["function"]),
         ({"f": Path("/tmp").open}, ["value['f']"]),
+        (Awaited(), ["write `await` before the call", "of type test_xcom.Awaited,"]),
     ],
 )
 def test_what_cannot_be_stored_is_named(value: object, facts: list[str]) -> None:
