@@ -161,7 +161,7 @@ def compose(ground: Ground) -> Services:
 
 def _metered(ground: Ground, of: Metered) -> Meter:
     """Has what happens counted, and the control know who tells of it."""
-    meter = Meter(ground.config.metrics.series)
+    meter = Meter(ground.config.metrics.series, of.scheduler.book.runs)
     of.scheduler.on_committed.append(meter.commits.learn)
     of.scheduler.book.on_added.append(meter.commits.run_added)
     of.dispatcher.hear_offences(meter.offended)

@@ -38,7 +38,7 @@ from tradewind.model.errors import AuthoringError, TaskFailed
 from tradewind.model.keys import UNMAPPED
 from tradewind.model.outcomes import RETURN_KEY
 from tradewind.model.rows import AttemptRow, InstanceRow, PoolRow, RunRow, XComEntry
-from tradewind.model.specs import DagSpec, Json
+from tradewind.model.specs import DagSpec, Json, TaskSpec
 from tradewind.model.states import RunState, TaskState
 from tradewind.ports import StoreReads
 from tradewind.services.control import RuntimeControl
@@ -340,8 +340,12 @@ def _planned(spec: DagSpec, plan: TrialPlan) -> DagSpec:
         tasks = tuple(dataclasses.replace(task, upstream=()) for task in tasks if task.task_id == plan.only_task)
     if plan.marked is not None:
         whole = plan.marked.fullmatch
-        tasks = tuple(dataclasses.replace(task, executor=MARKED) if whole(task.task_id) else task for task in tasks)
+        tasks = tuple(_marked(task) if whole(task.task_id) else task for task in tasks)
     return dataclasses.replace(spec, tasks=tasks)
+
+
+def _marked(task: TaskSpec) -> TaskSpec:
+    return dataclasses.replace(task, executor=MARKED, starts_deferred=None)
 
 
 async def _pass_on(control: RuntimeControl, on_event: Callable[[LiveEvent], None]) -> None:

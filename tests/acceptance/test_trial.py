@@ -17,6 +17,7 @@ import pytest
 from tradewind import DAG, PythonSensor, get_current_context, task
 from tradewind.bundles.loader import load_file
 from tradewind.model.errors import AuthoringError
+from tradewind.standard.time_sensors import DateTimeSensorAsync
 from tradewind.trial import TrialPlan, TrialReport, run_dag, try_dag
 from tradewind.trial_executors import MARKED
 from tradewind.trial_time import SkippingLoop
@@ -169,6 +170,7 @@ def pick_and_spread() -> DAG:
         @task
         async def right() -> None: ...
 
+        DateTimeSensorAsync(task_id="wait_for_ever", target_time="2999-01-01T00:00:00+00:00", start_from_trigger=True)
         spread.expand(value=source())
         spread.override(task_id="over_nothing").expand(value=source_of_none())
         _ = choose() >> [left(), right()]
@@ -179,7 +181,7 @@ async def test_tasks_that_are_marked_as_success_do_not_run() -> None:
     """As in Airflow: they leave no result, so nothing is there to map over; a branch chooses nothing and all follow;
     the pattern has to fit the whole id.
     """
-    report = await try_dag(pick_and_spread(), plan=TrialPlan(marked=re.compile("spread|source_.*|choose|lef")))
+    report = await try_dag(pick_and_spread(), plan=TrialPlan(marked=re.compile("spread|source_.*|choose|wait_.*|lef")))
     assert states(report) == {
         "source": "success",
         "spread+0": "success",
@@ -189,10 +191,11 @@ async def test_tasks_that_are_marked_as_success_do_not_run() -> None:
         "choose": "success",
         "left": "success",
         "right": "success",
+        "wait_for_ever": "success",
     }
     assert report.results == {("source", -1): [1, 2]}
     marked = {attempt.task_id for attempt in report.attempts if attempt.executor == MARKED}
-    assert marked == {"spread", "source_of_none", "choose"}
+    assert marked == {"spread", "source_of_none", "choose", "wait_for_ever"}
 
 
 PLACES = """

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 
+import orjson
 import pytest
 
 from tests.services.conftest import StartRuntime
@@ -11,7 +13,9 @@ from tradewind import DAG, EmptyOperator
 from tradewind.control_ports import TriggerRequest
 from tradewind.model.rows import Lease, MailRow, ParsedFile
 from tradewind.model.specs import DagSource
+from tradewind.model.states import RunType
 from tradewind.services.given_dags import EMBEDDED_BUNDLE
+from tradewind.services.wish_mail import request_in, trigger_mail
 
 
 async def test_a_wish_for_a_dag_that_was_just_published_waits_for_it(
@@ -39,3 +43,24 @@ async def test_a_wish_for_a_dag_that_was_just_published_waits_for_it(
     await runtime.refresh(["new"])
     run = await answer
     assert (await runtime.control.run_wait(run.run_id, 20)).state == "success"
+
+
+def test_a_wish_comes_out_of_the_mail_as_it_went_in() -> None:
+    day = datetime(2026, 1, 5, tzinfo=UTC)
+    wish = TriggerRequest(
+        "d",
+        {"n": 1},
+        dag_run_id="manual__mine",
+        logical_date=day,
+        unpause=True,
+        note="by hand",
+        run_type=RunType.BACKFILL,
+        while_paused=True,
+        external=False,
+        data_interval=(day, day + timedelta(days=1)),
+        partition_key="north",
+        run_after=day + timedelta(hours=1),
+    )
+    dag_run_id, body = trigger_mail(wish, day + timedelta(days=9))
+    assert dag_run_id == "manual__mine"
+    assert request_in("d", orjson.loads(orjson.dumps(body))) == wish

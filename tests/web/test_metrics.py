@@ -134,6 +134,8 @@ async def test_what_a_runtime_has_done(tmp_path: Path) -> None:
         assert ended == {"success": 3, "failed": 1, "deferred": 1, "lost": None}
         assert found("attempts_started_total", executor="inline") == 5
         assert found("attempt_duration_seconds_count", executor="inline") == 5
+        assert found("task_queued_duration_seconds_count", executor="inline") == 5
+        assert found("task_scheduled_duration_seconds_count", pool="default_pool") == 5
         assert (found("waits_begun_total"), found("waits_answered_total", how="event")) == (1, 1)
         commits = found("commit_duration_seconds_count")
         assert commits is not None
@@ -186,6 +188,7 @@ async def test_what_stands_now(tmp_path: Path) -> None:
         states = {state: found("task_instances_finished_total", dag_id="fails", state=state) for state in RESULTS}
         assert states == {"failed": 2, "upstream_failed": 2, "success": 0}
         assert (found("pool_slots_used", pool="small"), found("pool_slots_queued", pool="small")) == (0, 0)
+        assert found("task_scheduled_duration_seconds_count", pool="small") == 2
 
 
 async def test_both_formats(site: Site) -> None:

@@ -9,16 +9,18 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Final
 
+from tradewind.model.keys import RunId
 from tradewind.model.loop import ON_LOOP, KindUse, LoopOffence, LoopReport, OffenceKind
 from tradewind.model.metrics import Metric, MetricKind, MetricSample
 from tradewind.model.states import RUN_FINISHED, RunState, TaskState
 from tradewind.model.watches import WatchFacts
 from tradewind.rules.admission import PARALLELISM, pool_limit
+from tradewind.rules.run_machine import RunMachine
 from tradewind.services.bundle_watcher import BundleWatcher
 from tradewind.services.commit_counts import CommitCounts
 from tradewind.services.counting import Buckets, Counts, Names, counter, counters, gauge, gauges
@@ -59,10 +61,12 @@ class Metered:
 
 
 class Meter:
-    """The metrics of one runtime. `series`: how many DAGs, and how many tasks, have series of their own."""
+    """The metrics of one runtime. `series`: how many DAGs, and how many tasks, have series of their own. `runs`: those
+    that it has in memory.
+    """
 
-    def __init__(self, series: int) -> None:
-        self.commits = CommitCounts(Names(series))
+    def __init__(self, series: int, runs: Mapping[RunId, RunMachine]) -> None:
+        self.commits = CommitCounts(Names(series), runs)
         self._kinds = Names(series)
         self._offences = Counts(self._kinds)
         self._blocks = Buckets(BLOCK_BOUNDS)
