@@ -178,10 +178,26 @@ class _Judge:
         return tuple(self.reference.upstream(self.state, place))
 
     def _possible(self, place: Place) -> frozenset[TaskState]:
+        """What the rule may have said. What a branch has skipped may have been `upstream_failed` before."""
+        task, upstream = self.tasks[place[0]], self._upstream(place)
+        above = {place: state for place, state in self.state.items() if place[0] in task.upstream}
+        turned = sum(
+            state is TaskState.SKIPPED and not self.attempts[there] and self._may_be_skipped(self.tasks[there[0]])
+            for there, state in above.items()
+        )
+        found: set[TaskState] = set()
+        for many in range(min(turned, upstream.count(TaskState.SKIPPED)) + 1):
+            counts = Counter(upstream)
+            counts[TaskState.SKIPPED] -= many
+            counts[TaskState.UPSTREAM_FAILED] += many
+            found |= self._possible_with(task, counts)
+        return frozenset(found)
+
+    @staticmethod
+    def _possible_with(task: TaskSpec, counts: Counter[TaskState]) -> frozenset[TaskState]:
         """Each state twice at most: rules ask which there are, and whether all have ended."""
-        counts = Counter(self._upstream(place))
         few = [state for state, count in counts.items() for _ in range(min(count, 2))]
-        return possible(self.tasks[place[0]].trigger_rule, tuple(sorted(few)))
+        return possible(task.trigger_rule, tuple(sorted(few)))
 
     def _may_be_skipped(self, task: TaskSpec) -> bool:
         """Whether a branch or short circuit above has skipped it."""

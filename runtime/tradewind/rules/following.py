@@ -8,6 +8,7 @@ from typing import Final
 
 import orjson
 
+from tradewind.model import task_states as _S
 from tradewind.model.batch import OutboxRow
 from tradewind.model.commands import Decision, Freed, Settled, Timer
 from tradewind.model.events import Stamp
@@ -19,7 +20,7 @@ from tradewind.rules.graph import Graph
 from tradewind.rules.judging import BAD
 from tradewind.rules.trigger_rules import Verdict
 
-_S = TaskState
+_RUNNING, _WAIT, _RUN = RunState.RUNNING, Verdict.WAIT, Verdict.RUN
 _FINAL_OF: Final = {
     Verdict.SKIP: _S.SKIPPED,
     Verdict.UPSTREAM_FAILED: _S.UPSTREAM_FAILED,
@@ -42,7 +43,7 @@ class Following(Expanding):
 
     def _settle(self, nodes: Iterable[int], stamp: Stamp, decision: Decision) -> None:
         """Judges these nodes, then all that follows from it, until nothing changes."""
-        if self.run.state is not RunState.RUNNING:
+        if self.run.state is not _RUNNING:
             return
         stack = list(nodes)
         stack.reverse()
@@ -53,21 +54,21 @@ class Following(Expanding):
             if state[n] is not _S.NONE:
                 continue
             judged = self.judge_plain(n) if is_plain else self.judge(n)
-            if judged is Verdict.WAIT:
+            if judged is _WAIT:
                 continue
-            if judged is Verdict.RUN or (judged is Verdict.SKIP and self.graph.skips_after_past):
+            if judged is _RUN or (judged is Verdict.SKIP and self.graph.skips_after_past):
                 task = n if mapping is None else mapping.task_of(n)
-                if not self.past.get(task, True) and (judged is Verdict.RUN or task in self.graph.skips_after_past):
+                if not self.past.get(task, True) and (judged is _RUN or task in self.graph.skips_after_past):
                     self._held_by_past.add(n)
                     continue
-            if judged is Verdict.RUN and self.gone and tasks[n].task_id in self.gone:
+            if judged is _RUN and self.gone and tasks[n].task_id in self.gone:
                 stack.extend(reversed(self._end(n, _S.REMOVED, stamp, decision)))
                 continue
-            if judged is Verdict.RUN and mapping is not None:
+            if judged is _RUN and mapping is not None:
                 judged = self.shape(n, mapping, stamp, decision, stack)
-                if judged is Verdict.WAIT:
+                if judged is _WAIT:
                     continue
-            if judged is Verdict.RUN:
+            if judged is _RUN:
                 if not tasks[n].is_empty:
                     self._offer(n, stamp, decision)
                     continue
@@ -111,14 +112,16 @@ class Following(Expanding):
         return expansion is not None and expansion.open > 0
 
     def _skip(self, nodes: Iterable[int], stamp: Stamp, decision: Decision) -> None:
-        """A branch or short circuit skips these. What has ended or runs keeps its result."""
+        """A branch or short circuit skips these. What has run or runs keeps its result; `upstream_failed` is none."""
         followers: list[int] = []
         for n in nodes:
             state = self.state[n]
-            if state is not _S.NONE and state is not _S.SCHEDULED:
-                continue
             if state is _S.SCHEDULED:
                 decision.freed.append(Freed(self.run.run_id, n))
+            elif state is _S.UPSTREAM_FAILED:
+                self.take_back(n)
+            elif state is not _S.NONE:
+                continue
             followers.extend(self._end(n, _S.SKIPPED, stamp, decision))
         self._settle(followers, stamp, decision)
 
@@ -129,7 +132,7 @@ class Following(Expanding):
 
     def _close_if_done(self, stamp: Stamp, decision: Decision) -> None:
         """Ends the run when nothing is left: its leaves decide whether well or badly."""
-        if self.unfinished or self.run.state is not RunState.RUNNING:
+        if self.unfinished or self.run.state is not _RUNNING:
             return
         failed = any(self.state[n] in BAD for leaf in self.graph.run_leaves for n in self.nodes_of(leaf))
         state = RunState.FAILED if failed else RunState.SUCCESS
@@ -145,5 +148,5 @@ class Following(Expanding):
 
     def _arm_timeout(self, decision: Decision) -> None:
         timeout, started = self.graph.spec.dagrun_timeout, self.run.started_at
-        if timeout is not None and started is not None and self.run.state is RunState.RUNNING:
+        if timeout is not None and started is not None and self.run.state is _RUNNING:
             decision.timers.append(Timer(started + timedelta(seconds=timeout), self.run.run_id, WHOLE_RUN))

@@ -20,6 +20,7 @@ from typing import Any, Final
 
 import orjson
 
+from tradewind.model import task_states as _S
 from tradewind.model.attempts import RunFacts
 from tradewind.model.batch import DroppedRow, HistoryRow, RunChange, Segment, TaskChange
 from tradewind.model.durable import StepRow
@@ -39,7 +40,6 @@ from tradewind.model.states import (
 from tradewind.rules.graph import Graph
 from tradewind.rules.run_mapping import Arrays, RunMapping
 
-_S = TaskState
 COUNTED: Final = (_S.SUCCESS, _S.FAILED, _S.SKIPPED, _S.UPSTREAM_FAILED)
 """Final states that downstream tasks' trigger rules look at."""
 
@@ -91,6 +91,8 @@ class RunLedger:
         self.max_tries = array("i", [task.retries for task in graph.tasks])
         self.lost = array("b", bytes(n))
         self.ended_upstream: dict[TaskState, array[int]] = {state: array("i", bytes(4 * n)) for state in COUNTED}
+        self.awry_upstream = array("i", bytes(4 * n))
+        """Without mapping: how many direct upstream tasks of a node have ended, and not as a success."""
         self.removed_upstream: dict[int, int] = {}
         """Without mapping: how many direct upstream tasks of a node are removed, and count no longer."""
         self.active: dict[int, Active] = {}
@@ -259,18 +261,24 @@ class RunLedger:
         elif state is _S.REMOVED:
             for d in self.graph.down[n]:
                 self.removed_upstream[d] = self.removed_upstream.get(d, 0) + change
+        if state is not _S.SUCCESS:
+            for d in self.graph.down[n]:
+                self.awry_upstream[d] += change
 
     def reopen(self, n: int, stamp: Stamp) -> None:
         """Takes a final or waiting state off `n` again: back to `none`, as if never run."""
-        state = self.state[n]
-        if state in FINISHED:
-            self.unfinished += 1
-            if self.mapping is not None:
-                self.mapping.count(n, state, -1)
-            else:
-                self._count_ended(n, state, -1)
+        if self.state[n] in FINISHED:
+            self.take_back(n)
         self.move(n, _S.NONE, stamp)
         self.forget(n)
+
+    def take_back(self, n: int) -> None:
+        """The final state of `n` counts no longer; another state is to follow."""
+        self.unfinished += 1
+        if self.mapping is not None:
+            self.mapping.count(n, self.state[n], -1)
+        else:
+            self._count_ended(n, self.state[n], -1)
 
     def forget(self, n: int) -> None:
         """Drops what is known of past tries of `n`, its story aside, and the steps that it has taken."""

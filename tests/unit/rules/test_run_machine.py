@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
+
 from tests.unit.rules.machine_driver import T0, Driver
 from tradewind.model.commands import Decision
-from tradewind.model.events import RunActivated, Stamp, TimerDue
+from tradewind.model.events import AttemptEnded, RunActivated, Stamp, TimerDue
+from tradewind.model.outcomes import Outcome
 from tradewind.model.specs import DagSpec, TaskSpec
-from tradewind.model.states import RunState, TaskState
+from tradewind.model.states import OutcomeKind, RunState, TaskState, TriggerRule
 from tradewind.rules.following import WHOLE_RUN
 
 
@@ -29,3 +32,59 @@ def test_a_run_that_takes_longer_than_its_timeout_fails() -> None:
     assert machine.run.state is RunState.FAILED
     assert machine.state[1] is TaskState.SKIPPED
     assert decision.ended == [(machine.run.run_id, RunState.FAILED)]
+
+
+ABOVE_T = (TaskSpec("bad"), TaskSpec("choice"), TaskSpec("t", upstream=("bad", "choice")))
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        Outcome(OutcomeKind.SUCCESS, branch=()),
+        Outcome(OutcomeKind.SUCCESS, short_circuit=True, ignore_downstream_trigger_rules=False),
+    ],
+)
+@pytest.mark.parametrize("choice_first", [True, False])
+def test_what_a_branch_skips_is_skipped_whatever_failed_beside_it(chosen: Outcome, choice_first: bool) -> None:
+    """`upstream_failed` is no result: a skip takes its place. What follows is judged by it, what has ended stays."""
+    tasks = (
+        *ABOVE_T,
+        TaskSpec("slow"),
+        TaskSpec("waits", upstream=("slow", "t"), trigger_rule=TriggerRule.ALL_DONE),
+        TaskSpec("skips", upstream=("slow", "t"), trigger_rule=TriggerRule.NONE_SKIPPED),
+        TaskSpec("began", upstream=("t",), trigger_rule=TriggerRule.ONE_FAILED),
+    )
+    driver = Driver(DagSpec("d", tasks=tasks))
+    machine = driver.machines[0]
+    driver.activate(machine)
+    by_name = {tasks[n].task_id: attempt for attempt, (_, n) in driver.attempts.items()}
+    ends = [("bad", Outcome(OutcomeKind.FAILED)), ("choice", chosen)]
+    for name, outcome in reversed(ends) if choice_first else ends:
+        driver.end(by_name[name], outcome)
+    assert driver.states(machine) == {
+        "bad": "failed",
+        "choice": "success",
+        "t": "skipped",
+        "slow": "running",
+        "waits": "none",
+        "skips": "skipped",
+        "began": "skipped" if choice_first else "running",
+    }
+    driver.end(by_name["slow"], Outcome(OutcomeKind.SUCCESS))
+    driver.run_all(lambda _machine, _n: Outcome(OutcomeKind.SUCCESS), lambda _: 0)
+    assert machine.run.state is RunState.SUCCESS
+    assert machine.unfinished == 0
+    assert not machine.counts.get(TaskState.UPSTREAM_FAILED)
+
+
+def test_a_skip_in_place_of_upstream_failed_lets_the_next_run_go_on() -> None:
+    """Of its past a task asks whether it ended well, and skipped is well."""
+    tasks = (*ABOVE_T[:2], TaskSpec("t", upstream=("bad", "choice"), depends_on_past=True))
+    driver = Driver(DagSpec("d", tasks=tasks))
+    machine = driver.machines[0]
+    driver.activate(machine, {"t": True})
+    bad, choice = driver.attempts
+    driver.end(bad, Outcome(OutcomeKind.FAILED))
+    decision = Decision()
+    machine.handle(AttemptEnded(driver.stamp(), choice, Outcome(OutcomeKind.SUCCESS, branch=()), T0, T0), decision)
+    assert ("t", TaskState.SKIPPED) in [(s.task_id, s.state) for s in decision.settled]
