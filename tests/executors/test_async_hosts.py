@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import errno
 import logging
 import os
 import signal
@@ -278,6 +279,21 @@ async def test_death_of_the_nursery_is_a_loss(new_stage: NewStage) -> None:
     os.kill(parent_of(pid), signal.SIGKILL)
     assert (await stage.host.end_of(attempt)).outcome.kind is OutcomeKind.LOST
     await gone(pid)
+    assert (await stage.run("a_none")).kind is OutcomeKind.SUCCESS
+
+
+async def test_no_descriptors_for_a_host(new_stage: NewStage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What should have run there is lost, and says why; the next one has a host."""
+    stage = new_stage()
+    with monkeypatch.context() as patch:
+
+        def fails() -> int:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+        patch.setattr("tradewind_executors.inline.host_process.new_scratch", fails)
+        outcome = await stage.run("a_none")
+    assert outcome.kind is OutcomeKind.LOST
+    assert os.strerror(errno.EMFILE) in (outcome.reason or "")
     assert (await stage.run("a_none")).kind is OutcomeKind.SUCCESS
 
 

@@ -105,6 +105,8 @@ class HostProcess:
         self._is_retired = False
         self._killed_for: float | None = None
         self._was_serving = False
+        self.was_refused = False
+        """There could be no process for it."""
 
     @property
     def takes_work(self) -> bool:
@@ -126,10 +128,10 @@ class HostProcess:
     # -- what its nursery tells
 
     def take_socket(self) -> socket.socket:
-        """Opens the channel, sends the order, and hands out the host's end."""
+        """Opens the channel, sends the order, and hands out the host's end. Raises OSError."""
         shared = self._shared
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self._scratch = new_scratch()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         source = self.place.source
         order = {**shared.order, "fileloc": source.fileloc, "root": source.root}
         socket.send_fds(ours, [pack(Frame("load", 0, order))], [self._scratch])
@@ -152,6 +154,7 @@ class HostProcess:
 
     def not_started(self, reason: str) -> None:
         """There was no process for it."""
+        self.was_refused = True
         self._gone(f"could not be started: {reason}", None)
 
     def orphaned(self, reason: str) -> None:

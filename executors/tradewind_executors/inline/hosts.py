@@ -212,9 +212,11 @@ class AsyncHosts:
 
     def _died_while_importing(self, host: HostProcess, ending: str) -> None:
         flights = list(host.flights.values())
-        self._deaths[host.place] += 1
+        self._deaths[host.place] += not host.was_refused
         if self._stopping:
             self._end_all(host, lost("the executor was stopped"))
+        elif host.was_refused:
+            self._end_all(host, lost(f"its async host {ending}"))
         elif self._deaths[host.place] >= IMPORT_DEATHS_MAX:
             deaths = self._deaths.pop(host.place)
             reason = (

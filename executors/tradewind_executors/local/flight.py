@@ -60,12 +60,13 @@ class Flight:
     # -- what its zygote tells
 
     def take_socket(self) -> socket.socket:
-        """Opens the channel, sends the order, and hands out the worker's end."""
+        """Opens the channel, sends the order, and hands out the worker's end. Raises OSError, ProtocolError."""
+        order = attempt_frame(self.attempt, self._shared.host.log_root, self._shared.worker_settings)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         ours.setblocking(False)
         self._sock = ours
         self._shared.loop.add_reader(ours.fileno(), self._on_readable)
-        self._send(attempt_frame(self.attempt, self._shared.host.log_root, self._shared.worker_settings))
+        self._send(order)
         return theirs
 
     def forked(self, pid: int) -> None:
@@ -225,8 +226,9 @@ class Flight:
             await asyncio.to_thread(
                 append_record, self._shared.host.log_root, self.attempt, text, level=level, end=outcome.kind.value
             )
-        except OSError as error:
-            _log.error("log of task %s cannot be written: %s", self.attempt.key.task_id, error)
+        except Exception as error:  # the end counts more than what is said of it
+            key, run = self.attempt.key, self.attempt.run
+            _log.error("log of task %s of DAG %s cannot be written: %s", key.task_id, run.dag_id, error)
         self._end(Finished(self.attempt.key.attempt, outcome, self._started_at, ended_at), None)
 
     def _end(self, end: Finished, on_committed: Callable[[bool], None] | None) -> None:

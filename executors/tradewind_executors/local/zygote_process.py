@@ -14,6 +14,7 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from tradewind.model.errors import TradewindError
 from tradewind.model.outcomes import ErrorInfo, ExitInfo
 from tradewind.worker.zygote import PACKET_MAX
 
@@ -30,7 +31,7 @@ class Attendant(Protocol):
     """An attempt, as a zygote deals with it."""
 
     def take_socket(self) -> socket.socket:
-        """Opens the attempt's channel and hands out the worker's end."""
+        """Opens the attempt's channel and hands out the worker's end. Raises OSError, TradewindError."""
         ...
 
     def forked(self, pid: int) -> None:
@@ -96,7 +97,6 @@ class ZygoteProcess:
         self._loop = loop
         self._numbers: dict[Attendant, int] = {}
         self._next = 0
-        self._failed = False
         self._unsent: deque[tuple[bytes, socket.socket | None]] = deque()
         self._control: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -112,6 +112,11 @@ class ZygoteProcess:
         """Its process id, once it is there and until it has gone."""
         return None if self._process is None or self.gone else self._process.pid
 
+    @property
+    def had_process(self) -> bool:
+        """Whether there has been a process at all."""
+        return self._process is not None
+
     def start(self, spawner: Executor, output: Path, environment: dict[str, str]) -> None:
         """Executes the interpreter; the file `output` gets what the import prints.
 
@@ -122,20 +127,14 @@ class ZygoteProcess:
 
     async def _live(self, spawner: Executor, output: Path, environment: dict[str, str]) -> None:
         """From the start to the reaping; what it ended with goes to the watcher."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours.setblocking(False)
-        self._control = ours
-        self._loop.add_reader(ours.fileno(), self._on_readable)
-        self._send({"load": {**self._load, "fileloc": self.source.fileloc, "root": self.source.root}})
         try:
-            process = await self._loop.run_in_executor(spawner, _execute, self._module, theirs, output, environment)
+            with self._open_control() as theirs:  # closed here, only the zygote has it: its end is the stream's end
+                process = await self._loop.run_in_executor(spawner, _execute, self._module, theirs, output, environment)
         except OSError as error:
             ending = f"could not be started: {error}"
-            theirs.close()
             self._hang_up()
         else:
             self._process = process
-            theirs.close()  # only the zygote has it now: its end is the end of the stream
             await self._ended.wait()
             ending = await asyncio.to_thread(_bury, process)
         orphans: Sequence[Attendant] = list(self.children.values())
@@ -145,16 +144,32 @@ class ZygoteProcess:
             attendant.orphaned(f"its zygote {ending}")
         self._watcher.zygote_gone(self, ending)
 
+    def _open_control(self) -> socket.socket:
+        """Opens the control socket and sends the first packet; returns the zygote's end."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setblocking(False)
+        self._control = ours
+        self._loop.add_reader(ours.fileno(), self._on_readable)
+        self._send({"load": {**self._load, "fileloc": self.source.fileloc, "root": self.source.root}})
+        return theirs
+
     def run(self, attendant: Attendant) -> None:
         """Starts the attempt, now or once the file is loaded."""
         if not self.loaded:
             self.waiting.append(attendant)
             return
+        try:
+            channel = attendant.take_socket()
+        except (OSError, TradewindError) as error:  # told by and by: whoever has us run it is not done with it yet
+            self._loop.call_soon(attendant.not_started, f"it got no channel: {error}")
+            if not self.busy:
+                self._watcher.zygote_idle(self)
+            return
         self._next += 1
         number = self._next
         self.children[number] = attendant
         self._numbers[attendant] = number
-        self._send({"start": number}, attendant.take_socket())
+        self._send({"start": number}, channel)
 
     def forget(self, attendant: Attendant) -> bool:
         """Takes an attempt out that still waits; False: it has been started."""
@@ -241,7 +256,6 @@ class ZygoteProcess:
             if not self.busy:
                 self._watcher.zygote_idle(self)
         elif "failed" in packet:
-            self._failed = True
             self._watcher.zygote_failed(self, ErrorInfo(**packet["failed"]))
 
     def _exited(self, packet: dict[str, Any]) -> None:

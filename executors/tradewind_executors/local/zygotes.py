@@ -91,9 +91,9 @@ class Zygotes:
         self._alive.discard(zygote)
         if not zygote.waiting:
             return
-        if self._closed:
+        if self._closed or not zygote.had_process:
             for attendant in _emptied(zygote):
-                attendant.orphaned("the executor was stopped")
+                attendant.not_started("the executor was stopped" if self._closed else f"its zygote {ending}")
             return
         key = _key(zygote.source)
         self._deaths[key] = deaths = self._deaths.get(key, 0) + 1

@@ -45,6 +45,7 @@ class Nursery(Zygote):
                 return pid
             try:
                 self._begin_child(parent)
+                sock.set_inheritable(False)
                 run_host(sock)
             finally:
                 os._exit(70)

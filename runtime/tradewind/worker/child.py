@@ -67,6 +67,7 @@ class Order:
     __slots__ = ("_sock", "attempt", "client", "fd", "log", "raw_fd", "settings", "started_at")
 
     def __init__(self, sock: socket.socket) -> None:
+        sock.set_inheritable(False)  # programs that the task starts have no business with it
         self._sock = sock
         self.started_at = datetime.now(UTC)
         self.client = ChannelClient(sock)

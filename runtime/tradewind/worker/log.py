@@ -205,7 +205,11 @@ def open_attempt_files(log_root: str, ref: LogRef) -> tuple[int, int]:
     except FileNotFoundError:
         path.parent.mkdir(parents=True, exist_ok=True)
         fd = os.open(path, flags, 0o640)
-    return fd, os.open(raw_file(path), flags, 0o640)
+    try:
+        return fd, os.open(raw_file(path), flags, 0o640)
+    except OSError:
+        os.close(fd)
+        raise
 
 
 def append_record(log_root: str, attempt: Attempt, message: str, *, level: str, end: str) -> None:

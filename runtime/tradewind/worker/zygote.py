@@ -19,6 +19,7 @@ in its process group or outside.
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import json
 import logging
@@ -28,6 +29,8 @@ import signal
 import socket
 import sys
 import threading
+import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final, NoReturn
@@ -44,7 +47,7 @@ from tradewind.model.attempts import Attempt
 from tradewind.model.errors import TradewindError
 from tradewind.worker.child import Order, Output, die_with_parent, live_without_parent, run_child
 from tradewind.worker.dag_missing import missing_dag
-from tradewind.worker.endings import error_info
+from tradewind.worker.endings import error_info, speakable
 from tradewind.worker.steps import traits_of
 
 PACKET_MAX: Final = 128 * 1024
@@ -63,6 +66,7 @@ class Zygote:
     """One DAG file, loaded, and the attempts that run in forks of it."""
 
     def __init__(self, control: socket.socket) -> None:
+        control.set_inheritable(False)  # its end is how the runtime hears of ours, whatever a program goes on with
         self._control = control
         self._children: dict[int, int] = {}
         self._kills_before: dict[int, int] = {}
@@ -108,8 +112,8 @@ class Zygote:
             self._file = load_file(self._order["fileloc"], root=self._order["root"])
         except BaseException as error:
             info = error_info(error)
-            trace = getattr(error, "trace", None) or info.traceback
-            self._say(failed={"type": info.type, "message": info.message[:4000], "traceback": trace[-_TRACE_MAX:]})
+            trace = speakable(getattr(error, "trace", None) or info.traceback)
+            self._say(failed={"type": info.type, "message": info.message[:4000], "traceback": _last_part(trace)})
             return False
         _stand_in_for_closed_streams()
         configured = self._order["start_method"] == "spawn"
@@ -154,17 +158,21 @@ class Zygote:
             return False
         order = json.loads(packet)
         if "start" in order:
-            self._start(order["start"], descriptors[0])
+            self._start(order["start"], descriptors)
         elif "kill" in order:
             self._kill(order["kill"], order["signal"], alone=order.get("alone", False))
         return True
 
-    def _start(self, number: int, descriptor: int) -> None:
+    def _start(self, number: int, descriptors: Sequence[int]) -> None:
         kills = self._oom.before()
         try:
-            pid = self._fork(descriptor) if self._mode == "fork" else self._spawn(descriptor)
-        except (OSError, TradewindError) as error:
-            self._say(exited=number, status=None, error=f"no process could be started: {error}")
+            if not descriptors:  # the kernel had no number for it, and has closed it
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+            pid = self._fork(descriptors[0]) if self._mode == "fork" else self._spawn(descriptors[0])
+        except Exception as error:  # whatever it is: other attempts run here
+            if not isinstance(error, (OSError, TradewindError)):
+                traceback.print_exc()
+            self._say(exited=number, status=None, error=f"no process could be started: {error}"[:4000])
             return
         self._children[pid] = number
         self._kills_before[number] = kills
@@ -173,11 +181,11 @@ class Zygote:
     def _fork(self, descriptor: int) -> int:
         with socket.socket(fileno=descriptor) as sock:
             order = Order(sock)
-            self._prepare(order)
             parent = os.getpid()
             try:
+                self._prepare(order)
                 pid = os.fork()
-            except OSError:
+            except BaseException:
                 order.close()
                 raise
             if pid:
@@ -210,7 +218,8 @@ class Zygote:
         dag = self._file.dags.get(order.attempt.run.dag_id) if self._file is not None else None
         task = dag.task_dict.get(order.attempt.key.task_id) if dag is not None else None
         if task is not None:
-            traits_of(task)
+            with contextlib.suppress(Exception):  # it is the attempt's own, which looks again
+                traits_of(task)
 
     def _spawn(self, descriptor: int) -> int:
         """A new interpreter that imports the file itself."""
@@ -234,14 +243,15 @@ class Zygote:
         """Only the reaper may do this: until it has reaped, the pid cannot be anyone else's."""
         for pid, child in self._children.items():
             if child == number:
-                if alone:
-                    os.kill(pid, signum)
-                    continue
-                try:
-                    os.killpg(pid, signum)
-                except ProcessLookupError:
-                    # Between fork and setsid there is no such group yet.
-                    os.kill(pid, signum)
+                with contextlib.suppress(PermissionError):  # it has become another user's
+                    if alone:
+                        os.kill(pid, signum)
+                        continue
+                    try:
+                        os.killpg(pid, signum)
+                    except ProcessLookupError:
+                        # Between fork and setsid there is no such group yet.
+                        os.kill(pid, signum)
 
     # -- ends
 
@@ -313,6 +323,13 @@ def _woken(signum: int, frame: FrameType | None) -> None:
     """A child has ended: the wake-up descriptor tells the loop."""
 
 
+def _last_part(trace: str) -> str:
+    """As much of its end as has room in a packet, where characters beyond ASCII are escapes of up to 12 bytes."""
+    while len(json.dumps(trace)) > _TRACE_MAX:
+        trace = trace[len(trace) // 2 :]
+    return trace
+
+
 def _stand_in_for_closed_streams() -> None:
     """A file that closed a standard stream leaves its number to the next descriptor: /dev/null takes it instead."""
     for number in range(3):
@@ -325,11 +342,14 @@ def _stand_in_for_closed_streams() -> None:
 def _native_threads() -> list[str]:
     """Names of threads that Python does not know, without those known to survive a fork."""
     names: list[str] = []
-    own = Path("/proc/self/comm").read_text(encoding="utf-8").strip()
+    own = Path("/proc/self/comm").read_text(encoding="utf-8", errors="replace").strip()
     for task in Path("/proc/self/task").iterdir():
         if int(task.name) == os.getpid():
             continue
-        name = (task / "comm").read_text(encoding="utf-8").strip()
+        try:
+            name = (task / "comm").read_text(encoding="utf-8", errors="replace").strip()
+        except OSError:  # it has ended meanwhile
+            continue
         numpy_blas = name == own and "numpy" in sys.modules  # OpenBLAS restarts its pool in the child by itself
         if name not in _HARMLESS_THREADS and not numpy_blas:
             names.append(name)

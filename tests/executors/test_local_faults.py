@@ -1,0 +1,183 @@
+"""The local executor where something beside the task goes wrong: descriptors run out, imports leave things behind."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import resource
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from tradewind.authoring.xcom import decode
+from tradewind.model.specs import DagSpec, TaskSpec
+from tradewind.model.states import OutcomeKind
+from tradewind.testing.executor_host import AttemptMaker, MemoryHost
+from tradewind.testing.executor_suite import Stage
+from tradewind_executors.local import LocalExecutor
+
+NewStage = Callable[..., Stage]
+
+DAG_OF_THREE = """
+from datetime import datetime
+from tradewind.authoring.dag import DAG
+from tradewind.authoring.operator import BaseOperator
+
+class Does(BaseOperator):
+    def execute(self, context):
+        return answer()
+
+def answer():
+    return 1
+
+with DAG("d", schedule=None, start_date=datetime(2026, 1, 1)) as dag:
+    for n in range(3):
+        Does(task_id=f"t{n}")
+"""
+
+
+@pytest.fixture
+async def new_stage(tmp_path: Path) -> AsyncIterator[NewStage]:
+    """A stage for a DAG file with this text; its DAG is called `d`."""
+    made: list[Stage] = []
+
+    def make(text: str, **settings: object) -> Stage:
+        path = tmp_path / "file.py"
+        path.write_text(text)
+        spec = DagSpec("d", tuple(TaskSpec(f"t{n}") for n in range(3)))
+        stage = Stage(LocalExecutor(), MemoryHost(str(tmp_path / "logs"), settings), AttemptMaker(spec, str(path)))
+        made.append(stage)
+        return stage
+
+    yield make
+    for stage in made:
+        await stage.executor.stop(drain=None)
+
+
+def zygote_of(stage: Stage) -> int:
+    executor = stage.executor
+    assert isinstance(executor, LocalExecutor)
+    [pid] = executor.zygote_pids
+    return pid
+
+
+def descriptors(pid: int) -> list[int]:
+    return sorted(int(entry.name) for entry in Path(f"/proc/{pid}/fd").iterdir())
+
+
+async def test_death_of_a_zygote_whose_file_has_started_a_program(new_stage: NewStage) -> None:
+    """The program lives on, with whatever it has inherited; that the zygote has died is noticed all the same."""
+    starts = "import os\nPID = os.posix_spawn('/bin/sleep', ['sleep', '1000'], os.environ)\n"
+    hangs = "print('beside', PID, flush=True)\n    import signal; signal.pause()"
+    stage = new_stage(starts + DAG_OF_THREE.replace("return 1", hangs))
+    attempt = stage.maker.attempt("t0")
+    await stage.submit([attempt])
+    beside = int((await stage.until_said(attempt, "beside")).split()[1])
+    try:
+        os.kill(zygote_of(stage), signal.SIGKILL)
+        assert (await stage.host.end_of(attempt)).outcome.kind is OutcomeKind.LOST
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(beside, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+async def test_programs_of_a_task_inherit_nothing_of_ours(new_stage: NewStage, method: str) -> None:
+    asks = (
+        "import os\n"
+        "    fds = [int(name) for name in os.listdir('/proc/self/fd')]\n"
+        "    return [fd for fd in fds if fd > 2 and os.path.exists(f'/proc/self/fd/{fd}') and os.get_inheritable(fd)]"
+    )
+    stage = new_stage(DAG_OF_THREE.replace("return 1", asks), start_method=method)
+    assert decode((await stage.run("t0")).xcoms[0].value) == []
+
+
+async def test_a_long_error_in_another_alphabet_while_importing(new_stage: NewStage) -> None:
+    stage = new_stage("raise ValueError('ж' * 60_000)\n")
+    outcome = await stage.run("t0")
+    assert "could not be imported" in (outcome.reason or "")
+    assert outcome.error is not None
+    assert outcome.error.message.endswith("ж")
+    assert outcome.error.traceback.rstrip().endswith("ж")
+
+
+async def test_a_task_that_cannot_be_looked_at_fails_alone(new_stage: NewStage) -> None:
+    """The zygote looks at a task before it forks; what that raises is the attempt's."""
+    hostile = "\n".join(
+        (
+            "class Hostile(Does):",
+            "    @property",
+            "    def template_fields(self):",
+            "        raise RuntimeError('no fields today')",
+            "",
+            "dag.task_dict['t1'].__class__ = Hostile",
+            "",
+        )
+    )
+    stage = new_stage(DAG_OF_THREE + hostile)
+    await stage.run("t0")
+    zygote = zygote_of(stage)
+    outcome = await stage.run("t1")
+    assert outcome.kind is OutcomeKind.FAILED
+    assert "no fields today" in (outcome.reason or "")
+    assert zygote_of(stage) == zygote
+
+
+async def test_a_zygote_without_free_descriptors_refuses_and_lives_on(new_stage: NewStage) -> None:
+    stage = new_stage(DAG_OF_THREE)
+    await stage.run("t0")
+    zygote = zygote_of(stage)
+    before = descriptors(zygote)
+    unused = [number for number in range(before[-1] + 4) if number not in before]
+    usual = resource.prlimit(zygote, resource.RLIMIT_NOFILE)
+    for free in (0, 2):  # not even the channel; the channel and one file, but not the other
+        resource.prlimit(zygote, resource.RLIMIT_NOFILE, (unused[free], usual[1]))
+        outcome = await stage.run("t1", try_number=free + 1, max_tries=9)
+        assert outcome.kind is OutcomeKind.LOST
+        assert "no process could be started" in (outcome.reason or "")
+        assert os.strerror(errno.EMFILE) in (outcome.reason or "")
+    resource.prlimit(zygote, resource.RLIMIT_NOFILE, usual)
+    assert (await stage.run("t2")).kind is OutcomeKind.SUCCESS
+    assert zygote_of(stage) == zygote
+    assert descriptors(zygote) == before
+
+
+@pytest.mark.parametrize("zygote", ["none yet", "loaded"])
+async def test_no_descriptors_for_channels(new_stage: NewStage, monkeypatch: pytest.MonkeyPatch, zygote: str) -> None:
+    stage = new_stage(DAG_OF_THREE)
+    if zygote == "loaded":
+        await stage.run("t0")
+    with monkeypatch.context() as patch:
+
+        def fails(*_: object) -> None:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+        patch.setattr(socket, "socketpair", fails)
+        outcome = await stage.run("t1")
+    assert outcome.kind is OutcomeKind.LOST
+    assert os.strerror(errno.EMFILE) in (outcome.reason or "")
+    assert (await stage.run("t2")).kind is OutcomeKind.SUCCESS
+
+
+async def test_a_thread_with_a_strange_name(new_stage: NewStage) -> None:
+    """One that Python does not know of: the file is not forked, and nothing else."""
+    thread = "\n".join(
+        (
+            "import _thread, ctypes, signal",
+            "named = _thread.allocate_lock()",
+            "named.acquire()",
+            "def body():",
+            "    ctypes.CDLL(None).prctl(15, b'\\xff\\xfe', 0, 0, 0)",
+            "    named.release()",
+            "    signal.sigwait([signal.SIGUSR2])",
+            "_thread.start_new_thread(body, ())",
+            "named.acquire()",
+            "",
+        )
+    )
+    stage = new_stage(thread + DAG_OF_THREE)
+    assert (await stage.run("t0")).kind is OutcomeKind.SUCCESS
