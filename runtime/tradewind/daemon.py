@@ -281,3 +281,6 @@ def _set_up_logging(config: Config) -> None:
     text = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
     logging.basicConfig(level=config.logging.level, format=text, stream=sys.stderr, force=True)
     logging.getLogger("watchfiles").setLevel(logging.WARNING)
+    if config.web.error_logfile in (None, "-") and config.logging.level != "DEBUG":
+        # Where it listens, and that it does no longer, is for that file: people read it in what is announced.
+        logging.getLogger("tradewind.web.server").setLevel(logging.WARNING)

@@ -24,6 +24,18 @@ from tests.web.conftest import basic
 
 pytestmark = [pytest.mark.slow, pytest.mark.blocks_the_loop]
 SECONDS = 60.0
+BANNER = [
+    "Starting Tradewind …",
+    "Tradewind",
+    "Pages",
+    "Login",
+    "DAG files",
+    "Logs",
+    "Database",
+    "Stop",
+    "DAGs",
+]
+"""All that a start says, a line each: nothing is said twice."""
 
 
 @pytest.fixture
@@ -161,7 +173,9 @@ def test_on_a_terminal(own_home: Path) -> None:
         reader = threading.Thread(target=_read, args=(shown, lines))
         reader.start()
         try:
-            assert "Pages" in _what_is_where(lines)
+            where = _what_is_where(lines)
+            assert [name for name in where if "WARNING" not in name] == BANNER
+            assert where["Tradewind"].endswith(f" s, process {process.pid}")
             done = tradewind(own_home, "dags", "trigger", "prints", "--wait", "-r", "first")
             assert done.returncode == 0, done.stdout + done.stderr
             log = tradewind(own_home, "tasks", "logs", "prints", "says", "first")

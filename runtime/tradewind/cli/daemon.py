@@ -153,10 +153,12 @@ def _went_on(home: Path, name: str) -> bool:
 
 def welcome(config: Config, ready: ReadyInfo) -> str:
     """What is where, in a few lines."""
+    import os
+
     from tradewind.config_values import show
     from tradewind.version import VERSION
 
-    lines = [("Tradewind", f"{VERSION}, ready after {ready.seconds:.1f} s")]
+    lines = [("Tradewind", f"{VERSION}, ready after {ready.seconds:.1f} s, process {os.getpid()}")]
     if ready.url is not None:
         lines.append(("Pages", ready.url))
         secret = ready.password or f"password in {ready.password_file}"
