@@ -69,6 +69,10 @@ class Parts:
     executors: Mapping[str, Executor] | None = None
     watch_files: bool | None = None
     """Whether DAG files are loaded and watched. None: unless the runtime is given DAGs, and no folder among them."""
+    files_elsewhere: bool = False
+    """Whether executors load the files of DAGs that were handed over as objects, in processes that may then ask for
+    variables and connections. Those that load watched files always may.
+    """
     own_process: bool = False
     """Whether the process is the runtime's own. In another's, nothing is changed that belongs to the whole process:
     no signal handler, no settings of logging and of the garbage collector, no standard streams.
@@ -138,7 +142,7 @@ class Runtime:
             if executors is None:
                 executors = await asyncio.to_thread(load_executors)
             look_ups = look_ups_of(self.config, store, self.parts.stored)
-            if self._watches:
+            if self._watches or self.parts.files_elsewhere:
                 address = await self._exit.enter_async_context(serve_look_ups(look_ups))
                 self.config = replace(self.config, look_ups=address)
             await self._exit.enter_async_context(clients_of_loop())

@@ -319,6 +319,7 @@ async def _alone(
         executor_settings={"capture_output": capture_output},
         adapt=partial(_at_once, plan=plan),
         stored=StoredOnDemand(config),
+        files_elsewhere=plan.use_executor,
     )
     async with Runtime(config, dags=[dag], parts=parts) as runtime:
         if clock is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import os
 import re
@@ -201,12 +202,14 @@ async def test_tasks_that_are_marked_as_success_do_not_run() -> None:
 PLACES = """
 import os
 from pathlib import Path
-from tradewind import DAG, BashOperator, task
+from tradewind import DAG, Variable, task
+
+WHO = Variable.get("who", "nobody")
 
 with DAG("places", schedule=None) as dag:
     @task
     def process():
-        print("a process of its own")
+        print("a process for", WHO)
         return os.getpid()
 
     @task
@@ -230,8 +233,13 @@ with DAG("places", schedule=None) as dag:
 """
 
 
-async def test_tasks_run_by_their_own_executors(tmp_path: Path) -> None:
-    """Sync ones in processes of their own; what they say is shown, once."""
+async def test_tasks_run_by_their_own_executors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sync ones in processes of their own, which load the file as this one does; what they say is shown, once."""
+    (tmp_path / "vars.json").write_text('{"who": "someone"}')
+    monkeypatch.setenv("TRADEWIND__SECRETS__BACKEND", "tradewind.services.secrets_local_files.LocalFilesystemBackend")
+    monkeypatch.setenv(
+        "TRADEWIND__SECRETS__BACKEND_KWARGS", json.dumps({"variables_file_path": f"{tmp_path}/vars.json"})
+    )
     file = tmp_path / "places.py"
     dag = await asyncio.to_thread(loaded, file, PLACES)
     said: list[dict[str, Any]] = []
@@ -241,7 +249,11 @@ async def test_tasks_run_by_their_own_executors(tmp_path: Path) -> None:
     assert "no executor 'abroad'" in report.errors["nowhere"]
     assert report.results["loop", -1] == os.getpid() != report.results["process", -1]
     printed = [(one["task_id"], one["message"]) for one in said if one["stream"] == "stdout"]
-    assert sorted(printed) == [("process", "a process of its own"), *[("twice", "looked")] * 2, *[("twice", "raw")] * 2]
+    assert sorted(printed) == [
+        ("process", "a process for someone"),
+        *[("twice", "looked")] * 2,
+        *[("twice", "raw")] * 2,
+    ]
 
 
 async def test_what_executors_cannot_carry(tmp_path: Path) -> None:
@@ -252,6 +264,13 @@ async def test_what_executors_cannot_carry(tmp_path: Path) -> None:
         AuthoringError, match=r"DAG 'places' was made in '.*gone\.py', which is no file.*leave use_exec"
     ):
         await try_dag(dag, plan=TrialPlan(use_executor=True))
+
+
+def test_every_argument_of_airflows_is_there() -> None:
+    """Those of 2.11.2 and 3.3.2."""
+    files = {"conn_file_path", "variable_file_path"}
+    airflows = {"execution_date", "run_conf", "use_executor", "mark_success_pattern", "session", "run_after"}
+    assert files | airflows | {"logical_date"} <= inspect.signature(DAG.test).parameters.keys()
 
 
 @pytest.mark.blocks_the_loop
