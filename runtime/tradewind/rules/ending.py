@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from tradewind.model import task_states as _S
 from tradewind.model.commands import Decision, Freed, Settled
 from tradewind.model.events import RunCancelled, Stamp, TasksCleared
-from tradewind.model.states import FINISHED, RUN_FINISHED, RunState, TaskState
+from tradewind.model.states import FINISHED, RUN_FINISHED, RunState
 from tradewind.rules.following import Following
 
-_S = TaskState
 PAUSED_STATES: Final = frozenset({_S.UP_FOR_RETRY, _S.UP_FOR_RESCHEDULE})
 _WAITING_STATES: Final = frozenset({_S.SCHEDULED, _S.DEFERRED})
 _LIVE: Final = frozenset({_S.QUEUED, _S.RUNNING, _S.RESTARTING})

@@ -10,18 +10,18 @@ from __future__ import annotations
 
 from typing import ClassVar, Final
 
+from tradewind.model import task_states as _S
 from tradewind.model.attempts import AttemptKey
 from tradewind.model.batch import DroppedRow, SpreadRow, XComRow
 from tradewind.model.commands import Decision, Freed, GoOn
 from tradewind.model.events import Stamp
 from tradewind.model.outcomes import DELETED
-from tradewind.model.states import FINISHED, TaskState
+from tradewind.model.states import FINISHED
 from tradewind.rules.run_ledger import LAST_INDEX
 from tradewind.rules.run_mapping import RunMapping, has_ended
 from tradewind.rules.trigger_rules import Verdict
 from tradewind.rules.waiting import Waiting
 
-_S = TaskState
 _LIVE: Final = frozenset({_S.QUEUED, _S.RUNNING, _S.RESTARTING})
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from tradewind.model import task_states as _S
 from tradewind.model.outcomes import Wait
-from tradewind.model.states import FINISHED, RUN_FINISHED, RunState, TaskState
+from tradewind.model.states import FINISHED, RUN_FINISHED, RunState
 from tradewind.model.waits import INPUT_KIND, SIGNAL_KIND
 from tradewind.rules.admission import Admission, Place
 from tradewind.rules.run_machine import RunMachine
@@ -18,8 +19,6 @@ from tradewind.rules.trigger_rules import Verdict
 
 NAMED_AT_MOST: Final = 5
 """Upstream tasks that a reason names; of more it gives the number."""
-
-_S = TaskState
 
 
 def reasons_not_running(machine: RunMachine, n: int, admission: Admission, *, paused: bool) -> tuple[str, ...]:

@@ -7,15 +7,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from tradewind.model import task_states as _S
 from tradewind.model.outcomes import Outcome
 from tradewind.model.states import TaskState, TriggerRule
 from tradewind.rules.run_ledger import RunLedger
 from tradewind.rules.run_mapping import RunMapping
 from tradewind.rules.trigger_rules import Tally, Verdict, verdict
 
-_S = TaskState
 _ALL_SUCCESS: Final = TriggerRule.ALL_SUCCESS
-_SUCCESS, _FAILED, _SKIPPED, _UPSTREAM_FAILED = _S.SUCCESS, _S.FAILED, _S.SKIPPED, _S.UPSTREAM_FAILED
+_RUN, _WAIT = Verdict.RUN, Verdict.WAIT
 BAD: Final = frozenset({_S.FAILED, _S.UPSTREAM_FAILED})
 
 
@@ -42,12 +42,9 @@ class Judge(RunLedger):
         """The same in a graph without mapped tasks and far set-ups. Most judgements are of one kind and need no
         tally: `all_success` while nothing has gone wrong.
         """
-        by, rule = self.ended_upstream, self.graph.rules[n]
-        if rule is _ALL_SUCCESS and not (by[_FAILED][n] or by[_SKIPPED][n] or by[_UPSTREAM_FAILED][n]):
-            total = len(self.graph.up[n])
-            if self.removed_upstream:
-                total -= self.removed_upstream.get(n, 0)
-            return Verdict.RUN if by[_SUCCESS][n] >= total else Verdict.WAIT
+        rule = self.graph.rules[n]
+        if rule is _ALL_SUCCESS and not self.awry_upstream[n]:
+            return _RUN if self.ended_upstream[_S.SUCCESS][n] >= len(self.graph.up[n]) else _WAIT
         return verdict(rule, self.tally(n))
 
     def tally(self, n: int) -> Tally:

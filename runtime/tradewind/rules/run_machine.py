@@ -15,6 +15,7 @@ from typing import ClassVar, Final
 
 import orjson
 
+from tradewind.model import task_states as _S
 from tradewind.model.assets import AssetEventRow
 from tradewind.model.attempts import Attempt, AttemptKey
 from tradewind.model.batch import AttemptClosed, AttemptOpened, OutboxRow, XComRow
@@ -40,14 +41,14 @@ from tradewind.model.events import (
 )
 from tradewind.model.outcomes import DELETED_BUT_OWN, Outcome
 from tradewind.model.rows import LengthRow
-from tradewind.model.states import FINISHED, RUN_FINISHED, OutcomeKind, RunState, TaskState
+from tradewind.model.states import FINISHED, RUN_FINISHED, OutcomeKind, RunState
 from tradewind.rules.alerts import FailedTry, mail_of
 from tradewind.rules.ending import PAUSED_STATES, Ending
 from tradewind.rules.following import WHOLE_RUN
 from tradewind.rules.retries import retry_delay
 from tradewind.rules.run_ledger import detail_of
 
-_S = TaskState
+_RUNNING, _LOST, _SUCCESS = RunState.RUNNING, OutcomeKind.LOST, OutcomeKind.SUCCESS
 _TRY_AGAIN: Final = frozenset({OutcomeKind.FAILED, OutcomeKind.TIMED_OUT})
 
 
@@ -197,15 +198,15 @@ class RunMachine(Ending):
 
     def _has_more_to_end(self, n: int, event: AttemptEnded, decision: Decision) -> bool:
         """Of an instance that is being ended: an undoing attempt was lost and is made again, or triggers are left."""
-        lost = event.outcome.kind is OutcomeKind.LOST and self._undo_again(n, event.stamp, decision)
+        lost = event.outcome.kind is _LOST and self._undo_again(n, event.stamp, decision)
         return lost or self.end_triggers(n, decision)
 
     def _conclude(self, n: int, event: AttemptEnded, decision: Decision) -> None:
         """From the outcome of an attempt to the next state of its task instance."""
         outcome, stamp, task = event.outcome, event.stamp, self.tasks[n]
         kind = outcome.kind
-        running = self.run.state is RunState.RUNNING and self.max_tries[n] >= 0 and not self.is_being_ended(n)
-        if kind is OutcomeKind.LOST:
+        running = self.run.state is _RUNNING and self.max_tries[n] >= 0 and not self.is_being_ended(n)
+        if kind is _LOST:
             self._on_lost(n, event, decision, goes_on=running)
             return
         self.lost[n] = 0
@@ -213,7 +214,7 @@ class RunMachine(Ending):
             self.no_longer_stopped(n)
         for put in outcome.xcoms:
             self.segment.xcoms.append(XComRow(task.task_id, self.maps[n], put.key, put.value))
-        if kind is OutcomeKind.SUCCESS:
+        if kind is _SUCCESS:
             self._succeed(n, event, decision)
         elif kind is OutcomeKind.SKIPPED:
             self._settle(self._end(n, _S.SKIPPED, stamp, decision), stamp, decision)
@@ -275,7 +276,7 @@ class RunMachine(Ending):
     def _fail(self, n: int, event: AttemptEnded, decision: Decision) -> None:
         self._tell(n, "on_failure", event.outcome)
         followers = self._end(n, _S.FAILED, event.stamp, decision)
-        if self.graph.spec.fail_stop and not self.tasks[n].is_teardown and self.run.state is RunState.RUNNING:
+        if self.graph.spec.fail_stop and not self.tasks[n].is_teardown and self.run.state is _RUNNING:
             followers = [*followers, *self._stop_the_others(n, event.stamp, decision)]
         self._settle(followers, event.stamp, decision)
 

@@ -12,13 +12,13 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from tradewind.model import task_states as _S
 from tradewind.model.specs import TaskSpec
 from tradewind.model.states import FINISHED, TaskState
 from tradewind.rules.graph import Graph
 from tradewind.rules.lengths import Source, measure
 from tradewind.rules.mapping_plan import MappingPlan
 
-_S = TaskState
 _SETTLED = frozenset({_S.SUCCESS, _S.SKIPPED, _S.REMOVED})
 
 

@@ -227,7 +227,8 @@ class Waiting(Judge):
 
     def is_being_ended(self, n: int) -> bool:
         """Whether the instance's triggers have been told to go: nothing resumes it any more."""
-        return any(pending.is_ending and pending.has_trigger for pending in self.waits.get(n, ()))
+        waits = self.waits.get(n)
+        return waits is not None and any(pending.is_ending and pending.has_trigger for pending in waits)
 
     def undo(self, n: int, stamp: Stamp, decision: Decision) -> bool:
         """Where the waiting task has something to undo, an attempt does that now, whatever the limits say. Whether
