@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.outside import process_ended
 from tradewind.authoring.xcom import decode
 from tradewind.model.loop import CoroutineKind, OffenceKind
 from tradewind.model.outcomes import Outcome
@@ -26,22 +27,6 @@ from tradewind.testing.executor_suite import Stage, suite_dag
 from tradewind_executors.inline import InlineExecutor
 
 NewStage = Callable[..., Stage]
-
-
-async def gone(pid: int, within: float = 10.0) -> None:
-    """Waits until a process that is not our child has ended."""
-    try:
-        fd = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return
-    try:
-        ended = asyncio.Event()
-        asyncio.get_running_loop().add_reader(fd, ended.set)
-        async with asyncio.timeout(within):
-            await ended.wait()
-    finally:
-        asyncio.get_running_loop().remove_reader(fd)
-        os.close(fd)
 
 
 def parent_of(pid: int) -> int:
@@ -71,12 +56,12 @@ def inline(stage: Stage) -> InlineExecutor:
     return executor
 
 
-async def until_offended(executor: InlineExecutor, count: int) -> None:
-    """Reports come after the step that they are about."""
+async def until_offended(executor: InlineExecutor, task_id: str, count: int) -> None:
+    """Reports come after the step that they are about. On a busy machine others may be told of too."""
     changed = asyncio.Event()
     executor.on_offence.append(lambda _: changed.set())
     async with asyncio.timeout(30):
-        while len(executor.offences) < count:
+        while sum(one.kind.task_id == task_id for one in executor.offences) < count:
             changed.clear()
             await changed.wait()
 
@@ -168,7 +153,7 @@ async def test_who_ends_its_host_gets_one_of_its_own(new_stage: NewStage, caplog
 
 async def test_what_cannot_be_interrupted_is_killed_with_its_stack(new_stage: NewStage) -> None:
     """C code that keeps the interpreter: its host goes, the others in it are lost, it has failed and says where."""
-    stage = new_stage(block_kill=0.4)
+    stage = new_stage(block_kill=2.0)  # not less: who gets no processor for so long is killed as well
     hanging = stage.maker.attempt("a_hang")
     await stage.submit([hanging])
     await stage.until_said(hanging, "hanging")
@@ -199,7 +184,7 @@ async def test_the_third_offence_sends_new_starts_away(
     for count in range(1, 5):
         end = await stage.carry(stage.maker.attempt("a_block_briefly"))
         places.append(end.pid)
-        await until_offended(inline(stage), count)
+        await until_offended(inline(stage), "a_block_briefly", count)
     assert places[0] == places[1] == places[2] != places[3]
     said = [r for r in caplog.records if "starts in an async host of its own" in r.getMessage()]
     assert [record.levelno for record in said] == [logging.WARNING]
@@ -239,13 +224,13 @@ async def test_what_swallows_its_cancellation_ends_with_its_host(new_stage: NewS
     assert other.key not in stage.host.ends
     await stage.executor.cancel(other.key, grace=timedelta(seconds=5))
     assert (await stage.host.end_of(other)).outcome.kind is OutcomeKind.CANCELLED
-    await gone(first)
+    await process_ended(first)
 
 
 async def test_hosts_go_when_idle(new_stage: NewStage) -> None:
     stage = new_stage(host_idle=0.05)
     first = await where(stage)
-    await gone(first)
+    await process_ended(first)
     assert await where(stage) != first
 
 
@@ -255,8 +240,8 @@ async def test_idle_hosts_are_bounded(new_stage: NewStage) -> None:
     for version in "abcd":
         refreshed(stage, version)
         pids.append(await where(stage))
-    await gone(pids[0])
-    await gone(pids[1])
+    await process_ended(pids[0])
+    await process_ended(pids[1])
     os.kill(pids[3], 0)
 
 
@@ -266,7 +251,7 @@ async def test_what_a_host_has_started_ends_with_it(new_stage: NewStage) -> None
     await stage.submit([attempt])
     words = (await stage.until_said(attempt, "background")).split()
     os.kill(int(words[3]), signal.SIGKILL)
-    await gone(int(words[1]))
+    await process_ended(int(words[1]))
     assert (await stage.host.end_of(attempt)).outcome.kind is OutcomeKind.LOST
 
 
@@ -278,7 +263,7 @@ async def test_death_of_the_nursery_is_a_loss(new_stage: NewStage) -> None:
     pid = await where(stage)
     os.kill(parent_of(pid), signal.SIGKILL)
     assert (await stage.host.end_of(attempt)).outcome.kind is OutcomeKind.LOST
-    await gone(pid)
+    await process_ended(pid)
     assert (await stage.run("a_none")).kind is OutcomeKind.SUCCESS
 
 
@@ -327,12 +312,12 @@ async def test_nothing_outlives_a_killed_runtime(tmp_path: Path, state: str) -> 
         sys.executable, "-c", RUNTIME, str(tmp_path), state, stdout=subprocess.PIPE, env=environment
     )
     assert runtime.stdout is not None
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         words = (await runtime.stdout.readline()).split()
         if state == "blocked":
             await runtime.stdout.readline()
     background, host = int(words[1]), int(words[3])
     runtime.kill()
     await runtime.wait()
-    await gone(host)
-    await gone(background)
+    await process_ended(host)
+    await process_ended(background)

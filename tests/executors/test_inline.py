@@ -34,6 +34,8 @@ LIMITS = {"block_warn": 30.0, "block_kill": 60.0}
 class InlineTests(ExecutorSuite):
     """What holds wherever the coroutines run."""
 
+    kills_after: ClassVar[float] = 0.3
+
     def make(self) -> Executor:
         return InlineExecutor()
 
@@ -64,7 +66,7 @@ class InlineTests(ExecutorSuite):
 
     @pytest.mark.blocks_the_loop
     async def test_blocker_is_named_and_interrupted(self, stage: Stage) -> None:
-        self.limit(stage, block_warn=0.05, block_kill=0.3)
+        self.limit(stage, block_warn=0.05, block_kill=self.kills_after)
         attempt = stage.maker.attempt("a_block")
         end = await stage.carry(attempt)
         assert end.outcome.kind is OutcomeKind.FAILED
@@ -73,10 +75,10 @@ class InlineTests(ExecutorSuite):
         assert "_block" in end.outcome.error.traceback
         executor = stage.executor
         assert isinstance(executor, InlineExecutor)
-        await until_offended(stage, 1)
-        [report] = executor.offences
+        await until_offended(stage, "a_block")
+        [report] = [one for one in executor.offences if one.kind.task_id == "a_block"]
         assert (report.offence, report.interrupted) == (OffenceKind.BLOCKED, True)
-        assert 0.3 <= report.seconds < 25
+        assert report.seconds >= self.kills_after
         assert report.kind == ("suite", "a_block", "task")
         assert (report.dag_run_id, report.try_number) == (stage.maker.run.dag_run_id, 1)
         assert report.file.endswith("executor_dags.py")
@@ -92,8 +94,8 @@ class InlineTests(ExecutorSuite):
         self.limit(stage, block_warn=0.05, block_kill=30.0)
         attempt = stage.maker.attempt("a_hold")
         assert (await stage.carry(attempt)).outcome.kind is OutcomeKind.SUCCESS
-        await until_offended(stage, 1)
-        report = executor.offences[0]
+        await until_offended(stage, "a_hold")
+        report = next(one for one in executor.offences if one.kind.task_id == "a_hold")
         assert (report.function, report.kind.task_id) == ("_hold", "a_hold")
         assert report.line > 0
 
@@ -104,7 +106,7 @@ class InlineTests(ExecutorSuite):
         messages = [r.message for r in await stage.log(attempt)]
         assert messages.index("forgotten is over") < len(messages) - 1
         assert any("the forgotten one (_leak.<locals>.forgotten)" in message for message in messages)
-        await until_offended(stage, 1)
+        await until_offended(stage, "a_leak")
         executor = stage.executor
         assert isinstance(executor, InlineExecutor)
         [report] = executor.offences
@@ -118,7 +120,7 @@ class InlineTests(ExecutorSuite):
             await stage.run("a_talk")
         uses = {use.kind.task_id: use for use in executor.loop_report().kinds}
         assert (uses["a_talk"].started, uses["a_talk"].running) == (2, 0)
-        assert 0 < uses["a_talk"].loop_seconds < 10
+        assert uses["a_talk"].loop_seconds > 0
 
     async def test_isolation_that_does_not_exist(self, stage: Stage) -> None:
         outcome = await stage.run("a_place_bad")
@@ -138,7 +140,7 @@ class InlineTests(ExecutorSuite):
         attempt = stage.maker.attempt("s_long_wait")
         await stage.submit([attempt])
         await stage.until_said(attempt, "poke 1")
-        await stage.executor.cancel(attempt.key, grace=timedelta(seconds=5))
+        await stage.executor.cancel(attempt.key, grace=timedelta(seconds=60))
         end = await stage.host.end_of(attempt)
         assert end.outcome.kind is OutcomeKind.CANCELLED
         assert [r.end for r in await stage.log(attempt) if r.end] == ["cancelled"]
@@ -203,7 +205,7 @@ class TestInline(InlineTests):
         monkeypatch.setattr(RunDelay, "_read", long_ago)
         self.limit(stage, block_warn=0.05, block_kill=30.0)
         assert (await stage.run("a_block_briefly")).kind is OutcomeKind.SUCCESS
-        await until_offended(stage, 1)
+        await until_offended(stage, "a_block_briefly")
 
     async def test_a_task_may_ask_for_a_host(self, stage: Stage) -> None:
         here = os.getpid()
@@ -213,6 +215,7 @@ class TestInline(InlineTests):
 
 class TestInlineInHosts(InlineTests, ProcessExecutorSuite):
     settings: ClassVar[Mapping[str, Any]] = {**LIMITS, "isolation": "host"}
+    kills_after = 2.0  # a host that nobody hears of for a little longer is killed from outside
 
     async def test_a_task_may_ask_for_the_loop(self, stage: Stage) -> None:
         here = os.getpid()
@@ -222,14 +225,14 @@ class TestInlineInHosts(InlineTests, ProcessExecutorSuite):
         assert decode((await stage.run("a_place_loop")).xcoms[0].value) == here
 
 
-async def until_offended(stage: Stage, count: int) -> None:
+async def until_offended(stage: Stage, task_id: str) -> None:
     """Reports come after the step that they are about."""
     executor = stage.executor
     assert isinstance(executor, InlineExecutor)
     changed = asyncio.Event()
     executor.on_offence.append(lambda _: changed.set())
     async with asyncio.timeout(30):
-        while len(executor.offences) < count:
+        while all(one.kind.task_id != task_id for one in executor.offences):
             changed.clear()
             await changed.wait()
 

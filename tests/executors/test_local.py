@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from tests.outside import process_ended
 from tradewind.authoring.defaults import AuthoringDefaults
 from tradewind.authoring.xcom import decode
 from tradewind.bundles.parse_protocol import defaults_to_json
@@ -31,22 +32,6 @@ from tradewind.testing.executor_suite import ProcessExecutorSuite, Stage
 from tradewind_executors.local import LocalExecutor
 
 
-async def gone(pid: int, within: float = 10.0) -> None:
-    """Waits until a process that is not our child has ended."""
-    try:
-        fd = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return
-    try:
-        ended = asyncio.Event()
-        asyncio.get_running_loop().add_reader(fd, ended.set)
-        async with asyncio.timeout(within):
-            await ended.wait()
-    finally:
-        asyncio.get_running_loop().remove_reader(fd)
-        os.close(fd)
-
-
 def parent_of(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
 
@@ -56,7 +41,7 @@ def rewrite(path: Path, old: str, new: str) -> None:
 
 
 class TestLocal(ProcessExecutorSuite):
-    settings: ClassVar[Mapping[str, Any]] = {"slots": 8, "kill_grace": 0.3}
+    settings: ClassVar[Mapping[str, Any]] = {"slots": 8, "kill_grace": 60.0}
 
     def make(self) -> Executor:
         return LocalExecutor()
@@ -140,6 +125,8 @@ class TestLocal(ProcessExecutorSuite):
 
     @pytest.mark.parametrize("task", ["p_overdue", "p_stubborn_overdue"])
     async def test_timeouts(self, stage: Stage, task: str) -> None:
+        grace = 0.3 if task == "p_stubborn_overdue" else 60.0
+        stage.host = MemoryHost(stage.host.log_root, {**self.settings, "kill_grace": grace})
         outcome = await stage.run(task)
         assert outcome.kind is OutcomeKind.TIMED_OUT
         assert "0.2 s" in (outcome.reason or "")
@@ -149,7 +136,7 @@ class TestLocal(ProcessExecutorSuite):
         attempt = stage.maker.attempt(task)
         await stage.submit([attempt])
         await stage.until_said(attempt, "hanging")
-        await stage.executor.cancel(attempt.key, grace=timedelta(seconds=0.3 if task == "p_stubborn" else 10))
+        await stage.executor.cancel(attempt.key, grace=timedelta(seconds=0.3 if task == "p_stubborn" else 60))
         end = await stage.host.end_of(attempt)
         assert end.outcome.kind is OutcomeKind.CANCELLED
         messages = [record.message for record in await stage.log(attempt)]
@@ -163,11 +150,11 @@ class TestLocal(ProcessExecutorSuite):
 
     async def test_background_processes_end_with_their_attempt(self, stage: Stage) -> None:
         pid = decode((await stage.run("p_background")).xcoms[0].value)
-        await gone(pid)
+        await process_ended(pid)
 
     async def test_processes_that_left_the_session_end_with_their_attempt(self, stage: Stage) -> None:
         for pid in decode((await stage.run("p_daemons")).xcoms[0].value):
-            await gone(pid)
+            await process_ended(pid)
 
     async def test_processes_of_other_attempts_stay(self, stage: Stage) -> None:
         attempt = stage.maker.attempt("p_daemon_and_hang")
@@ -178,7 +165,7 @@ class TestLocal(ProcessExecutorSuite):
         os.kill(pid, 0)
         await stage.executor.cancel(attempt.key, grace=timedelta(seconds=1))
         await stage.host.end_of(attempt)
-        await gone(pid)
+        await process_ended(pid)
 
     async def test_death_of_the_zygote_is_a_loss(self, stage: Stage) -> None:
         attempt = stage.maker.attempt("p_hang")
@@ -191,7 +178,7 @@ class TestLocal(ProcessExecutorSuite):
         end = await stage.host.end_of(attempt)
         assert end.outcome.kind is OutcomeKind.LOST
         assert "signal 9" in (end.outcome.reason or "")
-        await gone(pid)
+        await process_ended(pid)
         assert (await stage.run("s_none")).kind is OutcomeKind.SUCCESS
 
 
@@ -291,7 +278,7 @@ async def test_zygotes_go_when_idle(new_stage: NewStage) -> None:
     zygotes = executor.zygote_pids
     assert len(zygotes) <= 1
     for zygote in zygotes:
-        await gone(zygote)
+        await process_ended(zygote)
     assert pid is not None
     assert (await stage.run("t1")).kind is OutcomeKind.SUCCESS
 
@@ -328,13 +315,13 @@ async def test_nothing_outlives_a_killed_runtime(tmp_path: Path, task: str) -> N
         sys.executable, "-c", RUNTIME, str(tmp_path), task, stdout=subprocess.PIPE, env=environment
     )
     assert runtime.stdout is not None
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         words = (await runtime.stdout.readline()).split()
     background, attempt = int(words[1]), int(words[3])
     runtime.kill()
     await runtime.wait()
-    await gone(attempt)
-    await gone(background)
+    await process_ended(attempt)
+    await process_ended(background)
 
 
 CGROUPS = Path("/sys/fs/cgroup")

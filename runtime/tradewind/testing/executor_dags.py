@@ -118,25 +118,25 @@ def _long_output(task: Any, context: Any) -> None:
 
 
 def _hang(task: Any, context: Any) -> None:
-    print("hanging")
     try:
+        print("hanging")
         time.sleep(600)
     finally:
         print("let go")
 
 
 async def _hang_async() -> None:
-    print("hanging")
     try:
+        print("hanging")
         await asyncio.sleep(600)
     finally:
         print("let go")
 
 
 def _stubborn(task: Any, context: Any) -> None:
-    print("hanging")
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.setitimer(signal.ITIMER_REAL, 0)
+    print("hanging")
     while True:
         time.sleep(600)
 

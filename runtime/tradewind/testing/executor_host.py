@@ -224,19 +224,19 @@ class MemoryHost:
         self.gone.append(key)
         self._changed.set()
 
-    async def answer_of(self, start: WaitStart, within: float = 30.0) -> Answered:
+    async def answer_of(self, start: WaitStart, within: float = 60.0) -> Answered:
         """Waits for a wait's answer."""
         await self.until(lambda: start.key in self.answers, within)
         return self.answers[start.key]
 
-    async def until(self, condition: Callable[[], bool], within: float = 30.0) -> None:
+    async def until(self, condition: Callable[[], bool], within: float = 60.0) -> None:
         """Waits until `condition` holds, looking whenever something is reported. Raises TimeoutError."""
         async with asyncio.timeout(within):
             while not condition():
                 self._changed.clear()
                 await self._changed.wait()
 
-    async def end_of(self, attempt: Attempt, within: float = 30.0) -> Finished:
+    async def end_of(self, attempt: Attempt, within: float = 60.0) -> Finished:
         """Waits for the end of an attempt."""
         await self.until(lambda: attempt.key in self.ends, within)
         return self.ends[attempt.key]
