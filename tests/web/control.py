@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -272,18 +272,21 @@ class LocalControl:
         await self._tell(LiveEvent("task", run.dag_id, run.dag_run_id, items=(after,)))
         return after
 
-    async def expand(self, run: RunRow, task_id: str, labels: Sequence[str | None]) -> None:
+    async def expand(
+        self, run: RunRow, task_id: str, labels: Sequence[str | None], failed: Collection[int] = ()
+    ) -> None:
         """A task that waits gets instances, each of which has run; their ends say how their indexes are shown."""
         segment = Segment(run.run_id, run.dag_id)
         segment.dropped.append(DroppedRow(task_id, UNMAPPED, UNMAPPED, TaskState.NONE))
         for index, label in enumerate(labels):
-            success = TaskState.SUCCESS
-            values = (task_id, index, success, success, 1, 0, 0, self.now, self.now, self.now, None, None)
+            state = TaskState.FAILED if index in failed else TaskState.SUCCESS
+            values = (task_id, index, state, state, 1, 0, 0, self.now, self.now, self.now, None, None)
             segment.made.append(TaskChange(*values))
             key = AttemptId(index.to_bytes(16, "big"))
             segment.opened.append(AttemptOpened(key, task_id, index, 1, "local", "default_pool", 1, self.now))
             detail = None if label is None else orjson.dumps({"reason": None, "map_index_label": label})
-            segment.closed.append(AttemptClosed(key, OutcomeKind.SUCCESS, self.now, detail=detail))
+            kind = OutcomeKind.FAILED if index in failed else OutcomeKind.SUCCESS
+            segment.closed.append(AttemptClosed(key, kind, self.now, detail=detail))
         await self._store.batch_apply(self._lease, Batch([segment]))
 
     async def move_run(self, run: RunRow, state: RunState) -> RunRow:

@@ -29,7 +29,7 @@ const LoginPage = fetched(load.login);
 function pageFor(place: Place): ReactNode {
   const [first, second] = place.parts;
   if (first === undefined || (first === "dags" && second === undefined)) return <DagsPage query={place.query} />;
-  if (first === "dags" && second !== undefined) return <DagPage key={second} dagId={second} query={place.query} />;
+  if (first === "dags" && second !== undefined && place.parts.length === 2) return <DagPage key={second} dagId={second} query={place.query} />;
   if (first === "admin" && isKind(second ?? "connections")) return <AdminPage kind={(second ?? "connections") as Kind} />;
   if (first === "browse" && isBrowseTab(second ?? "deadlines")) return <BrowsePage tab={(second ?? "deadlines") as BrowseTab} query={place.query} />;
   if (first === "inputs" && second === undefined) return <InputsPage query={place.query} />;

@@ -91,6 +91,7 @@ export interface TaskInstanceChange {
 }
 
 export interface TaskInstance extends TaskInstanceChange {
+  rendered_map_index?: string | null;
   max_tries?: number | null;
   duration?: number | null;
   operator?: string | null;

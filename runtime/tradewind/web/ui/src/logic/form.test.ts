@@ -15,6 +15,8 @@ const schema = {
       required: ["n"],
       properties: {
         day: { anyOf: [{ type: "string", format: "date" }, { type: "null" }], default: null },
+        until: { type: ["null", "string"], format: "date", default: "2026-01-01" },
+        size: { type: ["number", "null"] },
         n: { type: "integer", title: "How many" }, note: { type: "string", default: "x" }, more: {},
       },
     },
@@ -30,18 +32,29 @@ describe("a form made of a schema", () => {
       ["many", "choices", []],
       ["level", "choice", "low"],
       ["ok", "flag", false],
-      ["params_input.day", "text", ""],
+      ["params_input.day", "date", ""],
+      ["params_input.until", "date", "2026-01-01"],
+      ["params_input.size", "number", ""],
       ["params_input.n", "number", ""],
       ["params_input.note", "text", "x"],
       ["params_input.more", "json", ""],
     ]);
-    expect(fields[5]?.label).toBe("How many");
+    expect(fields[7]?.label).toBe("How many");
   });
 
   it("gives the answer that the schema wants", () => {
     expect(answerOf(fields, { many: ["b"], "params_input.n": "3", "params_input.more": "[1]" })).toEqual({
-      answer: { chosen_options: ["Reject"], many: ["b"], level: "low", ok: false, params_input: { n: 3, note: "x", more: [1] } },
+      answer: { chosen_options: ["Reject"], many: ["b"], level: "low", ok: false, params_input: { until: "2026-01-01", n: 3, note: "x", more: [1] } },
     });
+  });
+
+  it("says null where a field that may be null is emptied", () => {
+    const [field] = fieldsOf({ properties: { until: { type: ["null", "string"], default: "soon" } } });
+    expect(field && [answerOf([field], { until: "" }), answerOf([field], {})]).toEqual([
+      { answer: { until: null } }, { answer: { until: "soon" } },
+    ]);
+    const [needed] = fieldsOf({ required: ["n"], properties: { n: { type: ["integer", "null"] } } });
+    expect(needed && answerOf([needed], {})).toEqual({ answer: { n: null } });
   });
 
   it("names the field in which something is missing or wrong", () => {

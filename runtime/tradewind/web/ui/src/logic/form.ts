@@ -1,7 +1,7 @@
 /** A form made of the JSON schema of an answer: its fields, and the answer that they say. */
 
 export type Schema = Record<string, unknown>;
-export type Kind = "flag" | "choice" | "choices" | "number" | "text" | "json";
+export type Kind = "flag" | "choice" | "choices" | "number" | "text" | "date" | "json";
 
 export interface Field {
   /** Where its value is in the answer. */
@@ -15,6 +15,8 @@ export interface Field {
   required: boolean;
   /** An empty text is a value. */
   mayBeEmpty: boolean;
+  /** null is a value: what an empty field says. */
+  nullable: boolean;
   start: string | boolean | string[];
 }
 
@@ -36,6 +38,8 @@ function resolved(schema: Schema, root: Schema): Schema {
   const place = typeof schema["$ref"] === "string" ? schema["$ref"].split("/").pop() ?? "" : "";
   const known = (root["$defs"] ?? {}) as Record<string, Schema>;
   if (place) return { ...known[place], ...schema };
+  const types = Array.isArray(schema["type"]) ? (schema["type"] as unknown[]).filter((type) => type !== "null") : [];
+  if (types.length === 1) return { ...schema, type: types[0], nullable: (schema["type"] as unknown[]).length > 1 };
   const [some, ...more] = ((schema["anyOf"] ?? []) as Schema[]).filter((one) => one["type"] !== "null");
   return some && more.length === 0 ? { ...resolved(some, root), ...schema, anyOf: undefined, nullable: true } : schema;
 }
@@ -50,6 +54,7 @@ function field(schema: Schema, path: string[], required: boolean): Field {
   return {
     path, kind, listed, required,
     mayBeEmpty: kind === "text" && !schema["format"] && !schema["nullable"],
+    nullable: schema["nullable"] === true,
     label: String(schema["title"] ?? path[path.length - 1]).replaceAll("_", " "),
     help: String(schema["description"] ?? ""),
     options: options.map(String),
@@ -61,7 +66,8 @@ function kindOf(schema: Schema, options: unknown[], isList: boolean, listed: boo
   if (options.length > 0 && options.every((option) => typeof option === "string")) return isList && !listed ? "choices" : "choice";
   if (schema["type"] === "boolean") return "flag";
   if (schema["type"] === "integer" || schema["type"] === "number") return "number";
-  return schema["type"] === "string" ? "text" : "json";
+  if (schema["type"] === "string") return schema["format"] === "date" ? "date" : "text";
+  return "json";
 }
 
 function startOf(kind: Kind, given: unknown): Field["start"] {
@@ -76,7 +82,11 @@ export function answerOf(fields: Field[], values: Values): { answer: Schema } | 
   const answer: Schema = {};
   for (const field of fields) {
     const value = values[nameOf(field)] ?? field.start;
-    if (value === "" && !(field.required && field.kind === "text")) {
+    if (value === "" && !(field.required && field.mayBeEmpty)) {
+      if (field.nullable && (field.required || field.start !== "")) {
+        put(answer, field.path, null);
+        continue;
+      }
       if (field.required) return { error: `${field.label}: a value is needed.` };
       if (!field.mayBeEmpty) continue;
     }

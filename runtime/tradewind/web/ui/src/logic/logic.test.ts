@@ -5,8 +5,8 @@ import { inOrder, layout } from "./layers";
 import { CHUNK_LINES, LogLines, MOST_CHUNKS, plain } from "./log_lines";
 import { toInstances, withChanges, withLateChanges, withLateRuns, withRun } from "./merge";
 import { bodyOf, shown, SHAPES, startOf } from "./named";
-import { counted, foremost } from "./states";
-import { rowsOf, summaries } from "./summary";
+import { counted, foremost, shortCount } from "./states";
+import { byState, rowsOf, summaries } from "./summary";
 import { clockTime, duration, elapsedMs, fullTime, minuteTime, relative, scheduleText, timesIn } from "./times";
 
 const task = (task_id: string, ...downstream_task_ids: string[]): Task =>
@@ -48,6 +48,14 @@ describe("states", () => {
     expect(foremost(["success", "running", "failed"])).toBe("failed");
     expect(foremost(["success", null])).toBe("none");
     expect(foremost([])).toBeNull();
+  });
+  it("says large numbers in three signs", () => {
+    expect([2, 999, 1_000, 99_999, 100_000].map(shortCount)).toEqual(["2", "999", "1k", "99k", "…"]);
+  });
+  it("shows mapped instances that failed before the others", () => {
+    const all = (["success", "failed", null, "failed"] as const).map((state, map_index) => instance("m", state, { map_index }));
+    expect(byState(all).map(([state, some]) => [state, some.map((each) => each.map_index)]))
+      .toEqual([["failed", [1, 3]], ["none", [2]], ["success", [0]]]);
   });
   it("counts", () => expect(counted(["success", null, "success"])).toEqual([["none", 1], ["success", 2]]));
 });
@@ -96,8 +104,8 @@ describe("times", () => {
   });
   it("says how long", () => {
     expect(timesIn("until 2026-11-21T23:17:51.626422+00:00 at the latest", "UTC")).toBe("until 2026-11-21 23:17:51 UTC at the latest");
-    expect([4, 120, 4_200, 42_000, 185_000, 7_800_000, 273_600_000].map(duration))
-      .toEqual(["< 0.01 s", "0.12 s", "4.2 s", "42 s", "3 min 5 s", "2 h 10 min", "3 d 4 h"]);
+    expect([0, 4, 120, 4_200, 42_000, 185_000, 7_800_000, 273_600_000].map(duration))
+      .toEqual(["< 0.01 s", "< 0.01 s", "0.12 s", "4.2 s", "42 s", "3 min 5 s", "2 h 10 min", "3 d 4 h"]);
     expect(elapsedMs(at, null, Date.parse(at) + 5)).toBe(5);
     expect(elapsedMs(null, null, 0)).toBeNull();
   });

@@ -38,6 +38,10 @@ export const stateOf = (state: AnyState | null | undefined): TaskState => state 
 export const lookOf = (state: AnyState | null | undefined): Look => LOOKS[stateOf(state)] ?? LOOKS.none;
 export const isFinal = (state: AnyState | null | undefined): boolean => FINAL.has(stateOf(state));
 
+/** How many, in the room of three signs. */
+export const shortCount = (count: number): string =>
+  count < 1_000 ? String(count) : count < 100_000 ? `${Math.floor(count / 1_000)}k` : "…";
+
 /** One state for many mapped instances: the one that matters most. */
 export function foremost(states: Iterable<TaskState | null>): TaskState | null {
   let best = WEIGHT.length;

@@ -2,7 +2,7 @@
 import type { Task, TaskInstance, TaskState } from "../api/types";
 import type { Instances } from "./merge";
 import { inOrder } from "./layers";
-import { foremost } from "./states";
+import { counted, foremost, stateOf } from "./states";
 
 export interface Summary {
   state: TaskState | null;
@@ -46,4 +46,10 @@ export function instancesOf(instances: Instances, taskId: string): TaskInstance[
   const mine: TaskInstance[] = [];
   for (const instance of instances.values()) if (instance.task_id === taskId) mine.push(instance);
   return mine.sort((a, b) => a.map_index - b.map_index);
+}
+
+/** Mapped instances by their states, those first that the eye should catch first. */
+export function byState(instances: readonly TaskInstance[]): [TaskState, TaskInstance[]][] {
+  const states = counted(instances.map((each) => each.state)).map(([state]) => state);
+  return states.map((state) => [state, instances.filter((each) => stateOf(each.state) === state)]);
 }

@@ -59,7 +59,7 @@ export function elapsedMs(start: string | null | undefined, end: string | null |
 /** `< 0.01 s`, `0.12 s`, `4.2 s`, `3 min 5 s`, `2 h 10 min`, `3 d 4 h`. */
 export function duration(ms: number | null): string {
   if (ms === null) return "";
-  if (ms > 0 && ms < 10) return "< 0.01 s";
+  if (ms < 10) return "< 0.01 s";
   const seconds = ms / 1000;
   if (seconds < 1) return `${seconds.toFixed(2)} s`;
   if (seconds < 10) return `${seconds.toFixed(1)} s`;

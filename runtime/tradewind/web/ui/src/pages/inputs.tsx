@@ -98,8 +98,9 @@ function Input({ of, value, change }: InputProps) {
   if (of.kind === "choices") {
     const chosen = value as string[];
     return (
-      <fieldset className="field">
+      <fieldset className="field choices">
         <legend>{of.label}</legend>
+        {of.help && <small>{of.help}</small>}
         {of.options.map((option) => (
           <label key={option}>
             <input type="checkbox" checked={chosen.includes(option)} onChange={(event) =>
@@ -129,6 +130,7 @@ function Input({ of, value, change }: InputProps) {
         </select>
       )}
       {of.kind === "number" && <input type="number" step="any" value={String(value)} onChange={(event) => change(event.target.value)} />}
+      {of.kind === "date" && <input type="date" value={String(value)} onChange={(event) => change(event.target.value)} />}
       {of.kind === "text" && <input type="text" value={String(value)} onChange={(event) => change(event.target.value)} />}
       {of.kind === "json" && <textarea rows={3} spellCheck={false} value={String(value)} onChange={(event) => change(event.target.value)} />}
       {of.help && <small>{of.help}</small>}

@@ -75,12 +75,23 @@ interface LinesProps {
 
 function Lines({ chunks, dropped, wrap, following, follow, label }: LinesProps) {
   const box = useRef<HTMLDivElement>(null);
+  const sheet = useRef<HTMLDivElement>(null);
   const lastTop = useRef(0);
+  const held = useRef(false);
+  // Lines out of view have a guessed height; the true one comes when they are drawn, which is after the view went there.
   useLayoutEffect(() => {
     const element = box.current;
-    if (!element || !following) return;
-    element.scrollTop = element.scrollHeight;
-    lastTop.current = element.scrollTop;
+    if (!element || !sheet.current || !following) return;
+    held.current = true;
+    const toEnd = (): void => {
+      if (!held.current) return;
+      element.scrollTop = element.scrollHeight;
+      lastTop.current = element.scrollTop;
+    };
+    toEnd();
+    const resized = new ResizeObserver(toEnd);
+    resized.observe(sheet.current);
+    return () => resized.disconnect();
   }, [chunks, following, wrap]);
   const onScroll = (): void => {
     const element = box.current;
@@ -89,12 +100,18 @@ function Lines({ chunks, dropped, wrap, following, follow, label }: LinesProps) 
     const atEnd = element.scrollHeight - element.scrollTop - element.clientHeight < NEAR_END_PX;
     lastTop.current = element.scrollTop;
     if (atEnd && !following) follow(true);
-    else if (up && !atEnd && following) follow(false);
+    else if (up && !atEnd && following) {
+      held.current = false; // at once: heights may change before the new state is drawn
+      follow(false);
+    }
   };
   return (
-    <div ref={box} className={`log${wrap ? " wrap" : ""}`} role="log" aria-live="off" aria-label={label} tabIndex={0} onScroll={onScroll}>
-      {dropped > 0 && <p className="log-dropped">The first {dropped} lines are not shown here. Download the log to read them.</p>}
-      {chunks.map((chunk) => <Chunk key={chunk.first} lines={chunk.lines} />)}
+    <div ref={box} className={`log${wrap ? " wrap" : ""}`} role="log" aria-live="off" aria-label={label} tabIndex={0} onScroll={onScroll}
+      onKeyDown={(event) => { if (event.key === "End") follow(true); }}>
+      <div ref={sheet}>
+        {dropped > 0 && <p className="log-dropped">The first {dropped} lines are not shown here. Download the log to read them.</p>}
+        {chunks.map((chunk) => <Chunk key={chunk.first} lines={chunk.lines} />)}
+      </div>
     </div>
   );
 }

@@ -1,6 +1,6 @@
 /** One run: its graph, its tasks as a list, and how it came about. */
 import type { DagRun, Task } from "../api/types";
-import { instancesOf, summaries } from "../logic/summary";
+import { byState, instancesOf, summaries } from "../logic/summary";
 import { counted } from "../logic/states";
 import type { RunTasks } from "../state/dag_view";
 import { Copy } from "./copy";
@@ -109,7 +109,7 @@ function TaskRow({ id, shown, choose }: { id: string; shown: RunTasks; choose: (
   return (
     <tr>
       <th scope="row"><button type="button" className="as-link" onClick={() => choose(id)}>{id}</button></th>
-      <td><StatePill state={summary?.state ?? null} />{summary && summary.count > 1 && <span className="faint"> × {summary.count}</span>}</td>
+      <td>{single || !summary ? <StatePill state={summary?.state ?? null} /> : <Mapped id={id} shown={shown} />}</td>
       <td>{single?.try_number || ""}</td>
       <td className="nowrap">{single && <Time at={single.start_date} precise />}</td>
       <td className="nowrap">{single && <Elapsed start={single.start_date} end={single.end_date} />}</td>
@@ -117,6 +117,13 @@ function TaskRow({ id, shown, choose }: { id: string; shown: RunTasks; choose: (
     </tr>
   );
 }
+
+/** Of a mapped task, how many instances are in which state. */
+const Mapped = ({ id, shown }: { id: string; shown: RunTasks }) => (
+  <span className="counts">
+    {byState(instancesOf(shown.instances, id)).map(([state, some]) => <span key={state}><StatePill state={state} /> × {some.length}</span>)}
+  </span>
+);
 
 function Details({ run }: { run: DagRun }) {
   return (

@@ -1,5 +1,5 @@
 import type { AnyState } from "../logic/states";
-import { lookOf, stateOf } from "../logic/states";
+import { lookOf, shortCount, stateOf } from "../logic/states";
 
 /** A state as a coloured word. */
 export function StatePill({ state }: { state: AnyState | null }) {
@@ -9,5 +9,6 @@ export function StatePill({ state }: { state: AnyState | null }) {
 
 /** A state as a small square with its sign; what it stands for is said by whoever contains it. */
 export function Square({ state, count = 0 }: { state: AnyState | null; count?: number }) {
-  return <span className={`square s-${stateOf(state)}`} aria-hidden="true">{count > 1 ? count : lookOf(state).sign}</span>;
+  const sign = count > 1 ? shortCount(count) : lookOf(state).sign;
+  return <span className={`square s-${stateOf(state)}${sign.length > 2 ? " square-full" : ""}`} aria-hidden="true">{sign}</span>;
 }

@@ -1,6 +1,6 @@
 /** One task of a run: what it is, its attempts, and the log of one of them. */
 import type { DagRun, TaskInstance } from "../api/types";
-import { instancesOf } from "../logic/summary";
+import { byState, instancesOf } from "../logic/summary";
 import { lookOf } from "../logic/states";
 import type { RunTasks } from "../state/dag_view";
 import { Facts } from "./facts";
@@ -26,7 +26,7 @@ interface Props {
 
 export function TaskPanel({ dagId, run, taskId, shown, told, mapIndex, attempt, choose, back }: Props) {
   const all = shown ? instancesOf(shown.instances, taskId) : [];
-  const instance = all.find((each) => each.map_index === mapIndex) ?? all[0];
+  const instance = all.find((each) => each.map_index === mapIndex) ?? byState(all)[0]?.[1][0];
   return (
     <section className="card panel" aria-label={`Task ${taskId}`}>
       <div className="panel-head">
@@ -53,12 +53,21 @@ export function TaskPanel({ dagId, run, taskId, shown, told, mapIndex, attempt, 
   );
 }
 
+const nameOf = (of: TaskInstance): string =>
+  of.rendered_map_index ? `${of.map_index} · ${of.rendered_map_index}` : String(of.map_index);
+
 function MapChoice({ all, chosen, choose }: { all: TaskInstance[]; chosen: TaskInstance; choose: (index: number) => void }) {
   return (
     <label className="inline-field">
       Mapped instance
       <select value={chosen.map_index} onChange={(event) => choose(Number(event.target.value))}>
-        {all.map((each) => <option key={each.map_index} value={each.map_index}>{each.map_index}: {lookOf(each.state).label}</option>)}
+        {byState(all).map(([state, some]) => (
+          <optgroup key={state} label={`${lookOf(state).label}: ${some.length}`}>
+            {some.map((each) => (
+              <option key={each.map_index} value={each.map_index}>{nameOf(each)}: {lookOf(each.state).label}</option>
+            ))}
+          </optgroup>
+        ))}
       </select>
     </label>
   );

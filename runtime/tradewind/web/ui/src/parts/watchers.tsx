@@ -1,5 +1,6 @@
 /** The watchers of assets that the runtime of this server carries out. */
 import { looks, type Watcher } from "../api/looks";
+import { lastLine } from "../logic/traceback";
 import { Link, to } from "../router";
 import { useFetched, useNews } from "../state/fetched";
 import { Empty, Loading, Problem } from "./problem";
@@ -64,6 +65,3 @@ function Row({ of, withAsset }: { of: Watcher; withAsset: boolean }) {
     </tr>
   );
 }
-
-/** Of a traceback the line that says what happened. */
-const lastLine = (text: string): string => text.trimEnd().split("\n").at(-1) ?? "";

@@ -5,6 +5,10 @@ import type { LogRecord } from "../api/types";
 import { LogLines } from "../logic/log_lines";
 import { Observed } from "./observed";
 
+/** More lines than this between two pictures are a flood. */
+const FLOOD_LINES = 50;
+const PIECES_MS = 250;
+
 export class AttemptLog extends Observed {
   readonly lines = new LogLines();
   /** `following`: more may come. `ended`: it is complete. `broken`: the stream is down and will be tried again. */
@@ -15,6 +19,7 @@ export class AttemptLog extends Observed {
   private stopped = new AbortController();
   private waiting: LogRecord[] = [];
   private asText = false;
+  private drawn = 0;
   /** The newest id that a record had, and how many lines there were with that record: a broken stream goes on there. */
   private mark = { id: "", lines: 0 };
 
@@ -58,10 +63,19 @@ export class AttemptLog extends Observed {
   private onRecord(record: LogRecord, id: string): void {
     this.waiting.push(record);
     if (id && id !== this.mark.id) this.mark = { id, lines: this.lines.total + this.waiting.length };
-    if (this.waiting.length === 1) requestAnimationFrame(() => {
-      this.take();
-      this.changed();
-    });
+    if (this.waiting.length === 1) requestAnimationFrame((now) => this.draw(now));
+  }
+
+  /** A line is drawn with the next picture; a flood of them in larger pieces, since each piece costs a layout. */
+  private draw(now: number): void {
+    const pause = this.drawn + PIECES_MS - now;
+    if (pause > 0 && this.waiting.length > FLOOD_LINES) {
+      setTimeout(() => requestAnimationFrame((later) => this.draw(later)), pause);
+      return;
+    }
+    this.drawn = now;
+    this.take();
+    this.changed();
   }
 
   private take(): void {
