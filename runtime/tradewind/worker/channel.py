@@ -37,6 +37,7 @@ from tradewind.model.rows import InstanceRow, RunRow
 from tradewind.model.specs import Json
 from tradewind.model.states import RunState
 from tradewind.worker import codec
+from tradewind.worker.alarm import uninterrupted
 from tradewind.worker.asset_calls import answer_events, event_of, plain_filter
 from tradewind.worker.frames import Frame, FrameReader, ProtocolError, pack
 from tradewind.worker.other_dags import CALLS as _OTHER_DAGS
@@ -45,6 +46,9 @@ from tradewind.worker.state_calls import CALLS as _STATES
 from tradewind.worker.state_calls import StatesByFrames
 
 _CHUNK: Final = 1 << 16
+
+AT_ONCE: Final = 1 << 15
+"""Bytes that a socket takes whole or not at all; longer frames might be cut in two by a signal."""
 
 
 class ChannelClosed(TradewindError):
@@ -198,7 +202,11 @@ class ChannelClient(OtherDagsByFrames, StatesByFrames):
         body["attempt"] = self._attempt
         data = pack(Frame(kind, self._sequence, body))
         try:
-            self._sock.sendall(data)
+            if len(data) <= AT_ONCE:
+                self._sock.sendall(data)
+            else:
+                with uninterrupted():
+                    self._sock.sendall(data)
         except OSError as error:
             raise ChannelClosed from error
         return self._sequence

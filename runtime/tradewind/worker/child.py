@@ -26,7 +26,7 @@ from tradewind.model.outcomes import Outcome
 from tradewind.worker.attempt import put_context_in_environment, run_attempt_blocking
 from tradewind.worker.channel import ChannelClient, ChannelClosed
 from tradewind.worker.endings import AttemptCancelled, exit_info_of_self, outcome_of_error
-from tradewind.worker.log import AttemptLog, FileLog, attempt_prefix, current_log, open_attempt_files, ref_of
+from tradewind.worker.log import AttemptLog, ProcessLog, attempt_prefix, current_log, open_attempt_files, ref_of
 from tradewind.worker.log_capture import capture_process
 from tradewind.worker.steps import conclude
 
@@ -74,7 +74,7 @@ class Order:
         self.attempt, log_root, self.settings = self.client.receive_attempt()
         put_context_in_environment(self.attempt)
         self.fd, self.raw_fd = open_attempt_files(log_root, ref_of(self.attempt))
-        self.log = FileLog(attempt_prefix(self.attempt), self.fd, self.raw_fd)
+        self.log = ProcessLog(attempt_prefix(self.attempt), self.fd, self.raw_fd)
 
     def close(self) -> None:
         """Lets go of the descriptors: the fork has its own."""

@@ -32,7 +32,7 @@ class AttemptCancelled(BaseException):
 
 def outcome_of_error(error: BaseException) -> Outcome:
     """What an exception that left user code means."""
-    message = _text(error)
+    message = masked_text(_text(error))
     if isinstance(error, SkipTask):
         return Outcome(OutcomeKind.SKIPPED, reason=message)
     if isinstance(error, RescheduleTask):
@@ -45,7 +45,7 @@ def outcome_of_error(error: BaseException) -> Outcome:
     if isinstance(error, TaskTimeout):
         return Outcome(OutcomeKind.TIMED_OUT, error=info, reason=message)
     if isinstance(error, SystemExit):
-        return Outcome(OutcomeKind.FAILED, error=info, reason=f"the task called sys.exit({error.code!r})")
+        return Outcome(OutcomeKind.FAILED, error=info, reason=masked_text(f"the task called sys.exit({error.code!r})"))
     if isinstance(error, MemoryError):
         return Outcome(OutcomeKind.FAILED, error=info, reason="out of memory: Python raised MemoryError")
     return Outcome(OutcomeKind.FAILED, error=info, reason=f"{type(error).__name__}: {message}"[:500])

@@ -29,6 +29,8 @@ class FileGrowth:
         self._kernel: Inotify | None = None
         self._watched: set[Path] = set()
         self._changed = asyncio.Event()
+        self._watching: asyncio.Future[None] | None = None
+        """The thread that adds watches, which may outlive who waits for it."""
 
     async def __aenter__(self) -> FileGrowth:
         if sys.platform == "linux":
@@ -36,14 +38,31 @@ class FileGrowth:
                 self._kernel = Inotify()
         if self._kernel is not None:
             self._kernel.begin(self._on_events)
-            await asyncio.to_thread(self._watch, self._kernel)
+            try:
+                await self._watch_in_thread(self._kernel)
+            except BaseException:
+                self._close()
+                raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._kernel is not None:
-            self._kernel.close()
+        self._close()
+
+    def _close(self) -> None:
+        """Not before the thread that adds watches has done so: the number of the descriptor may be another's then."""
+        kernel, watching = self._kernel, self._watching
+        if kernel is None:
+            return
+        if watching is None or watching.done():
+            kernel.close()
+        else:
+            watching.add_done_callback(lambda _: kernel.close())
+
+    async def _watch_in_thread(self, kernel: Inotify) -> None:
+        self._watching = asyncio.ensure_future(asyncio.to_thread(self._watch, kernel))
+        await asyncio.shield(self._watching)
 
     async def wait(self) -> None:
         """Until something has changed since the last call, at the latest after some seconds."""
@@ -58,7 +77,7 @@ class FileGrowth:
         await asyncio.sleep(_GATHER)
         self._changed.clear()
         if not self._watched >= self._folders:
-            await asyncio.to_thread(self._watch, self._kernel)
+            await self._watch_in_thread(self._kernel)
             self._changed.set()  # a file may have grown before its folder was watched: look once more
 
     def _on_events(self, _events: Iterator[Event]) -> None:

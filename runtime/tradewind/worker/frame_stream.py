@@ -37,7 +37,7 @@ class FrameStream:
         self._on_closed = on_closed
         self._reader = FrameReader()
         self._waiting: list[bytes] = []
-        self._unsent = b""
+        self._unsent = bytearray()
         self._scheduled = False
         self._sequence = 0
         loop.add_reader(sock.fileno(), self.read)
@@ -74,33 +74,33 @@ class FrameStream:
         waiting, self._waiting = self._waiting, []
         if sock is None:
             return
-        if self._unsent:
-            self._unsent += b"".join(waiting)
-            return
         data = waiting[0] if len(waiting) == 1 else b"".join(waiting)
-        self._unsent = self._send(sock, data)
         if self._unsent:
+            self._unsent += data
+        elif (sent := self._sent_of(sock, data)) < len(data):
+            self._unsent += memoryview(data)[sent:]
             self._loop.add_writer(sock.fileno(), self._on_writable)
 
     def _on_writable(self) -> None:
         sock = self._sock
         if sock is None:
             return
-        self._unsent = self._send(sock, self._unsent)
+        del self._unsent[: self._sent_of(sock, self._unsent)]  # moves its begin, copies nothing
         if not self._unsent:
             self._loop.remove_writer(sock.fileno())
 
-    def _send(self, sock: socket.socket, data: bytes) -> bytes:
-        """What is left to be sent. A socket that is closed takes everything: the reader sees the end."""
-        view = memoryview(data)
-        try:
-            while view:
-                view = view[sock.send(view) :]
-        except BlockingIOError:
-            return bytes(view)
-        except OSError:
-            return b""
-        return b""
+    def _sent_of(self, sock: socket.socket, data: bytes | bytearray) -> int:
+        """Sends as much as the socket takes. One that is closed takes everything: the reader sees the end."""
+        sent = 0
+        with memoryview(data) as view:
+            while sent < len(data):
+                try:
+                    sent += sock.send(view[sent:])
+                except BlockingIOError:
+                    return sent
+                except OSError:
+                    return len(data)
+        return sent
 
     def read(self) -> None:
         """Takes in all that has come."""

@@ -21,6 +21,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import threading
 import time
 from abc import ABC, abstractmethod
 from contextvars import ContextVar
@@ -114,7 +115,7 @@ class AttemptLog(ABC):
 
     def __init__(self, prefix: bytes) -> None:
         self._prefix = prefix
-        self._unfinished: dict[str, str] = {}
+        self._unfinished: dict[tuple[str, int], str] = {}
 
     def write(
         self,
@@ -143,18 +144,20 @@ class AttemptLog(ABC):
         )
 
     def text(self, stream: str, text: str) -> None:
-        """Takes in what was printed: one record a line; an unfinished line waits for its end."""
-        waiting = self._unfinished.pop(stream, "")
+        """Takes in what was printed: one record a line; an unfinished line waits for its end, each thread's own."""
+        place = stream, threading.get_ident()
+        waiting = self._unfinished.pop(place, "")
         *lines, rest = (waiting + text).split("\n")
         if rest:
-            self._unfinished[stream] = rest
+            self._unfinished[place] = rest
         for line in lines:
             self.write(line, logger=stream, stream=stream, level="ERROR" if stream == "stderr" else "INFO")
 
     def flush(self, stream: str | None = None) -> None:
         """Writes unfinished lines (of one stream, or all) as they are."""
-        for name in (stream,) if stream is not None else tuple(self._unfinished):
-            if rest := self._unfinished.pop(name, ""):
+        for place in tuple(self._unfinished):
+            name = place[0]
+            if stream in (name, None) and (rest := self._unfinished.pop(place, "")):
                 self.write(rest, logger=name, stream=name, level="ERROR" if name == "stderr" else "INFO")
 
     def _position(self) -> bytes:
@@ -189,6 +192,31 @@ class FileLog(AttemptLog):
         view = memoryview(line)
         while view:
             view = view[os.write(self._fd, view) :]
+
+
+class ProcessLog(FileLog):
+    """That of an attempt in a process. It never raises: no task ends because its log cannot be written (the disk is
+    full). Lines that are missing are counted, and told of by the next one for which there is room.
+    """
+
+    __slots__ = ("_missing", "_why")
+
+    def __init__(self, prefix: bytes, fd: int, raw_fd: int | None = None) -> None:
+        super().__init__(prefix, fd, raw_fd)
+        self._missing = 0
+        self._why = ""
+
+    def _store(self, line: bytes) -> None:
+        missing, self._missing = self._missing, 0
+        if missing:
+            self.write(f"{missing} lines are missing here, the log could not be written: {self._why}", level="WARNING")
+            if self._missing:
+                self._missing = missing + 1
+                return
+        try:
+            super()._store(line)
+        except OSError as error:
+            self._missing, self._why = 1, str(error)
 
 
 def attempt_prefix(attempt: Attempt) -> bytes:

@@ -53,7 +53,7 @@ class InlineLogs:
         self._thread = threading.get_ident()
         self._waiting: dict[tuple[str, str], list[bytes]] = {}
         self._files: OrderedDict[tuple[str, str], int] = OrderedDict()
-        self._opening: dict[tuple[str, str], tuple[asyncio.Task[None], list[bytes]]] = {}
+        self._opening: dict[tuple[str, str], tuple[asyncio.Task[int], list[bytes]]] = {}
         self._scheduled = False
         self._broken: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
@@ -103,7 +103,7 @@ class InlineLogs:
         self.flush()
         while self._opening:
             await asyncio.wait([task for task, _ in self._opening.values()])
-        self.flush()
+            self.flush()
         while self._files:
             os.close(self._files.popitem()[1])
 
@@ -114,18 +114,21 @@ class InlineLogs:
         if found is not None:
             found[1].extend(lines)
             return
-        task = self._loop.create_task(self._open(run))
+        task = self._loop.create_task(asyncio.to_thread(_open_file, inline_file(self._root, *run)))
         self._opening[run] = (task, lines)
+        task.add_done_callback(lambda _: self._opened(run))
 
-    async def _open(self, run: tuple[str, str]) -> None:
-        try:
-            fd = await asyncio.to_thread(_open_file, inline_file(self._root, *run))
-        except OSError as error:
-            del self._opening[run]
+    def _opened(self, run: tuple[str, str]) -> None:
+        task, lines = self._opening.pop(run)
+        if task.cancelled():  # everything ends: `close` opens it anew
+            with self._lock:
+                self._waiting[run] = lines + self._waiting.get(run, [])
+            return
+        error = task.exception()
+        if error is not None:
             self._complain(run, error)
             return
-        _, lines = self._opening.pop(run)
-        self._files[run] = fd
+        self._files[run] = fd = task.result()
         self._append(run, fd, lines)
         if len(self._files) > _OPEN_FILES:
             os.close(self._files.popitem(last=False)[1])
@@ -138,7 +141,7 @@ class InlineLogs:
         except OSError as error:
             self._complain(run, error)
 
-    def _complain(self, run: tuple[str, str], error: OSError) -> None:
+    def _complain(self, run: tuple[str, str], error: BaseException) -> None:
         if run not in self._broken:
             self._broken.add(run)
             _log.error("log of run %s of DAG %s cannot be written: %s", run[1], run[0], error)

@@ -116,34 +116,48 @@ def _read_files(path: Path, shared: Path, ref: LogRef, place: _Place) -> LogPage
     data, whole = _complete_lines(path, place.offset)
     raw = _Raw(raw_file(path), place.raw)
     records: list[LogRecord] = []
-    for line in data.splitlines():
-        for plain in _parse(line):
-            position = plain.get("raw")
-            if position is not None:
-                records += raw.until(position, plain["ts"])
-            records.append(_record(plain))
+    offset = place.offset
+    for line in data.splitlines(keepends=True):
+        parsed = _parse(line)
+        position = max((plain["raw"] for plain in parsed if "raw" in plain), default=0)
+        records += raw.until(position, parsed[-1]["ts"])
+        if raw.position < position and raw.is_full:  # the next page goes on here
+            whole = False
+            break
+        records += map(_record, parsed)
+        offset += len(line)
     records = list(heapq.merge(records, said, key=lambda record: record.ts)) if said else records
     ended = reduce(_is_end, records, place.ended)
     if whole:
         records += raw.rest(everything=ended)
-    token = _Place("f", place.offset + len(data), raw.position, ended, beside.offset).token()
+    token = _Place("f", offset, raw.position, ended, beside.offset).token()
     return LogPage(records, token, finished=ended and whole and shared_whole)
 
 
 class _Raw:
-    """The file of raw output beside the records, read up to where each record says it stood."""
+    """The file of raw output beside the records, read up to where each record says it stood; some megabytes at most."""
 
     def __init__(self, path: Path, position: int) -> None:
         self._path = path
+        self._room = _READ
         self.position = position
 
+    @property
+    def is_full(self) -> bool:
+        """Whether enough has been read for one page."""
+        return self._room <= 0
+
     def until(self, end: int, ts: float) -> list[LogRecord]:
-        """What was written before a record that was made at `ts`."""
-        if end <= self.position:
+        """What was written before a record that was made at `ts`, as far as there is room: whole lines then."""
+        wanted = end - self.position
+        if wanted <= 0 or self._room <= 0:
             return []
         with self._path.open("rb") as file:
             file.seek(self.position)
-            data = file.read(end - self.position)
+            data = file.read(min(wanted, self._room))
+        self._room -= len(data)
+        if self._room <= 0 and len(data) < wanted and (cut := data.rfind(b"\n")) >= 0:
+            data = data[: cut + 1]
         self.position += len(data)
         return _raw_records(data, ts)
 

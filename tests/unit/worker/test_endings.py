@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tradewind.authoring.masking import mask_secret
 from tradewind.authoring.operator import BaseOperator
 from tradewind.authoring.pace import Pace
 from tradewind.authoring.sensor import BaseSensorOperator
@@ -69,6 +70,14 @@ def test_an_exception_without_a_text() -> None:
     assert info.traceback
 
 
+def test_a_secret_is_in_no_part_of_an_outcome() -> None:
+    mask_secret("sesame-of-endings")
+    for error in (ValueError("sesame-of-endings"), SkipTask("sesame-of-endings"), SystemExit("sesame-of-endings")):
+        outcome = outcome_of_error(error)
+        assert "***" in (outcome.reason or "")
+        assert "sesame-of-endings" not in repr(outcome)
+
+
 def test_the_kernels_count_of_kills(tmp_path: Path) -> None:
     file = tmp_path / "vmstat"
     file.write_text("nr_free_pages 1\noom_kill 7\nzswpin 2\n")
@@ -113,7 +122,7 @@ class TestSensing:
         now = datetime.now(UTC)
         with pytest.raises(RescheduleTask) as caught:
             Sensing(Sensor(task_id="s", poke_interval=10, mode="reschedule"), 0.0, 0.0, Pace(), 1).pause()
-        assert timedelta(seconds=9) < caught.value.at - now < timedelta(seconds=12)
+        assert now + timedelta(seconds=9) < caught.value.at < datetime.now(UTC) + timedelta(seconds=12)
 
     def test_errors_of_pokes(self) -> None:
         def failed(error: Exception, **flags: bool) -> None:

@@ -5,19 +5,24 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import sys
+import threading
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tradewind.inotify import Inotify
 from tradewind.model.attempts import Attempt
 from tradewind.model.specs import DagSpec, TaskSpec
 from tradewind.testing.executor_dags import HERE
 from tradewind.testing.executor_host import AttemptMaker
+from tradewind.worker.file_growth import FileGrowth
 from tradewind.worker.log import (
     FileLog,
     LogRef,
+    ProcessLog,
     append_record,
     attempt_file,
     attempt_prefix,
@@ -167,7 +172,7 @@ async def test_following_sees_each_line_once_while_it_is_written(tmp_path: Path)
 
     reader = asyncio.create_task(read())
     log, raw = await asyncio.to_thread(open_log, tmp_path, attempt)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         for number in range(3):
             await asyncio.to_thread(log.write, f"line {number}")
             await asyncio.to_thread(os.write, raw, b"raw\n")
@@ -189,3 +194,103 @@ def test_a_stream_without_a_log_is_the_original() -> None:
     assert original.getvalue() == "textab"
     assert not stream.isatty()
     assert stream.writable()
+
+
+def test_a_full_disk_ends_no_task_and_leaves_a_note(tmp_path: Path) -> None:
+    attempt = MAKER.attempt("t")
+    real, raw = open_attempt_files(str(tmp_path), ref_of(attempt))
+    fd = os.open("/dev/full", os.O_WRONLY)
+    log = ProcessLog(attempt_prefix(attempt), fd, raw)
+    log.write("one")
+    log.text("stdout", "two\n")
+    os.dup2(real, fd)  # room again
+    log.write("three", end="success")
+    messages = [r.message for r in read_log(str(tmp_path), ref_of(attempt)).records]
+    assert messages[1:] == ["three"]
+    assert messages[0].startswith("2 lines are missing here, the log could not be written: ")
+    for descriptor in (real, raw, fd):
+        os.close(descriptor)
+
+
+def test_threads_print_lines_of_their_own(tmp_path: Path) -> None:
+    attempt = MAKER.attempt("t")
+    log, _ = open_log(tmp_path, attempt)
+    log.text("stdout", "hel")
+    other = threading.Thread(target=log.text, args=("stdout", "wor"))
+    other.start()
+    other.join()
+    log.text("stdout", "lo\n")
+    log.flush("stdout")
+    assert [r.message for r in read_log(str(tmp_path), ref_of(attempt)).records] == ["hello", "wor"]
+
+
+def test_much_raw_output_before_a_record_comes_in_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much a program has printed between two records, a reader holds some megabytes."""
+    monkeypatch.setattr("tradewind.worker.log_reader._READ", 1000)
+    attempt = MAKER.attempt("t")
+    log, raw = open_log(tmp_path, attempt)
+    log.write("a")
+    lines = [f"line {number:04}" for number in range(450)]
+    os.write(raw, "\n".join([*lines, "x" * 2500, ""]).encode())
+    log.write("b")
+    log.write("c", end="success")
+    token, seen, pages = None, list[str](), 0
+    while True:
+        page = read_log(str(tmp_path), ref_of(attempt), token)
+        assert sum(len(record.message) for record in page.records) <= 1010
+        seen += [record.message for record in page.records]
+        token, pages = page.token, pages + 1
+        if page.finished:
+            break
+        assert pages < 50
+    assert seen[:451] == ["a", *lines]
+    assert "".join(seen[451:-2]) == "x" * 2500
+    assert seen[-2:] == ["b", "c"]
+
+
+async def test_a_log_that_is_being_opened_when_all_is_cancelled(tmp_path: Path) -> None:
+    """As at the end of `asyncio.run`: closing comes to an end, and nothing that was said is lost."""
+    logs = InlineLogs(str(tmp_path), asyncio.get_running_loop())
+    attempt = MAKER.attempt("t")
+    logs.open(attempt).write("said")
+    logs.flush()
+    for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        task.cancel()
+    await asyncio.sleep(0)
+    async with asyncio.timeout(30):
+        await logs.close()
+    page = await asyncio.to_thread(read_log, str(tmp_path), ref_of(attempt))
+    assert [r.message for r in page.records] == ["said"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
+async def test_who_goes_while_folders_are_being_watched_leaves_nothing_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watching, go_on, closed = threading.Event(), threading.Event(), asyncio.Event()
+    close = Inotify.close
+
+    def closes(kernel: Inotify) -> None:
+        assert go_on.is_set(), "not under the thread that uses it"
+        close(kernel)
+        closed.set()
+
+    def watches(_: FileGrowth, kernel: Inotify) -> None:
+        watching.set()
+        go_on.wait(60)
+
+    monkeypatch.setattr(Inotify, "close", closes)
+    monkeypatch.setattr(FileGrowth, "_watch", watches)
+
+    async def follows() -> None:
+        async with FileGrowth([tmp_path / "file"]):
+            pytest.fail("it was cancelled before")
+
+    following = asyncio.create_task(follows())
+    assert await asyncio.to_thread(watching.wait, 60)
+    following.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await following
+    go_on.set()
+    async with asyncio.timeout(60):
+        await closed.wait()
