@@ -6,7 +6,7 @@ import contextlib
 import socket
 import struct
 import zlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Generator
 from dataclasses import dataclass, field
 
 from aiohttp import web
@@ -46,11 +46,12 @@ def png(colour: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + body
 
 
-def closed_port() -> int:
-    """A port of this machine at which nobody listens."""
+@contextlib.contextmanager
+def closed_port() -> Generator[int]:
+    """A port of this machine at which nobody listens, and nobody else can meanwhile."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
+        yield int(taken.getsockname()[1])
 
 
 @contextlib.asynccontextmanager
@@ -93,6 +94,7 @@ async def launch_service() -> AsyncGenerator[LaunchService]:
     site.router.add_get("/old/{name}", moved)
     site.router.add_get("/throttled", empty)
     async with TestServer(site) as server:
-        url = str(server.make_url("/")).rstrip("/")
-        service = LaunchService(url, f"http://127.0.0.1:{closed_port()}/dead.png", asked)
-        yield service
+        with closed_port() as port:
+            url = str(server.make_url("/")).rstrip("/")
+            service = LaunchService(url, f"http://127.0.0.1:{port}/dead.png", asked)
+            yield service

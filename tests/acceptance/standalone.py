@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-SECONDS = 60.0
+SECONDS = 180.0
+"""For what always comes, on a machine that has other things to do too."""
 
 
 class Done(NamedTuple):

@@ -56,7 +56,7 @@ async def test_it_goes_on_where_it_stood(own_home: Path) -> None:
         os.mkfifo(pipe)
 
     await asyncio.to_thread(prepare)
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(270):
         async with standalone(own_home) as system:
             done = await system.tradewind("dags", "trigger", "waits", "--run-id", "it")
             assert done.code == 0, done.errors

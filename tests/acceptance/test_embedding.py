@@ -70,7 +70,7 @@ def onboarding(seen: list[object]) -> DAG:
 
 async def sign_up(request: web.Request) -> web.Response:
     run = await request.app[RUNTIME].trigger("onboarding", {"user": 7})
-    return web.json_response({"run": run.id, "result": await run.result(timeout=20)})
+    return web.json_response({"run": run.id, "result": await run.result(timeout=60)})
 
 
 @asynccontextmanager
@@ -139,7 +139,7 @@ async def test_a_service_with_workflows(own_home: Path, url: str) -> None:
 
 async def talk(request: web.Request) -> web.Response:
     run = await request.app[RUNTIME].trigger("talk")
-    await run.result(timeout=20)
+    await run.result(timeout=60)
     return web.json_response({"run": run.id})
 
 

@@ -107,7 +107,7 @@ async def test_from_every_place(tmp_path: Path) -> None:
         asked = await system.tradewind("connections", "get", "in_all", "-o", "json")
         assert json.loads(asked.output)[0]["host"] == "end", "commands look up as tasks do"
         (tmp_path / "dags" / "pipeline.py").write_text(DAG_FILE)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(180):
             while (await system.tradewind("dags", "trigger", "of_blue", "--run-id", "r")).code != 0:
                 pass  # the file has not been read yet
         made = await system.tradewind("pools", "set", "narrow", "1", "it waits for this")

@@ -14,7 +14,7 @@ from tests.acceptance.test_examples import ROCKETS
 from tests.web.test_pages_in_browser import FLAGS
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-MILLISECONDS = 30_000
+MILLISECONDS = 90_000
 
 
 async def test_the_main_job_through_the_pages(own_home: Path, launches: LaunchService, chromium_path: Path) -> None:
@@ -23,6 +23,7 @@ async def test_the_main_job_through_the_pages(own_home: Path, launches: LaunchSe
         browser = await playwright.chromium.launch(executable_path=chromium_path, args=list(FLAGS))
         page = await browser.new_page()
         page.set_default_timeout(MILLISECONDS)
+        expect.set_options(timeout=MILLISECONDS)
         await _sign_in(page, system)
         await expect(page.get_by_role("rowheader").first).to_contain_text("example_01_hello")
         await page.get_by_role("button", name=f"Trigger {ROCKETS}").click()
@@ -30,7 +31,7 @@ async def test_the_main_job_through_the_pages(own_home: Path, launches: LaunchSe
         conf = {"address": launches.address, "folder": str(folder)}
         await dialog.get_by_label("Configuration").fill(json.dumps(conf))
         await dialog.get_by_role("button", name="Trigger", exact=True).click()
-        await expect(page.get_by_role("button", name="notify: Success")).to_be_visible(timeout=MILLISECONDS)
+        await expect(page.get_by_role("button", name="notify: Success")).to_be_visible()
         await page.get_by_role("button", name="notify: Success").click()
         log = page.get_by_role("log")
         await expect(log).to_contain_text(f"There are now {len(PICTURES)} images in {folder}.")

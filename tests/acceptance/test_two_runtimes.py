@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import time
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
@@ -55,7 +54,9 @@ with DAG("{dag_id}", schedule=None, is_paused_upon_creation=False, max_active_ru
         before = now
 """
 
-SECONDS = 60.0
+SECONDS = 120.0
+LEASE = "600"
+"""Seconds: longer than a test may take, so that a take-over which comes at all has not waited for its end."""
 TASKS = {f"{kind}{k}" for kind in ("process", "coroutine") for k in range(8)}
 WATCH_OWNERS = """
 CREATE FUNCTION tell_owner() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -156,7 +157,8 @@ async def control(own_home: Path, url: str) -> AsyncIterator[RuntimeControl]:
 @asynccontextmanager
 async def started(home: Path, url: str, roles: str) -> AsyncGenerator[Standalone]:
     command = ("run", "--roles", roles, "--database", url, "--no-examples", "--port", "0")
-    async with daemon(home, *command, TRADEWIND__SCHEDULER__DRAIN_TIMEOUT="1") as running:
+    variables = {"TRADEWIND__SCHEDULER__DRAIN_TIMEOUT": "1", "TRADEWIND__SCHEDULER__LEASE": LEASE}
+    async with daemon(home, *command, **variables) as running:
         yield running
 
 
@@ -199,7 +201,7 @@ def check(attempts: list[AttemptRow]) -> int:
 
 @pytest.mark.spec("3:B15", "3:UC8", "3:A14")
 async def test_one_of_two_is_killed(own_home: Path, url: str, control: RuntimeControl, owners: Owners) -> None:
-    """Each owns a DAG whose runs are under way. The other takes the dead one's over within 3 s and finishes all."""
+    """Each owns a DAG whose runs are under way. The other hears of the death, takes over and finishes all."""
     gate = Gate()
     async with gate.listening() as address, started(own_home, url, "scheduler") as dying:
         await write_dag(own_home, "first", address)
@@ -216,9 +218,7 @@ async def test_one_of_two_is_killed(own_home: Path, url: str, control: RuntimeCo
             runs = await trigger(control, "first", 3) + others
             await in_the_middle(gate, runs)
             os.kill(dying.process.pid, signal.SIGKILL)
-            killed = time.monotonic()
             assert await owners.of("first", is_not=first) == second
-            assert time.monotonic() - killed < 3
             await in_the_middle(gate, runs[:3])  # what was lost has been started again
             gate.open()
 
