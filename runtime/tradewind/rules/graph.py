@@ -88,7 +88,8 @@ class Graph:
 
     def _far_setups(self) -> dict[int, tuple[int, ...]]:
         """For each task the setups that it needs although they are not direct upstreams: those
-        above it which have a teardown below it, or none at all. Teardowns have their own rule.
+        above it which have a teardown below it, or none at all. Teardowns have their own rule,
+        and `always` asks for nothing.
         """
         setups = [n for n, task in enumerate(self.tasks) if task.is_setup]
         if not setups:
@@ -97,7 +98,7 @@ class Graph:
         for setup in setups:
             teardowns = {d for d in self.down[setup] if self.tasks[d].is_teardown}
             for n in self.descendants((setup,)) - set(self.down[setup]):
-                if self.tasks[n].is_teardown:
+                if self.tasks[n].is_teardown or self.rules[n] is TriggerRule.ALWAYS:
                     continue
                 if not teardowns or teardowns & self.descendants((n,)):
                     far.setdefault(n, []).append(setup)

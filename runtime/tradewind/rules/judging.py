@@ -26,17 +26,17 @@ class Judge(RunLedger):
         """What node `n`, which waits, may do as far as its upstream tasks are concerned."""
         mapping, graph = self.mapping, self.graph
         task = n if mapping is None else mapping.task_of(n)
-        if mapping is not None and task in mapping.plan.sources:
-            judged = _sources_say(mapping, task)
-            if judged is not Verdict.RUN:
-                return judged
-        if mapping is not None and task in mapping.plan.gates and mapping.is_gated(n):
-            return Verdict.WAIT
-        if task in graph.far_setups:
-            judged = self._setups_say(n, task)
-            if judged is not Verdict.RUN:
-                return judged
-        return verdict(graph.rules[task], self.tally(n))
+        if mapping is not None:
+            if mapping.is_skipped_already(n, task):
+                return Verdict.SKIP
+            if task in mapping.plan.sources:
+                judged = _sources_say(mapping, task)
+                if judged is not Verdict.RUN:
+                    return judged
+            if task in mapping.plan.gates and mapping.is_gated(n):
+                return Verdict.WAIT
+        judged = verdict(graph.rules[task], self.tally(n))
+        return judged if task not in graph.far_setups else self._with_setups(n, task, judged)
 
     def judge_plain(self, n: int) -> Verdict:
         """The same in a graph without mapped tasks and far set-ups. Most judgements are of one kind and need no
@@ -83,14 +83,16 @@ class Judge(RunLedger):
             setups.count(_S.SKIPPED),
         )
 
-    def _setups_say(self, n: int, task: int) -> Verdict:
-        """What the setups of `n` that are not its direct upstreams allow: all must succeed."""
+    def _with_setups(self, n: int, task: int, judged: Verdict) -> Verdict:
+        """What follows for `n` if its rule says `judged`: the setups that are not its direct upstreams must all
+        succeed. While they have not ended they hold up only what would start.
+        """
         states = {self.state[s] for s in self.far_setups(n, task)} - {_S.REMOVED}
         if states & BAD:
             return Verdict.UPSTREAM_FAILED
         if _S.SKIPPED in states:
             return Verdict.SKIP
-        return Verdict.RUN if states <= {_S.SUCCESS} else Verdict.WAIT
+        return judged if judged is not Verdict.RUN or states <= {_S.SUCCESS} else Verdict.WAIT
 
     def far_setups(self, n: int, task: int) -> Iterator[int]:
         """The setup instances that `n` needs although they are not direct upstreams."""
@@ -103,21 +105,22 @@ class Judge(RunLedger):
 
     def skips_of(self, n: int, outcome: Outcome) -> tuple[int, ...]:
         """The nodes that this outcome skips directly, in order of definition."""
+        tasks, mapping = self.tasks_skipped(n, outcome), self.mapping
+        return tasks if mapping is None else tuple(_skipped_nodes(mapping, n, tasks))
+
+    def tasks_skipped(self, n: int, outcome: Outcome) -> tuple[int, ...]:
+        """The tasks of which this outcome skips instances."""
         graph, mapping = self.graph, self.mapping
         task = n if mapping is None else mapping.task_of(n)
         if outcome.short_circuit:
-            deep = outcome.ignore_downstream_trigger_rules
+            deep = outcome.ignore_downstream_trigger_rules and (mapping is None or task not in mapping.expanded)
             chosen = graph.descendants((task,)) if deep else set(graph.down[task])
-            tasks = tuple(sorted(d for d in chosen if not graph.tasks[d].is_teardown))
-        elif outcome.branch is None:
+            return tuple(sorted(d for d in chosen if not graph.tasks[d].is_teardown))
+        if outcome.branch is None:
             return ()
-        else:
-            follow = {graph.index[t] for t in outcome.branch if t in graph.index}
-            keep = follow | graph.descendants(follow)
-            tasks = tuple(d for d in graph.down[task] if d not in keep)
-        if mapping is None:
-            return tasks
-        return tuple(_skipped_nodes(mapping, n, tasks, beyond=outcome.short_circuit))
+        follow = {graph.index[t] for t in outcome.branch if t in graph.index}
+        keep = follow | graph.descendants(follow)
+        return tuple(d for d in graph.down[task] if d not in keep)
 
 
 def _sources_say(mapping: RunMapping, task: int) -> Verdict:
@@ -128,13 +131,14 @@ def _sources_say(mapping: RunMapping, task: int) -> Verdict:
     return Verdict.SKIP if _S.SKIPPED in states else Verdict.RUN
 
 
-def _skipped_nodes(mapping: RunMapping, n: int, tasks: Iterable[int], *, beyond: bool) -> Iterator[int]:
-    """Which instances of these tasks node `n` skips. One instance of many skips the same instance within its
-    mapped group; outside it (`beyond`) a short circuit skips all, a branch leaves it to the trigger rules.
+def _skipped_nodes(mapping: RunMapping, n: int, tasks: Iterable[int]) -> Iterator[int]:
+    """Which instances of these tasks node `n` skips. One instance of many skips those of its own number; what is not
+    mapped goes by its trigger rule, for the other instances count as well.
     """
-    own = mapping.task_of(n)
+    index = mapping.arrays.maps[n]
     for task in tasks:
-        if own not in mapping.expanded or (beyond and not mapping.plan.same_scope(own, task)):
-            yield from mapping.nodes_of(task)
-        elif mapping.plan.same_scope(own, task) and task in mapping.expanded:
-            yield from mapping.seen_by(n, task)
+        nodes = mapping.nodes_of(task)
+        if mapping.task_of(n) not in mapping.expanded:
+            yield from nodes
+        elif task in mapping.expanded:
+            yield from nodes[index : index + 1]

@@ -1,9 +1,10 @@
 """What of a DAG is mapped, compiled once a version: lengths, scopes, and who looks at whom.
 
 An edge is *inner* where both its tasks lie in the same mapped group: instance i looks at instance i. Every
-other edge is *outer*: it leads to all instances. As in Airflow, a task in a mapped group that starts as soon
-as one upstream instance has ended (`one_success`, `one_failed`, `one_done`) looks at all instances too;
-but, so that its arguments are there, not before the one of its own index has ended.
+other edge is *outer*: it leads to all instances. As in Airflow, a task that stands directly in a mapped group
+(not in a plain group in it) and starts as soon as one upstream instance has ended (`one_success`, `one_failed`,
+`one_done`) looks at all instances too; but, so that its arguments are there, not before the one of its own index
+has ended.
 """
 
 from __future__ import annotations
@@ -119,7 +120,7 @@ class MappingPlan:
         self.gates: dict[int, list[int]] = {}
         """Upstream tasks of whose instances the one of the same index has to end first."""
         for n, task in enumerate(spec.tasks):
-            fast = task.trigger_rule in _FAST
+            fast = task.trigger_rule in _FAST and task.group == self.scope.get(n)
             mine: list[int] = []
             for u in up[n]:
                 if self.same_scope(u, n) and not fast:

@@ -46,6 +46,11 @@ COUNTED: Final = (_S.SUCCESS, _S.FAILED, _S.SKIPPED, _S.UPSTREAM_FAILED)
 LAST_INDEX: Final = 2**31 - 1
 """Greater than any map index."""
 
+SKIPS: Final = "\x1fskips\x1f"
+"""Before a task's id: the key under which an instance that has skipped its like there, which had no row yet, keeps
+that (1; -1: not any more) among the lengths, which hold while it is a success, too.
+"""
+
 
 class Active:
     """What is known of a task instance between its first change and the flush of its last."""
@@ -277,8 +282,20 @@ class RunLedger:
         self.unfinished += 1
         if self.mapping is not None:
             self.mapping.count(n, self.state[n], -1)
+            if self.mapping.skipped_early:
+                self._forget_skips(n, self.mapping)
         else:
             self._count_ended(n, self.state[n], -1)
+
+    def _forget_skips(self, n: int, mapping: RunMapping) -> None:
+        """What `n` has skipped early, and that it was skipped so itself, holds no longer."""
+        index, own = self.maps[n], mapping.task_of(n)
+        for task, indexes in mapping.skipped_early.items():
+            if index in indexes and (task == own or task in self.graph.down[own]):
+                indexes.discard(index)
+                key = SKIPS + self.graph.tasks[task].task_id
+                ups = [up for up in self.graph.up[task] if up in mapping.expanded]
+                self.segment.lengths += [LengthRow(self.graph.tasks[up].task_id, index, key, -1) for up in ups]
 
     def forget(self, n: int) -> None:
         """Drops what is known of past tries of `n`, its story aside, and the steps that it has taken."""
@@ -444,10 +461,21 @@ class RunLedger:
             self._count_ended(n, state, 1)
 
     def _restore_lengths(self, lengths: Iterable[LengthRow]) -> None:
+        mapping = self.mapping
         for row in lengths:
             n = self.node_of(row.task_id, row.map_index)
-            if n is not None and self.mapping is not None and self.state[n] is _S.SUCCESS:
-                self.mapping.learn(n, row.key, row.length)
+            if n is None or mapping is None:
+                continue
+            holds = self.state[n] is _S.SUCCESS
+            if not row.key.startswith(SKIPS):
+                if holds:
+                    mapping.learn(n, row.key, row.length)
+                continue
+            task = self.graph.index.get(row.key.removeprefix(SKIPS))
+            if holds and row.length > 0 and task is not None:
+                mapping.skipped_early.setdefault(task, set()).add(row.map_index)
+            elif row.length > 0:
+                self.segment.lengths.append(row._replace(length=-1))
 
     def _restore_active(self, n: int, row: InstanceRow) -> None:
         active = self.active[n] = Active()

@@ -241,6 +241,7 @@ class RunMachine(Ending):
             self.segment.asset_events.append(row)
         if self.mapping is not None:
             self._note_lengths(n, outcome)
+            self.remember_skips(n, self.tasks_skipped(n, outcome), self.mapping)
         followers = self._end(n, _S.SUCCESS, stamp, decision)
         skipped = self.skips_of(n, outcome)
         if skipped:

@@ -68,6 +68,8 @@ class RunMapping:
         """Large expansions under way: task to (length, instances whose rows are made)."""
         self.unjudged: dict[int, int] = {}
         """Large expansions that are done: the map index from which on instances are yet to be judged."""
+        self.skipped_early: dict[int, set[int]] = {}
+        """Map indexes of tasks that were not yet expanded when an instance of that number skipped them."""
         self.total = array("i", [len(up) for up in graph.up])
         """How many instances are counted at each node."""
         self._task = array("i")
@@ -103,11 +105,15 @@ class RunMapping:
         return nodes[map_index] if task in self.expanded and map_index < len(nodes) else None
 
     def seen_from(self, n: int, upstream: int) -> Sequence[int]:
-        """The nodes of an upstream task that node `n` looks at."""
-        nodes = self.nodes_of(upstream)
+        """The nodes of an upstream task that node `n` looks at. A task that waits to be expanded looks at none of
+        those that its instances will look at one by one.
+        """
+        nodes, task = self.nodes_of(upstream), self.task_of(n)
         index = self.arrays.maps[n]
-        if index < 0 or upstream not in self.expanded or not self.plan.same_scope(upstream, self.task_of(n)):
+        if upstream not in self.expanded or not self.plan.same_scope(upstream, task):
             return nodes
+        if index < 0:
+            return nodes if upstream in self.plan.gates.get(task, ()) else ()
         return nodes[index : index + 1]
 
     # -------------------------------------------------------------------------- growing
@@ -260,6 +266,10 @@ class RunMapping:
         state = self.arrays.state
         gates = self.plan.gates.get(self.task_of(n), ())
         return any(state[u] not in FINISHED for up in gates for u in self.seen_from(n, up))
+
+    def is_skipped_already(self, n: int, task: int) -> bool:
+        """Whether another instance has skipped this one before it was there."""
+        return bool(self.skipped_early) and self.arrays.maps[n] in self.skipped_early.get(task, ())
 
     # ---------------------------------------------------------------------------- lengths
 

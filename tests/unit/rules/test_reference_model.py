@@ -104,7 +104,8 @@ class Checked:
             return len(ended) < len(task.upstream)
         far = self.driver.graph.far_setups.get(self.driver.graph.index[task.task_id], ())
         pending = any(self.machine.state[setup] not in FINISHED for setup in far)
-        return pending or says(task.trigger_rule, ended, len(task.upstream)) is WAIT
+        said = says(task.trigger_rule, ended, len(task.upstream))
+        return said is WAIT or (pending and said is RUN)
 
     def _of_far_setups(self, n: int) -> set[TaskState]:
         setups = [self.machine.state[setup] for setup in self.driver.graph.far_setups.get(n, ())]
