@@ -292,5 +292,10 @@ def _before_teardowns(task: TaskNode, members: Mapping[str, TaskNode]) -> Iterat
         before = members[task_id]
         if before.is_teardown:
             yield from _before_teardowns(before, members)
-        elif not before.is_setup:
+        elif not before.is_setup and not _goes_on(before, members):
             yield before
+
+
+def _goes_on(task: TaskNode, members: Mapping[str, TaskNode]) -> bool:
+    """Whether more than teardowns follows inside the group."""
+    return any(not members[task_id].is_teardown for task_id in task.downstream_task_ids & members.keys())

@@ -215,3 +215,23 @@ def test_what_is_no_task_is_named() -> None:
         nonsense: Any = print
         with pytest.raises(AuthoringError, match=r"a: dependencies are drawn between .* must be called"):
             a >> nonsense
+
+
+def test_what_follows_a_group_follows_what_stands_last_before_its_teardowns() -> None:
+    """Not every task that a teardown waits for: only those after which nothing but teardowns comes."""
+    with DAG("d", schedule=None):
+        with TaskGroup("g") as group:
+            begin, first, second, side, clean, sweep = (
+                EmptyOperator(task_id=name) for name in ("begin", "first", "second", "side", "clean", "sweep")
+            )
+            begin.set_downstream([first, side])
+            first.set_downstream(second)
+            for task in (first, second, side):
+                task.set_downstream(clean)
+            clean.set_downstream(sweep)
+            begin.as_setup()
+            clean.as_teardown(setups=begin)
+            sweep.as_teardown()
+        after = EmptyOperator(task_id="after")
+        group.set_downstream(after)
+    assert sorted(after.upstream_task_ids) == ["g.second", "g.side"]
