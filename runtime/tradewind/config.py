@@ -93,6 +93,13 @@ class Config:
             return self.executors.settings(section.removeprefix("executors."))[key]
         return getattr(getattr(self, section), key)
 
+    def base_url(self) -> str:
+        """The address of the pages for links in messages, without a slash at its end; empty where none is known."""
+        if self.web.base_url:
+            return self.web.base_url.rstrip("/")
+        scheme = "https" if self.web.ssl_cert else "http"
+        return f"{scheme}://localhost:{self.web.port}" if self.web.port else ""
+
     def authoring_defaults(self) -> AuthoringDefaults:
         """What holds where a DAG file says nothing."""
         core = self.core
@@ -115,6 +122,7 @@ class Config:
             secrets_first=bool(self.secrets.backend),
             look_ups=self.look_ups,
             plugins_folder=str(self.dags.plugins_folder),
+            base_url=self.base_url(),
             deferrable=bool(core.default_deferrable),
             operator_arguments={
                 "retries": core.default_task_retries,

@@ -272,6 +272,12 @@ class WebSection:
         secret=True,
     )
     session_lifetime: float = _seconds(30 * 86400.0, "Seconds after which a login ends.", minimum=60.0)
+    base_url: str | None = _text(
+        None,
+        "Address under which people reach the pages, for links in messages; not set: http://localhost and the port.",
+        "api.base_url",
+        "webserver.base_url",
+    )
     webhooks: str | None = _text(
         None,
         "Webhooks by the name of the event that they bring, as a JSON object: "

@@ -13,6 +13,7 @@ import pytest
 
 import tradewind
 from tests.served_airflow import served_airflow
+from tradewind.authoring.defaults import AuthoringDefaults, use_defaults
 from tradewind.compat import NotServed, install, uninstall
 from tradewind.compat.moved_names import MOVED
 from tradewind.compat.names import MODULES
@@ -185,6 +186,9 @@ def test_configuration_by_airflows_names(monkeypatch: pytest.MonkeyPatch) -> Non
     assert (conf.getint("mine", "limit"), conf.get("mine", "other", fallback="x")) == (3, "x")
     assert conf.getint("core", "parallelism") == 32
     assert conf.getboolean("core", "load_examples", fallback=True) in (True, False)
+    with use_defaults(AuthoringDefaults(base_url="https://flows.example.com")):
+        assert conf.get("webserver", "BASE_URL") == conf.get("api", "base_url") == "https://flows.example.com"
+    assert conf.get("api", "base_url").startswith("http")
     assert conf.getsection("mine") == {"limit": "3"}
     assert not conf.has_option("mine", "nothing")
     with pytest.raises(ConfigError, match=r"\[mine/nothing\] not found in config"):

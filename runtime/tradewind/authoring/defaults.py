@@ -30,6 +30,7 @@ class AuthoringDefaults:
     secrets. `secrets_first`: secrets back ends are configured, so the runtime is asked before the environment.
     `look_ups` is the address where a runtime answers for variables and connections outside attempts.
     `plugins_folder` is the folder whose plug-ins are loaded before the first DAG file; empty: none.
+    `base_url` is the address of the pages, for links; empty: not known.
     `deferrable`: operators that can defer do so where their tasks do not say.
     `operator_arguments` are arguments of every operator, weaker than any `default_args`.
     """
@@ -52,6 +53,7 @@ class AuthoringDefaults:
     secrets_first: bool = False
     look_ups: str = ""
     plugins_folder: str = ""
+    base_url: str = ""
     deferrable: bool = False
     operator_arguments: Mapping[str, Any] = field(default_factory=dict[str, Any])
 

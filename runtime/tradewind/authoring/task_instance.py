@@ -8,7 +8,9 @@ import socket
 from collections.abc import Generator, Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, cast
+from urllib.parse import quote, urlencode
 
+from tradewind.authoring.defaults import current_defaults
 from tradewind.authoring.lazy_xcoms import LazyXComs
 from tradewind.authoring.measuring import has_instances, measured_length
 from tradewind.authoring.operator import BaseOperator
@@ -111,8 +113,11 @@ class TaskInstance:
 
     @property
     def log_url(self) -> str:
-        """Path of the instance's log in the web pages."""
-        return f"/dags/{self.dag_id}/runs/{self.run_id}/tasks/{self.task_id}/logs?try={self.try_number}"
+        """Address of the try's log in the web pages."""
+        place: dict[str, str | int] = {"run": self.run_id, "task": self.task_id, "attempt": self.try_number}
+        if self.map_index != UNMAPPED:
+            place["map_index"] = self.map_index
+        return f"{current_defaults().base_url}/dags/{quote(self.dag_id, safe='')}?{urlencode(place)}"
 
     def is_eligible_to_retry(self) -> bool:
         """Whether another try is left after this one."""

@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any, Final
 
 from tradewind.authoring.configuration import MISSING, ConfigurationView
+from tradewind.authoring.defaults import current_defaults
 from tradewind.authoring.provider_packages import config_defaults
 from tradewind.compat.words import import_string
 from tradewind.config import Config, load_config
@@ -21,8 +22,6 @@ _FIXED: Final = {
     "core.load_examples": "False",
     "kubernetes_executor.worker_container_repository": "",
     "kubernetes_executor.worker_container_tag": "",
-    "webserver.base_url": "http://localhost:8080",
-    "api.base_url": "http://localhost:8080",
 }
 """What DAG files ask for that has no option here, as Airflow answers without a configuration."""
 
@@ -92,6 +91,8 @@ def _configured(section: str, key: str) -> str | None:
     name = airflow_names().get(f"{section}.{key}")
     if name is not None:
         ours, _, option = name.rpartition(".")
+        if name == "web.base_url":
+            return current_defaults().base_url or _config().base_url()
         value = _config().value(ours, option)
         return None if value is None else show(value)
     return _FIXED.get(f"{section}.{key}")

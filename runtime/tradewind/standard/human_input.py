@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Final, NoReturn, TypedDict, Unpack, cast
 from urllib.parse import urlencode
 
 from tradewind.authoring.arguments import OperatorArguments
+from tradewind.authoring.defaults import current_defaults
 from tradewind.authoring.deferral import FAILED, TIMED_OUT
 from tradewind.authoring.durable import Suspended
 from tradewind.authoring.notifier import BaseNotifier
@@ -273,6 +274,7 @@ class HITLOperator(BaseOperator):
         values = dict(params_input or {})
         if strange := set(values) - set(self.params):
             raise ValueError(f"params {strange} are not valid params")
+        base_url = base_url or current_defaults().base_url
         if not base_url:
             raise ValueError("Not able to retrieve base_url: give it, such as base_url='https://tradewind.example.com'")
         ti = task_instance

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, cast
+from urllib.parse import urlencode
 
 import pytest
 
@@ -10,6 +11,7 @@ from tests.unit.authoring.attempts import running
 from tests.unit.authoring.in_memory_services import InMemoryServices
 from tradewind.authoring.attempt_environment import attempt_environment
 from tradewind.authoring.dag import DAG
+from tradewind.authoring.defaults import AuthoringDefaults, use_defaults
 from tradewind.authoring.edges import chain
 from tradewind.authoring.task_instance import TaskInstance
 from tradewind.authoring.xcom import encode
@@ -38,6 +40,10 @@ def test_facts(dag: DAG) -> None:
     assert ti.run_id.startswith("manual__")
     assert (ti.prev_attempted_tries, ti.is_eligible_to_retry()) == (1, True)
     assert TaskInstance(running(dag, "third"), ti.task, "the run").get_dagrun() == "the run"
+    place = urlencode({"run": ti.run_id, "task": "third", "attempt": 2})
+    assert ti.log_url == f"/dags/d?{place}"
+    with use_defaults(AuthoringDefaults(base_url="https://flows.example.com/x")):
+        assert ti.log_url == f"https://flows.example.com/x/dags/d?{place}"
     environment = attempt_environment({"ti": ti})
     assert environment["AIRFLOW_CTX_DAG_ID"] == "d"
     assert environment["AIRFLOW_CTX_TASK_ID"] == "third"

@@ -169,6 +169,20 @@ def test_mistakes_are_named(tmp_path: Path, environ: dict[str, str], toml: str, 
     assert "secret" not in caught.value.message.replace("secrets", "")  # a section is called so
 
 
+@pytest.mark.parametrize(
+    ("toml", "address"),
+    [
+        ("", "http://localhost:8080"),
+        ("[web]\nport = 0", ""),
+        ("[web]\nssl_cert = 'c.pem'", "https://localhost:8080"),
+        ("[web]\nbase_url = 'https://flows.example.com/x/'", "https://flows.example.com/x"),
+    ],
+)
+def test_the_address_of_the_pages(tmp_path: Path, toml: str, address: str) -> None:
+    config = load(tmp_path, toml=toml)
+    assert (config.base_url(), config.authoring_defaults().base_url) == (address, address)
+
+
 def test_unknown_override(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"the command line.*'port'"):
         load(tmp_path, web__prot=1)
