@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import inspect
 from collections.abc import Hashable
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
@@ -112,12 +113,26 @@ class AsyncHook(BaseHook, Generic[C]):
                 "connection %r is%s; %s takes it as one of type %r",
                 *(self.conn_id, odd, type(self).__name__, self.conn_type),
             )
-        return self.connect(connection)
+        opening = cast("object", self.connect(connection))
+        if isinstance(opening, AbstractAsyncContextManager):
+            return cast("AbstractAsyncContextManager[C]", opening)
+        if inspect.iscoroutine(opening):
+            opening.close()
+        raise AuthoringError(
+            f"{type(self).__name__}.connect() has to yield the client once: put @asynccontextmanager above "
+            "`async def connect(self, conn)`, and `yield` in place of `return`"
+        )
 
     def _oddly(self, connection: Connection) -> str:
         """Says of what type a connection is that was not made for this hook; else nothing."""
         given, usual = connection.conn_type, (self.conn_type, "generic", *self.also_takes)
         return f" of type {given!r}" if given and self.conn_type and given not in usual else ""
+
+    def __enter__(self) -> Self:
+        if type(self).get_conn is BaseHook.get_conn:
+            name = type(self).__name__
+            raise AuthoringError(f"{name} gives its client to `async with`: write `async with {name}(…) as client:`")
+        return super().__enter__()
 
     async def __aenter__(self) -> C:
         client = await clients_here().enter(await self.wanted())

@@ -36,7 +36,11 @@ class Resource(Generic[P, C]):
         be made, TypeError for arguments that cannot be hashed.
         """
         mine = (args, tuple(sorted(kwargs.items())))
-        hash(mine)
+        try:
+            hash(mine)
+        except TypeError as error:
+            said = f"{self._function.__qualname__}{_shown(args, kwargs)}"
+            raise TypeError(f"resource {said}: its arguments tell it apart and have to be hashable: {error}") from None
         wanted = Wanted(
             name=f"resource {self._function.__qualname__}{_shown(args, kwargs)}",
             key=(self._function, mine),

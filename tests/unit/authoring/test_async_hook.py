@@ -173,6 +173,25 @@ async def test_a_connection_of_another_type_is_told(caplog: pytest.LogCaptureFix
         LaunchHook(cast("str", 5))
 
 
+class ReturningHook(AsyncHook[Session]):
+    """As somebody writes it who forgets to yield."""
+
+    default_conn_name = "api"
+
+    async def returned(self, conn: Connection) -> Session:
+        return Session(str(conn.host))
+
+    connect = cast("Any", returned)
+
+
+async def test_a_hook_that_is_written_or_used_in_another_way_says_how() -> None:
+    with pytest.raises(ClientError, match=r"ReturningHook.connect\(\) has to yield the client once"):
+        async with ReturningHook().using(Connection("api", host="there")):
+            pass
+    with pytest.raises(AuthoringError, match=r"write `async with LaunchHook\(…\) as client:`"), LaunchHook("api"):
+        pass
+
+
 async def test_a_replaced_get_connection_is_asked() -> None:
     given = Connection("api", "launch", host="of the test")
     with patch.object(LaunchHook, "get_connection", return_value=given) as asked:
@@ -270,7 +289,7 @@ async def test_resources_are_shared_by_their_arguments() -> None:
     async with database.alone("mine") as alone:
         assert alone == ["mine"]
     assert log[-2:] == ["open mine 1", "close mine 1"]
-    with pytest.raises(TypeError, match="unhashable"):
+    with pytest.raises(TypeError, match=r"resource database\(\['list'\]\): .* have to be hashable: unhashable"):
         database(["list"])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
