@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.outside import process_ended
 from tradewind.authoring.xcom import decode
 from tradewind.model.specs import DagSpec, TaskSpec
 from tradewind.model.states import OutcomeKind
@@ -69,9 +70,26 @@ def descriptors(pid: int) -> list[int]:
     return sorted(int(entry.name) for entry in Path(f"/proc/{pid}/fd").iterdir())
 
 
+async def test_what_attempts_have_started_ends_with_a_killed_zygote(new_stage: NewStage) -> None:
+    """Before they are lost, and so before they are repeated."""
+    starts = (
+        "import signal, subprocess\n"
+        "    child = subprocess.Popen(['sleep', '1000'], start_new_session=True)\n"
+        "    print('beside', child.pid, flush=True)\n"
+        "    signal.pause()"
+    )
+    stage = new_stage(DAG_OF_THREE.replace("return 1", starts))
+    attempt = stage.maker.attempt("t0")
+    await stage.submit([attempt])
+    beside = int((await stage.until_said(attempt, "beside")).split()[1])
+    os.kill(zygote_of(stage), signal.SIGKILL)
+    assert (await stage.host.end_of(attempt)).outcome.kind is OutcomeKind.LOST
+    await process_ended(beside)
+
+
 async def test_death_of_a_zygote_whose_file_has_started_a_program(new_stage: NewStage) -> None:
     """The program lives on, with whatever it has inherited; that the zygote has died is noticed all the same."""
-    starts = "import os\nPID = os.posix_spawn('/bin/sleep', ['sleep', '1000'], os.environ)\n"
+    starts = "import os\nPID = os.posix_spawn('/bin/sleep', ['sleep', '1000'], {})\n"
     hangs = "print('beside', PID, flush=True)\n    import signal; signal.pause()"
     stage = new_stage(starts + DAG_OF_THREE.replace("return 1", hangs))
     attempt = stage.maker.attempt("t0")
@@ -181,3 +199,28 @@ async def test_a_thread_with_a_strange_name(new_stage: NewStage) -> None:
     )
     stage = new_stage(thread + DAG_OF_THREE)
     assert (await stage.run("t0")).kind is OutcomeKind.SUCCESS
+
+
+async def test_processes_that_a_task_forks_get_their_own_answers(new_stage: NewStage) -> None:
+    asks = "\n".join(
+        (
+            "import multiprocessing",
+            "from tradewind.authoring.access import current_attempt",
+            "def ask(n):",
+            "    services = current_attempt.get().blocking",
+            "    return {services.variable_get(f'v{n}') for _ in range(100)}",
+            "",
+        )
+    )
+    pool = (
+        "with multiprocessing.get_context('fork').Pool(4) as pool:\n        return [*map(list, pool.map(ask, 'abcd'))]"
+    )
+    stage = new_stage(asks + DAG_OF_THREE.replace("return 1", pool))
+    stage.host.services.variables.update({f"v{n}": f"text {n}" for n in "abcd"})
+    assert decode((await stage.run("t0")).xcoms[0].value) == [[f"text {n}"] for n in "abcd"]
+
+
+async def test_a_fork_that_comes_back_from_its_task_does_not_report(new_stage: NewStage) -> None:
+    forks = "pid = os.fork()\n    if pid: os.waitpid(pid, 0)\n    return 'parent' if pid else 'child'"
+    stage = new_stage("import os\n" + DAG_OF_THREE.replace("return 1", forks))
+    assert decode((await stage.run("t0")).xcoms[0].value) == "parent"

@@ -12,11 +12,15 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
+from tradewind.bundles.orphans import end_marked, end_tree
 from tradewind.model.errors import TradewindError
 from tradewind.model.outcomes import ErrorInfo, ExitInfo
 from tradewind.worker.zygote import PACKET_MAX
+
+_MARK: Final = "TRADEWIND_ZYGOTE"
+"""In the environment of all that descends from a zygote: one that is killed cannot clear up behind itself."""
 
 
 class Source(NamedTuple):
@@ -127,16 +131,18 @@ class ZygoteProcess:
 
     async def _live(self, spawner: Executor, output: Path, environment: dict[str, str]) -> None:
         """From the start to the reaping; what it ended with goes to the watcher."""
+        mark = os.urandom(8).hex()
+        marked = {**environment, _MARK: mark}
         try:
             with self._open_control() as theirs:  # closed here, only the zygote has it: its end is the stream's end
-                process = await self._loop.run_in_executor(spawner, _execute, self._module, theirs, output, environment)
+                process = await self._loop.run_in_executor(spawner, _execute, self._module, theirs, output, marked)
         except OSError as error:
             ending = f"could not be started: {error}"
             self._hang_up()
         else:
             self._process = process
             await self._ended.wait()
-            ending = await asyncio.to_thread(_bury, process)
+            ending = await asyncio.to_thread(_bury, process, mark)
         orphans: Sequence[Attendant] = list(self.children.values())
         self.children.clear()
         self._numbers.clear()
@@ -300,13 +306,19 @@ def _execute(module: str, theirs: socket.socket, output: Path, environment: dict
         os.close(descriptor)
 
 
-def _bury(process: subprocess.Popen[bytes]) -> str:
-    """How it ended. Its socket closes while it dies; one that hangs all the same is killed."""
+def _bury(process: subprocess.Popen[bytes], mark: str) -> str:
+    """How it ended. Its socket closes while it dies; one that hangs all the same is killed. Nothing that its attempts
+    had started is left.
+    """
     try:
         code = process.wait(timeout=5.0)
     except subprocess.TimeoutExpired:
-        process.kill()
+        end_tree(process.pid)
         process.wait()
+        code = None
+    if code != 0:
+        end_marked(f"{_MARK}={mark}".encode())
+    if code is None:
         return "hung and was killed"
     return f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
 

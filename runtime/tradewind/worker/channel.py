@@ -17,7 +17,7 @@ The attempt answers with any of these; each carries the attempt's id::
 
 from __future__ import annotations
 
-import threading
+import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from socket import socket
@@ -44,6 +44,7 @@ from tradewind.worker.other_dags import CALLS as _OTHER_DAGS
 from tradewind.worker.other_dags import OtherDagsByFrames
 from tradewind.worker.state_calls import CALLS as _STATES
 from tradewind.worker.state_calls import StatesByFrames
+from tradewind.worker.turns import Turns
 
 _CHUNK: Final = 1 << 16
 
@@ -56,14 +57,17 @@ class ChannelClosed(TradewindError):
 
 
 class ChannelClient(OtherDagsByFrames, StatesByFrames):
-    """The attempt's side for sync code: `BlockingServices` over a socket. Calls from several threads take turns."""
+    """The attempt's side for sync code: `BlockingServices` over a socket. Calls from several threads take turns, and
+    so do those from processes that the task forks.
+    """
 
     def __init__(self, sock: socket) -> None:
         self._sock = sock
         self._reader = FrameReader()
         self._frames: list[Frame] = []
         self._sequence = 0
-        self._lock = threading.Lock()
+        self._turns = Turns(self._forked)
+        self._is_fork = False
         self._attempt: AttemptId = AttemptId(b"")
 
     # -- the life of the attempt
@@ -78,24 +82,29 @@ class ChannelClient(OtherDagsByFrames, StatesByFrames):
         return attempt, frame.body["log_root"], frame.body["settings"]
 
     def began(self, pid: int, hostname: str) -> None:
-        """Says that the body is about to run."""
-        with self._lock:
+        """Says that the body is about to run, in this process."""
+        self._turns.watch_forks()
+        with self._turns.lock, self._turns:
             self._send("began", {"pid": pid, "hostname": hostname})
 
     def heartbeat(self) -> None:
         """Says that the attempt is still there."""
-        with self._lock:
+        with self._turns.lock, self._turns:
             self._send("heartbeat", {})
 
     def finished(self, outcome: Outcome, started_at: datetime, ended_at: datetime) -> None:
-        """Reports the end; does not wait for the acknowledgement."""
-        with self._lock:
+        """Reports the end; does not wait for the acknowledgement. Raises ChannelClosed, also in a process that the
+        task has forked: the end is its parent's to tell.
+        """
+        if self._is_fork:
+            raise ChannelClosed
+        with self._turns.lock, self._turns:
             body = {"outcome": codec.plain_outcome(outcome), "started_at": started_at, "ended_at": ended_at}
             self._send("finished", body)
 
     def acknowledged(self) -> bool:
         """Waits until the end is committed; False: another end was recorded before. Raises ChannelClosed."""
-        with self._lock:
+        with self._turns.lock, self._turns:
             while True:
                 frame = self._receive()
                 if frame.kind == "ack":
@@ -188,7 +197,7 @@ class ChannelClient(OtherDagsByFrames, StatesByFrames):
 
     def ask(self, name: str, args: list[Any]) -> Any:
         """Sends a call and blocks until its reply is there. Raises what the runtime raised."""
-        with self._lock:
+        with self._turns.lock, self._turns:
             sequence = self._send("call", {"name": name, "args": args})
             while True:
                 frame = self._receive()
@@ -196,6 +205,12 @@ class ChannelClient(OtherDagsByFrames, StatesByFrames):
                     return frame.body["value"]
                 if frame.sequence == sequence and frame.kind == "refused":
                     raise refusal(frame.body["error"], frame.body["message"])
+
+    def _forked(self) -> None:
+        """This is a fork of the attempt's process: what is on its way there is not ours, our numbers are."""
+        self._is_fork = True
+        self._reader, self._frames = FrameReader(), []
+        self._sequence = os.getpid() << 20
 
     def _send(self, kind: str, body: dict[str, Any]) -> int:
         self._sequence += 1
