@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 from collections.abc import Generator, Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, cast
 from urllib.parse import quote, urlencode
 
@@ -222,6 +222,9 @@ class TaskInstance:
         if dag_id == self.dag_id and run_id == self.run_id:
             return self.attempt.run.run_id, dag_id, self.logical_date
         row: RunRow | None = yield _Ask("run_find", (dag_id, run_id))
+        if row is None and wanted.include_prior_dates and wanted.run_id is None:
+            # Another DAG has no run of this name: from its latest one on that is not later than ours.
+            row = yield _Ask("run_before", (dag_id, self.logical_date + timedelta.resolution))
         return None if row is None else (row.run_id, dag_id, row.logical_date)
 
     def _pull_one(self, run: tuple[RunId, str, datetime], task_id: str, wanted: _Wanted) -> _Asking[Any]:

@@ -7,7 +7,7 @@ and changes only its own.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from tradewind.authoring.access import CurrentAttempt, current_attempt
@@ -53,7 +53,7 @@ class XCom(BaseXCom):
         """The value; None where there is none. What is left out is that of the running task."""
         del session
         current = _current()
-        run = _run(current, dag_id, run_id)
+        run = _run(current, dag_id, run_id, or_before=include_prior_dates)
         index = UNMAPPED if map_index is None else map_index
         while run is not None:
             task = task_id or current.attempt.key.task_id
@@ -84,7 +84,7 @@ class XCom(BaseXCom):
         current = _current()
         records: list[XComRecord] = []
         for dag_id in _texts(dag_ids) or [current.attempt.run.dag_id]:
-            run = _run(current, dag_id, run_id)
+            run = _run(current, dag_id, run_id, or_before=include_prior_dates)
             while run is not None:
                 records += _records(current, run, _texts(task_ids), key or RETURN_KEY)
                 run = _before(current, run) if include_prior_dates else None
@@ -144,11 +144,14 @@ def _current() -> CurrentAttempt:
     return current
 
 
-def _run(current: CurrentAttempt, dag_id: str | None, run_id: str | None) -> _Run | None:
+def _run(current: CurrentAttempt, dag_id: str | None, run_id: str | None, *, or_before: bool = False) -> _Run | None:
+    """The run of this id. `or_before`: where the other DAG has no run like ours, its latest that is not later."""
     here = current.attempt.run
     if dag_id in (None, here.dag_id) and run_id in (None, here.dag_run_id):
         return _Run(here.run_id, here.dag_id, here.dag_run_id, here.logical_date)
     row = current.blocking.run_find(dag_id or here.dag_id, run_id or here.dag_run_id)
+    if row is None and or_before and run_id is None:
+        row = current.blocking.run_before(dag_id or here.dag_id, here.logical_date + timedelta.resolution)
     return None if row is None else _Run(row.run_id, row.dag_id, row.dag_run_id, row.logical_date)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any, cast
 from urllib.parse import urlencode
 
@@ -89,6 +90,9 @@ def test_earlier_runs_are_searched_when_asked(dag: DAG, monkeypatch: pytest.Monk
                 return None
             return type("Row", (), {"run_id": len(asked), "logical_date": len(asked)})
 
+        def run_find(self, dag_id: str, dag_run_id: str) -> None:
+            return None
+
         def xcom_get(self, run_id: Any, task_id: str, key: str, map_index: int = -1) -> Any:
             return encode("old") if run_id == 2 and task_id == "first" else None
 
@@ -100,6 +104,11 @@ def test_earlier_runs_are_searched_when_asked(dag: DAG, monkeypatch: pytest.Monk
     assert asked == [ti.logical_date, 1]
     asked.clear()
     assert ti.xcom_pull("second", include_prior_dates=True, default=4) == 4
+    asked.clear()
+    assert ti.xcom_pull("first", dag_id="other") is None
+    assert asked == []
+    assert ti.xcom_pull("first", dag_id="other", include_prior_dates=True) == "old"
+    assert asked == [ti.logical_date + timedelta(microseconds=1), 1]
 
 
 @pytest.mark.spec("1:X2")

@@ -28,10 +28,12 @@ def services() -> InMemoryServices:
     services = InMemoryServices()
     now = a_run("d")
     before = dataclasses.replace(now, run_id=RunId(6), dag_run_id="before", logical_date=NOON - timedelta(days=1))
-    services.runs = [now, before]
+    elsewhere = dataclasses.replace(now, run_id=RunId(8), dag_id="other", dag_run_id="its own")
+    services.runs = [now, before, elsewhere]
     for task_id in ("one", "two"):
         services.instances[(now.run_id, task_id, UNMAPPED)] = InstanceRow(now.run_id, task_id)
     services.xcoms[(now.run_id, "one", RETURN_KEY, UNMAPPED)] = xcom.encode({1})
+    services.xcoms[(RunId(8), "two", RETURN_KEY, UNMAPPED)] = xcom.encode("of the other")
     services.xcoms[(RunId(6), "two", RETURN_KEY, UNMAPPED)] = xcom.encode("old")
     return services
 
@@ -54,6 +56,8 @@ def test_reading(current: CurrentAttempt) -> None:
     assert XCom.get_one() is None
     assert XCom.get_one(include_prior_dates=True) == "old"
     assert XCom.get_one(run_id="before") == "old"
+    assert XCom.get_one(dag_id="other") is None
+    assert XCom.get_one(dag_id="other", include_prior_dates=True) == "of the other"
     assert XCom.get_one(dag_id="nowhere", run_id="none") is None
     assert XCom.get_value(ti_key=("d", "one", run_id, 1, -1)) == {1}
     assert XCom.get_many() == [XComRecord("d", "one", run_id, -1, RETURN_KEY, {1})]
