@@ -52,8 +52,8 @@ class Expanding(Waiting):
             self._begin_spread(task, mapping, length, decision)
             return Verdict.WAIT
         nodes = self.make(task, length, expected=self.own_row(task))
-        then.extend(reversed(mapping.plan.inner_down[task]))
-        then.extend(reversed(nodes))
+        then.extend(nodes)
+        then.extend(mapping.plan.inner_down[task])
         return Verdict.WAIT
 
     def remember_skips(self, n: int, tasks: Iterable[int], mapping: RunMapping) -> None:
@@ -139,7 +139,7 @@ class Expanding(Waiting):
                 then.append(task)
             return Verdict.WAIT
         if length > len(nodes):
-            then.extend(reversed(self.make(task, length - len(nodes), expected=None)))
+            then.extend(self.make(task, length - len(nodes), expected=None))
         return Verdict.RUN if self.state[n] is _S.NONE else Verdict.WAIT
 
     def _remove(self, n: int, stamp: Stamp, decision: Decision, then: list[int]) -> bool:

@@ -41,42 +41,62 @@ class Following(Expanding):
         self.gone: frozenset[str] = frozenset()
         """Tasks that the file from which they would be read does not have any more: removed in place of started."""
 
-    def _settle(self, nodes: Iterable[int], stamp: Stamp, decision: Decision) -> None:
-        """Judges these nodes, then all that follows from it, until nothing changes."""
+    def _settle(self, nodes: Sequence[int], stamp: Stamp, decision: Decision) -> None:
+        """Judges these nodes, then what follows from it, step by step, until nothing changes. What is equally far
+        from the beginning is judged by the same states, in whatever order it stands.
+        """
         if self.run.state is not _RUNNING:
             return
-        stack = list(nodes)
-        stack.reverse()
-        state, tasks, mapping = self.state, self.tasks, self.mapping
-        is_plain = mapping is None and not self.graph.far_setups
-        while stack:
-            n = stack.pop()
+        while nodes:
+            ends = self._judge_all(nodes, stamp, decision)
+            nodes = self._end_all(ends, stamp, decision) if ends else ()
+
+    def _judge_all(self, nodes: Sequence[int], stamp: Stamp, decision: Decision) -> list[tuple[int, TaskState]]:
+        """Offers what may run of these nodes and expands what may be. Gives what ends at once, and how."""
+        state, tasks, mapping, past = self.state, self.tasks, self.mapping, self.past
+        judge = self.judge_plain if mapping is None and not self.graph.far_setups else self.judge
+        ends: list[tuple[int, TaskState]] = []
+        step = list(nodes)
+        for n in step:  # which grows where something is expanded
             if state[n] is not _S.NONE:
                 continue
-            judged = self.judge_plain(n) if is_plain else self.judge(n)
-            if judged is _WAIT:
+            judged = judge(n)
+            if judged is _WAIT or (past and self._waits_for_past(n, judged)):
                 continue
-            if judged is _RUN or (judged is Verdict.SKIP and self.graph.skips_after_past):
-                task = n if mapping is None else mapping.task_of(n)
-                if not self.past.get(task, True) and (judged is _RUN or task in self.graph.skips_after_past):
-                    self._held_by_past.add(n)
-                    continue
             if judged is _RUN and self.gone and tasks[n].task_id in self.gone:
-                stack.extend(reversed(self._end(n, _S.REMOVED, stamp, decision)))
+                ends.append((n, _S.REMOVED))
                 continue
             if judged is _RUN and mapping is not None:
-                judged = self.shape(n, mapping, stamp, decision, stack)
+                judged = self.shape(n, mapping, stamp, decision, step)
                 if judged is _WAIT:
                     continue
-            if judged is _RUN:
-                if not tasks[n].is_empty:
-                    self._offer(n, stamp, decision)
-                    continue
-                self.tries[n] = 1
-                followers = self._end(n, _S.SUCCESS, stamp, decision)
+            if judged is not _RUN:
+                ends.append((n, _FINAL_OF[judged]))
+            elif tasks[n].is_empty:
+                ends.append((n, _S.SUCCESS))
             else:
-                followers = self._end(n, _FINAL_OF[judged], stamp, decision)
-            stack.extend(reversed(followers))
+                self._offer(n, stamp, decision)
+        return ends
+
+    def _waits_for_past(self, n: int, judged: Verdict) -> bool:
+        """Whether the previous run holds up `n`, of which its rule says `judged`."""
+        task = n if self.mapping is None else self.mapping.task_of(n)
+        if self.past.get(task, True) or judged is Verdict.UPSTREAM_FAILED:
+            return False
+        if judged is Verdict.SKIP and task not in self.graph.skips_after_past:
+            return False
+        self._held_by_past.add(n)
+        return True
+
+    def _end_all(self, ends: Iterable[tuple[int, TaskState]], stamp: Stamp, decision: Decision) -> list[int]:
+        """Puts these final states on nodes that have not begun; gives those that are to be judged because of it."""
+        followers: list[int] = []
+        for n, final in ends:
+            if self.state[n] is _S.NONE:  # it may stand there twice
+                if final is _S.SUCCESS:
+                    self.tries[n] = 1
+                followers.extend(self._end(n, final, stamp, decision))
+        return followers
 
     def is_held_by_past(self, n: int) -> bool:
         """Whether `n` could start but for the previous run."""
@@ -111,8 +131,10 @@ class Following(Expanding):
         expansion = None if self.mapping is None else self.mapping.expanded.get(task)
         return expansion is not None and expansion.open > 0
 
-    def _skip(self, nodes: Iterable[int], stamp: Stamp, decision: Decision) -> None:
-        """A branch or short circuit skips these. What has run or runs keeps its result; `upstream_failed` is none."""
+    def _skip(self, nodes: Iterable[int], stamp: Stamp, decision: Decision) -> list[int]:
+        """A branch or short circuit skips these. What has run or runs keeps its result; `upstream_failed` is none.
+        Gives whom that concerns.
+        """
         followers: list[int] = []
         for n in nodes:
             state = self.state[n]
@@ -123,7 +145,7 @@ class Following(Expanding):
             elif state is not _S.NONE:
                 continue
             followers.extend(self._end(n, _S.SKIPPED, stamp, decision))
-        self._settle(followers, stamp, decision)
+        return followers
 
     def _wait_until(self, n: int, state: TaskState, due: datetime, stamp: Stamp, decision: Decision) -> None:
         self.active[n].due_at = due

@@ -245,7 +245,7 @@ class RunMachine(Ending):
         followers = self._end(n, _S.SUCCESS, stamp, decision)
         skipped = self.skips_of(n, outcome)
         if skipped:
-            self._skip(skipped, stamp, decision)
+            followers = [*followers, *self._skip(skipped, stamp, decision)]
         self._settle(followers, stamp, decision)
 
     def _note_lengths(self, n: int, outcome: Outcome) -> None:

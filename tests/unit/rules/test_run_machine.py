@@ -88,3 +88,24 @@ def test_a_skip_in_place_of_upstream_failed_lets_the_next_run_go_on() -> None:
     decision = Decision()
     machine.handle(AttemptEnded(driver.stamp(), choice, Outcome(OutcomeKind.SUCCESS, branch=()), T0, T0), decision)
     assert ("t", TaskState.SKIPPED) in [(s.task_id, s.state) for s in decision.settled]
+
+
+@pytest.mark.parametrize("order", ["d1 after", "after d1"])
+def test_what_follows_from_one_end_is_judged_step_by_step(order: str) -> None:
+    """`after` is as far from the end as `d1`: it sees the skip, not yet what `d1` comes to."""
+    names = {
+        "a": TaskSpec("a"),
+        "bad": TaskSpec("bad"),
+        "d1": TaskSpec("d1", upstream=("a", "bad"), trigger_rule=TriggerRule.ONE_SUCCESS),
+        "after": TaskSpec("after", upstream=("a", "d1")),
+        "last": TaskSpec("last", upstream=("after", "d1")),
+    }
+    tasks = tuple(names[name] for name in ("a", "bad", *order.split(), "last"))
+    driver = Driver(DagSpec("d", tasks=tasks))
+    machine = driver.machines[0]
+    driver.activate(machine)
+    a, bad = driver.attempts
+    driver.end(bad, Outcome(OutcomeKind.FAILED))
+    driver.end(a, Outcome(OutcomeKind.SKIPPED))
+    states = driver.states(machine)
+    assert (states["d1"], states["after"], states["last"]) == ("upstream_failed", "skipped", "upstream_failed")
