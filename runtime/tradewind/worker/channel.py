@@ -66,7 +66,7 @@ class ChannelClient(OtherDagsByFrames, StatesByFrames):
         self._reader = FrameReader()
         self._frames: list[Frame] = []
         self._sequence = 0
-        self._turns = Turns(self._forked)
+        self._turns = Turns()
         self._is_fork = False
         self._attempt: AttemptId = AttemptId(b"")
 
@@ -83,7 +83,7 @@ class ChannelClient(OtherDagsByFrames, StatesByFrames):
 
     def began(self, pid: int, hostname: str) -> None:
         """Says that the body is about to run, in this process."""
-        self._turns.watch_forks()
+        self._turns.watch_forks(self._forked)
         with self._turns.lock, self._turns:
             self._send("began", {"pid": pid, "hostname": hostname})
 

@@ -17,11 +17,10 @@ class Turns:
 
     __slots__ = ("_file", "_on_fork", "lock")
 
-    def __init__(self, on_fork: Callable[[], None]) -> None:
-        """`on_fork` is called in a process that has been forked, before any other code of it."""
+    def __init__(self) -> None:
         self.lock = threading.Lock()
         self._file = -1
-        self._on_fork = on_fork
+        self._on_fork: Callable[[], None] | None = None
 
     def __enter__(self) -> None:
         if self._file >= 0:
@@ -31,8 +30,11 @@ class Turns:
         if self._file >= 0:
             fcntl.lockf(self._file, fcntl.LOCK_UN)
 
-    def watch_forks(self) -> None:
-        """From now on forks of this process share the turns. Those of one instance at a time, the latest."""
+    def watch_forks(self, on_fork: Callable[[], None]) -> None:
+        """From now on forks of this process share the turns; one instance does in a process, the latest. `on_fork` is
+        called in the fork, before any other code of it.
+        """
+        self._on_fork = on_fork  # not before: a zygote, which collects no garbage, must have no cycle here
         _watched[:] = [self]
 
     def before_fork(self) -> None:
@@ -49,7 +51,8 @@ class Turns:
     def after_in_child(self) -> None:
         """The lock was taken by a thread that is not here."""
         self.lock = threading.Lock()
-        self._on_fork()
+        if self._on_fork is not None:
+            self._on_fork()
 
 
 _watched: list[Turns] = []

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import threading
+import weakref
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -72,3 +74,18 @@ def test_an_alarm_tears_no_frame(ends: tuple[ChannelClient, Runtime, socket.sock
     client.finished(Outcome(OutcomeKind.TIMED_OUT), AT, AT)
     sock.shutdown(socket.SHUT_WR)
     assert runtime.end() == ["call", "finished"]
+
+
+def test_who_collects_no_garbage_keeps_nothing_of_a_client() -> None:
+    """A zygote makes one for each attempt, and its forks pay for every page that it leaves behind."""
+    ours, theirs = socket.socketpair()
+    gc.disable()
+    try:
+        client = ChannelClient(ours)
+        gone = weakref.ref(client)
+        del client
+        assert gone() is None
+    finally:
+        gc.enable()
+        ours.close()
+        theirs.close()
