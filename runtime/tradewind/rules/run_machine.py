@@ -277,7 +277,7 @@ class RunMachine(Ending):
     def _fail(self, n: int, event: AttemptEnded, decision: Decision) -> None:
         self._tell(n, "on_failure", event.outcome)
         followers = self._end(n, _S.FAILED, event.stamp, decision)
-        if self.graph.spec.fail_stop and not self.tasks[n].is_teardown and self.run.state is _RUNNING:
+        if self.graph.spec.fail_stop and self.run.state is _RUNNING:
             followers = [*followers, *self._stop_the_others(n, event.stamp, decision)]
         self._settle(followers, event.stamp, decision)
 

@@ -77,12 +77,11 @@ def test_what_runs_is_ended_and_what_waits_is_skipped() -> None:
     assert run.machine.run.state is RunState.FAILED
 
 
-def test_a_failed_teardown_stops_nothing() -> None:
-    spec = DagSpec(
-        "d", tasks=(TaskSpec("t", is_teardown=True), TaskSpec("a"), TaskSpec("b", upstream=("a",))), fail_stop=True
-    )
+def test_a_failed_teardown_stops_the_others_as_any_task_does() -> None:
+    teardowns = (TaskSpec("t", is_teardown=True), TaskSpec("u", is_teardown=True))
+    spec = DagSpec("d", tasks=(*teardowns, TaskSpec("a"), TaskSpec("b", upstream=("a",))), fail_stop=True)
     run = Run(spec)
     run.end("t", OutcomeKind.FAILED)
-    assert not run.decision.cancel
-    run.end("a", OutcomeKind.SUCCESS)
-    assert run.states()["b"] is TaskState.RUNNING
+    assert [key.task_id for key in run.decision.cancel] == ["a"]
+    assert run.states()["u"] is TaskState.RUNNING
+    assert run.states()["b"] is TaskState.SKIPPED
