@@ -66,7 +66,8 @@ def test_signal_and_answer(database: str, home: Path, run: Run) -> None:
         assert refused.exit_code == 1
         assert "asks nothing; it is deferred" in refused.output
         assert run("tasks", "query", "asks", "work", "one", "phase").output == '{"n":1}\n'
-        [told] = json.loads(run("tasks", "query", "asks", "work", "latest", "-o", "json").output)
+        [told] = json.loads(run("tasks", "query", "asks", "work", "-o", "json").output)
+        assert json.loads(run("tasks", "query", "asks", "work", "latest", "phase").output) == told["value"]
         assert (told["name"], told["value"], told["dag_run_id"]) == ("phase", {"n": 1}, "one")
         unknown = run("tasks", "query", "asks", "work", "one", "progress")
         assert unknown.exit_code == 1

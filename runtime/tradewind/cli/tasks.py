@@ -264,7 +264,7 @@ def signal(ctx: click.Context, /, dag_id: str, task_id: str, name: str, value: A
 @tasks.command("query")
 @click.argument("dag_id")
 @click.argument("task_id")
-@click.argument("run")
+@click.argument("run", default="latest")
 @click.argument("name", required=False)
 @click.option("--map-index", type=int, default=-1, help="Which instance of a mapped task.")
 @output_option
@@ -273,7 +273,7 @@ def signal(ctx: click.Context, /, dag_id: str, task_id: str, name: str, value: A
 def query(ctx: click.Context, /, dag_id: str, task_id: str, run: str, name: str | None, **given: Any) -> None:
     """Ask a task what it has published with `ctx.publish(NAME, …)`, while it runs, waits or when it has ended.
 
-    RUN is an id or a logical date, or `latest`. With NAME the value alone is printed, as JSON.
+    RUN is an id or a logical date, by default `latest`. With NAME the value alone is printed, as JSON.
     """
     import orjson
 
