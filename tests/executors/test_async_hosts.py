@@ -20,6 +20,7 @@ from tests.outside import process_ended
 from tradewind.authoring.xcom import decode
 from tradewind.model.loop import CoroutineKind, OffenceKind
 from tradewind.model.outcomes import Outcome
+from tradewind.model.specs import DagSpec, TaskSpec
 from tradewind.model.states import OutcomeKind
 from tradewind.testing import executor_dags
 from tradewind.testing.executor_host import AttemptMaker, MemoryHost
@@ -280,6 +281,28 @@ async def test_no_descriptors_for_a_host(new_stage: NewStage, monkeypatch: pytes
     assert outcome.kind is OutcomeKind.LOST
     assert os.strerror(errno.EMFILE) in (outcome.reason or "")
     assert (await stage.run("a_none")).kind is OutcomeKind.SUCCESS
+
+
+UNSPEAKABLE = """
+from datetime import datetime
+from tradewind import DAG, task
+
+with DAG("d", schedule=None, start_date=datetime(2026, 1, 1)):
+    @task(multiple_outputs=True)
+    async def t():
+        return {"\\ud800": 1}
+    t()
+"""
+
+
+async def test_an_outcome_that_cannot_be_told_is_a_failure(new_stage: NewStage, tmp_path: Path) -> None:
+    """The name of a result that no text can have, say."""
+    stage, file = new_stage(), tmp_path / "file.py"
+    await asyncio.to_thread(file.write_text, UNSPEAKABLE)
+    stage.maker = AttemptMaker(DagSpec("d", (TaskSpec("t", is_async=True),)), str(file), executor="inline")
+    outcome = await stage.run("t")
+    assert outcome.kind is OutcomeKind.FAILED
+    assert "cannot be told" in (outcome.reason or "")
 
 
 RUNTIME = f"""

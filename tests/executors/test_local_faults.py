@@ -224,3 +224,12 @@ async def test_a_fork_that_comes_back_from_its_task_does_not_report(new_stage: N
     forks = "pid = os.fork()\n    if pid: os.waitpid(pid, 0)\n    return 'parent' if pid else 'child'"
     stage = new_stage("import os\n" + DAG_OF_THREE.replace("return 1", forks))
     assert decode((await stage.run("t0")).xcoms[0].value) == "parent"
+
+
+async def test_an_outcome_that_cannot_be_told_is_a_failure(new_stage: NewStage) -> None:
+    """The name of a result that no text can have, say."""
+    many = DAG_OF_THREE.replace('task_id=f"t{n}"', 'task_id=f"t{n}", multiple_outputs=True')
+    stage = new_stage(many.replace("return 1", "return {'\\ud800': 1}"))
+    outcome = await stage.run("t0")
+    assert outcome.kind is OutcomeKind.FAILED
+    assert "what became of the task cannot be told" in (outcome.reason or "")

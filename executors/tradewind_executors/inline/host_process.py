@@ -23,7 +23,7 @@ from tradewind.worker.attempt_batches import plain_attempts
 from tradewind.worker.carrier import number_of
 from tradewind.worker.channel import answer
 from tradewind.worker.endings import lost, outcome_of_exit, signal_name
-from tradewind.worker.frame_stream import FrameStream
+from tradewind.worker.frame_stream import CLOSED, FrameStream
 from tradewind.worker.frames import Frame, pack
 from tradewind.worker.guard import LoopBlocked, Owner, stack_of_main_thread
 from tradewind_executors.inline.scratch import new_scratch, read_scratch
@@ -324,6 +324,8 @@ class HostProcess:
     def _on_closed(self, reason: str) -> None:
         """Its process is ending, or speaks what it should not: then it is made to end."""
         if self.state in ("starting", "serving"):
+            if reason != CLOSED:
+                _log.error("async host %s of %s has to end: %s", self.pid, self.place.source.fileloc, reason)
             self.kill()
 
     # -- ends

@@ -33,6 +33,7 @@ DEATHS_MAX: Final = 5
 SOON: Final = 60.0
 """Seconds."""
 
+ANSWERED: Final = "answered"
 LEFT: Final = "left"
 LOST: Final = "lost"
 _numbers = itertools.count(1)
@@ -150,10 +151,11 @@ class HostedWait:
                 await self._leave(stay)
                 return
             self._was_sent |= stay.was_sent
-            if said.what != LOST:
+            if said.what == ANSWERED:
                 break
             deaths = deaths + 1 if loop.time() - began < SOON else 1
-            error = stay.cannot_be or _why_no_more(stay, said.body["reason"], deaths)
+            reason = said.body.get("reason", "it ended without an answer")
+            error = stay.cannot_be or _why_no_more(stay, reason, deaths)
             if error is not None:
                 say(self._log(), f"The trigger failed\n{error.rstrip()}", level="ERROR")
                 await self._report(WaitAnswer(error=error), None)

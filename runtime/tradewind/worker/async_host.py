@@ -57,12 +57,13 @@ from tradewind.worker.carrier import CarrierSettings, LoopCarrier
 from tradewind.worker.child import EXIT_RUNTIME_GONE
 from tradewind.worker.client_watch import clients_of_loop
 from tradewind.worker.dag_missing import missing_dag
-from tradewind.worker.endings import error_info, lost
+from tradewind.worker.endings import error_info, lost, untold
 from tradewind.worker.frame_stream import FrameStream
-from tradewind.worker.frames import Frame, FrameReader, pack
+from tradewind.worker.frames import Frame, FrameReader, ProtocolError, pack
 from tradewind.worker.host_stays import HostStays
 from tradewind.worker.loop_watch import WatchLimits
 from tradewind.worker.services_by_frames import ServicesByFrames
+from tradewind.worker.steps import conclude
 from tradewind.worker.trigger_life import LifeMeans
 
 MARK_BYTES: Final = 4096
@@ -218,17 +219,20 @@ class AsyncHost:
                 self._enough.set()
 
     def _ended(self, attempt: Attempt, end: Finished, left_behind: bool, seconds: float) -> None:
-        self._stream.say(
-            "finished",
-            {
-                "attempt": end.attempt,
-                "outcome": codec.plain_outcome(end.outcome),
-                "started_at": end.started_at,
-                "ended_at": end.ended_at,
-                "left_behind": left_behind,
-                "seconds": seconds,
-            },
-        )
+        body = {
+            "attempt": end.attempt,
+            "outcome": codec.plain_outcome(end.outcome),
+            "started_at": end.started_at,
+            "ended_at": end.ended_at,
+            "left_behind": left_behind,
+            "seconds": seconds,
+        }
+        try:
+            self._stream.say("finished", body)
+        except ProtocolError as error:
+            instead = untold(error)
+            conclude(attempt, instead, self._carrier.logs.open(attempt))
+            self._stream.say("finished", {**body, "outcome": codec.plain_outcome(instead)})
 
     def _offended(self, offence: LoopOffence, attempt: Attempt | None) -> None:
         self._stream.say("offence", plain_offence(offence))

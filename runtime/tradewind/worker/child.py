@@ -25,7 +25,8 @@ from tradewind.model.attempts import Attempt
 from tradewind.model.outcomes import Outcome
 from tradewind.worker.attempt import put_context_in_environment, run_attempt_blocking
 from tradewind.worker.channel import ChannelClient, ChannelClosed
-from tradewind.worker.endings import AttemptCancelled, exit_info_of_self, outcome_of_error
+from tradewind.worker.endings import AttemptCancelled, exit_info_of_self, outcome_of_error, untold
+from tradewind.worker.frames import ProtocolError
 from tradewind.worker.log import AttemptLog, ProcessLog, attempt_prefix, current_log, open_attempt_files, ref_of
 from tradewind.worker.log_capture import capture_process
 from tradewind.worker.steps import conclude
@@ -123,8 +124,20 @@ def _attend(order: Order, output: Output, load: Callable[[Attempt], DAG], hostna
     failpoint("worker.frame.unsent")
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     _let_threads_end(older, order.log)
-    order.client.finished(outcome._replace(exit=exit_info_of_self()), order.started_at, datetime.now(UTC))
+    _report(order, outcome)
     failpoint("worker.frame.sent")
+
+
+def _report(order: Order, outcome: Outcome) -> None:
+    def say(outcome: Outcome) -> None:
+        order.client.finished(outcome._replace(exit=exit_info_of_self()), order.started_at, datetime.now(UTC))
+
+    try:
+        say(outcome)
+    except ProtocolError as error:
+        instead = untold(error)
+        conclude(order.attempt, instead, order.log)
+        say(instead)
 
 
 def _carry_out(order: Order, load: Callable[[Attempt], DAG]) -> tuple[Outcome, frozenset[threading.Thread]]:

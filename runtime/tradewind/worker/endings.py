@@ -99,6 +99,11 @@ def failed(reason: str, error: BaseException | None = None) -> Outcome:
     return Outcome(OutcomeKind.FAILED, error=None if error is None else error_info(error), reason=reason)
 
 
+def untold(error: Exception) -> Outcome:
+    """In the place of one that does not fit into a frame: a name in it is no text, or it is too large."""
+    return failed(f"what became of the task cannot be told: {error}", error)
+
+
 def lost(reason: str) -> Outcome:
     """The carrier died: the same try may be repeated."""
     return Outcome(OutcomeKind.LOST, reason=reason)

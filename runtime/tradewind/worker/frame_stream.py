@@ -13,6 +13,7 @@ from tradewind.worker.frames import Frame, FrameReader, ProtocolError, pack
 BATCH_MAX: Final = 32
 """So many frames do not wait for the end of the turn: in a long one the other side can begin with them."""
 
+CLOSED: Final = "it closed its channel"
 _CHUNK: Final = 1 << 18
 
 
@@ -112,7 +113,7 @@ class FrameStream:
             except OSError:
                 data = b""
             if not data:
-                self._end("it closed its channel")
+                self._end(CLOSED)
                 return
             try:
                 frames = self._reader.feed(data)
