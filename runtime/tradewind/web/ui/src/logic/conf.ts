@@ -1,4 +1,5 @@
 /** The configuration of a run as people type it. */
+import { fieldsOf, nameOf, type Field, type Schema } from "./form";
 
 export type Conf = Record<string, unknown>;
 
@@ -21,6 +22,32 @@ export function parseConf(text: string): { conf: Conf } | { error: string } {
 export function defaultConf(params: Record<string, unknown> | null | undefined): string {
   const defaults = Object.entries(params ?? {}).map(([name, param]) => [name, valueOf(param)]);
   return JSON.stringify(Object.fromEntries(defaults), null, 2);
+}
+
+/** A field for each param of a DAG. Its value is what the param's schema, or else its default, is. */
+export function paramFields(params: Record<string, unknown> | null | undefined): Field[] {
+  const entries = Object.entries(params ?? {}).filter(([, param]) => schemaOf(param)["const"] === undefined);
+  const properties: Record<string, Schema & { title?: unknown }> = Object.fromEntries(entries.map(([name, param]) => {
+    const { properties: _, ...schema } = schemaOf(param);
+    const value = valueOf(param);
+    const typed = schema["type"] || schema["anyOf"] || schema["enum"] ? {} : { type: typeOf(value), nullable: value === null };
+    const described = isObject(param) && typeof param["description"] === "string" ? { description: param["description"] } : {};
+    return [name, { title: name, ...schema, ...typed, ...described, default: value }];
+  }));
+  const required = entries.filter(([, param]) => isObject(param) && "schema" in param && !("value" in param)).map(([name]) => name);
+  return fieldsOf({ properties, required }).map((field) => ({
+    ...field, label: String(properties[nameOf(field)]?.title ?? ""), mayBeEmpty: field.mayBeEmpty && !field.required,
+  }));
+}
+
+const isObject = (given: unknown): given is Record<string, unknown> =>
+  typeof given === "object" && given !== null && !Array.isArray(given);
+
+const schemaOf = (param: unknown): Record<string, unknown> =>
+  isObject(param) && isObject(param["schema"]) ? param["schema"] : {};
+
+function typeOf(value: unknown): string | undefined {
+  return { string: "string", number: "number", boolean: "boolean" }[typeof value as string];
 }
 
 /** A param is described by an object with its value, or is the value itself. */

@@ -1,7 +1,7 @@
 /** A form made of the JSON schema of an answer: its fields, and the answer that they say. */
 
 export type Schema = Record<string, unknown>;
-export type Kind = "flag" | "choice" | "choices" | "number" | "text" | "date" | "json";
+export type Kind = "flag" | "choice" | "choices" | "number" | "text" | "lines" | "date" | "json";
 
 export interface Field {
   /** Where its value is in the answer. */
@@ -9,7 +9,12 @@ export interface Field {
   label: string;
   help: string;
   kind: Kind;
+  /** What can be chosen; of a text: what is proposed. */
   options: string[];
+  /** How options are shown, where it is not as they are. */
+  shown: Record<string, string>;
+  /** Its options are numbers. */
+  numeric: boolean;
   /** The value is a list with one item. */
   listed: boolean;
   required: boolean;
@@ -17,10 +22,11 @@ export interface Field {
   mayBeEmpty: boolean;
   /** null is a value: what an empty field says. */
   nullable: boolean;
-  start: string | boolean | string[];
+  start: Value;
 }
 
-export type Values = Record<string, string | boolean | string[]>;
+export type Value = string | boolean | string[];
+export type Values = Record<string, Value>;
 
 export const nameOf = (field: Field): string => field.path.join(".");
 
@@ -48,26 +54,39 @@ function field(schema: Schema, path: string[], required: boolean): Field {
   const items = (schema["items"] ?? {}) as Schema;
   const isList = schema["type"] === "array";
   const listed = isList && Array.isArray(items["enum"]) && schema["maxItems"] === 1;
-  const options = ((isList ? items["enum"] : schema["enum"]) ?? []) as unknown[];
+  const options = optionsOf(isList && items["enum"] ? items : schema);
   const kind = kindOf(schema, options, isList, listed);
   const start = schema["default"];
   return {
     path, kind, listed, required,
-    mayBeEmpty: kind === "text" && !schema["format"] && !schema["nullable"],
+    numeric: options.length > 0 && options.every((option) => typeof option === "number"),
+    mayBeEmpty: (kind === "text" || kind === "lines") && !schema["format"] && !schema["nullable"],
     nullable: schema["nullable"] === true,
     label: String(schema["title"] ?? path[path.length - 1]).replaceAll("_", " "),
     help: String(schema["description"] ?? ""),
     options: options.map(String),
+    shown: Object.fromEntries(Object.entries(schema["values_display"] ?? {}).map(([value, text]) => [value, String(text)])),
     start: startOf(kind, listed && Array.isArray(start) ? start[0] : start),
   };
 }
 
+/** What may be said, or, for texts and lists of them, what is proposed. */
+function optionsOf(schema: Schema): unknown[] {
+  const given = schema["enum"] ?? (schema["type"] === "string" || schema["type"] === "array" ? schema["examples"] : null);
+  return Array.isArray(given) ? given : [];
+}
+
+const SIMPLE = new Set(["string", "number"]);
+
 function kindOf(schema: Schema, options: unknown[], isList: boolean, listed: boolean): Kind {
-  if (options.length > 0 && options.every((option) => typeof option === "string")) return isList && !listed ? "choices" : "choice";
+  const simple = options.length > 0 && options.every((option) => typeof option === "string");
+  if (simple && isList) return listed ? "choice" : "choices";
+  if (schema["enum"] && options.length > 0 && options.every((option) => SIMPLE.has(typeof option))) return "choice";
   if (schema["type"] === "boolean") return "flag";
   if (schema["type"] === "integer" || schema["type"] === "number") return "number";
-  if (schema["type"] === "string") return schema["format"] === "date" ? "date" : "text";
-  return "json";
+  if (schema["type"] !== "string") return "json";
+  if (schema["format"] === "date") return "date";
+  return schema["format"] === "multiline" ? "lines" : "text";
 }
 
 function startOf(kind: Kind, given: unknown): Field["start"] {
@@ -91,7 +110,7 @@ export function answerOf(fields: Field[], values: Values): { answer: Schema } | 
       if (!field.mayBeEmpty) continue;
     }
     let said: unknown = value;
-    if (field.kind === "number") said = Number(value);
+    if (field.kind === "number" || (field.kind === "choice" && field.numeric)) said = Number(value);
     if (field.kind === "json") {
       try {
         said = JSON.parse(String(value));

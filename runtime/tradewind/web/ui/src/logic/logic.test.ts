@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { DagRun, Task, TaskInstance } from "../api/types";
-import { defaultConf, parseConf } from "./conf";
+import { defaultConf, paramFields, parseConf } from "./conf";
+import { answerOf } from "./form";
 import { inOrder, layout } from "./layers";
 import { CHUNK_LINES, LogLines, MOST_CHUNKS, plain } from "./log_lines";
 import { toInstances, withChanges, withLateChanges, withLateRuns, withRun } from "./merge";
@@ -133,6 +134,27 @@ describe("configuration of a run", () => {
     expect(JSON.parse(defaultConf({ a: { __class: "Param", value: 3 }, b: "plain", c: { schema: {} } })))
       .toEqual({ a: 3, b: "plain", c: null });
     expect(defaultConf(null)).toBe("{}");
+  });
+  it("is a form of the params", () => {
+    const fields = paramFields({
+      plain_number: 3, text: { schema: {}, value: "a" }, flag: { schema: {}, value: false }, list: { schema: {}, value: [1] },
+      who: { schema: { type: "string" } }, none: { schema: {}, value: null }, fixed: { schema: { const: 1 }, value: 1 },
+      size: { schema: { type: "number", enum: [1, 2], values_display: { 1: "One" } }, value: 2, description: "How large" },
+      more: { schema: { type: ["string", "null"], format: "multiline" }, value: "a\nb" },
+      maybe: { schema: { type: "string", examples: ["x", "y"] }, value: "z" },
+      inner: { schema: { type: "object", properties: { n: { type: "integer" } } }, value: { n: 1 } },
+    });
+    expect(fields.map((field) => `${field.label}: ${field.kind}`)).toEqual([
+      "plain_number: number", "text: text", "flag: flag", "list: json", "who: text", "none: json", "size: choice", "more: lines",
+      "maybe: text", "inner: json",
+    ]);
+    expect(fields[6]).toMatchObject({ help: "How large", shown: { 1: "One" }, start: "2" });
+    expect(fields[8]?.options).toEqual(["x", "y"]);
+    expect(answerOf(fields, { who: "me", size: "1", more: "" })).toEqual({
+      answer: { plain_number: 3, text: "a", flag: false, list: [1], who: "me", size: 1, more: null, maybe: "z", inner: { n: 1 } },
+    });
+    expect(answerOf(fields, { who: "" })).toEqual({ error: "who: a value is needed." });
+    expect(answerOf(paramFields({ n: { schema: { type: "integer" } } }), {})).toEqual({ error: "n: a value is needed." });
   });
 });
 

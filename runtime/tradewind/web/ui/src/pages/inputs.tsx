@@ -1,7 +1,8 @@
 /** What tasks ask people: each question with a form made of its schema. */
 import { useEffect, useState, type FormEvent } from "react";
 import { api, type HumanInput } from "../api/client";
-import { answerOf, fieldsOf, nameOf, type Field, type Values } from "../logic/form";
+import { answerOf, fieldsOf, nameOf, type Values } from "../logic/form";
+import { FormField } from "../parts/form_field";
 import { Empty, Loading, Problem } from "../parts/problem";
 import { Time } from "../parts/time";
 import { useTitle } from "../parts/title";
@@ -78,62 +79,12 @@ function Question({ of, answered }: { of: HumanInput; answered: () => void }) {
       {of.body && <p className="answer-body">{of.body}</p>}
       <form className="answer" onSubmit={(event) => void submit(event)}>
         {fields.map((field) => (
-          <Input key={nameOf(field)} of={field} value={values[nameOf(field)] ?? field.start}
+          <FormField key={nameOf(field)} of={field} value={values[nameOf(field)] ?? field.start}
             change={(value) => setValues({ ...values, [nameOf(field)]: value })} />
         ))}
         {problem !== null && <Problem what="The answer was not taken" cause={problem} />}
         <button type="submit" className="primary" disabled={busy}>Answer</button>
       </form>
     </section>
-  );
-}
-
-interface InputProps {
-  of: Field;
-  value: string | boolean | string[];
-  change: (value: string | boolean | string[]) => void;
-}
-
-function Input({ of, value, change }: InputProps) {
-  if (of.kind === "choices") {
-    const chosen = value as string[];
-    return (
-      <fieldset className="field choices">
-        <legend>{of.label}</legend>
-        {of.help && <small>{of.help}</small>}
-        {of.options.map((option) => (
-          <label key={option}>
-            <input type="checkbox" checked={chosen.includes(option)} onChange={(event) =>
-              change(event.target.checked ? [...chosen, option] : chosen.filter((other) => other !== option))} /> {option}
-          </label>
-        ))}
-      </fieldset>
-    );
-  }
-  if (of.kind === "flag") {
-    return (
-      <div className="field">
-        <label className="check">
-          <input type="checkbox" checked={value === true} onChange={(event) => change(event.target.checked)} /> {of.label}
-        </label>
-        {of.help && <small>{of.help}</small>}
-      </div>
-    );
-  }
-  return (
-    <label className="field">
-      <span>{of.label}</span>
-      {of.kind === "choice" && (
-        <select value={String(value)} onChange={(event) => change(event.target.value)}>
-          {value === "" && <option value="">Choose…</option>}
-          {of.options.map((option) => <option key={option} value={option}>{option}</option>)}
-        </select>
-      )}
-      {of.kind === "number" && <input type="number" step="any" value={String(value)} onChange={(event) => change(event.target.value)} />}
-      {of.kind === "date" && <input type="date" value={String(value)} onChange={(event) => change(event.target.value)} />}
-      {of.kind === "text" && <input type="text" value={String(value)} onChange={(event) => change(event.target.value)} />}
-      {of.kind === "json" && <textarea rows={3} spellCheck={false} value={String(value)} onChange={(event) => change(event.target.value)} />}
-      {of.help && <small>{of.help}</small>}
-    </label>
   );
 }

@@ -1,4 +1,4 @@
-import { lastLine } from "../logic/traceback";
+import { headline } from "../logic/traceback";
 import { importErrors } from "../state/import_errors";
 import { useShared } from "../state/shared";
 import { Copy } from "./copy";
@@ -23,7 +23,7 @@ export function ImportErrors() {
               <code>{error.filename}</code>
               <span className="faint"><Time at={error.timestamp} precise /> <Copy what="error" text={() => error.stack_trace} /></span>
             </h3>
-            {error.stack_trace.trimEnd().includes("\n") && <p className="bad">{lastLine(error.stack_trace)}</p>}
+            {headline(error.stack_trace) && <p className="bad">{headline(error.stack_trace)}</p>}
             <pre tabIndex={0} aria-label={`Error in ${error.filename}`}>{error.stack_trace}</pre>
           </article>
         ))}

@@ -1,10 +1,12 @@
-/** Starts a run by hand: with a configuration, and with 'unpause and run?' where the DAG is paused. */
+/** Starts a run by hand: with the DAG's params as a form, or JSON, and with 'unpause and run?' where it is paused. */
 import { useEffect, useRef, useState, type FormEvent } from "react";
 import { api, isPausedAnswer, type TriggerRequest } from "../api/client";
 import type { DagRun } from "../api/types";
-import { defaultConf, parseConf } from "../logic/conf";
+import { defaultConf, paramFields, parseConf, type Conf } from "../logic/conf";
+import { answerOf, nameOf, type Field, type Values } from "../logic/form";
 import { tell } from "../state/notices";
 import { zoneName } from "../state/zone";
+import { FormField } from "./form_field";
 import { CloseIcon, PlayIcon } from "./icons";
 import { Problem } from "./problem";
 
@@ -19,6 +21,9 @@ export function TriggerForm({ dagId, paused, close, started }: TriggerProps) {
   const box = useRef<HTMLDialogElement>(null);
   const [isPaused, setIsPaused] = useState(paused);
   const [conf, setConf] = useState("{}");
+  const [fields, setFields] = useState<Field[]>([]);
+  const [values, setValues] = useState<Values>({});
+  const [asJson, setAsJson] = useState(false);
   const [when, setWhen] = useState("");
   const [runId, setRunId] = useState("");
   const [partition, setPartition] = useState("");
@@ -30,18 +35,24 @@ export function TriggerForm({ dagId, paused, close, started }: TriggerProps) {
   useEffect(() => {
     const stop = new AbortController();
     api.dag(dagId, stop.signal).then((dag) => {
-      if (!touched.current) setConf(defaultConf(dag.params));
+      if (touched.current) return;
+      setConf(defaultConf(dag.params));
+      setFields(paramFields(dag.params));
     }, () => undefined); // Without the defaults the box starts empty, which is right too.
     return () => stop.abort();
   }, [dagId]);
 
+  const inForm = fields.length > 0 && !asJson;
   const parsed = parseConf(conf);
+  const unreadable = !inForm && "error" in parsed;
   const submit = async (event: FormEvent): Promise<void> => {
     event.preventDefault();
-    if ("error" in parsed || busy) return;
+    if (unreadable || busy) return;
+    const said = inForm ? filledIn(fields, values) : parsed;
+    if ("error" in said) return setProblem(new Error(said.error));
     setBusy(true);
     setProblem(null);
-    const request: TriggerRequest = { conf: parsed.conf, unpause: isPaused, runId: runId.trim(), partitionKey: partition.trim() };
+    const request: TriggerRequest = { conf: said.conf, unpause: isPaused, runId: runId.trim(), partitionKey: partition.trim() };
     if (when) request.logicalDate = new Date(when).toISOString();
     try {
       const run = await api.trigger(dagId, request);
@@ -52,6 +63,14 @@ export function TriggerForm({ dagId, paused, close, started }: TriggerProps) {
       else setProblem(cause);
       setBusy(false);
     }
+  };
+
+  const toJson = (): void => {
+    const said = filledIn(fields, values);
+    if ("error" in said) return setProblem(new Error(said.error));
+    setProblem(null);
+    setConf(JSON.stringify(said.conf, null, 2));
+    setAsJson(true);
   };
 
   return (
@@ -67,15 +86,19 @@ export function TriggerForm({ dagId, paused, close, started }: TriggerProps) {
             <p>A paused DAG starts no runs. Unpausing it also lets its schedule start runs again.</p>
           </div>
         )}
-        <label className="field">
-          <span>Configuration (JSON)</span>
-          <textarea rows={7} spellCheck={false} autoFocus value={conf} aria-invalid={"error" in parsed}
-            aria-describedby="conf-help"
-            onChange={(event) => { touched.current = true; setConf(event.target.value); }} />
-          <small id="conf-help" className={"error" in parsed ? "bad" : ""} role={"error" in parsed ? "alert" : undefined}>
-            {"error" in parsed ? parsed.error : "Tasks read it as dag_run.conf; it also sets params of the same name."}
-          </small>
-        </label>
+        {inForm && (
+          <div className="params" role="group" aria-label="Params">
+            {fields.map((field) => (
+              <FormField key={nameOf(field)} of={field} value={values[nameOf(field)] ?? field.start}
+                change={(value) => { touched.current = true; setValues({ ...values, [nameOf(field)]: value }); }} />
+            ))}
+          </div>
+        )}
+        {!inForm && (
+          <ConfBox conf={conf} error={"error" in parsed ? parsed.error : null}
+            change={(text) => { touched.current = true; setConf(text); }} />
+        )}
+        {inForm && <button type="button" className="as-link" onClick={toJson}>Write it as JSON</button>}
         <details className="more">
           <summary>More options</summary>
           <label className="field">
@@ -97,11 +120,35 @@ export function TriggerForm({ dagId, paused, close, started }: TriggerProps) {
         {problem !== null && <Problem what="The run was not triggered" cause={problem} />}
         <div className="dialog-foot">
           <button type="button" onClick={close}>Cancel</button>
-          <button type="submit" className="primary" disabled={"error" in parsed || busy}>
+          <button type="submit" className="primary" disabled={unreadable || busy}>
             <PlayIcon />{isPaused ? "Unpause and run" : "Trigger"}
           </button>
         </div>
       </form>
     </dialog>
+  );
+}
+
+function filledIn(fields: Field[], values: Values): { conf: Conf } | { error: string } {
+  const said = answerOf(fields, values);
+  return "error" in said ? said : { conf: said.answer };
+}
+
+interface ConfProps {
+  conf: string;
+  error: string | null;
+  change: (conf: string) => void;
+}
+
+function ConfBox({ conf, error, change }: ConfProps) {
+  return (
+    <label className="field">
+      <span>Configuration (JSON)</span>
+      <textarea rows={7} spellCheck={false} autoFocus value={conf} aria-invalid={error !== null} aria-describedby="conf-help"
+        onChange={(event) => change(event.target.value)} />
+      <small id="conf-help" className={error !== null ? "bad" : ""} role={error !== null ? "alert" : undefined}>
+        {error ?? "Tasks read it as dag_run.conf; it also sets params of the same name."}
+      </small>
+    </label>
   );
 }

@@ -1,0 +1,42 @@
+"""The dialog that starts a run: the params of the DAG as a form."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.web.conftest import Site
+from tests.web.test_pages_in_browser import page, sign_in, site
+from tradewind.ports import RunFilter
+from tradewind.web.ui import is_built
+
+__all__ = ["page", "site"]
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not is_built(), reason="the pages are not built: python -m tradewind.web.ui.build"),
+]
+
+
+async def test_params_are_filled_in_or_written_as_json(page: Page, site: Site) -> None:
+    await sign_in(page, site, "/dags/fetch_pictures")
+    await page.get_by_role("button", name="Trigger").click()
+    dialog = page.get_by_role("dialog")
+    limit = dialog.get_by_label("limit")
+    await expect(limit).to_have_value("3")
+    await expect(dialog).to_contain_text("how many")
+    await limit.fill("7")
+    await dialog.get_by_role("button", name="Trigger", exact=True).click()
+    await page.get_by_role("tab", name="Details").click()
+    await expect(page.get_by_label("Configuration")).to_contain_text('"limit": 7')
+
+    await page.get_by_role("button", name="Trigger").click()
+    await limit.fill("8")
+    await dialog.get_by_role("button", name="Write it as JSON").click()
+    text = dialog.get_by_label("Configuration")
+    await expect(text).to_have_value('{\n  "limit": 8\n}')
+    await text.fill('{"limit": 9}')
+    await dialog.get_by_role("button", name="Trigger", exact=True).click()
+    await expect(dialog).to_be_hidden()
+    runs, _ = await site.store.run_list(RunFilter(dag_id="fetch_pictures"))
+    assert sorted(run.conf.data for run in runs if run.conf is not None) == [b'{"limit":7}', b'{"limit":9}']
