@@ -305,6 +305,20 @@ async def test_an_outcome_that_cannot_be_told_is_a_failure(new_stage: NewStage, 
     assert "cannot be told" in (outcome.reason or "")
 
 
+async def test_an_import_that_hangs_is_an_error(
+    new_stage: NewStage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tradewind_executors.inline.hosts.START_MAY_TAKE", 0.5)
+    stage, file = new_stage(import_timeout=0.5), tmp_path / "file.py"
+    await asyncio.to_thread(file.write_text, "import signal; signal.pause()\n")
+    stage.maker = AttemptMaker(DagSpec("d", (TaskSpec("t", is_async=True),)), str(file), executor="inline")
+    outcome = await stage.run("t")
+    assert outcome.kind is OutcomeKind.FAILED
+    assert "could not be imported" in (outcome.reason or "")
+    assert outcome.error is not None
+    assert "has not been imported within 1 s" in outcome.error.message
+
+
 RUNTIME = f"""
 import asyncio, sys
 from tradewind.testing.executor_host import AttemptMaker, MemoryHost

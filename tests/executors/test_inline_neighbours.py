@@ -119,6 +119,17 @@ async def test_an_import_that_others_wait_for_outlives_who_asked_first(made: Mad
     assert not executor.offences, "an import is nobody's leftover"
 
 
+async def test_an_import_that_hangs_is_an_error(made: Made, tmp_path: Path) -> None:
+    gate, file = tmp_path / "gate", tmp_path / "file.py"
+    os.mkfifo(gate)
+    await asyncio.to_thread(file.write_text, SLOW_FILE.format(gate=str(gate)))
+    stage = made.stage(DagSpec("d", (TaskSpec("t", is_async=True),)), str(file), import_timeout=0.2)
+    outcome = await stage.run("t")
+    (await asyncio.to_thread(gate.open, "w")).close()  # the thread goes on
+    assert outcome.kind is OutcomeKind.FAILED
+    assert "has not been imported within 0.2 s (dags.import_timeout)" in (outcome.reason or "")
+
+
 async def test_a_sync_task_that_was_ended_before_its_thread_began_never_begins(made: Made) -> None:
     began, go_on, ran = threading.Event(), threading.Event(), threading.Event()
     with new_dag() as dag:

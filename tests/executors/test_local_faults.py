@@ -233,3 +233,13 @@ async def test_an_outcome_that_cannot_be_told_is_a_failure(new_stage: NewStage) 
     outcome = await stage.run("t0")
     assert outcome.kind is OutcomeKind.FAILED
     assert "what became of the task cannot be told" in (outcome.reason or "")
+
+
+async def test_an_import_that_hangs_is_an_error(new_stage: NewStage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tradewind_executors.local.zygote_process.START_MAY_TAKE", 1.5)
+    stage = new_stage("import signal; signal.pause()\n", import_timeout=0.5)
+    outcome = await stage.run("t0")
+    assert outcome.kind is OutcomeKind.FAILED
+    assert "could not be imported" in (outcome.reason or "")
+    assert outcome.error is not None
+    assert "has not been imported within 2 s" in outcome.error.message

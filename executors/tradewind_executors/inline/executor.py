@@ -70,6 +70,7 @@ class InlineExecutor:
         """Takes its settings and begins to watch the loop. Raises ConfigError."""
         self._settings = settings = InlineSettings.of(host.settings)
         self._host = host
+        self._dags.load_within = settings.import_timeout
         self._all_on_loop = settings.isolation == LOOP
         self._carrier = LoopCarrier(
             CarrierSettings(

@@ -61,6 +61,8 @@ class HostsShared:
     order: Mapping[str, Any]
     """The `load` frame without what is the host's own."""
     block_kill: float
+    load_within: float
+    """Seconds from the fork to the end of the import."""
     ended: Callable[[HostProcess, HostFlight, Finished], None]
     left: Callable[[HostProcess, Stay], None]
     offended: Callable[[LoopOffence, str], None]
@@ -105,6 +107,7 @@ class HostProcess:
         self._is_retired = False
         self._killed_for: float | None = None
         self._was_serving = False
+        self._load_timer: asyncio.TimerHandle | None = None
         self.was_refused = False
         """There could be no process for it."""
 
@@ -141,6 +144,8 @@ class HostProcess:
     def forked(self, pid: int) -> None:
         """Its process exists."""
         self.pid = pid
+        if self.state == "starting":
+            self._load_timer = self._shared.loop.call_later(self._shared.load_within, self._is_too_slow)
 
     def exited(self, exit_info: ExitInfo) -> None:
         """Its process has ended: what it has sent is all here already."""
@@ -267,8 +272,21 @@ class HostProcess:
             elif frame.kind == "loaded":
                 self._loaded(body)
             elif frame.kind == "failed":
-                self.state = "leaving"
-                self._shared.import_failed(self, ErrorInfo(body["type"], body["message"], body["traceback"]))
+                self._import_failed(ErrorInfo(body["type"], body["message"], body["traceback"]))
+
+    def _import_failed(self, error: ErrorInfo) -> None:
+        self._stop_load_timer()
+        self.state = "leaving"
+        self._shared.import_failed(self, error)
+
+    def _is_too_slow(self) -> None:
+        self._import_failed(self.place.source.too_slow(self._shared.load_within))
+        self.kill()
+
+    def _stop_load_timer(self) -> None:
+        if self._load_timer is not None:
+            self._load_timer.cancel()
+            self._load_timer = None
 
     def _ponged(self, body: dict[str, Any]) -> None:
         self._pinged_at = None
@@ -297,6 +315,7 @@ class HostProcess:
     def _loaded(self, body: dict[str, Any]) -> None:
         if self.state != "starting":
             return
+        self._stop_load_timer()
         self.state = "serving"
         self._was_serving = True
         self._hostname = body["hostname"]
@@ -353,6 +372,7 @@ class HostProcess:
         was_serving = self._was_serving
         self.state = "gone"
         self._stop_watching()
+        self._stop_load_timer()
         for task in list(self._calls):
             task.cancel()
         if self._stream is not None:

@@ -26,7 +26,7 @@ from tradewind_executors.inline.host_process import HostFlight, HostProcess, Hos
 from tradewind_executors.inline.settings import InlineSettings
 from tradewind_executors.inline.stays import Stay
 from tradewind_executors.local.settings import worker_environment
-from tradewind_executors.local.zygote_process import Source, ZygoteProcess
+from tradewind_executors.local.zygote_process import START_MAY_TAKE, Source, ZygoteProcess
 
 _log = logging.getLogger(__name__)
 
@@ -81,6 +81,7 @@ class AsyncHosts:
                 "authoring_defaults": settings.authoring_defaults,
             },
             settings.block_kill,
+            settings.import_timeout + START_MAY_TAKE,
             self._ended,
             self._left,
             told.offended,

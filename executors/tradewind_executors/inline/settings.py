@@ -28,6 +28,8 @@ class InlineSettings:
     """How many async hosts stay while nothing runs in them."""
     host_idle: float = 60.0
     """After this long without an attempt an async host goes."""
+    import_timeout: float = 30.0
+    """What a file may take to be imported."""
     block_warn: float = 0.1
     block_kill: float = 10.0
     log_level: str = "INFO"
@@ -58,6 +60,7 @@ class InlineSettings:
             isolation=isolation,
             hosts_max=_positive(section, "hosts_max", default.hosts_max, int),
             host_idle=_positive(section, "host_idle", default.host_idle, float),
+            import_timeout=_positive(section, "import_timeout", default.import_timeout, float),
             block_warn=_positive(section, "block_warn", default.block_warn, float),
             block_kill=_positive(section, "block_kill", default.block_kill, float),
             log_level=level,

@@ -29,6 +29,8 @@ class LocalSettings:
     """How long after its `execution_timeout` a task that does not stop by itself is killed."""
     import_deaths_max: int = 5
     """So many deaths in a row while importing a file are an import error."""
+    import_timeout: float = 30.0
+    """What a file may take to be imported, once its process has started."""
     log_level: str = "INFO"
     authoring_defaults: str = ""
     """What holds where a DAG file says nothing, as `bundles.parse_protocol` writes it."""

@@ -19,6 +19,9 @@ from tradewind.model.errors import TradewindError
 from tradewind.model.outcomes import ErrorInfo, ExitInfo
 from tradewind.worker.zygote import PACKET_MAX
 
+START_MAY_TAKE: Final = 30.0
+"""Seconds that a process gets to start, beside what its file may take to be imported."""
+
 _MARK: Final = "TRADEWIND_ZYGOTE"
 """In the environment of all that descends from a zygote: one that is killed cannot clear up behind itself."""
 
@@ -29,6 +32,14 @@ class Source(NamedTuple):
     fileloc: str
     bundle_version: str
     root: str | None
+
+    def too_slow(self, seconds: float) -> ErrorInfo:
+        """What is wrong with one whose import has not come to its end."""
+        text = (
+            f"{self.fileloc} has not been imported within {seconds:g} s (dags.import_timeout, and {START_MAY_TAKE:g} s "
+            "for its process to start). Move slow work into the tasks"
+        )
+        return ErrorInfo("TimeoutError", text, f"TimeoutError: {text}\n")
 
 
 class Attendant(Protocol):
@@ -86,7 +97,9 @@ class ZygoteProcess:
         load: Mapping[str, str],
         *,
         module: str = "tradewind.worker.zygote",
+        load_within: float | None = None,
     ) -> None:
+        """`load_within`: seconds that importing the file may take; None: there is none."""
         self.source = source
         self._module = module
         self.loaded = False
@@ -105,6 +118,9 @@ class ZygoteProcess:
         self._control: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._burial: asyncio.Task[None] | None = None
+        self._load_within = load_within
+        self._load_timer: asyncio.TimerHandle | None = None
+        self._may_linger = 5.0
 
     @property
     def busy(self) -> bool:
@@ -141,8 +157,12 @@ class ZygoteProcess:
             self._hang_up()
         else:
             self._process = process
+            if self._load_within is not None and not self.loaded:
+                limit = self._load_within + START_MAY_TAKE
+                self._load_timer = self._loop.call_later(limit, self._is_too_slow, limit)
             await self._ended.wait()
-            ending = await asyncio.to_thread(_bury, process, mark)
+            self._stop_load_timer()
+            ending = await asyncio.to_thread(_bury, process, mark, self._may_linger)
         orphans: Sequence[Attendant] = list(self.children.values())
         self.children.clear()
         self._numbers.clear()
@@ -200,6 +220,16 @@ class ZygoteProcess:
         if self._burial is not None:
             await self._burial
 
+    def _is_too_slow(self, seconds: float) -> None:
+        self._may_linger = 0.0
+        self._watcher.zygote_failed(self, self.source.too_slow(seconds))
+        self._hang_up()
+
+    def _stop_load_timer(self) -> None:
+        if self._load_timer is not None:
+            self._load_timer.cancel()
+            self._load_timer = None
+
     # -- packets
 
     def _send(self, packet: dict[str, Any], passed: socket.socket | None = None) -> None:
@@ -255,6 +285,7 @@ class ZygoteProcess:
                 attendant.forked(packet["pid"])
         elif "loaded" in packet:
             self.loaded = True
+            self._stop_load_timer()
             self.mode_reason = packet["loaded"]["because"]
             self._watcher.zygote_loaded(self)
             while self.waiting:
@@ -262,6 +293,7 @@ class ZygoteProcess:
             if not self.busy:
                 self._watcher.zygote_idle(self)
         elif "failed" in packet:
+            self._stop_load_timer()
             self._watcher.zygote_failed(self, ErrorInfo(**packet["failed"]))
 
     def _exited(self, packet: dict[str, Any]) -> None:
@@ -306,12 +338,12 @@ def _execute(module: str, theirs: socket.socket, output: Path, environment: dict
         os.close(descriptor)
 
 
-def _bury(process: subprocess.Popen[bytes], mark: str) -> str:
-    """How it ended. Its socket closes while it dies; one that hangs all the same is killed. Nothing that its attempts
+def _bury(process: subprocess.Popen[bytes], mark: str, may_linger: float) -> str:
+    """How it ended. Its socket closes while it dies; one that lingers all the same is killed. Nothing that its attempts
     had started is left.
     """
     try:
-        code = process.wait(timeout=5.0)
+        code = process.wait(timeout=may_linger)
     except subprocess.TimeoutExpired:
         end_tree(process.pid)
         process.wait()

@@ -122,7 +122,7 @@ class Zygotes:
         key = _key(source)
         zygote = self._zygotes.pop(key, None)
         if zygote is None or zygote.gone:
-            zygote = ZygoteProcess(source, self, self._loop, self._load)
+            zygote = ZygoteProcess(source, self, self._loop, self._load, load_within=self._settings.import_timeout)
             self._alive.add(zygote)
             zygote.start(self._spawner, self._output, self._environment)
         self._stop_timer(zygote)

@@ -30,6 +30,7 @@ def executor_settings(config: Config, kind: str, *, own_process: bool) -> dict[s
     settings: dict[str, Json] = dict(config.executors.settings(kind))
     settings.setdefault("log_level", config.logging.level)
     settings["authoring_defaults"] = defaults_to_json(config.authoring_defaults())
+    settings["import_timeout"] = config.dags.import_timeout
     if kind == "inline":
         settings["max_in_flight"] = settings.pop("in_flight")
         settings["block_warn"] = config.scheduler.block_report

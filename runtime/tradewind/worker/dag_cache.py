@@ -7,7 +7,7 @@ import contextvars
 from collections import OrderedDict
 
 from tradewind.authoring.dag import DAG
-from tradewind.bundles.loader import load_file
+from tradewind.bundles.loader import DagFileError, load_file
 from tradewind.model.attempts import RunFacts
 from tradewind.worker.dag_missing import bundle_root, missing_dag
 from tradewind.worker.guard import current_owner
@@ -26,6 +26,8 @@ class DagCache:
 
     def __init__(self, kept: int = _KEPT) -> None:
         self._kept = kept
+        self.load_within: float | None = None
+        """Seconds that one import may take; one that takes longer goes on, and nobody waits for it."""
         self._registered: dict[str, DAG] = {}
         self._loaded: OrderedDict[tuple[str, str, str], DAG] = OrderedDict()
         self._loading: dict[tuple[str, str, str], asyncio.Task[DAG]] = {}
@@ -58,7 +60,15 @@ class DagCache:
             context.run(current_owner.set, None)  # but others wait for it too: it is not ended with him
             task = self._loading[key] = asyncio.get_running_loop().create_task(self._import(run), context=context)
             task.add_done_callback(lambda _: self._loading.pop(key, None))
-        return await asyncio.shield(task)
+        scope = asyncio.timeout(self.load_within)
+        try:
+            async with scope:
+                return await asyncio.shield(task)
+        except TimeoutError:
+            if not scope.expired():
+                raise
+            text = f"TimeoutError: it has not been imported within {self.load_within:g} s (dags.import_timeout)\n"
+            raise DagFileError(run.source.fileloc, text) from None
 
     async def _import(self, run: RunFacts) -> DAG:
         source = run.source
