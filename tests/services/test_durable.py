@@ -417,8 +417,13 @@ async def test_a_wait_that_takes_too_long(start: StartRuntime) -> None:
         async def limited(ctx: Context) -> None:
             await ctx.wait_for(Gate(name="closed"))
 
+        @task(durable=True, execution_timeout=timedelta(seconds=0.1))
+        async def sleeps(ctx: Context) -> None:
+            await ctx.sleep(timedelta(hours=1))
+
         work()
         limited()
+        sleeps()
     runtime = await start(dag)
     run = await run_to_end(runtime, "d")
     assert (
@@ -426,3 +431,4 @@ async def test_a_wait_that_takes_too_long(start: StartRuntime) -> None:
         == "task 'work' of DAG 'd': the event of the trigger tests.durable_gate did not come in time"
     )
     assert "execution_timeout" in await why(runtime, run, "limited")
+    assert "execution_timeout" in await why(runtime, run, "sleeps")

@@ -155,16 +155,18 @@ class Durable:
         if not self.evicts:
             await asyncio.sleep(seconds)
             return
-        due = current_pace.get().now() + timedelta(seconds=seconds)
-        await self._wait(Wait(MOMENT_KIND, due=due, key=f"sleep:{key if key is not None else self._nth('sleep')}"))
+        await self._moment(seconds, f"sleep:{key if key is not None else self._nth('sleep')}")
 
     async def pause(self, seconds: float, key: str) -> None:
         """A sleep between two questions, which nobody asks for again."""
         if not self.evicts:
             await asyncio.sleep(seconds)
             return
+        await self._moment(seconds, f"~{key}:{current_pace.get().now().isoformat()}")
+
+    async def _moment(self, seconds: float, key: str) -> None:
         due = current_pace.get().now() + timedelta(seconds=seconds)
-        await self._wait(Wait(MOMENT_KIND, due=due, key=f"~{key}:{due.isoformat()}"))
+        await self._wait(Wait(MOMENT_KIND, due=due, deadline=self._until(), key=key))
 
     async def wait_for(self, trigger: BaseTrigger, timeout: timedelta | None, key: str | None) -> Any:
         """As `Context.wait_for`, for a trigger."""
@@ -301,6 +303,8 @@ class Durable:
 def _described(wait: Wait) -> str:
     """What is waited for, in a sentence."""
     name = wait.key.partition(":")[2].rpartition(":")[0]
+    if wait.kind == MOMENT_KIND:
+        return "a moment"
     if wait.kind == SIGNAL_KIND:
         return f"the signal {name!r}"
     if wait.kind == INPUT_KIND:
