@@ -55,6 +55,7 @@ class InlineLogs:
         self._files: OrderedDict[tuple[str, str], int] = OrderedDict()
         self._opening: dict[tuple[str, str], tuple[asyncio.Task[int], list[bytes]]] = {}
         self._scheduled = False
+        self._is_closed = False
         self._broken: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
         self._tee = record_tee.get()
@@ -99,7 +100,8 @@ class InlineLogs:
                 self._append(run, fd, lines)
 
     async def close(self) -> None:
-        """Writes what waits and closes all files."""
+        """Writes what waits and closes all files. Code that was left behind may go on writing; no file stays open."""
+        self._is_closed = True
         self.flush()
         while self._opening:
             await asyncio.wait([task for task, _ in self._opening.values()])
@@ -130,7 +132,7 @@ class InlineLogs:
             return
         self._files[run] = fd = task.result()
         self._append(run, fd, lines)
-        if len(self._files) > _OPEN_FILES:
+        if self._is_closed or len(self._files) > _OPEN_FILES:
             os.close(self._files.popitem(last=False)[1])
 
     def _append(self, run: tuple[str, str], fd: int, lines: list[bytes]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import os
 import sys
@@ -261,6 +262,30 @@ async def test_a_log_that_is_being_opened_when_all_is_cancelled(tmp_path: Path) 
         await logs.close()
     page = await asyncio.to_thread(read_log, str(tmp_path), ref_of(attempt))
     assert [r.message for r in page.records] == ["said"]
+
+
+def open_files() -> list[str]:
+    """What the descriptors of this process lead to."""
+    found: list[str] = []
+    for link in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):  # closed meanwhile
+            found.append(str(link.readlink()))
+    return found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
+async def test_what_is_said_too_late_leaves_no_file_open(tmp_path: Path) -> None:
+    """By code that was left behind when its runtime had stopped."""
+    logs = InlineLogs(str(tmp_path), asyncio.get_running_loop())
+    attempt = MAKER.attempt("t")
+    await logs.close()
+    logs.open(attempt).write("late")
+    await asyncio.sleep(0)
+    await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()})
+    await asyncio.sleep(0)
+    assert not [name for name in await asyncio.to_thread(open_files) if name.startswith(str(tmp_path))]
+    page = await asyncio.to_thread(read_log, str(tmp_path), ref_of(attempt))
+    assert [r.message for r in page.records] == ["late"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
