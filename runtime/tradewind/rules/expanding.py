@@ -8,7 +8,6 @@ Whoever takes over in between measures again and begins again; parts that are th
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import ClassVar, Final
 
 from tradewind.model import task_states as _S
@@ -17,9 +16,8 @@ from tradewind.model.batch import DroppedRow, SpreadRow, XComRow
 from tradewind.model.commands import Decision, Freed, GoOn
 from tradewind.model.events import Stamp
 from tradewind.model.outcomes import DELETED
-from tradewind.model.rows import LengthRow
 from tradewind.model.states import FINISHED
-from tradewind.rules.run_ledger import LAST_INDEX, SKIPS
+from tradewind.rules.run_ledger import LAST_INDEX
 from tradewind.rules.run_mapping import RunMapping, has_ended
 from tradewind.rules.trigger_rules import Verdict
 from tradewind.rules.waiting import Waiting
@@ -55,17 +53,6 @@ class Expanding(Waiting):
         then.extend(nodes)
         then.extend(mapping.plan.inner_down[task])
         return Verdict.WAIT
-
-    def remember_skips(self, n: int, tasks: Iterable[int], mapping: RunMapping) -> None:
-        """Node `n` skips these tasks. Where it is one instance of many, and its like there has no row of its own yet,
-        this is kept until it has, also for whoever owns the run by then.
-        """
-        index = self.maps[n]
-        for task in tasks if mapping.task_of(n) in mapping.expanded else ():
-            if mapping.is_waiting_to_expand(task):
-                mapping.skipped_early.setdefault(task, set()).add(index)
-                key = SKIPS + self.graph.tasks[task].task_id
-                self.segment.lengths.append(LengthRow(self.tasks[n].task_id, index, key, 1))
 
     # ----------------------------------------------------------------------- large ones
 

@@ -54,7 +54,8 @@ class Following(Expanding):
     def _judge_all(self, nodes: Sequence[int], stamp: Stamp, decision: Decision) -> list[tuple[int, TaskState]]:
         """Offers what may run of these nodes and expands what may be. Gives what ends at once, and how."""
         state, tasks, mapping, past = self.state, self.tasks, self.mapping, self.past
-        judge = self.judge_plain if mapping is None and not self.graph.far_setups else self.judge
+        is_plain = mapping is None and not self.graph.far_setups and not self.passed_over
+        judge = self.judge_plain if is_plain else self.judge
         ends: list[tuple[int, TaskState]] = []
         step = list(nodes)
         for n in step:  # which grows where something is expanded

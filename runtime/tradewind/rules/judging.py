@@ -26,9 +26,9 @@ class Judge(RunLedger):
         """What node `n`, which waits, may do as far as its upstream tasks are concerned."""
         mapping, graph = self.mapping, self.graph
         task = n if mapping is None else mapping.task_of(n)
+        if self.passed_over and self.is_passed_over(n, task):
+            return Verdict.SKIP
         if mapping is not None:
-            if mapping.is_skipped_already(n, task):
-                return Verdict.SKIP
             if task in mapping.plan.sources:
                 judged = _sources_say(mapping, task)
                 if judged is not Verdict.RUN:
@@ -102,6 +102,17 @@ class Judge(RunLedger):
     def nodes_of(self, task: int) -> Iterable[int]:
         """The nodes of all instances of a task."""
         return (task,) if self.mapping is None else self.mapping.nodes_of(task)
+
+    def is_passed_over(self, n: int, task: int) -> bool:
+        """Whether a branch or short circuit right above has skipped node `n`, and stands: before it was there, or
+        before it was cleared.
+        """
+        mapping, index = self.mapping, self.maps[n]
+        for up in self.graph.up[task]:
+            there = up if mapping is None or up not in mapping.expanded else mapping.node_of(up, index)
+            if there is not None and task in self.passed_over.get(there, ()):
+                return True
+        return False
 
     def skips_of(self, n: int, outcome: Outcome) -> tuple[int, ...]:
         """The nodes that this outcome skips directly, in order of definition."""

@@ -47,8 +47,8 @@ LAST_INDEX: Final = 2**31 - 1
 """Greater than any map index."""
 
 SKIPS: Final = "\x1fskips\x1f"
-"""Before a task's id: the key under which an instance that has skipped its like there, which had no row yet, keeps
-that (1; -1: not any more) among the lengths, which hold while it is a success, too.
+"""Before a task's id: the key under which a branch or short circuit keeps that it has skipped this task right below
+(1; -1: not any more). It stands among the lengths, which hold while the instance is a success, too.
 """
 
 
@@ -100,6 +100,8 @@ class RunLedger:
         """Without mapping: how many direct upstream tasks of a node have ended, and not as a success."""
         self.removed_upstream: dict[int, int] = {}
         """Without mapping: how many direct upstream tasks of a node are removed, and count no longer."""
+        self.passed_over: dict[int, frozenset[int]] = {}
+        """Of branches and short circuits that stand: the tasks right below that they have skipped."""
         self.active: dict[int, Active] = {}
         self.live: dict[AttemptId, int] = {}
         self.unfinished = n
@@ -282,20 +284,25 @@ class RunLedger:
         self.unfinished += 1
         if self.mapping is not None:
             self.mapping.count(n, self.state[n], -1)
-            if self.mapping.skipped_early:
-                self._forget_skips(n, self.mapping)
         else:
             self._count_ended(n, self.state[n], -1)
+        for task in self.passed_over.pop(n, ()):
+            self._note_skip(n, task, -1)
 
-    def _forget_skips(self, n: int, mapping: RunMapping) -> None:
-        """What `n` has skipped early, and that it was skipped so itself, holds no longer."""
-        index, own = self.maps[n], mapping.task_of(n)
-        for task, indexes in mapping.skipped_early.items():
-            if index in indexes and (task == own or task in self.graph.down[own]):
-                indexes.discard(index)
-                key = SKIPS + self.graph.tasks[task].task_id
-                ups = [up for up in self.graph.up[task] if up in mapping.expanded]
-                self.segment.lengths += [LengthRow(self.graph.tasks[up].task_id, index, key, -1) for up in ups]
+    def pass_over(self, n: int, tasks: Iterable[int]) -> None:
+        """A branch or short circuit has skipped these tasks; those right below stay skipped while it stands, even if
+        they are cleared or have no row yet.
+        """
+        own = n if self.mapping is None else self.mapping.task_of(n)
+        right_below = [task for task in tasks if task in self.graph.down[own]]
+        if right_below:
+            self.passed_over[n] = frozenset(right_below)
+        for task in right_below:
+            self._note_skip(n, task, 1)
+
+    def _note_skip(self, n: int, task: int, holds: int) -> None:
+        key = SKIPS + self.graph.tasks[task].task_id
+        self.segment.lengths.append(LengthRow(self.tasks[n].task_id, self.maps[n], key, holds))
 
     def forget(self, n: int) -> None:
         """Drops what is known of past tries of `n`, its story aside, and the steps that it has taken."""
@@ -461,21 +468,21 @@ class RunLedger:
             self._count_ended(n, state, 1)
 
     def _restore_lengths(self, lengths: Iterable[LengthRow]) -> None:
-        mapping = self.mapping
         for row in lengths:
             n = self.node_of(row.task_id, row.map_index)
-            if n is None or mapping is None:
+            if n is None:
                 continue
-            holds = self.state[n] is _S.SUCCESS
-            if not row.key.startswith(SKIPS):
-                if holds:
-                    mapping.learn(n, row.key, row.length)
-                continue
-            task = self.graph.index.get(row.key.removeprefix(SKIPS))
-            if holds and row.length > 0 and task is not None:
-                mapping.skipped_early.setdefault(task, set()).add(row.map_index)
-            elif row.length > 0:
-                self.segment.lengths.append(row._replace(length=-1))
+            if row.key.startswith(SKIPS):
+                self._restore_skip(n, row)
+            elif self.mapping is not None and self.state[n] is _S.SUCCESS:
+                self.mapping.learn(n, row.key, row.length)
+
+    def _restore_skip(self, n: int, row: LengthRow) -> None:
+        task = self.graph.index.get(row.key.removeprefix(SKIPS))
+        if row.length > 0 and self.state[n] is not _S.SUCCESS:
+            self.segment.lengths.append(row._replace(length=-1))
+        elif row.length > 0 and task is not None:
+            self.passed_over[n] = self.passed_over.get(n, frozenset()) | {task}
 
     def _restore_active(self, n: int, row: InstanceRow) -> None:
         active = self.active[n] = Active()

@@ -241,11 +241,10 @@ class RunMachine(Ending):
             self.segment.asset_events.append(row)
         if self.mapping is not None:
             self._note_lengths(n, outcome)
-            self.remember_skips(n, self.tasks_skipped(n, outcome), self.mapping)
         followers = self._end(n, _S.SUCCESS, stamp, decision)
-        skipped = self.skips_of(n, outcome)
-        if skipped:
-            followers = [*followers, *self._skip(skipped, stamp, decision)]
+        if outcome.branch is not None or outcome.short_circuit:
+            self.pass_over(n, self.tasks_skipped(n, outcome))
+            followers = [*followers, *self._skip(self.skips_of(n, outcome), stamp, decision)]
         self._settle(followers, stamp, decision)
 
     def _note_lengths(self, n: int, outcome: Outcome) -> None:

@@ -68,8 +68,6 @@ class RunMapping:
         """Large expansions under way: task to (length, instances whose rows are made)."""
         self.unjudged: dict[int, int] = {}
         """Large expansions that are done: the map index from which on instances are yet to be judged."""
-        self.skipped_early: dict[int, set[int]] = {}
-        """Map indexes of tasks that were not yet expanded when an instance of that number skipped them."""
         self.total = array("i", [len(up) for up in graph.up])
         """How many instances are counted at each node."""
         self._task = array("i")
@@ -266,10 +264,6 @@ class RunMapping:
         state = self.arrays.state
         gates = self.plan.gates.get(self.task_of(n), ())
         return any(state[u] not in FINISHED for up in gates for u in self.seen_from(n, up))
-
-    def is_skipped_already(self, n: int, task: int) -> bool:
-        """Whether another instance has skipped this one before it was there."""
-        return bool(self.skipped_early) and self.arrays.maps[n] in self.skipped_early.get(task, ())
 
     # ---------------------------------------------------------------------------- lengths
 

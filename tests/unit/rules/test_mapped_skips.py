@@ -100,14 +100,17 @@ def test_a_choice_that_is_cleared_is_made_anew(again: Outcome, restored: bool) -
     assert states_of(run, "next") == ["success", "success" if again is SUCCESS else "skipped"]
 
 
-def test_what_was_skipped_early_and_is_cleared_runs() -> None:
+def test_what_was_skipped_early_and_is_cleared_stays_skipped() -> None:
     run = MappedRun(GROUPED)
     run.end("a", outcome=pushed(2))
     run.end("choice", 1, STOP)
     run.end("slow")
     run.run_all(lambda _: SUCCESS)
     run.clear(("next", 1))
-    assert list(run.running) == [("next", 1)]
+    assert states_of(run, "next") == ["success", "skipped"]
+    run.clear(("choice", 1), ("next", 1))
+    run.run_all(lambda _: SUCCESS)
+    assert states_of(run, "next") == ["success", "success"]
 
 
 @pytest.mark.parametrize("outcome", [NO_BRANCH, STOP, STOP_NEXT])

@@ -7,6 +7,8 @@ has ended above a task. What it says has to hold of the engine after every singl
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from itertools import combinations
 from typing import Final
 
 from hypothesis import given, settings
@@ -63,6 +65,8 @@ class Checked:
         self.before: list[TaskState] = list(self.machine.state)
         self.skippable: set[int] = set()
         """What a branch or short circuit has skipped at some time."""
+        self.passed_over: dict[int, set[int]] = {}
+        """What each of them has skipped right below it, while it stands."""
 
     def after_event(self) -> None:
         """Compares every task with the reference."""
@@ -93,7 +97,19 @@ class Checked:
             return {self._teardown(ended)} if len(ended) == len(task.upstream) else set()
         if len(ended) == len(task.upstream):
             return set(possible(task.trigger_rule, tuple(sorted(ended))))
-        return {says(task.trigger_rule, ended, len(task.upstream))}
+        return {says(task.trigger_rule, seen, len(task.upstream)) for seen in self._seen(task)}
+
+    def _seen(self, task: TaskSpec) -> Iterator[list[TaskState]]:
+        """What may have ended above a task when it was judged within one event: all that had ended before it, and
+        some of what has since.
+        """
+        index = self.driver.graph.index
+        ups = [index[u] for u in task.upstream if self.machine.state[index[u]] in FINISHED]
+        old = [self.machine.state[u] for u in ups if self.before[u] in FINISHED]
+        new = [self.machine.state[u] for u in ups if self.before[u] not in FINISHED]
+        for many in range(len(new) + 1):
+            for some in combinations(new, many):
+                yield [*old, *some]
 
     def _teardown(self, ended: tuple[TaskState, ...]) -> TaskState:
         setup = self.machine.state[self.driver.graph.index["setup"]]
@@ -128,11 +144,13 @@ class Checked:
             if luck < 0.25:
                 followed = self.dice.sample(below, self.dice.randrange(len(below) + 1))
                 outcome = outcome._replace(branch=tuple(self.spec.tasks[d].task_id for d in followed))
-                self.skippable |= set(below) - set(followed)
+                self.passed_over[n] = set(below) - set(followed) - self.driver.graph.descendants(followed)
+                self.skippable |= self.passed_over[n]
             elif luck < 0.4:
                 far = self.dice.random() < 0.5
                 outcome = outcome._replace(short_circuit=True, ignore_downstream_trigger_rules=far)
                 self.skippable |= self.driver.graph.descendants((n,)) if far else set(below)
+                self.passed_over[n] = {d for d in below if not self.spec.tasks[d].is_teardown}
         self.driver.end(attempt, outcome)
         self.after_event()
 
@@ -148,8 +166,11 @@ class Checked:
             self.driver.activate(self.machine)
         for n in chosen:
             self.before[n] = TaskState.NONE
-            self.skippable.discard(n)
+            self.passed_over.pop(n, None)
+        stands = set[int]().union(*self.passed_over.values())
+        self.skippable -= chosen - stands
         self.after_event()
+        assert all(self.machine.state[n] is K for n in chosen & stands)
 
 
 def run_state_by_leaves(checked: Checked) -> RunState:
