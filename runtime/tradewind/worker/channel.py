@@ -7,12 +7,12 @@ The executor speaks first::
 The attempt answers with any of these; each carries the attempt's id::
 
     began     {attempt, pid, hostname}           its body is about to run
-    heartbeat {attempt}                          still there
+    heartbeat {attempt}                          still there (not said by our own: their processes are watched)
     call      {attempt, name, args}              a question, answered by `reply` or `refused`
     finished  {attempt, outcome, started_at, ended_at}   answered by `ack` {accepted}, after the commit
 
 `reply {value}` and `refused {error, message}` repeat the sequence of their `call`. The same
-`finished` again is acknowledged again.
+`finished` again is acknowledged again. Our own processes do not wait for that.
 """
 
 from __future__ import annotations
@@ -87,11 +87,6 @@ class ChannelClient(OtherDagsByFrames, StatesByFrames):
         with self._turns.lock, self._turns:
             self._send("began", {"pid": pid, "hostname": hostname})
 
-    def heartbeat(self) -> None:
-        """Says that the attempt is still there."""
-        with self._turns.lock, self._turns:
-            self._send("heartbeat", {})
-
     def finished(self, outcome: Outcome, started_at: datetime, ended_at: datetime) -> None:
         """Reports the end; does not wait for the acknowledgement. Raises ChannelClosed, also in a process that the
         task has forked: the end is its parent's to tell.
@@ -101,14 +96,6 @@ class ChannelClient(OtherDagsByFrames, StatesByFrames):
         with self._turns.lock, self._turns:
             body = {"outcome": codec.plain_outcome(outcome), "started_at": started_at, "ended_at": ended_at}
             self._send("finished", body)
-
-    def acknowledged(self) -> bool:
-        """Waits until the end is committed; False: another end was recorded before. Raises ChannelClosed."""
-        with self._turns.lock, self._turns:
-            while True:
-                frame = self._receive()
-                if frame.kind == "ack":
-                    return bool(frame.body["accepted"])
 
     # -- BlockingServices
 
