@@ -24,6 +24,7 @@ async def test_params_are_filled_in_or_written_as_json(page: Page, site: Site) -
     dialog = page.get_by_role("dialog")
     limit = dialog.get_by_label("limit")
     await expect(limit).to_have_value("3")
+    await expect(limit).to_be_focused()
     await expect(dialog).to_contain_text("how many")
     await limit.fill("7")
     await dialog.get_by_role("button", name="Trigger", exact=True).click()

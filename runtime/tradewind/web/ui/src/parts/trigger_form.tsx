@@ -43,6 +43,9 @@ export function TriggerForm({ dagId, paused, close, started }: TriggerProps) {
   }, [dagId]);
 
   const inForm = fields.length > 0 && !asJson;
+  useEffect(() => {
+    if (inForm) box.current?.querySelector<HTMLElement>(".params :is(input, select, textarea)")?.focus();
+  }, [inForm]);
   const parsed = parseConf(conf);
   const unreadable = !inForm && "error" in parsed;
   const submit = async (event: FormEvent): Promise<void> => {
