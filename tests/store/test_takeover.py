@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import urllib.parse
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -225,6 +226,7 @@ class Way:
         self._socket = socket
         self._open = asyncio.Event()
         self._open.set()
+        self._travellers: set[asyncio.Task[None] | None] = set()
 
     def cut(self) -> None:
         self._open.clear()
@@ -232,7 +234,21 @@ class Way:
     def mend(self) -> None:
         self._open.set()
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    @contextlib.asynccontextmanager
+    async def leading_here(self, socket: Path) -> AsyncGenerator[None]:
+        server = await asyncio.start_unix_server(self._serve, socket)
+        try:
+            yield
+        finally:
+            server.close()
+            left = [task for task in self._travellers if task is not None]
+            for task in left:
+                task.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
+            await server.wait_closed()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._travellers.add(asyncio.current_task())
         there, back = await asyncio.open_unix_connection(self._socket)
         try:
             async with asyncio.TaskGroup() as both:
@@ -242,7 +258,7 @@ class Way:
             pass
         finally:
             for end in (back, writer):
-                end.close()
+                end.transport.abort()
 
     async def _carry(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
         while data := await source.read(65536):
@@ -271,25 +287,23 @@ async def test_a_session_that_could_not_be_greeted_is_ended(store_url: str, erro
 async def test_a_cut_way_is_noticed_and_mended(store_url: str, tmp_path: Path) -> None:
     query = urllib.parse.parse_qs(urllib.parse.urlsplit(store_url).query)
     way = Way(f"{query['host'][0]}/.s.PGSQL.{query['port'][0]}")
-    server = await asyncio.start_unix_server(way.serve, tmp_path / f".s.PGSQL.{query['port'][0]}")
     url = store_url.replace(urllib.parse.quote(query["host"][0], safe=""), urllib.parse.quote(str(tmp_path), safe=""))
-    store = PostgresStore(url, secret_key=KEY, options=StoreOptions(statement_timeout=0.5, connect_timeout=1.0))
-    await store.open()
-    lease = await store.runtime_join("far away")
-    assert await store.batch_apply(lease, Batch()) == 1
-    way.cut()
-    for call in (lambda: store.runtime_beat(lease), lambda: store.batch_apply(lease, Batch())):
-        with pytest.raises(StoreUnavailable):
-            await call()
-        with pytest.raises(StoreUnavailable, match="no connection to"):
-            await call()
-    way.mend()
-    await until(lambda: works(lambda: store.runtime_beat(lease)))
-    await until(lambda: works(lambda: store.runtime_seq(lease)))
-    assert await store.batch_apply(lease, Batch()) == await store.runtime_seq(lease)
-    await store.close()
-    server.close()
-    await server.wait_closed()
+    async with way.leading_here(tmp_path / f".s.PGSQL.{query['port'][0]}"):
+        store = PostgresStore(url, secret_key=KEY, options=StoreOptions(statement_timeout=1.0, connect_timeout=1.0))
+        await store.open()
+        lease = await store.runtime_join("far away")
+        assert await store.batch_apply(lease, Batch()) == 1
+        way.cut()
+        for call in (lambda: store.runtime_beat(lease), lambda: store.batch_apply(lease, Batch())):
+            with pytest.raises(StoreUnavailable):
+                await call()
+            with pytest.raises(StoreUnavailable, match="no connection to"):
+                await call()
+        way.mend()
+        await until(lambda: works(lambda: store.runtime_beat(lease)))
+        await until(lambda: works(lambda: store.runtime_seq(lease)))
+        assert await store.batch_apply(lease, Batch()) == await store.runtime_seq(lease)
+        await store.close()
 
 
 async def test_an_unreachable_server_is_waited_for_then_named() -> None:
