@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import NewDatabase
-from tradewind import DAG, task
+from tradewind import DAG, task, task_group
 from tradewind.config import load_config
 from tradewind.control_ports import TriggerRequest
 from tradewind.host import Parts, Runtime
@@ -101,3 +101,49 @@ async def test_the_next_runtime_goes_on(
         assert (await runtime.control.run_wait(run.run_id, 20)).state == "success"
         assert await instances(runtime, "one", "double") == {"skipped itself": 1}
         assert await instances(runtime, "one", "collect") == {"skipped itself": 1}
+
+
+async def test_the_next_runtime_knows_which_way_was_not_chosen(new_database: NewDatabase, tmp_path: Path) -> None:
+    """Also of an instance that decided before the others of its number had rows."""
+    url = await new_database()
+    await migrate_url(url)
+    go_on = asyncio.Event()
+
+    with DAG("mapped", schedule=None) as dag:
+
+        @task
+        async def source() -> list[int]:
+            return [0, 1]
+
+        @task.branch
+        async def choose(n: int) -> str | None:
+            return "g.work" if n else None
+
+        @task
+        async def gate() -> None:
+            await go_on.wait()
+
+        @task
+        async def work() -> None:
+            return None
+
+        @task_group
+        def g(n: int) -> None:
+            [choose(n), opened] >> work()
+
+        opened = gate()
+        g.expand(n=source())
+
+    async with runtime_on(url, tmp_path, dag) as runtime, asyncio.timeout(20):
+        events = runtime.control.live_events("mapped")
+        run = await runtime.control.run_trigger(TriggerRequest("mapped", dag_run_id="one", unpause=True))
+        while await instances(runtime, "one", "g.choose") != {"success": 2}:
+            await anext(events)
+        assert await instances(runtime, "one", "g.work") == {"none itself": 1}
+    go_on.set()
+    for again in ([], ["gate", "g.work"], ["g.work"]):
+        async with runtime_on(url, tmp_path, dag) as runtime:
+            if again:
+                await runtime.control.instances_clear("mapped", "one", again)
+            assert (await runtime.control.run_wait(run.run_id, 20)).state == "success"
+            assert await instances(runtime, "one", "g.work") == {"skipped": 1, "success": 1}
