@@ -25,6 +25,7 @@ _FINAL_OF: Final = {
     Verdict.SKIP: _S.SKIPPED,
     Verdict.UPSTREAM_FAILED: _S.UPSTREAM_FAILED,
 }
+_SKIPPABLE: Final = frozenset({_S.NONE, _S.UP_FOR_RETRY, _S.UP_FOR_RESCHEDULE})
 
 WHOLE_RUN: Final = -1
 """The node of the timer that ends a run which takes too long."""
@@ -133,8 +134,8 @@ class Following(Expanding):
         return expansion is not None and expansion.open > 0
 
     def _skip(self, nodes: Iterable[int], stamp: Stamp, decision: Decision) -> list[int]:
-        """A branch or short circuit skips these. What has run or runs keeps its result; `upstream_failed` is none.
-        Gives whom that concerns.
+        """A branch or short circuit skips these. What has run or runs keeps its result; `upstream_failed` is none, nor
+        is a wait for the next try. Gives whom that concerns.
         """
         followers: list[int] = []
         for n in nodes:
@@ -143,7 +144,7 @@ class Following(Expanding):
                 decision.freed.append(Freed(self.run.run_id, n))
             elif state is _S.UPSTREAM_FAILED:
                 self.take_back(n)
-            elif state is not _S.NONE:
+            elif state not in _SKIPPABLE:
                 continue
             followers.extend(self._end(n, _S.SKIPPED, stamp, decision))
         return followers

@@ -109,3 +109,28 @@ def test_what_follows_from_one_end_is_judged_step_by_step(order: str) -> None:
     driver.end(a, Outcome(OutcomeKind.SKIPPED))
     states = driver.states(machine)
     assert (states["d1"], states["after"], states["last"]) == ("upstream_failed", "skipped", "upstream_failed")
+
+
+@pytest.mark.parametrize("kind", [OutcomeKind.FAILED, OutcomeKind.RESCHEDULED])
+def test_what_waits_for_its_next_try_or_look_is_skipped(kind: OutcomeKind) -> None:
+    """It has come to nothing yet, and nobody wants it any more; its timer finds nothing to do."""
+    tasks = (
+        TaskSpec("other"),
+        TaskSpec("choice"),
+        TaskSpec("t", upstream=("choice", "other"), trigger_rule=TriggerRule.ONE_DONE, retries=1),
+    )
+    driver = Driver(DagSpec("d", tasks=tasks))
+    machine = driver.machines[0]
+    driver.activate(machine)
+    other, choice = driver.attempts
+    driver.end(other, Outcome(OutcomeKind.SUCCESS))
+    due = T0 + timedelta(days=1)
+    (t,) = [attempt for attempt, (_, n) in driver.attempts.items() if n == 2]
+    driver.end(t, Outcome(kind, reschedule_at=due if kind is OutcomeKind.RESCHEDULED else None))
+    assert driver.states(machine)["t"] in ("up_for_retry", "up_for_reschedule")
+    due = machine.active[2].due_at or due
+    driver.end(choice, Outcome(OutcomeKind.SUCCESS, branch=()))
+    assert driver.states(machine)["t"] == "skipped"
+    assert machine.run.state is RunState.SUCCESS
+    driver.send(machine, TimerDue(driver.stamp(), 2, due))
+    assert driver.states(machine)["t"] == "skipped"
