@@ -172,7 +172,9 @@ async def test_a_dags_callback_asks_the_runtime(start: StartRuntime, tmp_path: P
 
         def notify(self, context):
             kept = context["ti"].xcom_pull("says")
-            tell(self.text, Variable.get("channel"), kept, context["dag_run"].conf["n"], context["dag_run"].state)
+            run = context["dag_run"]
+            (said,) = run.get_task_instances(state="success")
+            tell(self.text, Variable.get("channel"), kept, run.conf["n"], run.state, said.task_id, said.duration >= 0)
 
     with DAG("notified", schedule=None, on_success_callback=Tells(text="{{ dag_run.dag_id }} in {{ reason }}")):
 
@@ -185,7 +187,7 @@ async def test_a_dags_callback_asks_the_runtime(start: StartRuntime, tmp_path: P
     runtime = await start(written(tmp_path, code))
     await runtime.services.store.variable_set("channel", "#ops")
     await runtime.control.run_trigger(TriggerRequest("notified", {"n": 7}, unpause=True))
-    assert await told(tmp_path) == ["notified in all tasks are done", "#ops", "(1, 2)", "7", "success"]
+    assert await told(tmp_path) == ["notified in all tasks are done", "#ops", "(1, 2)", "7", "success", "says", "True"]
 
 
 FAILING = """

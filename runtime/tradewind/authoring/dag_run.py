@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from tradewind.authoring.access import CurrentAttempt, current_attempt
+from tradewind.authoring.run_instances import InstanceFacts, chosen, facts_of
 from tradewind.model.attempts import RunFacts
+from tradewind.model.errors import TradewindError
+from tradewind.model.keys import UNMAPPED
 from tradewind.model.outcomes import CODEC_JSON, EncodedValue
 from tradewind.model.states import RunState, RunType
 
@@ -33,10 +38,17 @@ def decoded(value: EncodedValue | None) -> Any:
     return decode(value)
 
 
+def _attempt() -> CurrentAttempt:
+    current = current_attempt.get(None)
+    if current is None:
+        raise TradewindError("the instances of a run can be asked for in its tasks and callbacks only")
+    return current
+
+
 class DagRun:
     """The run: `dag_run.conf`, `dag_run.run_id`, `dag_run.logical_date` and more.
 
-    Made from the facts that travel with the attempt; it asks nobody.
+    Made from the facts that travel with the attempt; only what it says of task instances is asked for.
     """
 
     __slots__ = ("_conf", "_ended_at", "_state", "facts")
@@ -131,6 +143,29 @@ class DagRun:
     def state(self) -> RunState:
         """`running`: task code sees no other, callbacks of DAGs do."""
         return self._state
+
+    def get_state(self) -> RunState:
+        """The state, as a method."""
+        return self._state
+
+    def get_task_instances(self, state: Iterable[str | None] | str | None = None) -> list[InstanceFacts]:
+        """How the run's task instances stand now (those in `state`, or in one of these). Asks the system, and blocks.
+
+        The instance that asks is still running, also in its own callbacks. Raises TradewindError outside of tasks and
+        callbacks.
+        """
+        rows = _attempt().blocking.instance_list(self.facts.run_id)
+        return chosen((facts_of(self.dag_id, self.run_id, row) for row in rows), state)
+
+    async def aget_task_instances(self, state: Iterable[str | None] | str | None = None) -> list[InstanceFacts]:
+        """The same, for code that awaits."""
+        rows = await _attempt().services.instance_list(self.facts.run_id)
+        return chosen((facts_of(self.dag_id, self.run_id, row) for row in rows), state)
+
+    def get_task_instance(self, task_id: str, map_index: int = UNMAPPED) -> InstanceFacts | None:
+        """How one of them stands; None where the run has no such instance. Raises as `get_task_instances` does."""
+        found = (one for one in self.get_task_instances() if (one.task_id, one.map_index) == (task_id, map_index))
+        return next(found, None)
 
     @property
     def end_date(self) -> pendulum.DateTime | None:

@@ -8,13 +8,12 @@ import socket
 from collections.abc import Generator, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, cast
-from urllib.parse import quote, urlencode
 
-from tradewind.authoring.defaults import current_defaults
 from tradewind.authoring.lazy_xcoms import LazyXComs
 from tradewind.authoring.measuring import has_instances, measured_length
 from tradewind.authoring.operator import BaseOperator
 from tradewind.authoring.publishing import publication
+from tradewind.authoring.run_instances import log_address
 from tradewind.authoring.xcom import check_xcom_key, decode, encode
 from tradewind.model.keys import UNMAPPED, RunId
 from tradewind.model.outcomes import RETURN_KEY, EncodedValue
@@ -114,10 +113,7 @@ class TaskInstance:
     @property
     def log_url(self) -> str:
         """Address of the try's log in the web pages."""
-        place: dict[str, str | int] = {"run": self.run_id, "task": self.task_id, "attempt": self.try_number}
-        if self.map_index != UNMAPPED:
-            place["map_index"] = self.map_index
-        return f"{current_defaults().base_url}/dags/{quote(self.dag_id, safe='')}?{urlencode(place)}"
+        return log_address(self.dag_id, self.run_id, self.task_id, self.map_index, self.try_number)
 
     def is_eligible_to_retry(self) -> bool:
         """Whether another try is left after this one."""

@@ -22,7 +22,7 @@ from tradewind.bundles.parse_protocol import defaults_to_json
 from tradewind.config import Config
 from tradewind.model.errors import StoreUnavailable
 from tradewind.model.outcomes import EncodedValue
-from tradewind.model.rows import DagVersionRow, Lease, OutboxItem, RunRow
+from tradewind.model.rows import DagVersionRow, InstanceRow, Lease, OutboxItem, RunRow
 from tradewind.ports import Store
 from tradewind.services.mailer import Mailer, SayInLog
 from tradewind.services.on_demand import OnDemand
@@ -39,7 +39,15 @@ MAIL_KINDS: Final = frozenset({"email", "sla_email"})
 """Outbox rows that are mail; all others are callbacks."""
 
 _ASKED: Final = frozenset(
-    {"xcom_get", "xcom_indexes", "xcom_keys", "xcom_many", "variable_get", "variable_set", "connection_get"}
+    {
+        *("xcom_get", "xcom_indexes", "xcom_keys", "xcom_many"),
+        *("variable_get", "variable_set", "connection_get", "instance_list"),
+    }
+)
+
+_OF_INSTANCES: Final = (
+    *("run_id", "task_id", "map_index", "state", "try_number", "max_tries"),
+    *("started_at", "ended_at"),
 )
 
 Carry = Callable[[OutboxItem], Awaitable[bool]]
@@ -189,6 +197,8 @@ async def _answer_to(asked: dict[str, Any], services: TaskServices) -> dict[str,
 def _plain(value: object) -> Any:
     if isinstance(value, EncodedValue):
         return {"codec": value.codec, "data": base64.b64encode(value.data).decode()}
+    if isinstance(value, InstanceRow):
+        return {"instance": {name: getattr(value, name) for name in _OF_INSTANCES}}
     if isinstance(value, list):
         return [_plain(item) for item in cast("list[object]", value)]
     return value

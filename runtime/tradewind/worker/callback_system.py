@@ -5,21 +5,28 @@ from __future__ import annotations
 import base64
 import socket
 import threading
+from datetime import datetime
 from typing import Any, Final, cast
 
 import orjson
 
 from tradewind.model.errors import TradewindError
 from tradewind.model.outcomes import EncodedValue
+from tradewind.model.rows import InstanceRow
+from tradewind.model.states import TaskState
 
 CALLS: Final = frozenset(
-    {"xcom_get", "xcom_indexes", "xcom_keys", "xcom_many", "variable_get", "variable_set", "connection_get"}
+    {
+        *("xcom_get", "xcom_indexes", "xcom_keys", "xcom_many"),
+        *("variable_get", "variable_set", "connection_get", "instance_list"),
+    }
 )
 """What may be asked."""
+_MOMENTS: Final = ("started_at", "ended_at")
 
 
 class CallbackSystem:
-    """`BlockingServices`, as much of it as callbacks need: values, variables and connections."""
+    """`BlockingServices`, as much of it as callbacks need: values, variables, connections and how the tasks stand."""
 
     def __init__(self, line: socket.socket | None) -> None:
         """`line` leads to the runtime; None: nothing can be asked."""
@@ -53,11 +60,19 @@ class CallbackSystem:
         return _value_of(answer["value"])
 
 
+def _instance_of(plain: dict[str, Any]) -> InstanceRow:
+    state = TaskState(plain.pop("state"))
+    started, ended = (None if at is None else datetime.fromisoformat(at) for at in map(plain.pop, _MOMENTS))
+    return InstanceRow(**plain, state=state, started_at=started, ended_at=ended)
+
+
 def _value_of(plain: object) -> Any:
     if isinstance(plain, list):
         return [_value_of(item) for item in cast("list[object]", plain)]
     if isinstance(plain, dict):
         pairs = cast("dict[str, object]", plain)
+        if "instance" in pairs:
+            return _instance_of(cast("dict[str, Any]", pairs["instance"]))
         return EncodedValue(cast("int", pairs["codec"]), base64.b64decode(cast("str", pairs["data"])))
     return plain
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any, cast
 
 import pytest
 
@@ -14,12 +15,14 @@ from tests.unit.authoring.stored_objects import InAFolder
 from tradewind.authoring import xcom
 from tradewind.authoring.access import CurrentAttempt, current_attempt
 from tradewind.authoring.dag import DAG
+from tradewind.authoring.dag_run import DagRun
 from tradewind.authoring.defaults import AuthoringDefaults, use_defaults
 from tradewind.authoring.xcom_access import XCom, XComRecord
-from tradewind.model.errors import XComError
+from tradewind.model.errors import TradewindError, XComError
 from tradewind.model.keys import UNMAPPED, RunId
 from tradewind.model.outcomes import RETURN_KEY
 from tradewind.model.rows import InstanceRow
+from tradewind.model.states import TaskState
 from tradewind.standard.empty import EmptyOperator
 
 
@@ -47,6 +50,26 @@ def current(services: InMemoryServices) -> Iterator[CurrentAttempt]:
     token = current_attempt.set(current)
     yield current
     current_attempt.reset(token)
+
+
+async def test_how_the_instances_of_the_run_stand(current: CurrentAttempt, services: InMemoryServices) -> None:
+    run = DagRun(current.attempt.run)
+    number = current.attempt.run.run_id
+    failed = InstanceRow(number, "one", 2, TaskState.FAILED, 1, started_at=NOON, ended_at=NOON + timedelta(seconds=3))
+    services.instances[(number, "one", 2)] = failed
+    assert [(one.task_id, one.map_index, one.state) for one in run.get_task_instances()] == [
+        ("one", -1, None),
+        ("two", -1, None),
+        ("one", 2, "failed"),
+    ]
+    (found,) = run.get_task_instances(state="failed")
+    assert found == run.get_task_instance("one", 2)
+    assert (await run.aget_task_instances(["failed", "skipped"]), run.get_task_instance("three")) == ([found], None)
+    assert (found.duration, found.current_state(), run.get_state()) == (3, "failed", "running")
+    assert found.log_url.endswith("&task=one&attempt=1&map_index=2")
+    current_attempt.set(cast("Any", None))  # as in a file that is only read
+    with pytest.raises(TradewindError, match="in its tasks and callbacks only"):
+        run.get_task_instances()
 
 
 @pytest.mark.spec("1:X2", "1:X3")
