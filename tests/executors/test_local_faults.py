@@ -208,7 +208,7 @@ async def test_processes_that_a_task_forks_get_their_own_answers(new_stage: NewS
             "from tradewind.authoring.access import current_attempt",
             "def ask(n):",
             "    services = current_attempt.get().blocking",
-            "    return {services.variable_get(f'v{n}') for _ in range(100)}",
+            "    return {services.variable_get(f'v{n}') for _ in range(20)}",
             "",
         )
     )
