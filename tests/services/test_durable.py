@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -432,3 +433,38 @@ async def test_a_wait_that_takes_too_long(start: StartRuntime) -> None:
     )
     assert "execution_timeout" in await why(runtime, run, "limited")
     assert "execution_timeout" in await why(runtime, run, "sleeps")
+
+
+async def test_what_takes_too_long_while_it_waits_is_undone(start: StartRuntime) -> None:
+    taken: list[str] = []
+    with DAG("d", schedule=None) as dag:
+
+        @task(durable=True, execution_timeout=timedelta(seconds=0.1))
+        async def work(ctx: Context) -> None:
+            ctx.on_cancel(taken.append, "undone")
+            try:
+                await ctx.wait_for(signal("never"))
+            finally:
+                if not ctx.suspending:
+                    taken.append("finally")
+
+        work()
+    runtime = await start(dag)
+    run = await run_to_end(runtime, "d")
+    assert "has passed while the task waited for the signal 'never'" in await why(runtime, run, "work")
+    assert taken == ["finally", "undone"]
+
+
+async def test_a_task_that_does_not_let_itself_be_suspended_fails(start: StartRuntime) -> None:
+    with DAG("d", schedule=None) as dag:
+
+        @task(durable=True)
+        async def work(ctx: Context) -> str:
+            with contextlib.suppress(BaseException):
+                await ctx.wait_for(signal("approved"))
+            return "approved"
+
+        work()
+    runtime = await start(dag)
+    run = await run_to_end(runtime, "d")
+    assert "has swallowed the CancelledError" in await why(runtime, run, "work")

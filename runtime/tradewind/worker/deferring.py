@@ -10,7 +10,7 @@ from typing import Any, Final
 from tradewind.authoring.deferral import TaskDeferred, resumed_call, wait_of
 from tradewind.authoring.durable import Suspended
 from tradewind.authoring.pace import current_pace
-from tradewind.model.errors import TaskTimeout
+from tradewind.model.errors import AuthoringError, TaskTimeout
 from tradewind.model.outcomes import Outcome
 from tradewind.model.states import OutcomeKind
 from tradewind.worker.endings import AttemptCancelled, outcome_of_error
@@ -18,6 +18,8 @@ from tradewind.worker.steps import Work
 
 LEFT_BEHIND_AFTER: Final = 5.0
 """Seconds that a coroutine has to end after its cancellation."""
+_LATE_TASK: Final = 30.0
+"""Seconds for a task whose wait took too long: it is executed up to there, so that it can undo what it began."""
 
 
 def outcome_of_raised(work: Work | None, error: BaseException) -> Outcome:
@@ -46,6 +48,9 @@ def time_left(work: Work, *, has_waited: bool = False) -> float | None:
         return limit
     gone = (current_pace.get().now() - work.attempt.first_started_at).total_seconds()
     if gone >= limit:
+        resume = work.attempt.resume
+        if work.operator.durable and resume is not None and any(answer.timed_out for _, answer in resume.answers):
+            return _LATE_TASK  # the wait that took too long says so in the task, after what it gave to on_cancel
         raise TaskTimeout(f"execution_timeout of {limit:g} s has passed while the task was deferred")
     return limit - gone
 
@@ -88,6 +93,12 @@ async def durably(work: Work, body: Awaitable[Any]) -> Any:
     value, error = task.result()
     if error is not None:
         raise error
+    if durable.suspending:
+        whose = f"task {work.attempt.key.task_id!r} of DAG {work.attempt.run.dag_id!r}"
+        raise AuthoringError(
+            f"{whose} has swallowed the CancelledError that takes it off the loop while it waits: "
+            "`except BaseException`, or a bare `except`, around a wait has to raise it on"
+        )
     return value
 
 
