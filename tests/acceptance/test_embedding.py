@@ -150,6 +150,7 @@ async def test_what_tasks_say(
     """Their own loggers reach their logs, and the service's handlers by the service's thresholds. The rest is the
     service's, as it would be without us.
     """
+    caplog.set_level(logging.WARNING)
     with DAG("talk", schedule=None) as dag:
 
         @task

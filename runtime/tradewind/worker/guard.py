@@ -359,7 +359,7 @@ class LoopGuard:
         found = self._dumped()
         if found is None:
             return
-        for began, seconds, owner in reversed(self._long):
+        for began, seconds, owner in reversed(tuple(self._long)):  # the loop adds to it meanwhile
             if any(began <= due <= began + seconds for due in self._dumps_due):
                 if began != warned and seconds - waited >= self.warn_after:
                     self._tell(Blocked(owner, began, seconds, *found, interrupted=False))
