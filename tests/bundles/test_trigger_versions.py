@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.bundles.test_git import Repository
+from tests.bundles.test_git_runs import another_version
 from tests.services.conftest import until
 from tradewind.authoring.xcom import decode
 from tradewind.config import Config, load_config
@@ -94,9 +95,9 @@ async def test_waits_outlive_their_runtime_and_keep_their_version(tmp_path: Path
     async with running(config) as runtime:
         old = await runtime.control.run_trigger(TriggerRequest("flow", {}))
         await deferred(runtime, old.run_id)
-        repository.commit(**files(2))
-        repository_of(config, sources_of(config)[0]).refresh_file.touch()
-        await another_version(runtime, old.version_hash)
+        async with another_version(runtime, old.version_hash):
+            repository.commit(**files(2))
+            repository_of(config, sources_of(config)[0]).refresh_file.touch()
         new = await runtime.control.run_trigger(TriggerRequest("flow", {}))
         await deferred(runtime, new.run_id)
     gate.touch()
@@ -114,11 +115,3 @@ async def test_waits_outlive_their_runtime_and_keep_their_version(tmp_path: Path
 async def result(runtime: Runtime, run_id: RunId, task: str) -> object:
     value = await runtime.control.reads.xcom_get(run_id, task, "return_value")
     return None if value is None else decode(value)
-
-
-async def another_version(runtime: Runtime, version_hash: str) -> None:
-    async def is_there() -> bool:
-        version = await runtime.control.reads.dag_version_get("flow")
-        return version is not None and version.version_hash != version_hash
-
-    await until(runtime, is_there, 30)
