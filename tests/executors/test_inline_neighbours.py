@@ -185,10 +185,11 @@ async def test_the_time_of_a_sync_task_includes_its_wait(made: Made) -> None:
 
 async def test_one_that_is_ending_already_is_not_reported_before_it_has_ended(made: Made) -> None:
     """A stop comes while an attempt that was cancelled still cleans up."""
-    cleaning, may_end = asyncio.Event(), asyncio.Event()
+    begun, cleaning, may_end = asyncio.Event(), asyncio.Event(), asyncio.Event()
     said: list[str] = []
 
     async def cleans_up() -> None:
+        begun.set()
         try:
             await asyncio.Event().wait()
         finally:
@@ -208,9 +209,9 @@ async def test_one_that_is_ending_already_is_not_reported_before_it_has_ended(ma
     stage = await made.stage_of(dag)
     first, second = stage.maker.attempt("cleans_up"), stage.maker.attempt("waits")
     await stage.submit([first, second])
-    await asyncio.sleep(0)
-    await stage.executor.cancel(first.key, grace=timedelta(seconds=30))
     async with asyncio.timeout(30):
+        await begun.wait()
+        await stage.executor.cancel(first.key, grace=timedelta(seconds=30))
         await cleaning.wait()
     stopping = asyncio.create_task(stage.executor.stop(drain=None))
     await stage.host.end_of(second)

@@ -215,7 +215,7 @@ class Does(BaseOperator):
 def answer():
     return 1
 
-with DAG("d", schedule=None, start_date=datetime(2026, 1, 1)):
+with DAG("d", schedule=None, start_date=datetime(2026, 1, 1)) as dag:
     for n in range(3):
         Does(task_id=f"t{n}")
 """

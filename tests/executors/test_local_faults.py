@@ -8,55 +8,18 @@ import os
 import resource
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
+from tests.executors.test_local import DAG_OF_THREE, NewStage, new_stage
 from tests.outside import process_ended
 from tradewind.authoring.xcom import decode
-from tradewind.model.specs import DagSpec, TaskSpec
 from tradewind.model.states import OutcomeKind
-from tradewind.testing.executor_host import AttemptMaker, MemoryHost
 from tradewind.testing.executor_suite import Stage
 from tradewind_executors.local import LocalExecutor
 
-NewStage = Callable[..., Stage]
-
-DAG_OF_THREE = """
-from datetime import datetime
-from tradewind.authoring.dag import DAG
-from tradewind.authoring.operator import BaseOperator
-
-class Does(BaseOperator):
-    def execute(self, context):
-        return answer()
-
-def answer():
-    return 1
-
-with DAG("d", schedule=None, start_date=datetime(2026, 1, 1)) as dag:
-    for n in range(3):
-        Does(task_id=f"t{n}")
-"""
-
-
-@pytest.fixture
-async def new_stage(tmp_path: Path) -> AsyncIterator[NewStage]:
-    """A stage for a DAG file with this text; its DAG is called `d`."""
-    made: list[Stage] = []
-
-    def make(text: str, **settings: object) -> Stage:
-        path = tmp_path / "file.py"
-        path.write_text(text)
-        spec = DagSpec("d", tuple(TaskSpec(f"t{n}") for n in range(3)))
-        stage = Stage(LocalExecutor(), MemoryHost(str(tmp_path / "logs"), settings), AttemptMaker(spec, str(path)))
-        made.append(stage)
-        return stage
-
-    yield make
-    for stage in made:
-        await stage.executor.stop(drain=None)
+__all__ = ["new_stage"]
 
 
 def zygote_of(stage: Stage) -> int:

@@ -22,14 +22,10 @@ from tradewind.model.rows import RunRow
 from tradewind.model.state_stores import StateScope
 from tradewind.model.states import RunState
 from tradewind.model.watches import PAUSING, RUNNING, WatchFacts
-from tradewind.web.ui import is_built
 
 __all__ = ["page", "site"]
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not is_built(), reason="the pages are not built: python -m tradewind.web.ui.build"),
-]
+pytestmark = pytest.mark.browser
 
 ORDERS = AssetUse(OUTLET, "asset", "s3://lake/orders", task_id="only", name="orders", group="asset")
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)

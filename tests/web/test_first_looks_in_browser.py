@@ -9,14 +9,10 @@ from playwright.async_api import Page, Route, expect
 
 from tests.web.conftest import Site
 from tests.web.test_pages_in_browser import page, sign_in, site
-from tradewind.web.ui import is_built
 
 __all__ = ["page", "site"]
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not is_built(), reason="the pages are not built: python -m tradewind.web.ui.build"),
-]
+pytestmark = pytest.mark.browser
 
 
 async def test_a_run_shows_its_partition(page: Page, site: Site) -> None:

@@ -10,14 +10,12 @@ from playwright.async_api import Page, expect
 
 from tests.web.test_pages_in_browser import page
 from tests.web.test_rest_inputs import RUN, asking, waiting
-from tradewind.web.ui import is_built
 
 __all__ = ["page"]
 
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.blocks_the_loop,  # the start of a runtime reads small files on the loop
-    pytest.mark.skipif(not is_built(), reason="the pages are not built: python -m tradewind.web.ui.build"),
 ]
 
 

@@ -11,14 +11,10 @@ from tests.web.conftest import Site
 from tests.web.test_logs import Writer
 from tests.web.test_pages_in_browser import page, sign_in, site
 from tests.web.test_rest_runs import triggered
-from tradewind.web.ui import is_built
 
 __all__ = ["page", "site"]
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not is_built(), reason="the pages are not built: python -m tradewind.web.ui.build"),
-]
+pytestmark = pytest.mark.browser
 
 
 async def test_a_long_log_is_followed_to_its_very_end(page: Page, site: Site) -> None:

@@ -16,12 +16,9 @@ from tests.web.test_rest_runs import triggered
 from tradewind.model.states import RunState
 from tradewind.ports import RunFilter
 from tradewind.web.settings import WebConfig
-from tradewind.web.ui import DIST, is_built
+from tradewind.web.ui import DIST
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not is_built(), reason="the pages are not built: python -m tradewind.web.ui.build"),
-]
+pytestmark = pytest.mark.browser
 
 FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
