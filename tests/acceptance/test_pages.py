@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -28,8 +27,8 @@ async def test_the_main_job_through_the_pages(own_home: Path, launches: LaunchSe
         await expect(page.get_by_role("rowheader").first).to_contain_text("example_01_hello")
         await page.get_by_role("button", name=f"Trigger {ROCKETS}").click()
         dialog = page.get_by_role("dialog", name=f"Trigger {ROCKETS}")
-        conf = {"address": launches.address, "folder": str(folder)}
-        await dialog.get_by_label("Configuration").fill(json.dumps(conf))
+        await dialog.get_by_label("address").fill(launches.address)
+        await dialog.get_by_label("folder").fill(str(folder))
         await dialog.get_by_role("button", name="Trigger", exact=True).click()
         await expect(page.get_by_role("button", name="notify: Success")).to_be_visible()
         await page.get_by_role("button", name="notify: Success").click()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 
 from tests.web.conftest import Site
 from tests.web.test_pages_in_browser import page, sign_in, site
@@ -37,3 +39,23 @@ async def test_params_are_filled_in_or_written_as_json(page: Page, site: Site) -
     await expect(dialog).to_be_hidden()
     runs, _ = await site.store.run_list(RunFilter(dag_id="fetch_pictures"))
     assert sorted(run.conf.data for run in runs if run.conf is not None) == [b'{"limit":7}', b'{"limit":9}']
+
+
+async def test_nothing_can_be_filled_in_before_the_params_are_known(page: Page, site: Site) -> None:
+    await sign_in(page, site, "/dags")
+    held: asyncio.Queue[Route] = asyncio.Queue()
+    await page.route("**/api/v1/dags/fetch_pictures/details", held.put)
+    opens = page.get_by_role("button", name="Trigger fetch_pictures")
+    dialog = page.get_by_role("dialog")
+    await opens.click()
+    answer = await held.get()
+    await expect(dialog).to_contain_text("Loading the params")
+    await expect(dialog.get_by_label("Configuration")).to_have_count(0)
+    await expect(dialog.get_by_role("button", name="Trigger", exact=True)).to_be_disabled()
+    await answer.continue_()
+    await expect(dialog.get_by_label("limit")).to_be_focused()
+
+    await dialog.get_by_role("button", name="Cancel").click()
+    await opens.click()
+    await (await held.get()).abort()
+    await expect(dialog.get_by_label("Configuration")).to_have_value("{}")

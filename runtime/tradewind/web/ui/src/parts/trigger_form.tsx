@@ -8,7 +8,7 @@ import { tell } from "../state/notices";
 import { zoneName } from "../state/zone";
 import { FormField } from "./form_field";
 import { CloseIcon, PlayIcon } from "./icons";
-import { Problem } from "./problem";
+import { Loading, Problem } from "./problem";
 
 export interface TriggerProps {
   dagId: string;
@@ -21,6 +21,7 @@ export function TriggerForm({ dagId, paused, close, started }: TriggerProps) {
   const box = useRef<HTMLDialogElement>(null);
   const [isPaused, setIsPaused] = useState(paused);
   const [conf, setConf] = useState("{}");
+  const [known, setKnown] = useState(false); // Until the params are, there is nothing to fill in that could be replaced.
   const [fields, setFields] = useState<Field[]>([]);
   const [values, setValues] = useState<Values>({});
   const [asJson, setAsJson] = useState(false);
@@ -29,16 +30,15 @@ export function TriggerForm({ dagId, paused, close, started }: TriggerProps) {
   const [partition, setPartition] = useState("");
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState<unknown>(null);
-  const touched = useRef(false);
 
   useEffect(() => box.current?.showModal(), []);
   useEffect(() => {
     const stop = new AbortController();
     api.dag(dagId, stop.signal).then((dag) => {
-      if (touched.current) return;
       setConf(defaultConf(dag.params));
       setFields(paramFields(dag.params));
-    }, () => undefined); // Without the defaults the box starts empty, which is right too.
+      setKnown(true);
+    }, () => setKnown(!stop.signal.aborted)); // Without the defaults the box starts empty, which is right too.
     return () => stop.abort();
   }, [dagId]);
 
@@ -47,10 +47,10 @@ export function TriggerForm({ dagId, paused, close, started }: TriggerProps) {
     if (inForm) box.current?.querySelector<HTMLElement>(".params :is(input, select, textarea)")?.focus();
   }, [inForm]);
   const parsed = parseConf(conf);
-  const unreadable = !inForm && "error" in parsed;
+  const unready = !known || (!inForm && "error" in parsed);
   const submit = async (event: FormEvent): Promise<void> => {
     event.preventDefault();
-    if (unreadable || busy) return;
+    if (unready || busy) return;
     const said = inForm ? filledIn(fields, values) : parsed;
     if ("error" in said) return setProblem(new Error(said.error));
     setBusy(true);
@@ -93,14 +93,12 @@ export function TriggerForm({ dagId, paused, close, started }: TriggerProps) {
           <div className="params" role="group" aria-label="Params">
             {fields.map((field) => (
               <FormField key={nameOf(field)} of={field} value={values[nameOf(field)] ?? field.start}
-                change={(value) => { touched.current = true; setValues({ ...values, [nameOf(field)]: value }); }} />
+                change={(value) => setValues({ ...values, [nameOf(field)]: value })} />
             ))}
           </div>
         )}
-        {!inForm && (
-          <ConfBox conf={conf} error={"error" in parsed ? parsed.error : null}
-            change={(text) => { touched.current = true; setConf(text); }} />
-        )}
+        {!known && <Loading what="the params" />}
+        {known && !inForm && <ConfBox conf={conf} error={"error" in parsed ? parsed.error : null} change={setConf} />}
         {inForm && <button type="button" className="as-link" onClick={toJson}>Write it as JSON</button>}
         <details className="more">
           <summary>More options</summary>
@@ -123,7 +121,7 @@ export function TriggerForm({ dagId, paused, close, started }: TriggerProps) {
         {problem !== null && <Problem what="The run was not triggered" cause={problem} />}
         <div className="dialog-foot">
           <button type="button" onClick={close}>Cancel</button>
-          <button type="submit" className="primary" disabled={unreadable || busy}>
+          <button type="submit" className="primary" disabled={unready || busy}>
             <PlayIcon />{isPaused ? "Unpause and run" : "Trigger"}
           </button>
         </div>
