@@ -9,7 +9,7 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Final
 
-DEADLINE: Final = 30.0
+DEADLINE: Final = 60.0
 
 
 async def process_ended(pid: int) -> None:

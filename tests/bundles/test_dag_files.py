@@ -163,5 +163,5 @@ async def test_dags_made_from_a_configuration(tmp_path: Path) -> None:
         async def renewed() -> bool:
             return {row.dag_id for row in await place.store.dag_list() if row.is_active} == {"b", "c"}
 
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await place.until(renewed)

@@ -19,7 +19,7 @@ from tradewind.bundles.parser import FileToParse, ParseHostFailed, Parser, Parse
 from tradewind.bundles.traces import in_one_line
 
 DAG = "from tradewind.authoring.dag import DAG\n"
-SETTINGS = ParseSettings(timeout=20.0)
+SETTINGS = ParseSettings(timeout=60.0)
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def write(folder: Path, name: str, text: str) -> FileToParse:
 
 
 async def parse(parser: Parser, file: FileToParse) -> ParseResult:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         return await parser.parse_one(file)
 
 

@@ -72,7 +72,7 @@ async def deferred(runtime: Runtime, run_id: RunId) -> None:
     async def all_wait() -> bool:
         return {row.state.value for row in await runtime.control.reads.instance_list(run_id)} == {"deferred"}
 
-    await until(runtime, all_wait, 30)
+    await until(runtime, all_wait)
 
 
 @pytest.mark.blocks_the_loop

@@ -16,7 +16,7 @@ from tradewind.services.bundle_watcher import BundleWatcher
 from tradewind.store.memory import MemoryStore
 
 DAG = "from tradewind.authoring.dag import DAG\n"
-SECONDS = 20.0
+SECONDS = 60.0
 
 
 class Place:

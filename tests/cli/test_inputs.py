@@ -46,7 +46,7 @@ with DAG("asks", schedule=None, is_paused_upon_creation=False):
 
 def until_asked(run: Run, kind: str) -> list[dict[str, Any]]:
     """What `inputs list` shows once the task waits: for a question, or for something else."""
-    ends = time.monotonic() + 20
+    ends = time.monotonic() + 60
     while time.monotonic() < ends:
         rows: list[dict[str, Any]] = json.loads(run("inputs", "list", "--dag", "asks", "-o", "json").output)
         if kind == "question" and rows:
@@ -87,7 +87,7 @@ def test_signal_and_answer(database: str, home: Path, run: Run) -> None:
         assert json.loads(given.output) == {
             "dag_id": "asks", "dag_run_id": "one", "task_id": "work", "name": "Approve", "resumed": True,
         }  # fmt: skip
-        ends = time.monotonic() + 20
+        ends = time.monotonic() + 60
         while run("dags", "state", "asks", "one").output.strip() == "running" and time.monotonic() < ends:
             pass
         late = run("inputs", "answer", "asks", "work", "--json", '{"ok": true}')

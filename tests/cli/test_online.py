@@ -41,7 +41,7 @@ def published(database: str, home: Path) -> None:
             lease = await store.runtime_join("test")
             watcher = BundleWatcher(store, lambda: lease, config, lambda ids: None)
             task = asyncio.create_task(watcher.run())
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 await watcher.ready.wait()
             task.cancel()
             await asyncio.wait([task])
@@ -73,12 +73,12 @@ def running() -> Generator[None, None, None]:
     thread = threading.Thread(target=serve)
     thread.start()
     try:
-        assert ready.wait(30)
+        assert ready.wait(60)
         yield
     finally:
         with contextlib.suppress(RuntimeError):  # it has failed, and its loop is closed
             loop.call_soon_threadsafe(stop.set)
-        thread.join(30)
+        thread.join(60)
         if failed:
             raise failed[0]
 

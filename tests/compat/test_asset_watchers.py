@@ -64,6 +64,6 @@ async def test_triggers_end_when_the_file_comes(kind: str, tmp_path: Path) -> No
     await asyncio.sleep(0)
     assert not waiting.done()
     path.touch()
-    payload = await asyncio.wait_for(waiting, 10)
+    payload = await asyncio.wait_for(waiting, 60)
     assert payload == (str(path) if kind == "directory" else True)
     assert path.exists() is (kind == "file")

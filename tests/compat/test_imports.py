@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Generator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+import time_machine
 
 import tradewind
 from tests.served_airflow import served_airflow
@@ -41,6 +42,7 @@ def test_every_name_of_the_table_is_there(module: str) -> None:
 
 
 @pytest.mark.spec("1:P9", "1:D4", "2:0:Decorator")
+@time_machine.travel(datetime(2026, 3, 1, 23, 59, 59, tzinfo=UTC), tick=False)
 def test_a_file_of_the_book() -> None:
     names = run("""
 import airflow
@@ -70,8 +72,7 @@ own = Own(task_id="own", path="/x/{{ ds }}", dag=dag)
 get >> [do, own] >> DummyOperator(task_id="end", dag=dag)
 """)
     spec = names["dag"].to_spec()
-    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    assert spec.start_date == midnight - timedelta(days=14)
+    assert spec.start_date == datetime(2026, 2, 15, tzinfo=UTC)
     assert (spec.catchup, spec.max_active_tasks, spec.owners) == (True, 50, ("me",))
     assert {t.task_id: t.upstream for t in spec.tasks}["end"] == ("do", "own")
     assert names["dag"].fileloc == "an_old_dag.py"

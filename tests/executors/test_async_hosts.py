@@ -61,7 +61,7 @@ async def until_offended(executor: InlineExecutor, task_id: str, count: int) -> 
     """Reports come after the step that they are about. On a busy machine others may be told of too."""
     changed = asyncio.Event()
     executor.on_offence.append(lambda _: changed.set())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while sum(one.kind.task_id == task_id for one in executor.offences) < count:
             changed.clear()
             await changed.wait()

@@ -231,7 +231,7 @@ async def until_offended(stage: Stage, task_id: str) -> None:
     assert isinstance(executor, InlineExecutor)
     changed = asyncio.Event()
     executor.on_offence.append(lambda _: changed.set())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while all(one.kind.task_id != task_id for one in executor.offences):
             changed.clear()
             await changed.wait()

@@ -140,7 +140,7 @@ async def test_a_sync_task_that_was_ended_before_its_thread_began_never_begins(m
     holds, waits, last = (stage.maker.attempt(name) for name in ("holds", "waits", "last"))
     try:
         await stage.submit([holds])
-        assert await asyncio.to_thread(began.wait, 30)
+        assert await asyncio.to_thread(began.wait, 60)
         await stage.submit([waits])
         await stage.executor.cancel(waits.key, grace=timedelta(seconds=0.1))
         assert (await stage.host.end_of(waits)).outcome.kind is OutcomeKind.CANCELLED
@@ -160,7 +160,7 @@ async def test_the_time_of_a_sync_task_begins_with_its_thread(made: Made) -> Non
     holds, waits = stage.maker.attempt("holds"), stage.maker.attempt("waits")
     try:
         await stage.submit([holds])
-        assert await asyncio.to_thread(began.wait, 30)
+        assert await asyncio.to_thread(began.wait, 60)
         await stage.submit([waits])
         await asyncio.sleep(0.1)  # a timer of the loop, which comes after that of the attempt, if there were one
         assert waits.key not in stage.host.ends
@@ -209,7 +209,7 @@ async def test_one_that_is_ending_already_is_not_reported_before_it_has_ended(ma
     stage = await made.stage_of(dag)
     first, second = stage.maker.attempt("cleans_up"), stage.maker.attempt("waits")
     await stage.submit([first, second])
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await begun.wait()
         await stage.executor.cancel(first.key, grace=timedelta(seconds=30))
         await cleaning.wait()

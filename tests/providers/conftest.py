@@ -83,7 +83,7 @@ async def service() -> AsyncIterator[Service]:
 async def ended(runtime: Runtime, dag_id: str) -> RunRow:
     """A run of the DAG, at its end."""
     run = await runtime.control.run_trigger(TriggerRequest(dag_id, unpause=True))
-    return await runtime.control.run_wait(run.run_id, 30)
+    return await runtime.control.run_wait(run.run_id, 60)
 
 
 @pytest.fixture

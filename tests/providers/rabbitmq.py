@@ -66,6 +66,6 @@ def broker(folder: Path) -> Generator[int]:
         yield port
     finally:
         server.terminate()
-        server.communicate(timeout=30)
+        server.communicate(timeout=60)
         epmd.terminate()
-        epmd.wait(timeout=10)
+        epmd.wait(timeout=60)

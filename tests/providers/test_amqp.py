@@ -103,7 +103,7 @@ async def test_a_message_whose_event_is_not_committed_stays(
 @pytest.mark.usefixtures("server")
 async def test_a_queue_that_is_not_there_is_told(start: StartRuntime) -> None:
     runtime = await start(watching(AmqpQueueTrigger("nowhere", "queue")))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not runtime.control.watches()[0].failures:  # noqa: ASYNC110 - it tells nobody
             await asyncio.sleep(0.01)
     assert "no queue 'nowhere'" in str(runtime.control.watches()[0].last_error)

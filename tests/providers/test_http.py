@@ -197,7 +197,7 @@ async def test_the_sensor(start: StartRuntime, service: Service) -> None:
     runtime = await start(dag)
     await store(runtime, "api", of(service))
     run_of = asyncio.create_task(ended(runtime, "d"))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await _until(lambda: len(service.requests) > 6)
         service.status = 200
         await _until(lambda: bool(seen))
@@ -251,7 +251,7 @@ async def test_a_sensor_that_defers_waits_in_the_runtime(start: StartRuntime, se
     def asked(name: str, query: str = "") -> int:
         return sum(r.path.endswith(name) and r.query_string == query for r in service.requests)
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await _until(lambda: asked("ready", "a=1") > 3 and asked("ready") > 3)
         states = {row.task_id: row.state for run in [await running_run(runtime)] for row in run}
         assert (states["ready"], states["bad"]) == ("deferred", "deferred")
@@ -272,7 +272,7 @@ async def test_a_deferred_sensor_goes_on(start: StartRuntime, service: Service) 
     runtime = await start(dag)
     await store(runtime, "api", of(service))
     running = asyncio.create_task(ended(runtime, "d"))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await _until(lambda: len(service.requests) > 3)
         service.status = 200
         run = await running

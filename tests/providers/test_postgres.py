@@ -260,7 +260,7 @@ async def test_tasks_share_one_pool_and_see_changes(db: Connection, start: Start
     assert (await ended(runtime, "d")).state == "success"
     old, new = pools[0], pools[-1]
     assert old is not new
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await old.close()  # twice is allowed: it is closing already, nobody uses it
     assert await new.fetchval("show application_name") == "changed"
     wrong = Connection.from_json(db.stored_text())

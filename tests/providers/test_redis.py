@@ -34,7 +34,7 @@ async def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
     command = [SERVER, "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--dir", str(tmp_path)]
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     assert process.stdout is not None
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while b"Ready to accept connections" not in (line := await process.stdout.readline()):
             assert line, "redis-server ended"
     said = {"conn_type": "redis", "host": "127.0.0.1", "port": port}
@@ -49,7 +49,7 @@ def stream(**options: Any) -> RedisStreamTrigger:
 
 
 async def nothing_pending(client: Any) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (await client.xpending("orders", "tradewind"))["pending"]:  # noqa: ASYNC110 - it tells nobody
             await asyncio.sleep(0.01)
 

@@ -60,7 +60,7 @@ async def test_the_sensor_that_listens_is_woken(known: Connection, start: StartR
                 sql="select exists(select from t) from (select nextval('asked')) x",
                 listen="news",
                 poke_interval=3600,
-                timeout=30,
+                timeout=60,
             )
 
     async def asked_for(count: int) -> None:
@@ -82,7 +82,7 @@ async def test_the_sensor_that_listens_is_woken(known: Connection, start: StartR
         "its time is out while it listens"
     )
     running = asyncio.create_task(ended(runtime, "d"))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await asked_for(3)
         await hook.run_async("select pg_notify('news', 'nothing yet')")
         await asked_for(6)
@@ -104,7 +104,7 @@ async def test_sensors_that_defer_wait_in_the_runtime(known: Connection, start: 
         SqlSensor(task_id="judged", sql="select 5", success=bool)
     runtime = await start(dag)
     running = asyncio.create_task(ended(runtime, "d"))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (await hook.fetch_first("select last_value from asked"))[0] < 2:
             pass  # the trigger asks too
         await hook.run_async(["insert into t values (7)", "select pg_notify('news', '')"])
@@ -126,7 +126,7 @@ async def test_a_trigger_for_notices(known: Connection) -> None:
 
         heard = asyncio.create_task(first())
         hook = PostgresHook("db")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not heard.done():
                 await hook.run_async("select pg_notify('news', 'x')")
         assert heard.result() == TriggerEvent("x")
@@ -142,15 +142,15 @@ async def test_listening(known: Connection) -> None:
             listening("other", "db") as third,
         ):
             await hook.run_async("select pg_notify('news', 'a'), pg_notify('news', 'b')")
-            assert [await first.wait(30), await first.wait(30), await second.wait(30)] == ["a", "b", "a"]
+            assert [await first.wait(60), await first.wait(60), await second.wait(60)] == ["a", "b", "a"]
             assert await third.wait(0.001) is None
             pids = "select pg_terminate_backend(pid) from pg_stat_activity where query like '%LISTEN%'"
             await hook.run_async(pids + " and pid <> pg_backend_pid() and datname = current_database()")
             assert [payload async for payload in second] == ["b"], "it ends with its connection"
-            assert await first.wait(30) is None
+            assert await first.wait(60) is None
         async with listening("news", "db") as again:
             await hook.run_async("notify news, 'c'")
-            assert await again.wait(30) == "c"
+            assert await again.wait(60) == "c"
 
 
 async def test_a_sensor_can_only_listen_in_postgres(monkeypatch: pytest.MonkeyPatch) -> None:

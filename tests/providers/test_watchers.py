@@ -42,7 +42,7 @@ async def test_rows_of_a_table_go_when_their_events_are_there(known: Connection,
     await hook.run_async("""insert into s."In" (what) values ('{"n": 6}'); notify inbox""")
     assert (await fired(runtime, 6))[-1]["what"] == {"n": 6}
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (await hook.fetch_first('select count(*) from s."In"'))[0]:  # noqa: ASYNC110 - a row says nothing
             await asyncio.sleep(0.01)
     assert len(await payloads(runtime)) == 6
@@ -76,7 +76,7 @@ async def test_notices(known: Connection, start: StartRuntime) -> None:
         await hook.run_async("notify said, 'one'")
         return bool(await payloads(runtime))
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not await heard():
             pass  # until it listens
     assert (await payloads(runtime))[0] == "one"
@@ -135,7 +135,7 @@ async def test_items_and_a_cursor(news: News, start: StartRuntime) -> None:
 
 async def test_an_answer_that_is_not_what_was_said_is_an_error(news: News, start: StartRuntime) -> None:
     runtime = await start(watching(HttpPollTrigger("news", "news", poll_interval=0.005, items="data")))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not runtime.control.watches()[0].failures:  # noqa: ASYNC110 - nobody tells of failures
             await asyncio.sleep(0.005)
     assert "there is no list at items='data'" in str(runtime.control.watches()[0].last_error)

@@ -102,7 +102,7 @@ def pass_on(up: asyncio.Future[Any], ended: asyncio.Future[None]) -> None:
         up.set_exception(ended.exception() or RuntimeError("the runtime ended before it had started"))
 
 
-async def until(runtime: Runtime, condition: Callable[[], Awaitable[bool]], seconds: float = 20.0) -> None:
+async def until(runtime: Runtime, condition: Callable[[], Awaitable[bool]], seconds: float = 60.0) -> None:
     """Returns when the condition holds; it is looked at again after every commit that views hear of."""
     events = runtime.control.live_events()
     following = asyncio.ensure_future(anext(events))
@@ -120,7 +120,7 @@ async def until(runtime: Runtime, condition: Callable[[], Awaitable[bool]], seco
 async def run_to_end(runtime: Runtime, dag_id: str, **wish: Any) -> RunRow:
     """Triggers a run and returns it once it has ended."""
     run = await runtime.control.run_trigger(TriggerRequest(dag_id, unpause=True, **wish))
-    return await runtime.control.run_wait(run.run_id, 20)
+    return await runtime.control.run_wait(run.run_id, 60)
 
 
 async def why(runtime: Runtime, run: RunRow, task_id: str) -> str:

@@ -82,7 +82,7 @@ async def deferred(runtime: Runtime, run: RunRow, *task_ids: str) -> None:
 
 
 async def ended(runtime: Runtime, run: RunRow) -> dict[str, str]:
-    await runtime.control.run_wait(run.run_id, 20)
+    await runtime.control.run_wait(run.run_id, 60)
     return await states(runtime, run)
 
 
@@ -92,6 +92,6 @@ async def result(runtime: Runtime, run: RunRow, task_id: str) -> Any:
 
 
 async def eventually(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not true():  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.001)

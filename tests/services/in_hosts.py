@@ -43,7 +43,7 @@ async def value_of(runtime: Runtime, run: RunRow, task_id: str, map_index: int =
 
 
 async def begun(runtime: Runtime, dag_id: str) -> RunRow:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             if dag_id in runtime.services.scheduler.book.dags:
                 break
@@ -52,7 +52,7 @@ async def begun(runtime: Runtime, dag_id: str) -> RunRow:
 
 
 async def host_at_work(runtime: Runtime, running: int, but: int = 0) -> int:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             for facts in runtime.control.loop_report().hosts:
                 if facts.running == running and facts.state == "serving" and facts.pid not in (None, but):

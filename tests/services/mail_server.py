@@ -18,7 +18,7 @@ class MailServer:
         self.mail: asyncio.Queue[EmailMessage] = asyncio.Queue()
 
     async def next(self) -> EmailMessage:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             return await self.mail.get()
 
     async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -53,7 +53,7 @@ def written(folder: Path, code: str) -> DAG:
 
 async def told(folder: Path) -> list[str]:
     """What a callback has written: opening the pipe waits for it."""
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(60):
         return (await asyncio.to_thread((folder / "told").read_text)).split("|")
 
 
@@ -102,7 +102,7 @@ async def test_an_sla(start: StartRuntime, tmp_path: Path, parameters: str, fact
     (tmp_path / "go").touch()
     run = await runtime.control.reads.run_by_id(row.miss.run_id)
     assert run is not None
-    assert (await runtime.control.run_wait(run.run_id, 20)).state.value == "success"
+    assert (await runtime.control.run_wait(run.run_id, 60)).state.value == "success"
 
 
 @pytest.mark.spec("2:B-35", "3:N10")
@@ -158,7 +158,7 @@ with DAG("must_end", schedule=None, deadline=[
     ([(_, _, row)], _) = await runtime.control.reads.deadline_page(MissFilter(dag_id=None))
     assert (row.miss.run_id, row.miss.name) == (run.run_id, "deadline quick")
     (tmp_path / "go").touch()
-    await runtime.control.run_wait(run.run_id, 20)
+    await runtime.control.run_wait(run.run_id, 60)
 
 
 @pytest.mark.spec("3:N01")

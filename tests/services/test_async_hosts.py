@@ -131,7 +131,7 @@ async def test_tasks_in_hosts_defer(tmp_path: Path) -> None:
         value = await value_of(runtime, run, "waits")
         [facts] = runtime.control.loop_report().hosts
         assert value == [["noted", facts.pid], facts.pid]
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while True:
                 report = runtime.control.loop_report()
                 if report.offences:

@@ -42,6 +42,6 @@ async def test_credentials_of_the_store_and_of_the_environment(
     await store.connection_set("my_api", '{"conn_type": "http", "host": "api", "login": "ada", "password": "s3cret"}')
     monkeypatch.setenv("AIRFLOW_CONN_FROM_OUTSIDE", "http://bob:passw0rd@vault")
     run = await runtime.control.run_trigger(TriggerRequest("central", unpause=True))
-    assert (await runtime.control.run_wait(run.run_id, 20)).state.value == "success"
+    assert (await runtime.control.run_wait(run.run_id, 60)).state.value == "success"
     told = {entry.task_id: entry for entry in await runtime.control.reads.xcom_list(run.run_id)}
     assert told.keys() == {"my_api", "from_outside"}

@@ -108,7 +108,7 @@ async def test_a_clear_drops_the_steps(start: StartRuntime) -> None:
     run = await run_to_end(runtime, "d")
     assert await result(runtime, run) == 1
     await runtime.control.instances_clear("d", run.dag_run_id, ["work"])
-    await runtime.control.run_wait(run.run_id, 20)
+    await runtime.control.run_wait(run.run_id, 60)
     assert await result(runtime, run) == 2
     assert len(set(taken)) == 2
 
@@ -137,7 +137,7 @@ async def test_a_durable_task_holds_no_slot_while_it_waits(start: StartRuntime) 
     await in_state(runtime, run, "deferred")
     await in_state(runtime, run, "success", "other")
     opened.set()
-    assert (await runtime.control.run_wait(run.run_id, 20)).state == "success"
+    assert (await runtime.control.run_wait(run.run_id, 60)).state == "success"
     assert await result(runtime, run) == ["one is open"]
     assert entries == ["in", "suspending"] * 2 + ["in", "out"]
     attempts = await runtime.control.reads.attempt_list(run.run_id, "work")
@@ -173,7 +173,7 @@ async def test_gathered_waits_go_on_with_the_first_and_need_all(start: StartRunt
             return n in taken
 
         await until(runtime, noted)
-    assert (await runtime.control.run_wait(run.run_id, 20)).state == "success"
+    assert (await runtime.control.run_wait(run.run_id, 60)).state == "success"
     assert await result(runtime, run) == [f"{n}: g{n} is open" for n in range(3)]
     assert taken == [2, 0, 1]
 
@@ -205,7 +205,7 @@ async def test_signals_and_answers_of_people(start: StartRuntime) -> None:
     for kind, name, value in sent:  # the second comes before anybody asks
         message = Signal("work", -1, kind, name, packed(value, "value"))
         await runtime.control.signal_send("d", run.dag_run_id, message)
-    assert (await runtime.control.run_wait(run.run_id, 20)).state == "success"
+    assert (await runtime.control.run_wait(run.run_id, 60)).state == "success"
     assert await result(runtime, run) == [1, {"n": 2}, True, "fine", "nobody"]
 
 
@@ -241,7 +241,7 @@ async def test_what_was_begun_is_undone_before_the_task_starts_anew(start: Start
 
         await until(runtime, again)
         opened.set()
-        assert (await runtime.control.run_wait(run.run_id, 20)).state == "success"
+        assert (await runtime.control.run_wait(run.run_id, 60)).state == "success"
         assert story == ["submit", "stop job 1", "submit", "done job 2"]
     else:
         await runtime.control.run_cancel("d", run.dag_run_id)

@@ -74,7 +74,7 @@ async def test_without_a_limit_it_goes_on(start: StartRuntime) -> None:
     runtime = await start(failing(0))
     for _ in range(3):
         run = await runtime.control.run_trigger(TriggerRequest("fails"))
-        assert (await runtime.control.run_wait(run.run_id, 20)).state is RunState.FAILED
+        assert (await runtime.control.run_wait(run.run_id, 60)).state is RunState.FAILED
     await planned(runtime)
     assert not await is_paused(runtime)
 

@@ -40,7 +40,7 @@ async def answered(runtime: Runtime, run: RunRow, task_id: str, value: Any) -> A
 
 
 async def ended(runtime: Runtime, run: RunRow) -> dict[str, str]:
-    row = await runtime.control.run_wait(run.run_id, 20)
+    row = await runtime.control.run_wait(run.run_id, 60)
     states = {one.task_id: one.state.value for one in await runtime.control.reads.instance_list(run.run_id)}
     return {"": row.state.value, **states}
 

@@ -42,7 +42,7 @@ async def test_a_wish_for_a_dag_that_was_just_published_waits_for_it(
     assert not answer.done(), "refused, although the DAG is in the list"
     await runtime.refresh(["new"])
     run = await answer
-    assert (await runtime.control.run_wait(run.run_id, 20)).state == "success"
+    assert (await runtime.control.run_wait(run.run_id, 60)).state == "success"
 
 
 def test_a_wish_comes_out_of_the_mail_as_it_went_in() -> None:

@@ -27,7 +27,7 @@ class Gauge:
     def hold(self, *names: str) -> None:
         """A body under these names: it ends when, once, as many as may be have been running together."""
         self._change(names, 1)
-        self._was_full.wait(20)
+        self._was_full.wait(60)
         self._change(names, -1)
 
     def _change(self, names: tuple[str, ...], by: int) -> None:
@@ -104,7 +104,7 @@ async def test_a_task_may_be_capped_over_all_runs(start: StartRuntime) -> None:
         await runtime.control.run_trigger(TriggerRequest("d", unpause=True, dag_run_id=f"run {number}"))
         for number in range(8)
     ]
-    ends = [(await runtime.control.run_wait(run.run_id, 30)).state.value for run in runs]
+    ends = [(await runtime.control.run_wait(run.run_id, 60)).state.value for run in runs]
     assert ends == ["success"] * 8
     assert most == 2
 

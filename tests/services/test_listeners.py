@@ -83,8 +83,8 @@ async def test_what_listeners_are_told(start: StartRuntime) -> None:
         works().set_downstream(breaks())
     runtime = await start(dag)
     run = await runtime.control.run_trigger(TriggerRequest("heard", unpause=True))
-    await runtime.control.run_wait(run.run_id, 20)
-    async with asyncio.timeout(20):
+    await runtime.control.run_wait(run.run_id, 60)
+    async with asyncio.timeout(60):
         await hears.run_told.wait()
     by_tasks = [one for one in hears.heard if one[0] in ("running", "success", "failed")]
     assert by_tasks == [

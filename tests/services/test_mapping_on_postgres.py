@@ -79,26 +79,26 @@ async def test_the_next_runtime_goes_on(
 
     async with runtime_on(url, tmp_path, dag) as runtime:
         run = await runtime.control.run_trigger(TriggerRequest("mapped", dag_run_id="one", unpause=True))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await five.wait()
     half = False
     async with runtime_on(url, tmp_path, dag) as runtime:
-        ended = await runtime.control.run_wait(run.run_id, 20)
+        ended = await runtime.control.run_wait(run.run_id, 60)
         assert ended.state == "success"
         assert await instances(runtime, "one", "double") == {"success": 10}
         assert collected == [[2 * n for n in range(10)]]
         numbers[:] = [7, 8]
         await runtime.control.instances_clear("mapped", "one", [])
-        assert (await runtime.control.run_wait(run.run_id, 20)).state == "success"
+        assert (await runtime.control.run_wait(run.run_id, 60)).state == "success"
         assert await instances(runtime, "one", "double") == {"success": 2, "removed": 8}
         assert collected[-1] == [14, 16]
         await runtime.control.instances_clear("mapped", "one", ["double"], map_indexes={"double": [1]})
-        assert (await runtime.control.run_wait(run.run_id, 20)).state == "success"
+        assert (await runtime.control.run_wait(run.run_id, 60)).state == "success"
         tries = {row.map_index: row.try_number for row in await runtime.control.reads.instance_list(run.run_id)}
         assert tries[1] == tries[0] + 1
         numbers.clear()
         await runtime.control.instances_clear("mapped", "one", [])
-        assert (await runtime.control.run_wait(run.run_id, 20)).state == "success"
+        assert (await runtime.control.run_wait(run.run_id, 60)).state == "success"
         assert await instances(runtime, "one", "double") == {"skipped itself": 1}
         assert await instances(runtime, "one", "collect") == {"skipped itself": 1}
 
@@ -134,7 +134,7 @@ async def test_the_next_runtime_knows_which_way_was_not_chosen(new_database: New
         opened = gate()
         g.expand(n=source())
 
-    async with runtime_on(url, tmp_path, dag) as runtime, asyncio.timeout(20):
+    async with runtime_on(url, tmp_path, dag) as runtime, asyncio.timeout(60):
         events = runtime.control.live_events("mapped")
         run = await runtime.control.run_trigger(TriggerRequest("mapped", dag_run_id="one", unpause=True))
         while await instances(runtime, "one", "g.choose") != {"success": 2}:
@@ -145,5 +145,5 @@ async def test_the_next_runtime_knows_which_way_was_not_chosen(new_database: New
         async with runtime_on(url, tmp_path, dag) as runtime:
             if again:
                 await runtime.control.instances_clear("mapped", "one", again)
-            assert (await runtime.control.run_wait(run.run_id, 20)).state == "success"
+            assert (await runtime.control.run_wait(run.run_id, 60)).state == "success"
             assert await instances(runtime, "one", "g.work") == {"skipped": 1, "success": 1}

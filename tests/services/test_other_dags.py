@@ -82,7 +82,7 @@ async def test_one_dag_starts_another_several_times_and_a_clear_makes_new_runs(s
     assert len(made) == 4
     assert all(row.dag_run_id.startswith("manual__") for row in made)
     await runtime.control.instances_clear("ingest", run.dag_run_id, ["trigger_1"])
-    await runtime.control.run_wait(run.run_id, 20)
+    await runtime.control.run_wait(run.run_id, 60)
     assert len(await runs_of(runtime, "target")) == 5
     assert len(seen) == 5
     pushed = {entry.key for entry in await runtime.control.reads.xcom_list(run.run_id, "trigger_1")}
@@ -134,7 +134,7 @@ async def test_a_paused_dag_gets_a_run_that_waits_unless_that_is_to_fail(start: 
     (waiting,) = await runs_of(runtime, "target")
     assert waiting.state == "queued"
     await runtime.control.dag_pause("target", paused=False)
-    assert (await runtime.control.run_wait(waiting.run_id, 20)).state == "success"
+    assert (await runtime.control.run_wait(waiting.run_id, 60)).state == "success"
 
 
 @pytest.mark.parametrize(
@@ -228,7 +228,7 @@ async def test_the_run_of_the_same_date_is_waited_for(start: StartRuntime, what:
     await run_to_end(runtime, "etl", logical_date=DAY + timedelta(days=1))
     assert await outcome(runtime, report, "wait") in ("deferred", "running", "up_for_reschedule", "queued", "scheduled")
     await run_to_end(runtime, "etl", logical_date=DAY)
-    assert (await runtime.control.run_wait(report.run_id, 20)).state == "success"
+    assert (await runtime.control.run_wait(report.run_id, 60)).state == "success"
 
 
 def both_days(logical_date: datetime) -> list[datetime]:
@@ -357,12 +357,12 @@ async def test_a_clear_goes_on_in_the_dags_that_markers_name(start: StartRuntime
     ran.clear()
     await runtime.control.instances_clear("first", runs["first"].dag_run_id, ["work"])
     for run in runs.values():
-        assert (await runtime.control.run_wait(run.run_id, 20)).state == "success"
+        assert (await runtime.control.run_wait(run.run_id, 60)).state == "success"
     assert sorted(ran) == ["first", "second", "third"]
     assert len(await runtime.control.reads.attempt_list(other_day.run_id, "work")) == 1
     ran.clear()
     await runtime.control.instances_clear("first", runs["first"].dag_run_id, ["work"], downstream=False)
-    await runtime.control.run_wait(runs["first"].run_id, 20)
+    await runtime.control.run_wait(runs["first"].run_id, 60)
     assert ran == ["first"]
 
 
@@ -385,7 +385,7 @@ async def test_the_names_and_the_date_of_a_marker_may_be_templates(start: StartR
     run = await run_to_end(runtime, "first", logical_date=DAY)
     days = [await run_to_end(runtime, "second", logical_date=DAY + timedelta(days=n)) for n in range(3)]
     await runtime.control.instances_clear("first", run.dag_run_id, ["marker"])
-    ended = await runtime.control.run_wait(days[1].run_id, 20)
+    ended = await runtime.control.run_wait(days[1].run_id, 60)
     assert ended.state == "success"
     tries = [len(await runtime.control.reads.attempt_list(day.run_id, "work")) for day in days]
     assert tries == [1, 2, 1]
@@ -431,7 +431,7 @@ async def test_a_clear_goes_only_so_deep_and_then_changes_nothing(start: StartRu
     assert ran == []
     await runtime.control.instances_clear("d2", runs[2].dag_run_id, [])
     for run in runs:
-        await runtime.control.run_wait(run.run_id, 20)
+        await runtime.control.run_wait(run.run_id, 60)
     assert sorted(ran) == ["d2", "d3"]
 
 
@@ -452,7 +452,7 @@ async def test_a_dag_of_another_runtime_is_waited_for(start: StartRuntime) -> No
     report = await other.control.run_trigger(TriggerRequest("report", unpause=True, logical_date=DAY))
     await until(other, partial(has_begun, other, report))
     assert (await run_to_end(runtime, "etl", logical_date=DAY)).state == "success"
-    assert (await other.control.run_wait(report.run_id, 20)).state == "success"
+    assert (await other.control.run_wait(report.run_id, 60)).state == "success"
 
 
 async def has_begun(runtime: Runtime, run: RunRow) -> bool:
@@ -463,7 +463,7 @@ async def test_waiting_holds_no_process(start: StartRuntime) -> None:
     """Forty waits at once with room for one process; all are coroutines."""
     with DAG("many", schedule=None, max_active_tasks=100) as dag:
         for n in range(40):
-            ExternalTaskSensor(task_id=f"w{n}", external_dag_id="etl", poke_interval=0.05, timeout=20)
+            ExternalTaskSensor(task_id=f"w{n}", external_dag_id="etl", poke_interval=0.05, timeout=60)
     runtime = await start(dag, etl(), core__parallelism=1)
     run = await runtime.control.run_trigger(TriggerRequest("many", unpause=True, logical_date=DAY))
 
@@ -472,5 +472,5 @@ async def test_waiting_holds_no_process(start: StartRuntime) -> None:
         return all(row.state in ("running", "deferred") for row in rows)
 
     await until(runtime, all_wait)
-    await asyncio.gather(run_to_end(runtime, "etl", logical_date=DAY), runtime.control.run_wait(run.run_id, 20))
+    await asyncio.gather(run_to_end(runtime, "etl", logical_date=DAY), runtime.control.run_wait(run.run_id, 60))
     assert (await runtime.control.run_wait(run.run_id, 1)).state == "success"

@@ -115,7 +115,7 @@ async def test_the_code_of_a_file_is_asked_in_a_process(tmp_path: Path) -> None:
 async def test_a_run_by_hand_may_be_about_a_part(start: StartRuntime) -> None:
     runtime = await start(producer("load", ORDERS))
     run = await runtime.control.run_trigger(TriggerRequest("load", partition_key="2026-01-01"))
-    await runtime.control.run_wait(run.run_id, 20)
+    await runtime.control.run_wait(run.run_id, 60)
     await settled(runtime)
     events, _ = await runtime.services.store.asset_event_list(AssetEventFilter(uri=ORDERS.uri))
     assert [event.partition_key for event in events] == ["2026-01-01"]

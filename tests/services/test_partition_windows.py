@@ -99,12 +99,12 @@ async def test_one_event_makes_a_run_for_each_key_of_a_window(
 async def test_partitions_that_a_task_names(start_on_each: StartRuntime) -> None:
     runtime = await begin(start_on_each, "counted", "each_shop", "all_shops")
     run = await runtime.control.run_trigger(TriggerRequest("counted"))
-    await runtime.control.run_wait(run.run_id, 20)
+    await runtime.control.run_wait(run.run_id, 60)
     both = [["leiden", None, ["leiden"]], ["utrecht", None, ["utrecht"]]]
     assert await notes(runtime, "each_shop", 2) == both
     assert await notes(runtime, "all_shops", 0) == []
     run = await runtime.control.run_trigger(TriggerRequest("counted", partition_key="haarlem"))
-    await runtime.control.run_wait(run.run_id, 20)
+    await runtime.control.run_wait(run.run_id, 60)
     await send(runtime, COUNTED, "haarlem")
     assert await notes(runtime, "each_shop", 5) == [*both, *both, ["haarlem", None, ["haarlem"]]]
     (every,) = await notes(runtime, "all_shops", 1)
@@ -116,7 +116,7 @@ async def test_the_moment_of_a_partition_goes_with_its_key(start_on_each: StartR
     (month,) = await notes(runtime, "monthly", 1)
     assert month == ["2026-01", "2025-12-31T23:00:00+00:00", []]
     run = await runtime.control.run_trigger(TriggerRequest("monthly", partition_key="2026-07"))
-    ended = await runtime.control.run_wait(run.run_id, 20)
+    ended = await runtime.control.run_wait(run.run_id, 60)
     assert ended.partition_date is not None
     assert ended.partition_date.isoformat() == "2026-06-30T22:00:00+00:00"
     await runtime.control.run_trigger(TriggerRequest("hands_on", partition_key="2026-08"))

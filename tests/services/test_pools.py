@@ -53,7 +53,7 @@ async def test_a_change_holds_in_the_runtime_that_did_not_make_it(start: StartRu
     with pytest.raises(ConflictError, match=r"pool 'p' is in use: 2 slots running.*give them another pool"):
         await delete_pool(other.control.reads, other.control.named, "p")
     gate.set()
-    await ours.control.run_wait(run.run_id, 20)
+    await ours.control.run_wait(run.run_id, 60)
     await delete_pool(other.control.reads, other.control.named, "p")
     admission = ours.services.scheduler.book.admission
 

@@ -114,7 +114,7 @@ async def test_a_paused_dag_starts_nothing_and_goes_on_when_unpaused(start: Star
     assert (await runtime.control.why_waiting("d", run.dag_run_id, "second"))[0] == "the DAG is paused"
     assert (await states(runtime, "d", run.dag_run_id))["first"] == "success"
     await runtime.control.dag_pause("d", paused=False)
-    assert (await runtime.control.run_wait(run.run_id, 10)).state == "success"
+    assert (await runtime.control.run_wait(run.run_id, 60)).state == "success"
 
 
 @pytest.mark.spec("1:H3", "2:B-20", "2:B-25")
@@ -146,7 +146,7 @@ async def test_clear_runs_a_task_and_what_follows_again(start: StartRuntime) -> 
     assert sorted(row.task_id for row in cleared) == ["after", "flaky"]
     run = await runtime.control.reads.run_get("d", "r")
     assert run is not None
-    assert (await runtime.control.run_wait(run.run_id, 10)).state == "success"
+    assert (await runtime.control.run_wait(run.run_id, 60)).state == "success"
     assert calls == ["before", "flaky", "flaky", "after"]
     attempts = await runtime.control.reads.attempt_list(run.run_id, "flaky")
     assert [a.try_number for a in attempts] == [1, 2]
@@ -209,7 +209,8 @@ async def test_a_pool_is_never_exceeded(start: StartRuntime) -> None:
 async def test_missed_intervals_are_caught_up_in_order(start: StartRuntime) -> None:
     began = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=5)
     order: list[str] = []
-    with DAG("daily", schedule="@daily", start_date=began, catchup=True, max_active_runs=1) as dag:
+    last = began + timedelta(days=4)  # also when midnight comes meanwhile
+    with DAG("daily", schedule="@daily", start_date=began, end_date=last, catchup=True, max_active_runs=1) as dag:
 
         @task(depends_on_past=True)
         async def note(ds: Any = None) -> None:
@@ -248,7 +249,7 @@ async def test_a_run_that_failed_holds_up_the_next_one_until_it_is_cleared(start
         await runtime.control.run_wait(second.run_id, 0.3)
     good = True
     await runtime.control.instances_clear("d", "one", ["careful"])
-    assert (await runtime.control.run_wait(second.run_id, 10)).state == "success"
+    assert (await runtime.control.run_wait(second.run_id, 60)).state == "success"
 
 
 async def test_another_runtime_goes_on_where_one_died(start: StartRuntime) -> None:
@@ -277,7 +278,7 @@ async def test_another_runtime_goes_on_where_one_died(start: StartRuntime) -> No
     (peer,) = (await heir.services.store.runtime_beat(lease)).peers
     assert await heir.services.store.runtime_bury(peer.runtime_id, peer.beat)
     gate.set()
-    ended = await heir.control.run_wait(run.run_id, 10)
+    ended = await heir.control.run_wait(run.run_id, 60)
     assert ended.state == "success"
     assert tries == [1, 1]  # a try whose runtime died uses up no retry
     attempts = await heir.control.reads.attempt_list(run.run_id, "second")
@@ -296,7 +297,7 @@ async def test_wishes_for_another_runtimes_dag_go_by_mail(start: StartRuntime) -
     assert owner.services.scheduler.book.dags
     assert not other.services.scheduler.book.dags
     run = await other.control.run_trigger(TriggerRequest("d", {"n": 1}, unpause=True))
-    assert (await other.control.run_wait(run.run_id, 10)).state == "success"
+    assert (await other.control.run_wait(run.run_id, 60)).state == "success"
     with pytest.raises(ConflictError):
         await other.control.run_trigger(TriggerRequest("d", dag_run_id=run.dag_run_id))
     assert await other.control.why_waiting("d", run.dag_run_id, "nothing") == ("its run has ended: success",)

@@ -25,7 +25,7 @@ say = logging.getLogger("tradewind.task.of_users")
 
 async def ended(runtime: Runtime, dag_id: str) -> RunRow:
     run = await runtime.control.run_trigger(TriggerRequest(dag_id, unpause=True))
-    return await runtime.control.run_wait(run.run_id, 20)
+    return await runtime.control.run_wait(run.run_id, 60)
 
 
 async def log_of(runtime: Runtime, text: str) -> str:
@@ -35,7 +35,7 @@ async def log_of(runtime: Runtime, text: str) -> str:
     def read() -> str:
         return "".join(file.read_text() for file in root.rglob("*") if file.is_file())
 
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while text not in (log := await asyncio.to_thread(read)):
             pass  # another look
     return log
@@ -150,7 +150,7 @@ async def test_what_is_cancelled_leaves_its_client_to_others(start: StartRuntime
         patient()
     runtime = await start(dag)
     running = asyncio.create_task(ended(runtime, "d"))
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         await opening.wait()
         await log_of(runtime, "execution_timeout of 0.05 s has passed")
         let_in.set()

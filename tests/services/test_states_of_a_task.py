@@ -62,7 +62,7 @@ async def test_from_none_over_scheduled_and_queued_to_success(tmp_path: Path) ->
     config = await asyncio.to_thread(load_config, tmp_path, {"scheduler.drain_timeout": 0.2}, {})
     parts = Parts(store=MemoryStore(), executors={"inline": executor}, watch_files=False)
     passed: dict[str, list[str]] = {"first": [], "second": []}
-    async with Runtime(config, dags=[dag], parts=parts) as runtime, asyncio.timeout(20):
+    async with Runtime(config, dags=[dag], parts=parts) as runtime, asyncio.timeout(60):
         events = runtime.control.live_events()
         following = asyncio.ensure_future(anext(events))
         await asyncio.sleep(0)  # it listens

@@ -223,7 +223,7 @@ async def test_the_third_offence_of_a_trigger_sends_new_ones_away(
         places: list[Any] = []
         for count in range(1, 5):
             run = await begun(runtime, "blocks")
-            await runtime.control.run_wait(run.run_id, 20)
+            await runtime.control.run_wait(run.run_id, 60)
             places.append(await result(runtime, run, "wait"))
 
             async def is_told(count: int = count) -> bool:
@@ -268,7 +268,7 @@ with DAG("ship", schedule=[Asset("orders", watchers=[AssetWatcher("w", Watched(H
 
 
 async def failures(runtime: Runtime, count: int) -> str:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (facts := runtime.control.watches()[0]).failures < count:  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.001)
     return str(facts.last_error)
@@ -329,7 +329,7 @@ async def test_a_watcher_that_blocks_again_and_again_is_moved(tmp_path: Path) ->
             assert not is_elsewhere(wire.pids["run watch"])
             wire.give("watch", f'["{n}", {n}]')
             await wire.until(f"ack {n}")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not is_elsewhere(wire.pids["run watch"]):
                 await wire.until(*["run watch"] * (wire.said.count("run watch") + 1))
         wire.give("watch", '["4", 4]')

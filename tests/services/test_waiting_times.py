@@ -80,7 +80,7 @@ async def at_noon(home: Path, dag: DAG) -> AsyncGenerator[tuple[Runtime, Standin
     config = await asyncio.to_thread(load_config, home, environ={})
     executors: dict[str, Executor] = {"inline": InlineExecutor(), executor.kind: executor}
     parts = Parts(store=MemoryStore(), clock=clock, executors=executors, watch_files=False)
-    async with asyncio.timeout(20), Runtime(config, dags=[dag], parts=parts) as runtime:
+    async with asyncio.timeout(60), Runtime(config, dags=[dag], parts=parts) as runtime:
         yield runtime, clock, executor
 
 

@@ -23,7 +23,7 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def gone(path: Path) -> None:
     """Returns once the file is not there any more: that comes right after the event."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while await asyncio.to_thread(path.exists):  # noqa: ASYNC110 - the kernel is not asked
             await asyncio.sleep(0.01)
 

@@ -111,7 +111,7 @@ async def events(runtime: Runtime) -> list[AssetEvent]:
 
 async def acknowledged(*keys: str, name: str = "q") -> None:
     source = queue(name)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while sorted(source.acknowledged) != sorted(keys):
             source.has_acknowledged.clear()
             await source.has_acknowledged.wait()
@@ -120,7 +120,7 @@ async def acknowledged(*keys: str, name: str = "q") -> None:
 async def lived_again(times: int, name: str = "q") -> None:
     """Returns once the trigger has begun so many times."""
     source = queue(name)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while source.lives < times:
             source.has_begun.clear()
             await source.has_begun.wait()
@@ -208,6 +208,7 @@ async def test_a_crash_between_commit_and_acknowledgement(start_on_each: StartRu
 async def test_one_that_fails_begins_again_and_hurts_nobody(start: StartRuntime) -> None:
     asset = Asset("orders", watchers=[AssetWatcher(name, Messages(name=name)) for name in ("bad", "good")])
     runtime = await start(consuming([asset], is_paused=True))
+    queue("bad").fail(GeneratorExit())
     queue("bad").fail(SystemExit("no"))
     queue("bad").fail(ValueError("broken"))
     queue("good").put(a=1)

@@ -38,11 +38,11 @@ async def test_values_of_earlier_tries_are_purged_before_the_body(
     monkeypatch.setattr(InAFolder, "kept", {})
     runtime = await start_on_each(dag, core__xcom_backend="tests.unit.authoring.stored_objects.InAFolder")
     run = await runtime.control.run_trigger(TriggerRequest("keeps", unpause=True))
-    assert (await runtime.control.run_wait(run.run_id, 20)).state.value == "success"
+    assert (await runtime.control.run_wait(run.run_id, 60)).state.value == "success"
     assert seen == [[], []], "the value of the first try was gone before the second one began"
     assert keys() == ["of try 2", "return_value", "return_value"]
     await runtime.control.instances_clear("keeps", run.dag_run_id, ["give", "take"])
-    assert (await runtime.control.run_wait(run.run_id, 20)).state.value == "success"
+    assert (await runtime.control.run_wait(run.run_id, 60)).state.value == "success"
     assert seen[2] == ["return_value"], "that of the task after it, which has yet to run"
     assert keys() == ["of try 3", "return_value", "return_value"]
     stored = await runtime.control.reads.xcom_list(run.run_id, "give")

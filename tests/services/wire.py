@@ -71,7 +71,7 @@ class Wire:
 
     async def until(self, *said: str) -> None:
         """Returns when all these were said, each as often as it is named."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while any(self.said.count(words) < said.count(words) for words in said):
                 self._changed.clear()
                 await self._changed.wait()

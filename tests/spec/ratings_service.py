@@ -144,7 +144,7 @@ class MovielensHook(BaseHook):
             query = urllib.parse.urlencode({**params, "offset": offset, "limit": batch_size})
             request = urllib.request.Request(f"{base_url}{endpoint}?{query}", headers=headers)
             try:
-                with urllib.request.urlopen(request, timeout=20) as response:
+                with urllib.request.urlopen(request, timeout=60) as response:
                     page = json.load(response)
             except urllib.error.HTTPError as error:
                 with error:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import time_machine
 
 from tests.spec.authored import load, load_one, ran, states
 
@@ -22,6 +23,7 @@ BOOK = """
 
 
 @pytest.mark.spec("1:D1", "1:D4", "1:D6", "1:D10")
+@time_machine.travel(datetime(2026, 3, 1, 23, 59, 59, tzinfo=UTC), tick=False)
 def test_the_arguments_of_a_dag(tmp_path: Path) -> None:
     dag = load_one(
         tmp_path,
@@ -36,11 +38,10 @@ def test_the_arguments_of_a_dag(tmp_path: Path) -> None:
     """,
     )
     spec = dag.to_spec()
-    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     assert (spec.dag_id, spec.start_date, spec.end_date) == (
         "shops",
-        midnight - timedelta(days=14),
-        midnight - timedelta(days=1),
+        datetime(2026, 2, 15, tzinfo=UTC),
+        datetime(2026, 2, 28, tzinfo=UTC),
     )
     assert (spec.catchup, spec.max_active_tasks) == (True, 50)
     assert dag.template_searchpath == ("/srv/templates",)
@@ -259,7 +260,7 @@ def test_sensors_wait_for_files_and_functions(tmp_path: Path) -> None:
         return [path for path in folder.glob(name)]
 
     with DAG("arrivals", start_date=airflow.utils.dates.days_ago(1), schedule_interval=None) as dag:
-        both = dict(poke_interval=0.01, timeout=30)
+        both = dict(poke_interval=0.01, timeout=60)
         PythonSensor(task_id="asks", python_callable=complete, op_kwargs={{"name": "data-*.csv"}}, **both)
         FileSensor(task_id="file", filepath=str(folder / "data-*.csv"), **both)
         FileSensor(task_id="gives_way", filepath=str(folder / "data-01.csv"), mode="reschedule", **both)

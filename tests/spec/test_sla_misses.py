@@ -35,7 +35,7 @@ SLA = timedelta(seconds=1)
 def sla_miss_callback(dag, task_list, blocking_task_list, slas, blocking_tis):
     message = {"text": f"{dag.dag_id} missed: {task_list}", "tasks": [sla.task_id for sla in slas]}
     head = {"Content-Type": "application/json"}
-    urlopen(Request("WEBHOOK", json.dumps(message).encode(), head), timeout=20).read()
+    urlopen(Request("WEBHOOK", json.dumps(message).encode(), head), timeout=60).read()
 
 
 midnight = datetime.now(timezone.utc).replace(hour=0, minute=0, second=0, microsecond=0)

@@ -16,7 +16,7 @@ from tradewind.store.migrate import DEFAULT_SCHEMA, migrate_url
 from tradewind.store.postgres import PostgresStore, StoreOptions
 
 KEY = generate_key()
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 OPTIONS = StoreOptions(readers=2, patience=5.0)
 
 # Deleted, not truncated: that makes sixty new files each time.

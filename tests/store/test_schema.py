@@ -148,7 +148,7 @@ async def _update_counts(sql: asyncpg.Connection[asyncpg.Record], expected: int)
         "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables "
         "WHERE schemaname = 'tradewind' AND relname = 'task_instance'"
     )
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             row = await sql.fetchrow(query)
             assert row is not None

@@ -52,7 +52,7 @@ class Api:
         """Returns when the task waits."""
         run = await self.runtime.control.reads.run_get("asks", "one")
         assert run is not None
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 row = await self.runtime.control.reads.instance_get(run.run_id, task_id)
                 if row is not None and row.state == "deferred":

@@ -75,7 +75,7 @@ async def test_a_task_is_asked_while_it_runs_waits_and_has_ended() -> None:
 
         train() >> last()  # pyright: ignore[reportUnusedExpression]
 
-    async with served(dag) as site, asyncio.timeout(20):
+    async with served(dag) as site, asyncio.timeout(60):
         control = site.runtime.control
         changes = control.live_events("d")
         first = asyncio.ensure_future(anext(aiter(changes)))
@@ -130,7 +130,7 @@ async def test_a_plain_function_publishes_and_a_new_try_forgets() -> None:
         work()
         plain()
 
-    async with served(dag) as site, asyncio.timeout(30):
+    async with served(dag) as site, asyncio.timeout(60):
         control = site.runtime.control
         run = await control.run_trigger(TriggerRequest("d", dag_run_id="one", unpause=True))
         await control.run_wait(run.run_id)

@@ -54,7 +54,7 @@ async def test_watchers_are_shown() -> None:
                 found: dict[str, Any] = await answer.json()
                 return found
 
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             shown = await listed()
             async for event in runtime.control.live_events():  # what it missed comes again after the pause
                 if event.kind == "watchers" and (shown := await listed())["watchers"][0]["state"] == "pausing":

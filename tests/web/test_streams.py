@@ -26,7 +26,7 @@ class Events:
 
     async def block(self) -> list[str]:
         lines: list[str] = []
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while line := (await self.answer.content.readline()).decode():
                 if line == "\n":
                     return lines
@@ -104,7 +104,7 @@ async def test_a_reader_that_goes_leaves_nothing_behind(site: Site) -> None:
     async with listening(site) as events:
         assert site.control.listeners == 1
         assert await events.block() == [": still here"]
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await site.control.nobody_listens.wait()
 
 

@@ -141,7 +141,7 @@ async def test_a_cancelled_join_gives_everything_back(home: Path) -> None:
     joining.cancel()
     with pytest.raises(asyncio.CancelledError):
         await joining
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         async with await EmbeddedServer.join(home, settings=FAST) as server:
             pids = Pids.of(home)
             assert await ask(server, "SELECT 1") == 1

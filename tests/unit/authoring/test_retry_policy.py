@@ -142,9 +142,9 @@ def test_in_an_attempt(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_the_wait_is_bounded_by_the_task() -> None:
     task = TaskSpec("t", retry_exponential_backoff=True, max_retry_delay=60)
-    assert retry_delay(task, 1, 0.5, 12.5) == timedelta(seconds=12.5)
-    assert retry_delay(task, 1, 0.5, 1e6) == timedelta(seconds=60)
-    assert retry_delay(dataclasses.replace(task, max_retry_delay=None), 1, 0.5, 1e6) == timedelta(seconds=1e6)
+    assert retry_delay(task, 1, 0.5, 12.5) == 12.5
+    assert retry_delay(task, 1, 0.5, 1e6) == 60
+    assert retry_delay(dataclasses.replace(task, max_retry_delay=None), 1, 0.5, 1e6) == 1e6
 
 
 async def test_in_a_run() -> None:

@@ -88,7 +88,7 @@ def test_bash_takes_its_children_along_when_killed(tmp_path: Path) -> None:
     thread.start()
     child = os.pidfd_open(int(pipe.read_text()))
     operator.on_kill()
-    thread.join(30)
+    thread.join(60)
     assert not thread.is_alive()
     assert "SIGTERM" in str(ended[0])
     try:

@@ -9,6 +9,7 @@ import pytest
 from tests.unit.rules.machine_driver import T0, Driver
 from tradewind.model.commands import Decision
 from tradewind.model.events import AttemptEnded, RunActivated, Stamp, TimerDue
+from tradewind.model.moments import LAST_MOMENT
 from tradewind.model.outcomes import Outcome
 from tradewind.model.specs import DagSpec, TaskSpec
 from tradewind.model.states import OutcomeKind, RunState, TaskState, TriggerRule
@@ -134,3 +135,28 @@ def test_what_waits_for_its_next_try_or_look_is_skipped(kind: OutcomeKind) -> No
     assert machine.run.state is RunState.SUCCESS
     driver.send(machine, TimerDue(driver.stamp(), 2, due))
     assert driver.states(machine)["t"] == "skipped"
+
+
+FOREVER = timedelta.max.total_seconds()
+
+
+def test_settings_beyond_the_calendar_are_bounded_by_it() -> None:
+    wait = {"kind": "t", "timeout": FOREVER}
+    tasks = (TaskSpec("failing", retries=1, retry_delay=FOREVER), TaskSpec("deferred", extra={"starts_deferred": wait}))
+    driver = Driver(DagSpec("d", tasks=tasks, dagrun_timeout=FOREVER))
+    machine = driver.machines[0]
+    driver.activate(machine)
+    [attempt] = driver.attempts
+    driver.end(attempt, Outcome(OutcomeKind.FAILED))
+    assert driver.states(machine) == {"failing": "up_for_retry", "deferred": "deferred"}
+    assert [machine.active[n].due_at for n in (0, 1)] == [LAST_MOMENT, LAST_MOMENT]
+
+
+def test_a_try_may_be_lost_many_times_in_a_row() -> None:
+    driver = Driver(DagSpec("d", tasks=(TaskSpec("a", max_lost=1_000),)))
+    machine = driver.machines[0]
+    driver.activate(machine)
+    for _ in range(130):
+        [attempt] = driver.attempts
+        driver.end(attempt, Outcome(OutcomeKind.LOST))
+    assert (machine.lost[0], driver.states(machine)) == (130, {"a": "running"})

@@ -29,7 +29,7 @@ ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="the kernel tells 
 
 
 async def first(trigger: BaseTrigger) -> TriggerEvent:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         async for event in trigger.run():
             return event
     raise AssertionError("it yielded nothing")
@@ -220,7 +220,7 @@ def test_bad_arguments_of_file_triggers(bad: dict[str, Any]) -> None:
 
 async def folders_watched(folder: Path, count: int = 1) -> None:
     """Waits until so many wait for changes of that folder."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             for shared in list(folder_watch.open_watches.values()):
                 if await asyncio.to_thread(is_watched, shared, folder, count):
@@ -239,7 +239,7 @@ def is_watched(shared: Any, folder: Path, count: int) -> bool:
 
 
 async def until(look: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not await asyncio.to_thread(look):
             pass
 

@@ -305,7 +305,7 @@ def test_a_kill_ends_all_that_runs(tmp_path: Path) -> None:
     thread.start()
     child = os.pidfd_open(int(pipe.read_text()))
     operator.on_kill()
-    thread.join(30)
+    thread.join(60)
     assert not thread.is_alive()
     assert "SIGTERM" in str(ended[0])
     try:

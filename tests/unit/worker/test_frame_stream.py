@@ -33,7 +33,7 @@ class End:
         self.changed.set()
 
     async def until(self, count: int) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while len(self.frames) < count and not self.closed:
                 self.changed.clear()
                 await self.changed.wait()

@@ -29,7 +29,7 @@ class Watch(LoopGuard):
         super()._watch()
 
     async def report_of(self, owner: Owner) -> Blocked:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while (report := await self.reports.get()).owner is not owner:
                 pass
         return report
@@ -81,7 +81,7 @@ async def test_a_step_that_begins_while_the_thread_goes_to_sleep_keeps_it_awake(
     owner = Owner(CoroutineKind("d", "t"))
     try:
         await asyncio.create_task(guard.wrap(steps(), owner))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await asyncio.to_thread(guard.drowsy.wait)
         blocker = Owner(CoroutineKind("d", "blocks"))
         await asyncio.create_task(guard.wrap(blocks(), blocker))

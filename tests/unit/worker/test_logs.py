@@ -258,7 +258,7 @@ async def test_a_log_that_is_being_opened_when_all_is_cancelled(tmp_path: Path) 
     for task in asyncio.all_tasks() - {asyncio.current_task()}:
         task.cancel()
     await asyncio.sleep(0)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await logs.close()
     page = await asyncio.to_thread(read_log, str(tmp_path), ref_of(attempt))
     assert [r.message for r in page.records] == ["said"]
