@@ -101,6 +101,8 @@ _OLD_RULES: Final = {
     "none_failed_or_skipped": TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS,
 }
 _WEIGHT_RULES: Final = ("downstream", "upstream", "absolute")
+_MOST: Final = 1_000_000_000
+"""Of what is counted: the database keeps four bytes, and clearing a task adds its retries to its tries."""
 
 
 def trigger_rule(value: object, where: str) -> TriggerRule:
@@ -135,6 +137,8 @@ def _whole(least: int | None, *, none_allowed: bool = False) -> Callable[[object
             raise AuthoringError(f"{where}: a whole number is needed, not {value!r}")
         if least is not None and value < least:
             raise AuthoringError(f"{where}: {value} is too small; the least is {least}")
+        if least is not None and value > _MOST:
+            raise AuthoringError(f"{where}: {value} is too large; the most is {_MOST}")
         return value
 
     return check

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 import orjson
 
+from tradewind.model.moments import moment_after
 from tradewind.model.outcomes import Outcome
 from tradewind.model.rows import RunRow
 from tradewind.model.specs import DagSpec, Json, TaskSpec
@@ -63,7 +64,7 @@ def sla_moments(run: RunRow, spec: DagSpec) -> Iterable[tuple[datetime, tuple[Ta
     if run.run_type is not RunType.SCHEDULED:
         return
     for seconds, tasks in sorted(slas_of(spec).items()):
-        yield run.run_after + timedelta(seconds=seconds), tasks
+        yield moment_after(run.run_after, seconds), tasks
 
 
 def deadline_of(alert: Mapping[str, Json], run: RunRow, runtimes: Iterable[float]) -> datetime | None:
@@ -81,8 +82,8 @@ def deadline_of(alert: Mapping[str, Json], run: RunRow, runtimes: Iterable[float
     else:
         took = list(runtimes)
         enough = bool(took) and len(took) >= int(alert.get("least_runs", 0))
-        start = run.queued_at + timedelta(seconds=sum(took) / len(took)) if enough else None
-    return None if start is None else start + timedelta(seconds=float(alert["interval"]))
+        start = moment_after(run.queued_at, sum(took) / len(took)) if enough else None
+    return None if start is None else moment_after(start, float(alert["interval"]))
 
 
 def miss_of(dag_id: str, task_id: str, run: RunRow, state: TaskState, due: datetime) -> dict[str, Any]:

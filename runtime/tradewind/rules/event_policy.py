@@ -13,11 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple
 
 from tradewind.model.assets import QueueSummary
 from tradewind.model.errors import AuthoringError
+from tradewind.model.moments import moment_after
 from tradewind.model.specs import Json
 
 EVENT_KIND = "outside_events"
@@ -109,13 +110,13 @@ def verdict(policy: EventPolicy, waiting: QueueSummary, now: datetime) -> Verdic
     if most is not None and waiting.size >= most:
         pass  # a full batch waits for nothing but the throttle
     elif policy.debounce is not None:
-        at, reason = waiting.last_at + timedelta(seconds=policy.debounce), "debounce"
+        at, reason = moment_after(waiting.last_at, policy.debounce), "debounce"
         if policy.max_wait is not None:
-            at = min(at, waiting.first_at + timedelta(seconds=policy.max_wait))
+            at = min(at, moment_after(waiting.first_at, policy.max_wait))
     elif policy.max_wait is not None:
-        at, reason = waiting.first_at + timedelta(seconds=policy.max_wait), "batch"
+        at, reason = moment_after(waiting.first_at, policy.max_wait), "batch"
     if policy.throttle is not None and waiting.last_run_at is not None:
-        free = waiting.last_run_at + timedelta(seconds=policy.throttle)
+        free = moment_after(waiting.last_run_at, policy.throttle)
         if free > max(at, now):
             at, reason = free, "throttle"
     if at > now:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 import orjson
@@ -12,6 +12,7 @@ from tradewind.model import task_states as _S
 from tradewind.model.batch import OutboxRow
 from tradewind.model.commands import Decision, Freed, Settled, Timer
 from tradewind.model.events import Stamp
+from tradewind.model.moments import moment_after
 from tradewind.model.rows import RunRow
 from tradewind.model.specs import DagSource
 from tradewind.model.states import RunState, TaskState
@@ -173,4 +174,4 @@ class Following(Expanding):
     def _arm_timeout(self, decision: Decision) -> None:
         timeout, started = self.graph.spec.dagrun_timeout, self.run.started_at
         if timeout is not None and started is not None and self.run.state is _RUNNING:
-            decision.timers.append(Timer(started + timedelta(seconds=timeout), self.run.run_id, WHOLE_RUN))
+            decision.timers.append(Timer(moment_after(started, timeout), self.run.run_id, WHOLE_RUN))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from datetime import timedelta
 from typing import Final
 
 from tradewind.model.specs import TaskSpec
@@ -15,8 +14,8 @@ _MOST_DOUBLINGS: Final = 64
 """2**64 s times any delay that matters is over every limit; more would overflow a float."""
 
 
-def retry_delay(task: TaskSpec, try_number: int, draw: float, asked: float | None = None) -> timedelta:
-    """How long to wait after the try `try_number` (from 1) has failed, until the next.
+def retry_delay(task: TaskSpec, try_number: int, draw: float, asked: float | None = None) -> float:
+    """How many seconds to wait after the try `try_number` (from 1) has failed, until the next.
 
     `asked` are the seconds that the task's retry policy wants: these, at most `max_retry_delay`.
 
@@ -25,12 +24,12 @@ def retry_delay(task: TaskSpec, try_number: int, draw: float, asked: float | Non
     each try, rounded up, at least 1; at most a day, and at most `max_retry_delay`.
     """
     if asked is not None:
-        return timedelta(seconds=asked if task.max_retry_delay is None else min(asked, task.max_retry_delay))
+        return asked if task.max_retry_delay is None else min(asked, task.max_retry_delay)
     if not task.retry_exponential_backoff:
-        return timedelta(seconds=task.retry_delay)
+        return task.retry_delay
     doublings = min(max(try_number, 1) - 1, _MOST_DOUBLINGS)
     base = max(1.0, float(math.ceil(min(task.retry_delay * 2.0**doublings, LONGEST_BACKOFF))))
     delay = min(base + math.floor(draw * base), LONGEST_BACKOFF)
     if task.max_retry_delay is not None:
         delay = min(delay, task.max_retry_delay)
-    return timedelta(seconds=delay)
+    return delay

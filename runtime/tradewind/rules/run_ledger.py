@@ -94,7 +94,7 @@ class RunLedger:
         self.state: list[TaskState] = [_S.NONE] * n
         self.tries = array("i", bytes(4 * n))
         self.max_tries = array("i", [task.retries for task in graph.tasks])
-        self.lost = array("b", bytes(n))
+        self.lost = array("i", bytes(4 * n))
         self.ended_upstream: dict[TaskState, array[int]] = {state: array("i", bytes(4 * n)) for state in COUNTED}
         self.awry_upstream = array("i", bytes(4 * n))
         """Without mapping: how many direct upstream tasks of a node have ended, and not as a success."""
@@ -144,7 +144,7 @@ class RunLedger:
         self.state.extend([_S.NONE] * count)
         self.tries.extend(array("i", bytes(4 * count)))
         self.max_tries.extend(array("i", [self.graph.tasks[task].retries]) * count)
-        self.lost.extend(bytes(count))
+        self.lost.extend(array("i", bytes(4 * count)))
         for counted in self.ended_upstream.values():
             counted.extend(array("i", bytes(4 * count)))
         mapping.arrays.tasks.extend([self.graph.tasks[task]] * count)

@@ -10,7 +10,6 @@ Where a task instance in a given state is found is told in `model.states.MEANING
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import timedelta
 from typing import ClassVar, Final
 
 import orjson
@@ -39,6 +38,7 @@ from tradewind.model.events import (
     WaitEnded,
     XComStored,
 )
+from tradewind.model.moments import moment_after
 from tradewind.model.outcomes import DELETED_BUT_OWN, Outcome
 from tradewind.model.rows import LengthRow
 from tradewind.model.states import FINISHED, RUN_FINISHED, OutcomeKind, RunState
@@ -224,10 +224,10 @@ class RunMachine(Ending):
             if not self.defer(n, outcome.waits, event.attempt, stamp, decision):
                 self._offer(n, stamp, decision)
         elif kind in _TRY_AGAIN and self.tries[n] <= self.max_tries[n] and running:
-            due = event.ended_at + retry_delay(task, self.tries[n], stamp.draw, outcome.retry_after)
+            delay = retry_delay(task, self.tries[n], stamp.draw, outcome.retry_after)
             self._tell(n, "on_retry", outcome)
             self.drop_waits(n, decision, keep_answers=True)
-            self._wait_until(n, _S.UP_FOR_RETRY, due, stamp, decision)
+            self._wait_until(n, _S.UP_FOR_RETRY, moment_after(event.ended_at, delay), stamp, decision)
             self.active[n].first_started_at = None
         else:
             self._fail(n, event, decision)
@@ -303,7 +303,7 @@ class RunMachine(Ending):
         n = event.node
         if n == WHOLE_RUN:
             timeout, started = self.graph.spec.dagrun_timeout, self.run.started_at
-            if timeout is not None and started is not None and event.due_at == started + timedelta(seconds=timeout):
+            if timeout is not None and started is not None and event.due_at == moment_after(started, timeout):
                 reason = f"it took longer than its dagrun_timeout of {timeout:g} s"
                 self.on_cancelled(RunCancelled(event.stamp, reason), decision)
             return

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from base64 import b64decode
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from tradewind.model.attempts import Attempt, AttemptKey, WaitStart
@@ -18,6 +18,7 @@ from tradewind.model.batch import AttemptClosed, AttemptOpened
 from tradewind.model.commands import Decision, Ready, Timer
 from tradewind.model.events import Stamp
 from tradewind.model.keys import AttemptId
+from tradewind.model.moments import moment_after
 from tradewind.model.outcomes import EncodedValue, Outcome, Wait
 from tradewind.model.rows import RunRow
 from tradewind.model.specs import DagSource, Json
@@ -116,7 +117,7 @@ class Waiting(Judge):
             method=start.get("method", ""),
             kwargs=_value_of(start.get("kwargs")),
             due=_moment(start, at),
-            deadline=None if timeout is None else at + timedelta(seconds=timeout),
+            deadline=None if timeout is None else moment_after(at, timeout),
         )
         self.defer(n, (wait,), self._origin_of(n), stamp, decision)
 
@@ -372,4 +373,4 @@ def _moment(start: Json, now: datetime) -> datetime | None:
     if start.get("due") is not None:
         return datetime.fromisoformat(start["due"])
     after = start.get("after")
-    return None if after is None else now + timedelta(seconds=after)
+    return None if after is None else moment_after(now, after)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 from tradewind.authoring.deferral import TaskDeferred, resumed_call, wait_of
 from tradewind.authoring.durable import Suspended
 from tradewind.authoring.pace import current_pace
 from tradewind.model.errors import AuthoringError, TaskTimeout
+from tradewind.model.moments import moment_after
 from tradewind.model.outcomes import Outcome
 from tradewind.model.states import OutcomeKind
 from tradewind.worker.endings import AttemptCancelled, outcome_of_error
@@ -38,7 +39,7 @@ def outcome_of_raised(work: Work | None, error: BaseException) -> Outcome:
 def _until(work: Work) -> datetime | None:
     """When the try has taken as long as it may: waiting counts."""
     limit = work.attempt.task.execution_timeout
-    return None if limit is None else work.attempt.first_started_at + timedelta(seconds=limit)
+    return None if limit is None else moment_after(work.attempt.first_started_at, limit)
 
 
 def time_left(work: Work, *, has_waited: bool = False) -> float | None:

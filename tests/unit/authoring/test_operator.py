@@ -81,6 +81,7 @@ def test_default_args_fill_required_arguments_and_sensor_arguments() -> None:
     [
         ({"retries": "2"}, ["retries", "'2'"]),
         ({"retries": -1}, ["retries", "-1"]),
+        ({"retries": 10**10}, ["retries", "too large", "1000000000"]),
         ({"retry_delay": "soon"}, ["retry_delay", "'soon'"]),
         ({"weight_rule": "heavy"}, ["weight_rule", "downstream"]),
         ({"pool_slots": 0}, ["pool_slots"]),

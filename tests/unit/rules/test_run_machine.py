@@ -142,7 +142,7 @@ FOREVER = timedelta.max.total_seconds()
 
 def test_settings_beyond_the_calendar_are_bounded_by_it() -> None:
     wait = {"kind": "t", "timeout": FOREVER}
-    tasks = (TaskSpec("failing", retries=1, retry_delay=FOREVER), TaskSpec("deferred", extra={"starts_deferred": wait}))
+    tasks = (TaskSpec("failing", retries=1, retry_delay=FOREVER), TaskSpec("deferred", starts_deferred=wait))
     driver = Driver(DagSpec("d", tasks=tasks, dagrun_timeout=FOREVER))
     machine = driver.machines[0]
     driver.activate(machine)
