@@ -187,6 +187,8 @@ class Broken(Trigger):
             return
         if self.how == "yields no event":
             yield cast("TriggerEvent", {"rows": 1})
+        if self.how == "raises GeneratorExit":
+            raise GeneratorExit
         if self.how == "awaits what is cancelled":
             nobody = asyncio.get_running_loop().create_future()
             nobody.cancel()
@@ -199,6 +201,7 @@ class Broken(Trigger):
     [
         ("raises", "ValueError: the queue is gone"),
         ("awaits what is cancelled", "CancelledError"),
+        ("raises GeneratorExit", "GeneratorExit"),
         ("says nothing", "Broken exited without sending an event"),
         ("yields no event", "it has to yield a TriggerEvent"),
         ("gives what cannot be stored", "cannot be stored"),

@@ -28,6 +28,7 @@ from tradewind.model.outcomes import Outcome
 from tradewind.model.waits import WaitAnswer
 from tradewind.model.watches import WatchStart
 from tradewind.worker import codec
+from tradewind.worker.attempt import is_torn_down
 from tradewind.worker.carrier import LoopCarrier
 from tradewind.worker.channel import refusal
 from tradewind.worker.endings import error_info
@@ -146,7 +147,7 @@ class _Watch:
         self._committed: asyncio.Future[None] | None = None
 
     async def live(self) -> None:
-        attempt = stand_in(self._start)
+        attempt, task = stand_in(self._start), asyncio.current_task()
         current_attempt.set(CurrentAttempt(attempt, self._means.services, self._means.blocking))
         error = None
         try:
@@ -156,7 +157,7 @@ class _Watch:
                 return
             error = error_info(cancelled).traceback
         except BaseException as why:
-            if isinstance(why, GeneratorExit):
+            if isinstance(why, GeneratorExit) and is_torn_down(task):
                 raise
             error = error_info(why).traceback
         self._say("ended", error=error)

@@ -26,7 +26,7 @@ from tradewind.model.outcomes import Outcome, XComPut
 from tradewind.model.states import OutcomeKind, TaskState
 from tradewind.model.waits import WaitAnswer
 from tradewind.worker import steps
-from tradewind.worker.attempt import end_from_trigger, watch_sensor
+from tradewind.worker.attempt import end_from_trigger, is_torn_down, watch_sensor
 from tradewind.worker.endings import error_info
 from tradewind.worker.log import AttemptLog, current_log
 from tradewind.worker.sensing import SENSOR_KIND
@@ -104,6 +104,7 @@ class TriggerLife:
     async def run(self) -> None:
         """As `Life.run`."""
         start = self._start
+        task = asyncio.current_task()
         log = self._enter()
         answer, outcome, event = WaitAnswer(), None, None
         trigger: BaseTrigger | None = None
@@ -128,7 +129,7 @@ class TriggerLife:
                 return
             answer = WaitAnswer(error=error_info(error).traceback)  # what it awaited was cancelled, not the wait
         except BaseException as error:
-            if isinstance(error, GeneratorExit):
+            if isinstance(error, GeneratorExit) and is_torn_down(task):
                 raise
             answer = WaitAnswer(error=error_info(error).traceback)
         if answer.error is not None:

@@ -20,6 +20,7 @@ from tradewind.executor_ports import WatchHost
 from tradewind.model.assets import WatcherSpec
 from tradewind.model.loop import CoroutineKind
 from tradewind.model.watches import WatchFired, WatchStart
+from tradewind.worker.attempt import is_torn_down
 from tradewind.worker.carrier import DagsAtHand
 from tradewind.worker.endings import error_info
 from tradewind.worker.trigger_life import is_cancelled
@@ -193,12 +194,14 @@ class WatchRunner:
         return flight.error or (None if flight.fired else SILENT)
 
     async def _live_here(self, flight: _Flight) -> None:
-        attempt = stand_in(flight.start)
+        attempt, task = stand_in(flight.start), asyncio.current_task()
         current_attempt.set(CurrentAttempt(attempt, self._means.services, self._means.blocking))
         try:
             await live_once(flight.start, self._means.dags, attempt.run, flight.deliver)
         except BaseException as why:
-            if isinstance(why, GeneratorExit) or (isinstance(why, asyncio.CancelledError) and is_cancelled()):
+            if isinstance(why, GeneratorExit) and is_torn_down(task):
+                raise
+            if isinstance(why, asyncio.CancelledError) and is_cancelled():
                 raise
             flight.error = error_info(why).traceback
 
