@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.cli.conftest import Run
 
@@ -123,6 +124,12 @@ def test_the_answer_for_programs_and_skipped_waiting(run: Run, home: Path) -> No
         ["slow", -1, "when", {"__type__": "datetime"}],
     ]
     assert answer["errors"] == {"late[-1]": "AirflowSensorTimeout", "thrice[-1]": "AirflowException"}
+
+
+def test_the_answer_in_every_form(run: Run) -> None:
+    answers = {form: run("dags", "test", "demo", "2024-01-05", "--output", form) for form in ("table", "json", "yaml")}
+    assert "demo 2024-01-05T00:00:00+00:00: success in " in answers["table"].stdout
+    assert yaml.safe_load(answers["yaml"].stdout) == json.loads(answers["json"].stdout)
 
 
 def test_what_never_ends_is_ended_and_named(run: Run, home: Path) -> None:

@@ -161,6 +161,17 @@ def test_tasks_test_of_a_failing_task(run: Run) -> None:
     assert "ValueError: this one fails" in result.output
 
 
+def test_tasks_test_answers_programs(run: Run) -> None:
+    """What the task says is on standard error, the answer alone on standard output."""
+    good = run("tasks", "test", "demo", "one", "2020-01-01", "-o", "json")
+    answer = json.loads(good.stdout)
+    assert (answer["outcome"], answer["xcoms"]) == ("success", {"return_value": 2})
+    assert "hello 1" in good.stderr
+    bad = run("tasks", "test", "bad", "fails", "-o", "yaml")
+    assert bad.exit_code == 1
+    assert yaml.safe_load(bad.stdout)["error"]["message"] == "this one fails"
+
+
 def test_tasks_test_of_a_task_that_is_not_there(run: Run) -> None:
     result = run("tasks", "test", "demo", "nope")
     assert result.exit_code == 1

@@ -182,14 +182,19 @@ def test_every_answer_is_there_for_programs(database: str, run: Run) -> None:
         found: dict[str, Any] = one
         return found
 
+    assert both("db", "reset", "--yes")["status"] == "empty"
     with running():
-        assert run("dags", "trigger", "demo", "-c", '{"n": 4}', "--unpause", "--wait", "-r", "r1").exit_code == 0
+        created = run("dags", "trigger", "demo", "-c", '{"n": 4}', "--unpause", "--wait", "-r", "r1", "-o", "json")
+        ended = json.loads(created.stdout)
+        assert (ended["dag_run_id"], ended["state"]) == ("r1", "success")
+        assert "Created <DagRun demo @ " in created.stderr
         state = both("dags", "state", "demo", "r1")
         assert (state["state"], state["conf"]) == ("success", {"n": 4})
         assert both("tasks", "state", "demo", "two", "r1")["state"] == "success"
         assert both("tasks", "failed-deps", "demo", "two", "r1")["task_id"] == "two"
         assert both("dags", "pause", "demo") == {"dag_id": "demo", "is_paused": True, "applied": True}
     assert both("dags", "unpause", "demo")["applied"] is False
+    assert both("dags", "trigger", "demo", "--unpause")["dag_run_id"] is None
     assert both("db", "check")["status"] == "healthy"
     assert both("db", "migrate")["applied"] == []
     lines = run("tasks", "logs", "demo", "one", "r1", "-o", "json").output.splitlines()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from tradewind.cli.failures import EXIT_FAILED, run_async
-from tradewind.cli.options import config_of, files_option, json_object, moment
+from tradewind.cli.options import FOR_PROGRAMS, config_of, files_option, json_object, moment
 from tradewind.model.keys import UNMAPPED
 
 if TYPE_CHECKING:
@@ -67,10 +67,11 @@ WORST_FIRST: Final = (
 @click.option(
     "-o",
     "--output",
-    type=click.Choice(["text", "json"]),
-    default="text",
+    type=click.Choice(["table", "json", "yaml"]),
+    default="table",
     show_default=True,
-    help="json: states, XComs and errors as one JSON object, in the last line.",
+    help="json, yaml: states, XComs and errors as one object; what tasks print goes to standard error. "
+    "JSON is the last line.",
 )
 @files_option
 @click.pass_context
@@ -81,6 +82,7 @@ def test(ctx: click.Context, /, dag_id: str, logical_date: datetime | None, **gi
     """
     from tradewind.cli.dag_files import find_dag
     from tradewind.cli.dags_test_answer import answer_of, to_line
+    from tradewind.cli.output import to_yaml
     from tradewind.model.states import RunState
     from tradewind.trial import TrialPlan, marking, try_dag
     from tradewind.trial_output import TaskOutput
@@ -92,9 +94,9 @@ def test(ctx: click.Context, /, dag_id: str, logical_date: datetime | None, **gi
     plan = TrialPlan(marked=marking(given["mark_success_pattern"]), use_executor=given["use_executor"])
     subdir: Path | None = given["subdir"]
     dag, file = find_dag(config_of(ctx), dag_id, subdir)
-    as_json: bool = given["output"] == "json"
-    shown = _Quiet() if as_json else _shown(dag.to_spec())
-    output = TaskOutput(sys.stderr if as_json else sys.stdout, shown.line, failures=as_json)
+    for_programs = given["output"] in FOR_PROGRAMS
+    shown = _Quiet() if for_programs else _shown(dag.to_spec())
+    output = TaskOutput(sys.stderr if for_programs else sys.stdout, shown.line, failures=for_programs)
     at = logical_date or datetime.now(tz=UTC)
     watch = TrialWatch(shown.see, output.record, given["timeout"])
     trial = try_dag(dag, conf=given["conf"], logical_date=at, watch=watch, plan=plan)
@@ -102,8 +104,9 @@ def test(ctx: click.Context, /, dag_id: str, logical_date: datetime | None, **gi
         report = run_async(trial, SkippingLoop if given["no_wait"] else None)
     for task_id, reason in report.waiting.items():
         click.secho(f"{task_id} had not ended after {given['timeout']:g} s: {reason}", fg="yellow", err=True)
-    if as_json:
-        click.echo(to_line(answer_of(report, file.path.read_bytes())))
+    if for_programs:
+        answer = answer_of(report, file.path.read_bytes())
+        click.echo(to_line(answer) if given["output"] == "json" else to_yaml(answer).rstrip())
     else:
         _tell(report, dag_id, at)
     if report.run.state is not RunState.SUCCESS:

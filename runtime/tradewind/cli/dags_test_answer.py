@@ -42,7 +42,7 @@ def answer_of(report: TrialReport, source: bytes = b"") -> dict[str, Any]:
             [row.task_id, row.map_index, None if row.state is TaskState.NONE else row.state.value, row.try_number]
             for row in report.instances
         ],
-        "xcoms": [[x.task_id, x.map_index, x.key, _value(x.value)] for x in report.xcoms],
+        "xcoms": [[x.task_id, x.map_index, x.key, xcom_value(x.value)] for x in report.xcoms],
         "errors": {
             f"{task_id}[{index}]": name
             for (task_id, index), attempt in last.items()
@@ -73,7 +73,7 @@ def _error(attempt: AttemptRow, names: dict[str, str]) -> str | None:
     return names.get(name, name)
 
 
-def _value(encoded: EncodedValue) -> Any:
+def xcom_value(encoded: EncodedValue) -> Any:
     """The stored value where JSON has it, else the name of its class."""
     from tradewind.authoring.xcom import decode
 

@@ -13,7 +13,7 @@ import click
 
 from tradewind.cli.connected import ask_control
 from tradewind.cli.failures import EXIT_FAILED, Failure
-from tradewind.cli.options import config_of, database_option, json_object, moment, output_option
+from tradewind.cli.options import FOR_PROGRAMS, config_of, database_option, json_object, moment, output_option
 
 if TYPE_CHECKING:
     from tradewind.control_ports import Control, TriggerRequest
@@ -62,11 +62,13 @@ def trigger(ctx: click.Context, /, dag_id: str, **given: Any) -> None:
         wish = _with_unpause(row, request)
         run = await asked(control, dag_id, control.run_trigger(wish))
         if run is None:
-            _say_it_waits(dag_id, wait=given["wait"])
+            _say_it_waits(dag_id, given["output"], wait=given["wait"])
             return
-        _say_created(run, given["output"] if not given["wait"] else "table")
         if given["wait"]:
+            click.echo(_created(run), err=given["output"] in FOR_PROGRAMS)
             await _await_end(control, run, given["timeout"], given["output"])
+        else:
+            _say_created(run, given["output"])
 
     ask_control(config, work)
 
@@ -95,25 +97,28 @@ async def asked(control: Control, dag_id: str, wish: Coroutine[Any, Any, T]) -> 
         return None
 
 
-def _say_it_waits(dag_id: str, *, wait: bool) -> None:
+def _say_it_waits(dag_id: str, output: str, *, wait: bool) -> None:
+    from tradewind.cli.output import emit_text
+
     said = (
         f"No runtime is there to start DAG {dag_id!r} now. The request is kept in the database and carried out as soon "
         "as one runs: tradewind standalone"
     )
     if wait:
         raise Failure(said)
-    click.echo(said)
+    emit_text(said, {"dag_id": dag_id, "dag_run_id": None, "state": None, "message": said}, output)
+
+
+def _created(run: RunRow) -> str:
+    at = f"{run.logical_date:%Y-%m-%d %H:%M:%S%z}"
+    return f"Created <DagRun {run.dag_id} @ {at[:-2]}:{at[-2:]}: {run.dag_run_id}, externally triggered: True>"
 
 
 def _say_created(run: RunRow, output: str) -> None:
-    from tradewind.cli.output import emit_one
+    from tradewind.cli.output import emit_text
 
-    if output == "table":
-        at = f"{run.logical_date:%Y-%m-%d %H:%M:%S%z}"
-        at = f"{at[:-2]}:{at[-2:]}"
-        click.echo(f"Created <DagRun {run.dag_id} @ {at}: {run.dag_run_id}, externally triggered: True>")
-        return
-    emit_one(
+    emit_text(
+        _created(run),
         {
             "dag_id": run.dag_id,
             "dag_run_id": run.dag_run_id,
@@ -135,10 +140,10 @@ async def _await_end(control: Control, run: RunRow, timeout: float | None, outpu
         ended = await control.run_wait(run.run_id, timeout)
     except TimeoutError:
         raise Failure(f"run {run.dag_run_id} has not ended within {timeout:g} s; it goes on") from None
-    if output != "table":
+    if output in FOR_PROGRAMS:
         _say_created(ended, output)
     seconds = ((ended.ended_at or began) - (ended.started_at or began)).total_seconds()
-    click.echo(f"Run {ended.dag_run_id}: {ended.state} after {seconds:.2f} s", err=output != "table")
+    click.echo(f"Run {ended.dag_run_id}: {ended.state} after {seconds:.2f} s", err=output in FOR_PROGRAMS)
     if ended.state is not RunState.SUCCESS:
         bad = [row for row in await control.reads.instance_list(ended.run_id) if row.state is TaskState.FAILED]
         for row in bad[:10]:

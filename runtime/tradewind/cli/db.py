@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tradewind.cli.failures import run_async
-from tradewind.cli.options import config_of, database_option, output_option
+from tradewind.cli.options import FOR_PROGRAMS, config_of, database_option, output_option
 
 if TYPE_CHECKING:
     from tradewind.config import Config
@@ -80,21 +80,24 @@ def check(ctx: click.Context, database: str | None, output: str) -> None:
 
 @db.command()
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@output_option
 @database_option
 @click.pass_context
-def reset(ctx: click.Context, yes: bool, database: str | None) -> None:
+def reset(ctx: click.Context, yes: bool, database: str | None, output: str) -> None:
     """Delete everything that Tradewind keeps in the database, and make the tables anew."""
+    from tradewind.cli.output import emit_text
     from tradewind.database import database_url
     from tradewind.store.migrate import reset_url
 
     config = config_of(ctx, database__url=database)
     place = _place(config)
     if not yes:
-        click.confirm(f"This deletes all DAG runs, logins, connections and variables in {place}. Go on?", abort=True)
+        question = f"This deletes all DAG runs, logins, connections and variables in {place}. Go on?"
+        click.confirm(question, abort=True, err=output in FOR_PROGRAMS)
 
     async def work() -> None:
         async with database_url(config) as url:
             await reset_url(url)
 
     run_async(work())
-    click.echo("The database is empty and ready.")
+    emit_text("The database is empty and ready.", {"database": place, "status": "empty"}, output)

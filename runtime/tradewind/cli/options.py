@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import click
 
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from tradewind.model.specs import Json
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+FOR_PROGRAMS: Final = ("json", "yaml")
+"""With these nothing but the answer goes to standard output; what else there is to say, to standard error."""
 
 
 def output_option(command: F) -> F:

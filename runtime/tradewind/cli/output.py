@@ -9,6 +9,8 @@ from typing import Final, cast
 
 import click
 
+from tradewind.cli.options import FOR_PROGRAMS
+
 Row = Mapping[str, object]
 
 STATE_STYLES: Final = {
@@ -56,7 +58,7 @@ def emit_one(row: Row, output: str) -> None:
 
 def emit_text(text: str, row: Row, output: str) -> None:
     """Prints the text for people, for programs what it says as one JSON or YAML object."""
-    if output in ("json", "yaml"):
+    if output in FOR_PROGRAMS:
         emit_one(row, output)
     else:
         click.echo(text)

@@ -85,6 +85,23 @@ async def run_alone(config: Config, dag: DAG, attempt: Attempt) -> Outcome:
             return await run_to_the_end(attempt, dag, services, threads)
 
 
+def outcome_line(attempt: Attempt, outcome: Outcome) -> dict[str, object]:
+    """How the attempt has ended, for programs."""
+    from tradewind.cli.dags_test_answer import xcom_value
+
+    error = outcome.error
+    return {
+        "dag_id": attempt.run.dag_id,
+        "task_id": attempt.key.task_id,
+        "map_index": attempt.key.map_index,
+        "logical_date": attempt.run.logical_date,
+        "outcome": outcome.kind.value,
+        "reason": outcome.reason,
+        "error": None if error is None else {"type": error.type, "message": error.message},
+        "xcoms": {put.key: xcom_value(put.value) for put in outcome.xcoms},
+    }
+
+
 async def rendered_fields(config: Config, dag: DAG, attempt: Attempt) -> dict[str, object]:
     """The task's template fields by name, rendered. Raises TemplateFailed."""
     async with _services(config, attempt) as services:
@@ -154,8 +171,9 @@ class SystemOnDemand(OtherDagsOfSystem, StatesInMemory):
         if task_id == self._attempt.key.task_id and self._pushed:
             return list(reversed(self._pushed))
         known = await self._known(run_id)
-        entries = [] if known is None else await (await self.system()).reads.xcom_list(known, task_id, values=False)
-        return latest_keys(entries, map_index)
+        if known is None:
+            return []
+        return latest_keys(await (await self.system()).reads.xcom_list(known, task_id, map_index, values=False))
 
     async def xcom_many(
         self, run_id: RunId, task_id: str, key: str, map_indexes: Sequence[int]

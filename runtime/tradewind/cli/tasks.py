@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import nullcontext, redirect_stdout
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -11,6 +13,7 @@ import click
 from tradewind.cli.connected import ask_control
 from tradewind.cli.failures import Failure, run_async
 from tradewind.cli.options import (
+    FOR_PROGRAMS,
     config_of,
     database_option,
     files_option,
@@ -75,17 +78,26 @@ def list_tasks(ctx: click.Context, dag_id: str, tree: bool, subdir: Path | None,
 @click.option("-t", "--task-params", "--conf", "conf", type=json_object, help="JSON for the run's conf.")
 @click.option("--map-index", type=int, default=-1, help="Which instance of a mapped task.")
 @files_option
+@output_option
 @click.pass_context
 def test(ctx: click.Context, /, dag_id: str, task_id: str, logical_date: datetime | None, **given: Any) -> None:
-    """Run one task once, here, whatever it depends on. Nothing is recorded."""
-    from tradewind.cli.task_alone import run_alone
+    """Run one task once, here, whatever it depends on. Nothing is recorded.
+
+    With --output json or yaml what the task says goes to standard error.
+    """
+    from tradewind.cli.output import emit_one
+    from tradewind.cli.task_alone import outcome_line, run_alone
     from tradewind.model.states import OutcomeKind
 
     config = config_of(ctx)
-    dag, attempt = _alone(config, dag_id, task_id, logical_date, given)
-    outcome = run_async(run_alone(config, dag, attempt))
+    for_programs = given["output"] in FOR_PROGRAMS
+    with redirect_stdout(sys.stderr) if for_programs else nullcontext():
+        dag, attempt = _alone(config, dag_id, task_id, logical_date, given)
+        outcome = run_async(run_alone(config, dag, attempt))
     if outcome.error is not None:
         click.echo(outcome.error.traceback, err=True)
+    if for_programs:
+        emit_one(outcome_line(attempt, outcome), given["output"])
     good = outcome.kind in (OutcomeKind.SUCCESS, OutcomeKind.SKIPPED, OutcomeKind.RESCHEDULED, OutcomeKind.DEFERRED)
     if not good:
         reason = f": {outcome.reason}" if outcome.reason else ""
