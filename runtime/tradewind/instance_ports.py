@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 from tradewind.model.attempts import AttemptKey
 from tradewind.model.durable import Step
 from tradewind.model.keys import UNMAPPED, RunId
-from tradewind.model.rows import AttemptRow, InstanceRow, MissedDeadlineRow, RunRow
+from tradewind.model.rows import AttemptRow, InstanceRow, MissedDeadlineRow, RunRow, XComEntry
 from tradewind.model.state_stores import KeptState, StateScope
 from tradewind.model.states import TaskState
 from tradewind.model.waits import INPUT_KIND, WaitRow
@@ -82,6 +82,18 @@ class MissFilter:
     """`at` (when it was recorded) or `due`, `-` in front: descending; equal ones by run and name."""
 
 
+@dataclass(frozen=True, slots=True)
+class XComFilter:
+    """Which XComs of a run a list shows. None: no condition."""
+
+    run_id: RunId
+    task_id: str | None = None
+    map_index: int | None = None
+    key: str | None = None
+    limit: int = 100
+    offset: int = 0
+
+
 class FoundMiss(NamedTuple):
     """A miss and whose it is."""
 
@@ -116,6 +128,12 @@ class InstanceReads(Protocol):
 
     async def step_list(self, run_id: RunId, task_id: str, map_index: int = UNMAPPED) -> list[Step]:
         """The steps that a task instance has taken, in the order of their making."""
+        ...
+
+    async def xcom_page(self, where: XComFilter) -> tuple[list[XComEntry], int]:
+        """A page of a run's XComs, by task, map index and key, and how many there are in all. Their values are empty:
+        large ones need not be fetched from wherever they lie.
+        """
         ...
 
     async def wait_page(self, where: WaitFilter) -> tuple[list[FoundWait], int]:

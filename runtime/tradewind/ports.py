@@ -156,9 +156,11 @@ class StoreReads(AssetReads, InstanceReads, Protocol):
         """The committed values of these instances, in this order; None where there is none."""
         ...
 
-    async def xcom_list(self, run_id: RunId, task_id: str | None = None, *, values: bool = True) -> list[XComEntry]:
-        """The XComs of a run (of one task), by task and key. Without `values` they are all empty: large ones need
-        not be fetched from wherever they lie.
+    async def xcom_list(
+        self, run_id: RunId, task_id: str | None = None, map_index: int | None = None, *, values: bool = True
+    ) -> list[XComEntry]:
+        """All XComs of a run (of one task, of one of its instances), by task, map index and key. Without `values` they
+        are all empty: large ones need not be fetched from wherever they lie.
         """
         ...
 

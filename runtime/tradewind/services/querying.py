@@ -41,8 +41,8 @@ async def published(reads: StoreReads, place: Place) -> list[Published]:
     await _state_of(reads, place)
     return [
         Published(place, entry.key.removeprefix(QUERY_PREFIX), entry.value, entry.at)
-        for entry in await reads.xcom_list(place.run.run_id, place.task_id)
-        if entry.map_index == place.map_index and entry.key.startswith(QUERY_PREFIX)
+        for entry in await reads.xcom_list(place.run.run_id, place.task_id, place.map_index)
+        if entry.key.startswith(QUERY_PREFIX)
     ]
 
 

@@ -39,9 +39,9 @@ LARGEST_CACHED: Final = 4 * 1024 * 1024
 _XComKey = tuple[RunId, str, int, str]
 
 
-def latest_keys(entries: Sequence[XComEntry], map_index: int) -> list[str]:
+def latest_keys(entries: Sequence[XComEntry]) -> list[str]:
     """The keys of one instance's values, the latest first; of those stored together `return_value`."""
-    own = [one for one in entries if one.map_index == map_index and not one.key.startswith(QUERY_PREFIX)]
+    own = [one for one in entries if not one.key.startswith(QUERY_PREFIX)]
     own.sort(key=lambda entry: (entry.at is not None and entry.at.timestamp(), entry.key == RETURN_KEY), reverse=True)
     return [entry.key for entry in own]
 
@@ -147,7 +147,7 @@ class RuntimeServices(OtherDagsOfSystem, StatesOfStore):
 
     async def xcom_keys(self, run_id: RunId, task_id: str, map_index: int = UNMAPPED) -> list[str]:
         """Keys of the values of a task instance, the latest first."""
-        return latest_keys(await self._store.xcom_list(run_id, task_id, values=False), map_index)
+        return latest_keys(await self._store.xcom_list(run_id, task_id, map_index, values=False))
 
     async def xcom_many(
         self, run_id: RunId, task_id: str, key: str, map_indexes: Sequence[int]

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from tradewind.instance_ports import FoundWait, InstanceFilter, ManyRuns, WaitFilter
+from tradewind.instance_ports import FoundWait, InstanceFilter, ManyRuns, WaitFilter, XComFilter
 from tradewind.model.durable import Step
 from tradewind.model.keys import UNMAPPED, RunId
 from tradewind.model.outcomes import EncodedValue
@@ -215,14 +215,22 @@ class MemoryViews:
         """As `StoreReads.xcom_many`."""
         return [await self.xcom_get(run_id, task_id, key, index) for index in map_indexes]
 
-    async def xcom_list(self, run_id: RunId, task_id: str | None = None, *, values: bool = True) -> list[XComEntry]:
+    async def xcom_page(self, where: XComFilter) -> tuple[list[XComEntry], int]:
+        """As `StoreReads.xcom_page`."""
+        every = await self.xcom_list(where.run_id, where.task_id, where.map_index, values=False)
+        found = [entry for entry in every if where.key in (None, entry.key)]
+        return found[where.offset : where.offset + where.limit], len(found)
+
+    async def xcom_list(
+        self, run_id: RunId, task_id: str | None = None, map_index: int | None = None, *, values: bool = True
+    ) -> list[XComEntry]:
         """As `StoreReads.xcom_list`."""
         tables = self.database.runs.get(run_id)
         places = [] if tables is None else sorted(tables.xcoms.items())
         return [
-            XComEntry(run_id, task, map_index, key, value if values else value._replace(data=b""), at)
-            for (task, map_index), kept in places
-            if task_id in (None, task)
+            XComEntry(run_id, task, index, key, value if values else value._replace(data=b""), at)
+            for (task, index), kept in places
+            if task_id in (None, task) and map_index in (None, index)
             for key, (value, at) in sorted(kept.items(), key=lambda item: as_bytes(item[0]))
         ]
 

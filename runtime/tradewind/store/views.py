@@ -9,7 +9,7 @@ from typing import Final
 
 import orjson
 
-from tradewind.instance_ports import FoundWait, WaitFilter
+from tradewind.instance_ports import FoundWait, WaitFilter, XComFilter
 from tradewind.model.durable import Step
 from tradewind.model.errors import XComError
 from tradewind.model.keys import UNMAPPED, RunId
@@ -48,6 +48,7 @@ from tradewind.store.waits import step_of, wait_of
 _RUN_CONDITIONS: Final = (
     "dag_id", "states", "logical_from", "logical_to", "dag_ids", "dag_run_ids", "types", "limit", "offset",
 )  # fmt: skip
+_XCOM_CONDITIONS: Final = ("run_id", "task_id", "map_index", "limit", "offset")
 _WAIT_CONDITIONS: Final = ("dag_id", "run_id", "task_id", "map_index", "answered", "limit", "offset")
 
 
@@ -186,28 +187,49 @@ class Views(Lines):
         rows = await self._run_rows(
             "xcom_many", run_id=run_id, task_id=task_id, key=text_bytes(key), map_indexes=wanted
         )
-        values = await asyncio.gather(*(self._value(row) for row in rows))
+        values = await self._values(rows)
         found = {row["map_index"]: value for row, value in zip(rows, values, strict=True)}
         return [found.get(index) for index in wanted]
 
-    async def xcom_list(self, run_id: RunId, task_id: str | None = None, *, values: bool = True) -> list[XComEntry]:
+    async def xcom_page(self, where: XComFilter) -> tuple[list[XComEntry], int]:
+        """As `StoreReads.xcom_page`."""
+        given = {name: getattr(where, name) for name in _XCOM_CONDITIONS}
+        given["key"] = None if where.key is None else text_bytes(where.key)
+        page, count = statement("run", "xcom_page"), statement("run", "xcom_count")
+        async with self._readers.line() as line:
+            rows = await line.fetch(page, *page.values(given))
+            total = await line.fetchrow(count, *count.values(given))
+        return [xcom_of(row, EncodedValue(row["codec"], b"")) for row in rows], 0 if total is None else total["total"]
+
+    async def xcom_list(
+        self, run_id: RunId, task_id: str | None = None, map_index: int | None = None, *, values: bool = True
+    ) -> list[XComEntry]:
         """As `StoreReads.xcom_list`."""
-        rows = await self._run_rows("xcom_list", run_id=run_id, task_id=task_id, with_values=values)
-        found = await asyncio.gather(*(self._value(row, excuse=True) for row in rows))
+        rows = await self._run_rows(
+            "xcom_list", run_id=run_id, task_id=task_id, map_index=map_index, with_values=values
+        )
+        found = await self._values(rows, excuse=True)
         return [xcom_of(row, value) for row, value in zip(rows, found, strict=True)]
+
+    async def _values(self, rows: Sequence[Row], *, excuse: bool = False) -> list[EncodedValue]:
+        """As `_value`. Only those that lie outside are fetched side by side: of all others there may be 100,000."""
+        outside = [row for row in rows if _is_outside(row)]
+        fetched = iter(await asyncio.gather(*(self._value(row, excuse=excuse) for row in outside)))
+        return [next(fetched) if _is_outside(row) else await self._value(row) for row in rows]
 
     async def _value(self, row: Row, *, excuse: bool = False) -> EncodedValue:
         """The value of a row, wherever it lies. Raises XComError where it cannot be read; with `excuse` the value
         is a text that says so.
         """
-        data: bytes | None = row["data"]
-        if data is None and row["place"] is not None:
+        if _is_outside(row):
             try:
                 data = await self._outside.read(row["blob_hash"], row["place"])
             except XComError as error:
                 if not excuse:
                     raise
                 return EncodedValue(CODEC_JSON, orjson.dumps(f"<{error}>"))
+        else:
+            data = row["data"]
         return EncodedValue(row["codec"], b"" if data is None else data)
 
     async def _dag_rows(self, name: str, **given: object) -> list[Row]:
@@ -217,3 +239,7 @@ class Views(Lines):
     async def _run_rows(self, name: str, **given: object) -> list[Row]:
         query = statement("run", name)
         return await self._readers.fetch(query, *query.values(given))
+
+
+def _is_outside(row: Row) -> bool:
+    return row["data"] is None and row["place"] is not None

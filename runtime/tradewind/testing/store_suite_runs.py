@@ -10,7 +10,7 @@ from typing import Any, overload
 
 import pytest
 
-from tradewind.instance_ports import InstanceFilter, ManyRuns
+from tradewind.instance_ports import InstanceFilter, ManyRuns, XComFilter
 from tradewind.model.errors import BatchConflict, StoreError
 from tradewind.model.keys import RunId
 from tradewind.model.rows import ConnectionRow, InstanceRow, PoolRow, RunRow, ScheduleCursor, UserRow, VariableRow
@@ -406,11 +406,34 @@ class RunSuite:
         assert await world.store.xcom_get(run.run_id, "m", "k", 10) == json_value("ten")
         assert await world.store.xcom_indexes(run.run_id, "m", "k") == [10]
         assert await world.store.xcom_many(run.run_id, "m", "k", [2, 10]) == [None, json_value("ten")]
+        assert [entry.key for entry in await world.store.xcom_list(run.run_id, "m", 10)] == ["k"]
+        assert await world.store.xcom_list(run.run_id, "m", 2) == []
         assert [a.attempt for a in await world.store.attempt_list(run.run_id, "m", 10)] == keys[1:]
         segment = world.segment(run)
         segment.closed.append(closed(keys[0], OutcomeKind.SKIPPED))
         await world.apply(segment)
         assert [a.kind for a in await world.store.attempt_list(run.run_id)] == [OutcomeKind.SKIPPED, None]
+
+    async def test_pages_of_xcoms(self, new_store: NewStore) -> None:
+        """By task, map index and key, with how many there are, and without their values."""
+        world = await new_world(new_store)
+        run = run_row(1, world.spec)
+        await world.store.run_create(world.lease, run, [InstanceRow(run.run_id, "m", index) for index in range(3)])
+        segment = world.segment(run)
+        segment.xcoms += [xcom("m", key, f"{key}{index}", map_index=index) for index in (2, 0, 1) for key in ("k", "j")]
+        segment.xcoms.append(xcom("a", "k", "plain"))
+        await world.apply(segment)
+
+        async def page(**where: Any) -> tuple[list[tuple[str, int, str]], int]:
+            entries, total = await world.store.xcom_page(XComFilter(run.run_id, **where))
+            assert not any(entry.value.data for entry in entries)
+            return [(entry.task_id, entry.map_index, entry.key) for entry in entries], total
+
+        assert await page(limit=3) == ([("a", -1, "k"), ("m", 0, "j"), ("m", 0, "k")], 7)
+        assert await page(offset=6) == ([("m", 2, "k")], 7)
+        assert await page(task_id="m", key="k", limit=1, offset=1) == ([("m", 1, "k")], 3)
+        assert await page(task_id="m", map_index=2) == ([("m", 2, "j"), ("m", 2, "k")], 2)
+        assert await page(task_id="b") == ([], 0)
 
     @pytest.mark.parametrize("text", ODD_TEXTS)
     async def test_odd_texts_as_keys_and_values(self, new_store: NewStore, text: str) -> None:

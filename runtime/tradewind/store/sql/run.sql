@@ -221,4 +221,18 @@ SELECT x.run_id, x.task_id, x.map_index, x.key, x.codec, x.at, x.blob_hash,
        CASE WHEN :with_values::boolean THEN b.place END AS place
 FROM xcom x LEFT JOIN blob b USING (blob_hash)
 WHERE x.run_id = :run_id::bigint AND (:task_id::text IS NULL OR x.task_id = :task_id::text)
+  AND (:map_index::integer IS NULL OR x.map_index = :map_index::integer)
 ORDER BY x.task_id, x.map_index, x.key
+
+-- name: xcom_page
+SELECT x.run_id, x.task_id, x.map_index, x.key, x.codec, x.at FROM xcom x WHERE {xcom_conditions}
+ORDER BY x.task_id, x.map_index, x.key LIMIT :limit::bigint OFFSET :offset::bigint
+
+-- name: xcom_count
+SELECT count(*) AS total FROM xcom x WHERE {xcom_conditions}
+
+-- name: xcom_conditions
+-- Fragment: an XComFilter; null parameters are no condition.
+x.run_id = :run_id::bigint AND (:task_id::text IS NULL OR x.task_id = :task_id::text)
+AND (:map_index::integer IS NULL OR x.map_index = :map_index::integer)
+AND (:key::bytea IS NULL OR x.key = :key::bytea)

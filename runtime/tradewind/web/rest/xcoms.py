@@ -6,13 +6,15 @@ from typing import Final
 
 from aiohttp import web
 
+from tradewind.instance_ports import XComFilter
 from tradewind.model.errors import XComError
+from tradewind.model.keys import UNMAPPED
 from tradewind.model.rows import RunRow, XComEntry
 from tradewind.model.specs import Json
 from tradewind.web.answers import json_answer
 from tradewind.web.problems import not_found
 from tradewind.web.rest import run_views
-from tradewind.web.rest.listing import PAGE, page_of
+from tradewind.web.rest.listing import PAGE
 from tradewind.web.rest.params import Kind, Param
 from tradewind.web.rest.route import Call, Route
 from tradewind.web.rest.runs import run_of
@@ -31,31 +33,32 @@ def _reference(run: RunRow, entry: XComEntry) -> dict[str, Json]:
     }
 
 
-async def _entries(call: Call, run: RunRow) -> list[XComEntry]:
-    """Those of the task that the address names; of every task for `~`."""
+async def _page(call: Call, run: RunRow, limit: int, offset: int = 0) -> tuple[list[XComEntry], int]:
+    """Some of those of the task that the address names; of every task for `~`. And how many there are."""
     task_id = call.text("task_id")
-    entries = await call.reads.xcom_list(run.run_id, None if task_id == "~" else task_id, values=False)
-    map_index = call.maybe_integer("map_index")
-    key = call.maybe_text("xcom_key")
-    return [
-        entry
-        for entry in entries
-        if (map_index is None or entry.map_index == map_index) and (key is None or entry.key == key)
-    ]
+    return await call.reads.xcom_page(
+        XComFilter(
+            run.run_id,
+            None if task_id == "~" else task_id,
+            call.maybe_integer("map_index"),
+            call.maybe_text("xcom_key"),
+            limit,
+            offset,
+        )
+    )
 
 
 async def list_xcoms(call: Call) -> web.Response:
     """GET …/taskInstances/{task_id}/xcomEntries: keys, not values."""
     run = await run_of(call)
-    entries = await _entries(call, run)
-    page = [_reference(run, entry) for entry in page_of(call, entries)]
-    return json_answer({"xcom_entries": page, "total_entries": len(entries)})
+    entries, total = await _page(call, run, call.integer("limit"), call.integer("offset"))
+    return json_answer({"xcom_entries": [_reference(run, entry) for entry in entries], "total_entries": total})
 
 
 async def get_xcom(call: Call) -> web.Response:
     """GET …/taskInstances/{task_id}/xcomEntries/{xcom_key}: with the value."""
     run = await run_of(call)
-    entries = await _entries(call, run)
+    entries, _ = await _page(call, run, limit=1)
     if not entries:
         raise not_found("XCom entry not found", f"{call.text('task_id')} left nothing under {call.text('xcom_key')!r}")
     entry = entries[0]
@@ -67,7 +70,7 @@ async def get_xcom(call: Call) -> web.Response:
         raise not_found("XCom entry not found", f"{entry.task_id} has just deleted {entry.key!r}")
     value = run_views.xcom_native(stored)
     shown = str(value) if call.flag("stringify") else value
-    return json_answer({**_reference(run, entries[0]), "value": shown})
+    return json_answer({**_reference(run, entry), "value": shown})
 
 
 ROUTES: Final = (
@@ -80,7 +83,13 @@ ROUTES: Final = (
         "The XComs of a task instance.",
         query=(
             *PAGE,
-            Param("map_index", Kind.INTEGER, "Only of this instance of a mapped task."),
+            Param(
+                "map_index",
+                Kind.INTEGER,
+                "Only of this instance of a mapped task.",
+                minimum=UNMAPPED,
+                maximum=2**31 - 1,
+            ),
             Param("xcom_key", Kind.TEXT, "Only this key.", maximum=512),
         ),
         answers={200: "XComCollection"},
