@@ -7,7 +7,7 @@ import re
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
-from tradewind.model.errors import AuthoringError
+from tradewind.model.errors import AuthoringError, ParamValidationError
 from tradewind.model.rows import ScheduleCursor
 from tradewind.model.specs import DagSpec
 from tradewind.model.states import RunType
@@ -80,9 +80,15 @@ def next_run(spec: DagSpec, last: DataInterval | None, now: datetime, *, restric
 
 
 def manual_run(spec: DagSpec, run_after: datetime) -> RunInfo:
-    """A run that somebody asks for at `run_after`, which becomes its logical date."""
-    at = run_after.astimezone(UTC)
-    return RunInfo(at, at, timetable_of(spec.timetable).manual_interval(at))
+    """A run that somebody asks for at `run_after`, which becomes its logical date. Raises ParamValidationError for one
+    whose interval would lie outside the calendar.
+    """
+    try:
+        at = run_after.astimezone(UTC)
+        return RunInfo(at, at, timetable_of(spec.timetable).manual_interval(at))
+    except OverflowError:
+        day = run_after.isoformat()
+        raise ParamValidationError(f"logical date {day} is at the end of the calendar: choose another one") from None
 
 
 def dag_run_id_of(run_type: RunType, logical_date: datetime) -> str:

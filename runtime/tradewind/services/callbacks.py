@@ -20,7 +20,7 @@ import orjson
 from tradewind.authoring.access import TaskServices
 from tradewind.bundles.parse_protocol import defaults_to_json
 from tradewind.config import Config
-from tradewind.model.errors import StoreUnavailable
+from tradewind.model.errors import Fenced, StoreUnavailable
 from tradewind.model.outcomes import EncodedValue
 from tradewind.model.rows import DagVersionRow, InstanceRow, Lease, OutboxItem, RunRow
 from tradewind.ports import Store
@@ -79,10 +79,19 @@ class Callbacks(OnDemand):
         """Whether all of them were carried out."""
         good = True
         for item in items:
-            done = await self._carry(item)
+            done = await self._carry_one(item)
             good = good and done
             await self._store.outbox_done(lease, [item.outbox_id], failed=not done)
         return good
+
+    async def _carry_one(self, item: OutboxItem) -> bool:
+        try:
+            return await self._carry(item)
+        except (StoreUnavailable, Fenced):
+            raise
+        except Exception:  # an address that no mail can have, a process that cannot be made: it concerns this row alone
+            log.exception("%s of DAG %s could not be carried out", item.kind, item.dag_id)
+            return False
 
 
 class OutboxCarrier:

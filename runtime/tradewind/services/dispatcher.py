@@ -154,15 +154,31 @@ class Dispatcher:
         for kind, batch in by_kind.items():
             executor = self.executors.get(kind)
             if executor is None:
-                self._refuse(kind, batch)
+                known = ", ".join(sorted(self.executors)) or "none"
+                reason = f"there is no executor {kind!r} here (there are: {known})"
+                self._refuse(batch, OutcomeKind.FAILED_FOR_GOOD, reason)
             else:
-                await executor.submit(batch)
+                await self._submit_to(executor, batch)
+
+    async def _submit_to(self, executor: Executor, attempts: Sequence[Attempt]) -> None:
+        """What an executor raises, against its contract, costs the attempts that it has not taken, and nobody else."""
+        try:
+            await executor.submit(attempts)
+        except Exception as error:
+            log.exception("executor %r has raised an error in place of taking attempts", executor.kind)
+            taken = await executor.adopt([attempt.key for attempt in attempts])
+            left = [attempt for attempt in attempts if attempt.key not in taken]
+            reason = f"executor {executor.kind!r} did not take it: {type(error).__name__}: {error}"
+            self._refuse(left, OutcomeKind.LOST, reason)
 
     async def cancel(self, keys: Iterable[AttemptKey]) -> None:
         """Has the attempts ended, whichever executor carries them."""
         for key in keys:
             for executor in self._distinct().values():
-                await executor.cancel(key, grace=CANCEL_GRACE)
+                try:
+                    await executor.cancel(key, grace=CANCEL_GRACE)
+                except Exception:  # against its contract
+                    log.exception("executor %r has raised an error in place of ending an attempt", executor.kind)
 
     def begin_waits(self, starts: Sequence[WaitStart]) -> None:
         """Has these waits carried out. Where no executor here can, each is answered with that error."""
@@ -223,12 +239,10 @@ class Dispatcher:
             found |= await executor.adopt(keys)
         return found
 
-    def _refuse(self, kind: str, attempts: Iterable[Attempt]) -> None:
-        known = ", ".join(sorted(self.executors)) or "none"
-        reason = f"there is no executor {kind!r} here (there are: {known})"
-        now = self._clock.now()
+    def _refuse(self, attempts: Iterable[Attempt], kind: OutcomeKind, reason: str) -> None:
+        now, outcome = self._clock.now(), Outcome(kind, reason=reason)
         for attempt in attempts:
-            log.error("task %s: %s", attempt.key.task_id, reason)
-            outcome = Outcome(OutcomeKind.FAILED_FOR_GOOD, reason=reason)
+            run = attempt.run
+            log.error("task %s of run %s of DAG %s: %s", attempt.key.task_id, run.dag_run_id, run.dag_id, reason)
             event = AttemptEnded(self.intake.stamp(), attempt.key.attempt, outcome, None, now)
             self.intake.post(attempt.key.run_id, event)

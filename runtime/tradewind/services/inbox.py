@@ -79,8 +79,11 @@ class InboxReader(OnDemand):
             await self._do(mail, body)
         except (StoreUnavailable, TryAgain, Fenced):
             raise  # the wish is kept: we or the next owner carry it out
-        except (TradewindError, ValueError, KeyError, TypeError) as error:
+        except TradewindError as error:
             log.info("mail %s for DAG %s: %s", mail.kind, mail.dag_id, error)
+            await self._wishes.refuse(mail.mail_id, error)
+        except Exception as error:  # kept, it would meet the next owner as well
+            log.exception("mail %s for DAG %s cannot be carried out", mail.kind, mail.dag_id)
             await self._wishes.refuse(mail.mail_id, error)
 
     async def _do(self, mail: MailRow, body: Mapping[str, Any]) -> None:

@@ -55,7 +55,8 @@ class Intake:
             try:
                 job(turn)
             except TradewindError as error:
-                done.set_exception(error)
+                if not done.done():
+                    done.set_exception(error)
 
         def answer(committed: bool) -> None:
             if done.done():

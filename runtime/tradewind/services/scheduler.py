@@ -195,12 +195,15 @@ class Scheduler:
         turn.concerned.add(run_id)
         if answer is not None:
             turn.owe(answer, {run_id}, accepted=_concerns(machine, event))
-        turn.touched[run_id] = machine
+        self._decide_one(turn, machine, event)
+
+    def _decide_one(self, turn: Turn, machine: RunMachine, event: RunEvent) -> None:
+        turn.touched[machine.run.run_id] = machine
         try:
             machine.handle(event, turn.decision)
         except Exception:  # whatever it is, it concerns this run alone
             log.exception("event %r of run %s could not be decided", event, machine.run.dag_run_id)
-            turn.broken.add(run_id)
+            turn.broken.add(machine.run.run_id)
 
     async def _decide(self, turn: Turn) -> None:
         """Follows up until nothing more follows: limits, the past of later runs, new runs."""
@@ -230,16 +233,13 @@ class Scheduler:
         if self._closed:
             return
         for place in admission.admit():
-            waiting = self.book.runs.get(place.run_id)
-            if waiting is None or waiting.state[place.node] not in _BEFORE_START:
+            admitted = self.book.runs.get(place.run_id)
+            if admitted is None or admitted.state[place.node] not in _BEFORE_START:
                 admission.free(place)
                 continue
-            machine = waiting
-            kind = machine.tasks[place.node].executor
-            at_once = self._dispatcher.starts_at_once(kind)
+            at_once = self._dispatcher.starts_at_once(admitted.tasks[place.node].executor)
             event = Admitted(self.intake.stamp(), place.node, self._clock.attempt_id(), at_once)
-            turn.touched[place.run_id] = machine
-            machine.handle(event, decision)
+            self._decide_one(turn, admitted, event)
 
     def _settle_past(self, turn: Turn) -> None:
         settled, turn.decision.settled = turn.decision.settled, []
@@ -258,8 +258,7 @@ class Scheduler:
 
     def _release(self, turn: Turn, released: Iterable[tuple[RunMachine, str]]) -> None:
         for successor, task_id in released:
-            turn.touched[successor.run.run_id] = successor
-            successor.handle(PastSettled(self.intake.stamp(), task_id), turn.decision)
+            self._decide_one(turn, successor, PastSettled(self.intake.stamp(), task_id))
 
     def _note_ended(self, turn: Turn) -> None:
         for run_id, _ in turn.decision.ended:
@@ -276,8 +275,7 @@ class Scheduler:
         for dag in dags.values():
             while (machine := dag.next_to_activate()) is not None:
                 past = await self.committer.patiently(partial(self.book.past_of, machine))
-                turn.touched[machine.run.run_id] = machine
-                machine.handle(RunActivated(self.intake.stamp(), past), turn.decision)
+                self._decide_one(turn, machine, RunActivated(self.intake.stamp(), past))
                 self._note_ended(turn)
 
     def _flush(self, turn: Turn) -> list[Segment]:
