@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -34,6 +35,7 @@ async def test_a_cold_start_is_durable_and_closed_to_others(
             "shared_buffers": "32MB",
             "max_connections": "50",
             "jit": "off",
+            "recovery_init_sync_method": "syncfs" if sys.platform == "linux" else "fsync",
         }.items():
             assert await ask(server, f"SELECT current_setting('{setting}')") == value
         kind = await ask(
