@@ -304,3 +304,14 @@ async def test_wishes_for_another_runtimes_dag_go_by_mail(start: StartRuntime) -
     assert (await other.control.dag_pause("d", paused=True)).is_paused
     with pytest.raises(DagPausedError):
         await other.control.run_trigger(TriggerRequest("d"))
+
+
+async def test_a_wish_about_a_run_that_ends_meanwhile_is_carried_out(start_on_each: StartRuntime) -> None:
+    """However many turns of the loop lie between the run's begin and the wish."""
+    with DAG("empty", schedule=None) as dag:
+        pass
+    runtime = await start_on_each(dag)
+    for turns in range(30):
+        run = await runtime.control.run_trigger(TriggerRequest("empty", unpause=True))
+        await asyncio.sleep(turns / 5000)
+        await runtime.control.run_cancel("empty", run.dag_run_id)

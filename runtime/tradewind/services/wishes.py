@@ -7,7 +7,7 @@ transaction that applies it, and its answer kept for whoever sent it.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import orjson
@@ -76,45 +76,37 @@ class OwnerWishes:
         self, dag_id: str, dag_run_id: str, which: Cleared, mail_id: int | None = None
     ) -> list[InstanceRow]:
         """As `Control.instances_clear`."""
-        run_id = (await self._machine(dag_id, dag_run_id)).run.run_id
+        wanted: set[str] = set()
 
-        def clear(turn: Turn) -> None:
-            dag, machine = self._still_here(turn, dag_id, run_id)
+        def clear(turn: Turn, dag: OwnedDag, machine: RunMachine) -> None:
             nodes = nodes_to_clear(machine, which)
             wanted.update(machine.tasks[n].task_id for n in nodes)
             event = TasksCleared(self._scheduler.intake.stamp(), nodes)
-            self._scheduler.handle(turn, run_id, event)
+            self._scheduler.handle(turn, machine.run.run_id, event)
             if machine.run.state is RunState.QUEUED:
                 dag.enqueue(machine)
                 turn.plan(dag)
             _answer(turn, mail_id, _ok(task_ids=sorted(wanted)))
 
-        wanted: set[str] = set()
-        await self._scheduler.intake.ask(clear)
-        rows = await self._store.instance_list(run_id)
+        run = await self._ask_of_run(dag_id, dag_run_id, clear)
+        rows = await self._store.instance_list(run.run_id)
         return [row for row in rows if row.task_id in wanted]
 
     async def cancel(self, dag_id: str, dag_run_id: str, mail_id: int | None = None) -> RunRow:
         """As `Control.run_cancel`."""
-        run_id = (await self._machine(dag_id, dag_run_id)).run.run_id
-        ended: list[RunMachine] = []
 
-        def cancel(turn: Turn) -> None:
-            ended.append(self._still_here(turn, dag_id, run_id)[1])
+        def cancel(turn: Turn, _: OwnedDag, machine: RunMachine) -> None:
             event = RunCancelled(self._scheduler.intake.stamp(), "it was marked failed by hand")
-            self._scheduler.handle(turn, run_id, event)
+            self._scheduler.handle(turn, machine.run.run_id, event)
             _answer(turn, mail_id, _ok())
 
-        await self._scheduler.intake.ask(cancel)
-        return ended[0].run
+        return await self._ask_of_run(dag_id, dag_run_id, cancel)
 
     async def signal(self, dag_id: str, dag_run_id: str, signal: Signal, mail_id: int | None = None) -> bool:
         """As `Control.signal_send`."""
-        run_id = (await self._machine(dag_id, dag_run_id)).run.run_id
         taken: list[bool] = []
 
-        def send(turn: Turn) -> None:
-            _, machine = self._still_here(turn, dag_id, run_id)
+        def send(turn: Turn, _: OwnedDag, machine: RunMachine) -> None:
             node = node_of(machine, signal.task_id, signal.map_index)
             state = machine.state[node]
             if state in FINISHED or state is TaskState.NONE:
@@ -124,11 +116,11 @@ class OwnerWishes:
                 said = f"task {signal.task_id!r} of run {dag_run_id!r} does not wait for {signal.name!r} any more"
                 raise ConflictError(f"{said}: it was answered meanwhile, or goes on without")
             event = SignalSent(self._scheduler.intake.stamp(), node, signal.kind, signal.name, signal.value)
-            self._scheduler.handle(turn, run_id, event)
+            self._scheduler.handle(turn, machine.run.run_id, event)
             taken.append(machine.state[node] is not state)
             _answer(turn, mail_id, _ok(resumed=taken[0]))
 
-        await self._scheduler.intake.ask(send)
+        await self._ask_of_run(dag_id, dag_run_id, send)
         return taken[0]
 
     async def why_waiting(
@@ -176,13 +168,33 @@ class OwnerWishes:
             raise NotFoundError(f"there is no DAG {dag_id!r}")
         return dag
 
-    def _still_here(self, turn: Turn, dag_id: str, run_id: RunId) -> tuple[OwnedDag, RunMachine]:
-        """A DAG and a run of it. Raises TryAgain where another runtime took it over meanwhile."""
-        machine = self._scheduler.book.runs.get(run_id)
-        if machine is None:
+    async def _ask_of_run(
+        self, dag_id: str, dag_run_id: str, job: Callable[[Turn, OwnedDag, RunMachine], None]
+    ) -> RunRow:
+        """Has the job done on a run, in a turn; the run as it is then. Raises TryAgain where another runtime took the
+        DAG over meanwhile.
+        """
+        found: list[RunMachine] = []
+        while not found:  # one that ended before its turn came has left the memory, and is brought back
+            run_id = (await self._machine(dag_id, dag_run_id)).run.run_id
+            await self._scheduler.intake.ask(partial(self._do_if_here, dag_id, run_id, job, found))
+        return found[0].run
+
+    def _do_if_here(
+        self,
+        dag_id: str,
+        run_id: RunId,
+        job: Callable[[Turn, OwnedDag, RunMachine], None],
+        found: list[RunMachine],
+        turn: Turn,
+    ) -> None:
+        dag, machine = self._scheduler.book.dags.get(dag_id), self._scheduler.book.runs.get(run_id)
+        if dag is None:
             raise TryAgain(f"DAG {dag_id!r} has just been taken over by another runtime: ask once more")
-        turn.touched[run_id] = machine
-        return self._dag(dag_id), machine
+        if machine is not None:
+            turn.touched[run_id] = machine
+            job(turn, dag, machine)
+            found.append(machine)
 
     async def _machine(self, dag_id: str, dag_run_id: str) -> RunMachine:
         """The run in memory, brought back from the store if it has ended."""

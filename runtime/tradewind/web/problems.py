@@ -15,6 +15,7 @@ from tradewind.model.errors import (
     NotFoundError,
     ParamValidationError,
     StoreUnavailable,
+    TryAgain,
 )
 
 TYPE_PREFIX: Final = "urn:tradewind:problem:"
@@ -71,6 +72,9 @@ def problem_of(error: Exception) -> Problem | None:
             return Problem(503, "Database unavailable", detail, headers={"Retry-After": "1"})
         case Fenced():
             detail = "Another runtime has taken this DAG over just now; try again."
+            return Problem(503, "Try again", detail, headers={"Retry-After": "1"})
+        case TryAgain():
+            detail = error.message or "This could not be committed, and nothing of it has happened; try again."
             return Problem(503, "Try again", detail, headers={"Retry-After": "1"})
         case _:
             return None
