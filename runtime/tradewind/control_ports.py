@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from tradewind.authoring.instants import utc
 from tradewind.model.assets import AssetEvent
 from tradewind.model.keys import UNMAPPED, RunId
 from tradewind.model.loop import LoopReport
@@ -42,6 +43,13 @@ class TriggerRequest:
     """Which part of the data the run is about. What its tasks send has this key, too."""
     run_after: datetime | None = None
     """From when on it may run, as its tasks see it; by default the logical date. It begins at once all the same."""
+
+    def __post_init__(self) -> None:
+        # Callers give dates of pendulum, too; the run's row goes to processes, which read plain ones only.
+        object.__setattr__(self, "logical_date", utc(self.logical_date))
+        object.__setattr__(self, "run_after", utc(self.run_after))
+        if self.data_interval is not None:
+            object.__setattr__(self, "data_interval", tuple(map(utc, self.data_interval)))
 
 
 @dataclass(frozen=True, slots=True)

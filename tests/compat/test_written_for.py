@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from tradewind.authoring.defaults import AuthoringDefaults, use_defaults
 from tradewind.authoring.written_for import written_for
-from tradewind.bundles.loader import load_file
+from tradewind.bundles.loader import DagFileError, load_file
+from tradewind.rules.due import due_runs
 
 DAGS = """
 from datetime import datetime, timedelta
@@ -38,6 +40,41 @@ def found_in(folder: Path, head: str) -> tuple[tuple[str, ...], set[bool]]:
 )
 def test_defaults_of_the_version(tmp_path: Path, head: str, kinds: tuple[str, ...], catchup: bool) -> None:
     assert found_in(tmp_path, head) == (kinds, {catchup})
+
+
+UNSTARTED = """
+from datetime import timedelta
+
+cron = DAG("cron", schedule="@daily"{more})
+delta = DAG("delta", schedule=timedelta(hours=5){more})
+"""
+
+
+def test_moments_need_no_start_in_files_for_airflow_3(tmp_path: Path) -> None:
+    file = tmp_path / "dags.py"
+    file.write_text(THIRD + UNSTARTED.format(more=""))
+    specs = [dag.to_spec() for dag in load_file(file).dags.values()]
+    assert [spec.timetable.kind for spec in specs] == list(MOMENTS)
+    now = datetime(2026, 1, 5, 12, tzinfo=UTC)
+    daily, five_hours = (due_runs(spec, None, now, 9) for spec in specs)
+    assert (list(daily.runs), daily.wake_at) == ([], datetime(2026, 1, 6, tzinfo=UTC))
+    assert [run.logical_date for run in five_hours.runs] == [now]
+
+
+@pytest.mark.parametrize(("head", "more"), [(SECOND, ""), (NATIVE, ""), (THIRD, ", catchup=True")])
+def test_intervals_and_what_is_made_up_for_need_a_start(tmp_path: Path, head: str, more: str) -> None:
+    file = tmp_path / "dags.py"
+    file.write_text(head + UNSTARTED.format(more=more))
+    with pytest.raises(DagFileError, match="missing the start_date parameter"):
+        load_file(file)
+
+
+@pytest.mark.parametrize(("head", "kind"), [("airflow.sdk", "cron_trigger"), ("tradewind", "cron_data_interval")])
+def test_an_asset_follows_its_file_too(tmp_path: Path, head: str, kind: str) -> None:
+    file = tmp_path / "dags.py"
+    file.write_text(f"from {head} import asset\n@asset(schedule='@daily')\ndef one(): ...\n")
+    (dag,) = load_file(file).dags.values()
+    assert dag.timetable_spec().kind == kind
 
 
 @pytest.mark.parametrize("intervals", [True, False])

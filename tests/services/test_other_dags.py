@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pendulum
 import pytest
 
 from tests.services.conftest import StartRuntime, run_to_end, until, why
@@ -125,6 +126,16 @@ async def test_a_run_that_exists(start: StartRuntime, arguments: dict[str, Any],
     assert message in await why(runtime, run, "go")
     assert [row.dag_run_id for row in await runs_of(runtime, "target")] == [first.dag_run_id]
     assert len(seen) == (2 if state == "success" else 1)
+
+
+async def test_a_date_of_pendulum_is_a_plain_one_in_the_row_that_goes_to_processes(start: StartRuntime) -> None:
+    runtime = await start(triggering(logical_date=pendulum.datetime(2026, 1, 1)), target([]))
+    assert (await run_to_end(runtime, "source")).state == "success"
+    (made,) = await runs_of(runtime, "target")
+    assert {type(at) for at in (made.logical_date, made.interval_start, made.interval_end)} == {datetime}
+    asked = TriggerRequest("target", logical_date=pendulum.datetime(2026, 1, 2, tz="Europe/Paris"))
+    assert type(asked.logical_date) is datetime
+    assert asked.logical_date == datetime(2026, 1, 1, 23, tzinfo=UTC)
 
 
 async def test_a_paused_dag_gets_a_run_that_waits_unless_that_is_to_fail(start: StartRuntime) -> None:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from pathlib import Path
-from typing import Any, Self, TypedDict, Unpack, cast
+from typing import Any, Final, Self, TypedDict, Unpack, cast
 
 from tradewind.authoring.arguments import Callback, Callbacks, callbacks, reject_unknown
 from tradewind.authoring.asset_uses import uses_of
@@ -30,6 +30,9 @@ from tradewind.authoring.task_group import TaskGroup
 from tradewind.model.errors import AuthoringError, DuplicateTaskIdError, NotFoundError
 from tradewind.model.specs import DagSpec
 from tradewind.model.states import TriggerRule
+
+_FROM_A_START: Final = frozenset({"@once", "@continuous"})
+"""Presets that say nothing of moments."""
 
 
 class DagSettings(TypedDict, total=False):
@@ -141,11 +144,24 @@ class DAG(Scheduled):
         self.schedule: Any = given[spellings[0]] if spellings else None
         if isinstance(self.schedule, str) or hasattr(self.schedule, "days"):  # cron texts and timedeltas
             self._set_intervals(self.fileloc)
-        if self.schedule is not None and self.start_date is None and _needs_start(self.schedule):
+        if self.schedule is not None and self.start_date is None and self._needs_start(given.get("catchup")):
             raise AuthoringError(
                 f"DAG {self.dag_id!r} is missing the start_date parameter: schedule {self.schedule!r} needs a moment "
                 "to start from; give start_date=, or schedule=None for a DAG that only runs when triggered"
             )
+
+    def _needs_start(self, catchup: bool | None) -> bool:
+        """Whether the schedule says nothing without a start date; timetables and assets know for themselves.
+
+        Intervals are counted from it, and so is what is to be made up for. Moments just come.
+        """
+        if isinstance(self.schedule, str):
+            counted = self._cron_intervals or self.schedule.strip().lower() in _FROM_A_START
+        elif isinstance(self.schedule, timedelta) or type(self.schedule).__name__ == "relativedelta":
+            counted = self._delta_intervals
+        else:
+            return False
+        return counted or bool(current_defaults().catchup if catchup is None else catchup)
 
     def _set_limits(self, given: dict[str, Any]) -> None:
         defaults = current_defaults()
@@ -481,8 +497,3 @@ def _defining_file(dag: DAG) -> str:
     ):
         frame = frame.f_back
     return frame.f_code.co_filename if frame is not None else ""
-
-
-def _needs_start(schedule: object) -> bool:
-    """Whether a schedule says nothing without a start date; timetables and assets know for themselves."""
-    return isinstance(schedule, (str, timedelta)) or type(schedule).__name__ == "relativedelta"

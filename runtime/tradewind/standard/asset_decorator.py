@@ -19,7 +19,9 @@ from typing import Any, Final, cast, overload
 
 from tradewind.authoring.assets import Asset, AssetAlias, AssetRef, AssetWatcher
 from tradewind.authoring.dag import DAG
+from tradewind.authoring.defaults import current_defaults
 from tradewind.authoring.timetables import timetable_for
+from tradewind.authoring.written_for import file_written_for
 from tradewind.model.errors import AuthoringError
 from tradewind.model.specs import Json
 from tradewind.standard.python import PythonOperator
@@ -119,11 +121,14 @@ def _dag_of(function: Callable[..., Any], name: str, outlets: Sequence[Outlet], 
     given = dict(settings)
     dag_id = given.pop("dag_id", None) or name
     if isinstance(given["schedule"], str) and given.get("start_date") is None:
-        given["schedule"] = timetable_for(given["schedule"])  # from now on: an asset has no past to make up for
+        by_file = file_written_for(_file_of(function) or "") != 3
+        intervals = current_defaults().with_intervals(by_file).cron_intervals is not False
+        # from now on: an asset has no past to make up for
+        given["schedule"] = timetable_for(given["schedule"], cron_intervals=intervals)
     if given.get("doc_md") is None and function.__doc__:
         given["doc_md"] = inspect.cleandoc(function.__doc__)
     dag = DAG(dag_id, **cast("Any", given))
-    dag.fileloc = getattr(getattr(function, "__code__", None), "co_filename", dag.fileloc)
+    dag.fileloc = _file_of(function) or dag.fileloc
     wanted = _parameters(function, name)
     inlets = [AssetRef(name=parameter) for parameter in wanted if parameter not in _OWN]
     with dag:
@@ -131,6 +136,10 @@ def _dag_of(function: Callable[..., Any], name: str, outlets: Sequence[Outlet], 
             task_id=name, python_callable=_called(function, wanted, outlets[0]), inlets=inlets, outlets=list(outlets)
         )
     return dag
+
+
+def _file_of(function: Callable[..., Any]) -> str | None:
+    return getattr(getattr(function, "__code__", None), "co_filename", None)
 
 
 def _parameters(function: Callable[..., Any], name: str) -> list[str]:
