@@ -69,6 +69,7 @@ CREATE TABLE asset_event (
     CONSTRAINT asset_event_pkey PRIMARY KEY (event_id),
     CONSTRAINT asset_event_event_key_key UNIQUE (event_key)
 );
+CREATE INDEX asset_event_by_source ON asset_event USING btree (source_dag_id, event_id) WHERE (source_dag_id IS NOT NULL);
 CREATE INDEX asset_event_by_uri ON asset_event USING btree (uri, event_id);
 CREATE INDEX asset_event_unrouted ON asset_event USING btree (event_id) WHERE (NOT routed);
 
@@ -295,6 +296,7 @@ CREATE TABLE missed_deadline (
     body bytea NOT NULL,
     CONSTRAINT missed_deadline_pkey PRIMARY KEY (run_id, name)
 );
+CREATE INDEX missed_deadline_by_dag ON missed_deadline USING btree (dag_id);
 CREATE INDEX missed_deadline_by_time ON missed_deadline USING btree (at);
 
 CREATE TABLE outbox (
@@ -426,3 +428,4 @@ CREATE TABLE xcom (
     blob_hash bytea,
     CONSTRAINT xcom_pkey PRIMARY KEY (run_id, task_id, map_index, key)
 );
+CREATE INDEX xcom_by_blob ON xcom USING btree (blob_hash) WHERE (blob_hash IS NOT NULL);

@@ -79,7 +79,8 @@ e.source_map_index, r.interval_start, r.interval_end, e.aliases, e.partition_key
 asset_event e JOIN asset a ON a.uri = e.uri LEFT JOIN dag_run r ON r.run_id = e.source_run_id
 
 -- name: asset_event_conditions
--- Fragment: an AssetEventFilter; null parameters are no condition.
+-- Fragment: an AssetEventFilter; null parameters are no condition. ARRAY: the few events of a run are looked up, not
+-- looked for among all.
 (:uri::text IS NULL OR e.uri = :uri::text)
 AND (:name::text IS NULL OR a.name = :name::text)
 AND (:alias::text IS NULL OR :alias::text = ANY (e.aliases))
@@ -89,7 +90,7 @@ AND (:source_task_id::text IS NULL OR e.source_task_id = :source_task_id::text)
 AND (:source_run_id::text IS NULL OR r.dag_run_id = :source_run_id::text)
 AND (:source_map_index::integer IS NULL OR e.source_map_index = :source_map_index::integer)
 AND (:caused_run::bigint IS NULL
-     OR e.event_id IN (SELECT c.event_id FROM run_asset_event c WHERE c.run_id = :caused_run::bigint))
+     OR e.event_id = ANY (ARRAY(SELECT c.event_id FROM run_asset_event c WHERE c.run_id = :caused_run::bigint)))
 
 -- name: asset_event_list
 SELECT {asset_event_columns} FROM {asset_event_tables} WHERE {asset_event_conditions}

@@ -1,11 +1,16 @@
 -- Lists of task instances, of one run or across runs. {columns} are those of run.sql.
 
 -- name: instance_page
-SELECT {columns} FROM task_instance t WHERE t.run_id = :run_id::bigint AND {instance_conditions}
+SELECT {columns} FROM task_instance t WHERE {of_run} AND {instance_conditions}
 ORDER BY {order} LIMIT :limit::bigint OFFSET :offset::bigint
 
 -- name: instance_count
-SELECT count(*) AS total FROM task_instance t WHERE t.run_id = :run_id::bigint AND {instance_conditions}
+SELECT count(*) AS total FROM task_instance t WHERE {of_run} AND {instance_conditions}
+
+-- name: of_run
+-- Fragment. While a mapped task's own row is there, it alone counts: these rows are looked for once, and in this run.
+t.run_id = :run_id::bigint AND (t.map_index < 0 OR t.task_id NOT IN (
+    SELECT o.task_id FROM task_instance o WHERE o.run_id = :run_id::bigint AND o.map_index = -1))
 
 -- name: instance_page_of_many
 SELECT {columns} FROM task_instance t JOIN dag_run r USING (run_id) WHERE {run_conditions} AND {instance_conditions}
@@ -16,7 +21,7 @@ SELECT count(*) AS total FROM task_instance t JOIN dag_run r USING (run_id)
 WHERE {run_conditions} AND {instance_conditions}
 
 -- name: run_conditions
--- Fragment: a ManyRuns; null parameters are no condition.
+-- Fragment: a ManyRuns; null parameters are no condition. While a mapped task's own row is there, it alone counts.
 r.namespace = 'default'
 AND (:dag_ids::text[] IS NULL OR r.dag_id = ANY (:dag_ids::text[]))
 AND (:dag_run_ids::text[] IS NULL OR r.dag_run_id = ANY (:dag_run_ids::text[]))
@@ -24,9 +29,11 @@ AND (:logical_from::timestamptz IS NULL OR r.logical_date >= :logical_from::time
 AND (:logical_to::timestamptz IS NULL OR r.logical_date <= :logical_to::timestamptz)
 AND (:versions::text[] IS NULL OR (r.version_hash, t.task_id) IN (
     SELECT u.version, u.task FROM unnest(:versions::text[], :tasks::text[]) AS u(version, task)))
+AND (t.map_index < 0 OR NOT EXISTS (
+    SELECT FROM task_instance o WHERE o.run_id = t.run_id AND o.task_id = t.task_id AND o.map_index = -1))
 
 -- name: instance_conditions
--- Fragment: an InstanceFilter; null parameters are no condition. While a mapped task's own row is there, it alone counts.
+-- Fragment: an InstanceFilter; null parameters are no condition.
 (:task_ids::text[] IS NULL OR t.task_id = ANY (:task_ids::text[]))
 AND (:states::text[] IS NULL OR t.state::text = ANY (:states::text[]))
 AND (:map_index::integer IS NULL OR t.map_index = :map_index::integer)
@@ -37,8 +44,6 @@ AND (:ended_from::timestamptz IS NULL OR t.ended_at >= :ended_from::timestamptz)
 AND (:ended_to::timestamptz IS NULL OR t.ended_at <= :ended_to::timestamptz)
 AND (:lasted_from::float8 IS NULL OR extract(epoch FROM t.ended_at - t.started_at) >= :lasted_from::float8)
 AND (:lasted_to::float8 IS NULL OR extract(epoch FROM t.ended_at - t.started_at) <= :lasted_to::float8)
-AND (t.map_index < 0 OR NOT EXISTS (
-    SELECT FROM task_instance o WHERE o.run_id = t.run_id AND o.task_id = t.task_id AND o.map_index = -1))
 
 -- name: run_many
 SELECT {columns} FROM dag_run r WHERE r.run_id = ANY (:run_ids::bigint[])
