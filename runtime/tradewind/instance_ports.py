@@ -122,6 +122,10 @@ class InstanceReads(Protocol):
         """The runs of these numbers that there are, in no order."""
         ...
 
+    async def run_versions(self, dag_ids: Sequence[str] | None = None) -> list[tuple[str, str]]:
+        """The versions that runs (of these DAGs) began with, each once: DAG and hash, in this order."""
+        ...
+
     async def attempt_latest(self, of: Sequence[InstanceRow]) -> list[AttemptRow]:
         """The attempt that began last of each of these task instances that has had one."""
         ...

@@ -6,6 +6,7 @@ from typing import Any
 
 from tests.web.conftest import Site
 from tradewind.model.states import RunState
+from tradewind.store.memory import MemoryStore
 
 LIST = "/dags/~/dagRuns/~/taskInstances/list"
 
@@ -39,6 +40,16 @@ async def test_wildcards_in_the_address(site: Site) -> None:
     assert await found("~", "~", pool="nowhere") == ([], 0)
     assert await found("~", "~", pool="default_pool", limit="1", order_by="-task_id") == (["y.report"], 7)
     await site.get("/dags/unknown/dagRuns/~/taskInstances", 404)
+
+
+async def test_of_a_version_that_is_not_kept_no_pool_is_known(site: Site) -> None:
+    await fill(site)
+    assert isinstance(site.store, MemoryStore)
+    version = await site.store.dag_version_get("by_hand")
+    assert version is not None
+    del site.store.database.versions["by_hand", version.version_hash]
+    body = await (await site.get("/dags/~/dagRuns/~/taskInstances", 200, pool="default_pool")).json()
+    assert names(body)[1] == 6
 
 
 async def test_a_list_with_its_filters_in_the_body(site: Site) -> None:

@@ -46,6 +46,13 @@ class InstanceLists(Lines):
         query = statement("instance", "run_many", columns=_columns("run"))
         return [run_of(row) for row in await self._readers.fetch(query, *query.values({"run_ids": list(run_ids)}))]
 
+    async def run_versions(self, dag_ids: Sequence[str] | None = None) -> list[tuple[str, str]]:
+        """As `StoreReads.run_versions`."""
+        query = statement("instance", "run_versions")
+        given = {"dag_ids": None if dag_ids is None else list(dag_ids)}
+        rows = await self._readers.fetch(query, *query.values(given))
+        return [(row["dag_id"], row["version_hash"]) for row in rows]
+
     async def attempt_latest(self, of: Sequence[InstanceRow]) -> list[AttemptRow]:
         """As `StoreReads.attempt_latest`."""
         query = statement("instance", "attempt_latest")

@@ -144,6 +144,11 @@ class MemoryViews:
         """As `StoreReads.run_many`."""
         return [self.database.runs[run_id].run() for run_id in run_ids if run_id in self.database.runs]
 
+    async def run_versions(self, dag_ids: Sequence[str] | None = None) -> list[tuple[str, str]]:
+        """As `StoreReads.run_versions`."""
+        runs = [tables.run() for tables in self.database.runs.values()]
+        return sorted({(run.dag_id, run.version_hash) for run in runs if dag_ids is None or run.dag_id in dag_ids})
+
     async def attempt_latest(self, of: Sequence[InstanceRow]) -> list[AttemptRow]:
         """As `StoreReads.attempt_latest`."""
         latest: list[AttemptRow] = []

@@ -355,6 +355,8 @@ class RunSuite:
         assert await page(ManyRuns(), limit=1, offset=1) == every.split()[1]
         runs = await world.store.run_many([two.run_id, one.run_id, RunId(5)])
         assert sorted(run.dag_run_id for run in runs) == sorted([one.dag_run_id, two.dag_run_id])
+        assert await world.store.run_versions() == [("etl", one.version_hash)]
+        assert await world.store.run_versions(["other"]) == []
         rows = await world.store.instance_list(two.run_id)
         assert [(found.task_id, found.attempt) for found in await world.store.attempt_latest(rows)] == [
             ("a", attempt_id("x"))

@@ -48,6 +48,11 @@ AND (:lasted_to::float8 IS NULL OR extract(epoch FROM t.ended_at - t.started_at)
 -- name: run_many
 SELECT {columns} FROM dag_run r WHERE r.run_id = ANY (:run_ids::bigint[])
 
+-- name: run_versions
+SELECT DISTINCT r.dag_id, r.version_hash FROM dag_run r
+WHERE r.namespace = 'default' AND (:dag_ids::text[] IS NULL OR r.dag_id = ANY (:dag_ids::text[]))
+ORDER BY r.dag_id, r.version_hash
+
 -- name: attempt_latest
 -- Of each of these task instances the attempt that began last, live or ended.
 SELECT found.* FROM unnest(:run_ids::bigint[], :task_ids::text[], :map_indexes::integer[]) AS k(run_id, task_id, map_index),

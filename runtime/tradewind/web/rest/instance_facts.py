@@ -29,6 +29,14 @@ async def tasks_of(call: Call, run: RunRow) -> Tasks:
     return await call.catalog.tasks(run.dag_id, run.version_hash)
 
 
+async def tasks_of_version(call: Call, dag_id: str, version_hash: str) -> Tasks:
+    """Task id to task of a version; none of one that is not kept."""
+    try:
+        return await call.catalog.tasks(dag_id, version_hash)
+    except Problem:
+        return {}
+
+
 async def facts_of(call: Call, run: RunRow, instances: Sequence[InstanceRow]) -> list[InstanceFacts]:
     """Everything that these instances of a run are shown from."""
     return await _facts(call, {run.run_id: run}, {run.version_hash: await tasks_of(call, run)}, instances)
@@ -40,10 +48,7 @@ async def facts_of_many(call: Call, instances: Sequence[InstanceRow]) -> list[In
     tasks: dict[str, Tasks] = {}
     for run in runs.values():
         if run.version_hash not in tasks:
-            try:
-                tasks[run.version_hash] = await tasks_of(call, run)
-            except Problem:
-                tasks[run.version_hash] = {}
+            tasks[run.version_hash] = await tasks_of_version(call, run.dag_id, run.version_hash)
     return await _facts(call, runs, tasks, [row for row in instances if row.run_id in runs])
 
 

@@ -16,7 +16,7 @@ from tradewind.model.states import TaskState
 from tradewind.web.answers import json_answer
 from tradewind.web.problems import not_found
 from tradewind.web.rest import run_views
-from tradewind.web.rest.instance_facts import facts_of, facts_of_many, tasks_of
+from tradewind.web.rest.instance_facts import facts_of, facts_of_many, tasks_of, tasks_of_version
 from tradewind.web.rest.listing import LARGEST_PAGE, PAGE, between, order_by
 from tradewind.web.rest.params import Kind, Param
 from tradewind.web.rest.route import Call, Route
@@ -27,8 +27,6 @@ NO_STATE: Final = "none"
 
 ALL: Final = "~"
 """In place of a DAG's id or a run's: whichever."""
-MOST_VERSIONS: Final = 1_000
-"""Versions of one DAG that a list of task instances by pool, queue or executor looks into, the newest first."""
 
 _OF_TASKS: Final = ("pool", "queue", "executor")
 
@@ -117,14 +115,11 @@ async def _task_ids(call: Call, run: RunRow, named: Sequence[str]) -> tuple[str,
 
 
 async def _tasks_of_many(call: Call, many: ManyRuns) -> tuple[tuple[str, str], ...]:
-    """The tasks that the caller's filters leave, of every version of the DAGs."""
-    dag_ids = many.dag_ids if many.dag_ids is not None else [row.dag_id for row in await call.reads.dag_list()]
+    """The tasks that the caller's filters leave, of every version that there are runs of and that is kept."""
     found: list[tuple[str, str]] = []
-    for dag_id in dag_ids:
-        lines, _ = await call.reads.dag_version_list(dag_id, MOST_VERSIONS)
-        for line in lines:
-            tasks = await call.catalog.tasks(dag_id, line.version_hash)
-            found += [(line.version_hash, task.task_id) for task in tasks.values() if _fits(call, task)]
+    for dag_id, version_hash in await call.reads.run_versions(many.dag_ids):
+        tasks = await tasks_of_version(call, dag_id, version_hash)
+        found += [(version_hash, task.task_id) for task in tasks.values() if _fits(call, task)]
     return tuple(found)
 
 
