@@ -126,6 +126,16 @@ def test_the_answer_for_programs_and_skipped_waiting(run: Run, home: Path) -> No
     assert answer["errors"] == {"late[-1]": "AirflowSensorTimeout", "thrice[-1]": "AirflowException"}
 
 
+def test_what_no_output_can_encode_is_an_escape(home: Path) -> None:
+    """A real standard output: the one of tests takes everything."""
+    code = "from tradewind import DAG, task\nwith DAG('half'):\n    @task\n    def f(): return 'ä\\ud800'\n    f()\n"
+    (home / "half.py").write_text(code)
+    command = ("dags", "test", "half", "--file", str(home / "half.py"), "--output", "json")
+    done = subprocess.run([sys.executable, "-m", "tradewind", *command], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["xcoms"] == [["f", -1, "return_value", "ä\ud800"]]
+
+
 def test_the_answer_in_every_form(run: Run) -> None:
     answers = {form: run("dags", "test", "demo", "2024-01-05", "--output", form) for form in ("table", "json", "yaml")}
     assert "demo 2024-01-05T00:00:00+00:00: success in " in answers["table"].stdout

@@ -55,8 +55,9 @@ def answer_of(report: TrialReport, source: bytes = b"") -> dict[str, Any]:
 
 
 def to_line(answer: dict[str, Any]) -> str:
-    """The answer in one line."""
-    return json.dumps(answer, sort_keys=True, ensure_ascii=False)
+    """The answer in one line; halves of surrogate pairs, which no output can encode, as JSON's escapes."""
+    line = json.dumps(answer, sort_keys=True, ensure_ascii=False)
+    return re.sub("[\ud800-\udfff]", lambda half: f"\\u{ord(half[0]):04x}", line)
 
 
 def _error(attempt: AttemptRow, names: dict[str, str]) -> str | None:
