@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from tradewind.model.keys import UNMAPPED, AttemptId, RunId
 from tradewind.model.outcomes import EncodedValue, Wait
+from tradewind.model.rows import RunRow
 from tradewind.model.specs import DagSource, TaskSpec
 from tradewind.model.states import RunType
 from tradewind.model.waits import Resume, WaitKey
@@ -35,6 +36,28 @@ class RunFacts:
     """The key of the partition that the run is about."""
     partition_date: datetime | None = None
     """The moment that the key stands for."""
+
+    @staticmethod
+    def of(run: RunRow, source: DagSource) -> RunFacts:
+        """The facts of a run whose code comes from `source`."""
+        return RunFacts(
+            run_id=run.run_id,
+            dag_id=run.dag_id,
+            dag_run_id=run.dag_run_id,
+            version_hash=run.version_hash,
+            run_type=run.run_type,
+            logical_date=run.logical_date,
+            interval_start=run.interval_start,
+            interval_end=run.interval_end,
+            run_after=run.run_after,
+            queued_at=run.queued_at,
+            started_at=run.started_at,
+            conf=run.conf,
+            external_trigger=run.external_trigger,
+            source=source,
+            run_key=run.run_key,
+            partition_date=run.partition_date,
+        )
 
 
 class AttemptKey(NamedTuple):

@@ -129,6 +129,17 @@ class Outcome(NamedTuple):
     waits: tuple[Wait, ...] = ()
     """What a deferred instance waits for: any of these, answered, resumes it."""
 
+    def detail(self) -> bytes | None:
+        """JSON of what an attempt's row keeps beside the kind: reason, error, exit. None: there is none of them."""
+        body: dict[str, object] = {"reason": self.reason}
+        if self.map_index_label is not None:
+            body["map_index_label"] = self.map_index_label
+        if self.error is not None:
+            body["error"] = self.error._asdict()
+        if self.exit is not None:
+            body["exit"] = self.exit._asdict()
+        return None if self.reason is None and len(body) == 1 else orjson.dumps(body)
+
 
 SUCCEEDED: Final = Outcome(OutcomeKind.SUCCESS)
 

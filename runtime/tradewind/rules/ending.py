@@ -15,7 +15,6 @@ from tradewind.rules.following import Following
 
 PAUSED_STATES: Final = frozenset({_S.UP_FOR_RETRY, _S.UP_FOR_RESCHEDULE})
 _WAITING_STATES: Final = frozenset({_S.SCHEDULED, _S.DEFERRED})
-_LIVE: Final = frozenset({_S.QUEUED, _S.RUNNING, _S.RESTARTING})
 
 
 class Ending(Following):
@@ -64,20 +63,11 @@ class Ending(Following):
         stamp = event.stamp
         self.move_run(RunState.FAILED, started_at=self.run.started_at, ended_at=stamp.at)
         for n, state in enumerate(self.state):
-            if state is _S.RUNNING or state is _S.QUEUED:
-                self.stop(n)
-                self.cancel_attempt(n, decision)
-            elif state is _S.RESTARTING:
-                self.stop(n)
-                self._not_again(n, stamp)
-            elif state not in FINISHED:
-                if state is _S.DEFERRED and self._end_wait(n, stamp, decision):
-                    self.stop(n)
-                    self._not_again(n, stamp)
-                    continue
-                if state is _S.SCHEDULED:
-                    decision.freed.append(Freed(self.run.run_id, n))
-                self._end(n, _S.FAILED if state is _S.DEFERRED else _S.SKIPPED, stamp, decision)
+            if state in FINISHED or self._stop_under_way(n, stamp, decision):
+                continue
+            if state is _S.SCHEDULED:
+                decision.freed.append(Freed(self.run.run_id, n))
+            self._end(n, _S.FAILED if state is _S.DEFERRED else _S.SKIPPED, stamp, decision)
         self._end_run(RunState.FAILED, event.reason, decision)
 
     def _stop_the_others(self, failed: int, stamp: Stamp, decision: Decision) -> list[int]:
@@ -89,20 +79,26 @@ class Ending(Following):
         for n, state in enumerate(self.state):
             if state in FINISHED or self.tasks[n].is_teardown or self.tasks[n] is own:
                 continue
-            if state in _LIVE:
-                self.stop(n)
-                if state is _S.RESTARTING:
-                    self._not_again(n, stamp)
-                self.cancel_attempt(n, decision)
-                continue
-            if state is _S.DEFERRED and self._end_wait(n, stamp, decision):
-                self.stop(n)
-                self._not_again(n, stamp)
+            if self._stop_under_way(n, stamp, decision):
                 continue
             if state is _S.SCHEDULED:
                 decision.freed.append(Freed(self.run.run_id, n))
             concerned.extend(self._end(n, _S.SKIPPED, stamp, decision))
         return concerned
+
+    def _stop_under_way(self, n: int, stamp: Stamp, decision: Decision) -> bool:
+        """Ends for good what goes on elsewhere for an instance, which fails once that is gone; what restarts has been
+        told to end. False: nothing goes on.
+        """
+        state = self.state[n]
+        if state is _S.RUNNING or state is _S.QUEUED:
+            self.cancel_attempt(n, decision)
+        elif state is _S.RESTARTING or (state is _S.DEFERRED and self._end_wait(n, stamp, decision)):
+            self._not_again(n, stamp)
+        else:
+            return False
+        self.stop(n)
+        return True
 
     def _end_wait(self, n: int, stamp: Stamp, decision: Decision) -> bool:
         """Ends what an instance waits for, and has it undo what it has begun. Whether there is anything to end."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -42,6 +42,10 @@ class Following(Expanding):
         self._held_by_past: set[int] = set()
         self.gone: frozenset[str] = frozenset()
         """Tasks that the file from which they would be read does not have any more: removed in place of started."""
+
+    def _learn_past(self, past: Mapping[str, bool]) -> None:
+        for task_id, settled in past.items():
+            self.past[self.graph.index[task_id]] = settled
 
     def _settle(self, nodes: Sequence[int], stamp: Stamp, decision: Decision) -> None:
         """Judges these nodes, then what follows from it, step by step, until nothing changes. What is equally far

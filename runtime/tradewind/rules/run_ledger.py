@@ -1,8 +1,7 @@
 """The rows of one run: states, counts and stories of its task instances, in memory.
 
 The ledger changes them under the transition table, folds all changes of a row between two
-flushes into one, and hands them out as the store takes them. It also rebuilds itself from the
-store's rows. What should change, and why, is decided by `run_machine`.
+flushes into one, and hands them out as the store takes them. What should change, and why, is decided by `run_machine`.
 
 An instance that merely waits for limits (`none -> scheduled`) is not written until somebody
 could notice: mostly it starts within the same turn, and a fan-out of thousands would otherwise
@@ -16,7 +15,7 @@ from array import array
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import islice
-from typing import Any, Final
+from typing import Final
 
 import orjson
 
@@ -27,8 +26,7 @@ from tradewind.model.durable import StepRow
 from tradewind.model.errors import IllegalTransition
 from tradewind.model.events import Stamp
 from tradewind.model.keys import UNMAPPED, AttemptId
-from tradewind.model.outcomes import Outcome
-from tradewind.model.rows import AttemptRow, InstanceRow, LengthRow, RunRow, as_given
+from tradewind.model.rows import LengthRow, RunRow, as_given
 from tradewind.model.specs import DagSource, TaskSpec
 from tradewind.model.states import (
     FINISHED,
@@ -90,7 +88,7 @@ class RunLedger:
         n = len(graph)
         self.graph = graph
         self.run = run
-        self.facts = facts_of(run, source)
+        self.facts = RunFacts.of(run, source)
         self.state: list[TaskState] = [_S.NONE] * n
         self.tries = array("i", bytes(4 * n))
         self.max_tries = array("i", [task.retries for task in graph.tasks])
@@ -239,6 +237,11 @@ class RunLedger:
         index = self.maps[n]
         return repr(self.tasks[n].task_id) + (f"[{index}]" if index >= 0 else "")
 
+    def node_of(self, task_id: str, map_index: int = UNMAPPED) -> int | None:
+        """The node of an instance, None where there is none."""
+        n = self.graph.index.get(task_id)
+        return n if n is None or self.mapping is None else self.mapping.node_of(n, map_index)
+
     def finish(self, n: int, state: TaskState, stamp: Stamp) -> Sequence[int]:
         """Puts a final state on `n` and tells its downstream tasks' counts. Gives the nodes that are to be
         judged because of it.
@@ -260,7 +263,10 @@ class RunLedger:
         return down + far[n] if n in far else down
 
     def _count_ended(self, n: int, state: TaskState, change: int) -> None:
-        """Node `n` has ended (change 1), or has not after all (-1): tells those that look at it, without mapping."""
+        """Node `n` has ended (change 1), or has not after all (-1): tells those that look at it."""
+        if self.mapping is not None:
+            self.mapping.count(n, state, change)
+            return
         ended = self.ended_upstream.get(state)
         if ended is not None:
             for d in self.graph.down[n]:
@@ -282,10 +288,7 @@ class RunLedger:
     def take_back(self, n: int) -> None:
         """The final state of `n` counts no longer; another state is to follow."""
         self.unfinished += 1
-        if self.mapping is not None:
-            self.mapping.count(n, self.state[n], -1)
-        else:
-            self._count_ended(n, self.state[n], -1)
+        self._count_ended(n, self.state[n], -1)
         for task in self.passed_over.pop(n, ()):
             self._note_skip(n, task, -1)
 
@@ -341,7 +344,7 @@ class RunLedger:
         if state not in RUN_TRANSITIONS[run.state]:
             raise IllegalTransition(f"run {run.dag_id}/{run.dag_run_id}", run.state, state)
         self.run = dataclasses.replace(run, state=state, started_at=started_at, ended_at=ended_at, counts=None)
-        self.facts = facts_of(self.run, self.facts.source)
+        self.facts = RunFacts.of(self.run, self.facts.source)
         self._run_dirty = True
 
     # --------------------------------------------------------------------- rows in and out
@@ -412,120 +415,3 @@ class RunLedger:
         if n in self._waiting:
             self._waiting.discard(n)
             self._dirty[n] = _S.NONE
-
-    def restore(
-        self, rows: Sequence[InstanceRow], live: Iterable[AttemptRow], lengths: Iterable[LengthRow] = ()
-    ) -> None:
-        """Takes over the rows of the store, as their new owner. Rows of tasks that this version
-        does not have are left alone, and those of an expansion that was not completed.
-        """
-        if self.mapping is not None:
-            self._restore_expansions(rows)
-        for row in rows:
-            n = self.node_of(row.task_id, row.map_index)
-            if n is None:
-                continue
-            self.tries[n], self.max_tries[n] = row.try_number, row.max_tries
-            self.lost[n] = row.lost_count
-            if row.state is _S.NONE:
-                continue
-            self.state[n] = row.state
-            self.counts[_S.NONE] -= 1
-            self.counts[row.state] = self.counts.get(row.state, 0) + 1
-            if row.state in FINISHED:
-                self._restore_ended(n, row.state)
-                continue
-            self._restore_active(n, row)
-        self._restore_lengths(lengths)
-        for attempt in live:
-            n = self.node_of(attempt.task_id, attempt.map_index)
-            if n is not None and n in self.active:
-                self.active[n].hostname, self.active[n].pid = attempt.hostname, attempt.pid
-
-    def node_of(self, task_id: str, map_index: int = UNMAPPED) -> int | None:
-        """The node of an instance, None where there is none."""
-        n = self.graph.index.get(task_id)
-        return n if n is None or self.mapping is None else self.mapping.node_of(n, map_index)
-
-    def _restore_expansions(self, rows: Iterable[InstanceRow]) -> None:
-        """The mapped tasks that were expanded: those whose own row is gone."""
-        mapping = self.mapping
-        assert mapping is not None
-        found: dict[str, int] = {}
-        for row in rows:
-            found[row.task_id] = found.get(row.task_id, 0) + 1 if row.map_index >= 0 else LAST_INDEX
-        for task_id, count in found.items():
-            n = self.graph.index.get(task_id)
-            if n is not None and count < LAST_INDEX and mapping.is_waiting_to_expand(n):
-                self.grow(n, count)
-                mapping.stale.add(n)
-
-    def _restore_ended(self, n: int, state: TaskState) -> None:
-        self.unfinished -= 1
-        if self.mapping is not None:
-            self.mapping.count(n, state, 1)
-        else:
-            self._count_ended(n, state, 1)
-
-    def _restore_lengths(self, lengths: Iterable[LengthRow]) -> None:
-        for row in lengths:
-            n = self.node_of(row.task_id, row.map_index)
-            if n is None:
-                continue
-            if row.key.startswith(SKIPS):
-                self._restore_skip(n, row)
-            elif self.mapping is not None and self.state[n] is _S.SUCCESS:
-                self.mapping.learn(n, row.key, row.length)
-
-    def _restore_skip(self, n: int, row: LengthRow) -> None:
-        task = self.graph.index.get(row.key.removeprefix(SKIPS))
-        if row.length > 0 and self.state[n] is not _S.SUCCESS:
-            self.segment.lengths.append(row._replace(length=-1))
-        elif row.length > 0 and task is not None:
-            self.passed_over[n] = self.passed_over.get(n, frozenset()) | {task}
-
-    def _restore_active(self, n: int, row: InstanceRow) -> None:
-        active = self.active[n] = Active()
-        active.queued_at, active.started_at = row.queued_at, row.started_at
-        active.ended_at, active.due_at = row.ended_at, row.due_at
-        if row.state is not _S.UP_FOR_RETRY:
-            active.first_started_at = row.started_at or row.queued_at
-        active.attempt = row.attempt
-        if row.attempt is not None:
-            self.live[row.attempt] = n
-
-
-def facts_of(run: RunRow, source: DagSource) -> RunFacts:
-    """What attempts of this run are told about it."""
-    return RunFacts(
-        run_id=run.run_id,
-        dag_id=run.dag_id,
-        dag_run_id=run.dag_run_id,
-        version_hash=run.version_hash,
-        run_type=run.run_type,
-        logical_date=run.logical_date,
-        interval_start=run.interval_start,
-        interval_end=run.interval_end,
-        run_after=run.run_after,
-        queued_at=run.queued_at,
-        started_at=run.started_at,
-        conf=run.conf,
-        external_trigger=run.external_trigger,
-        source=source,
-        run_key=run.run_key,
-        partition_date=run.partition_date,
-    )
-
-
-def detail_of(outcome: Outcome) -> bytes | None:
-    """JSON of an outcome's error, exit and reason; None where there is none of them."""
-    if outcome.error is None and outcome.exit is None and outcome.reason is None and outcome.map_index_label is None:
-        return None
-    body: dict[str, Any] = {"reason": outcome.reason}
-    if outcome.map_index_label is not None:
-        body["map_index_label"] = outcome.map_index_label
-    if outcome.error is not None:
-        body["error"] = outcome.error._asdict()
-    if outcome.exit is not None:
-        body["exit"] = outcome.exit._asdict()
-    return orjson.dumps(body)

@@ -18,7 +18,7 @@ from tradewind.model import task_states as _S
 from tradewind.model.assets import AssetEventRow
 from tradewind.model.attempts import Attempt, AttemptKey
 from tradewind.model.batch import AttemptClosed, AttemptOpened, OutboxRow, XComRow
-from tradewind.model.commands import Decision, Freed, Timer
+from tradewind.model.commands import Decision, Freed
 from tradewind.model.durable import StepRow
 from tradewind.model.events import (
     Admitted,
@@ -30,7 +30,6 @@ from tradewind.model.events import (
     RunEvent,
     SignalSent,
     SpreadOn,
-    Stamp,
     StepStored,
     TasksCleared,
     TimerDue,
@@ -41,18 +40,18 @@ from tradewind.model.events import (
 from tradewind.model.moments import moment_after
 from tradewind.model.outcomes import DELETED_BUT_OWN, Outcome
 from tradewind.model.rows import LengthRow
-from tradewind.model.states import FINISHED, RUN_FINISHED, OutcomeKind, RunState
+from tradewind.model.states import FINISHED, OutcomeKind, RunState
 from tradewind.rules.alerts import FailedTry, mail_of
 from tradewind.rules.ending import PAUSED_STATES, Ending
 from tradewind.rules.following import WHOLE_RUN
 from tradewind.rules.retries import retry_delay
-from tradewind.rules.run_ledger import detail_of
+from tradewind.rules.taking_over import TakingOver
 
 _RUNNING, _LOST, _SUCCESS = RunState.RUNNING, OutcomeKind.LOST, OutcomeKind.SUCCESS
 _TRY_AGAIN: Final = frozenset({OutcomeKind.FAILED, OutcomeKind.TIMED_OUT})
 
 
-class RunMachine(Ending):
+class RunMachine(TakingOver):
     """One DAG run: events in, row changes (`flush`) and commands out."""
 
     def handle(self, event: RunEvent, decision: Decision) -> None:
@@ -60,54 +59,6 @@ class RunMachine(Ending):
         change nothing. Raises IllegalTransition if the rules contradict the table.
         """
         self._handlers[type(event)](self, event, decision)
-
-    def resume(
-        self,
-        past: Mapping[str, bool],
-        stamp: Stamp,
-        decision: Decision,
-    ) -> None:
-        """Goes on with a restored run that another owner (or an earlier life) began: offers again what
-        was waiting for limits, arms the timers, judges what was left unjudged. Live attempts
-        stay; whoever finds that they are gone sends their end as LOST.
-        """
-        self._learn_past(past)
-        for n, state in enumerate(self.state):
-            due = self.active[n].due_at if n in self.active else None
-            if state is _S.SCHEDULED:
-                self.ready(n, decision)
-            elif state in PAUSED_STATES and due is not None:
-                decision.timers.append(Timer(due, self.run.run_id, n))
-            if n in self.waits:
-                self._wait_on(n, stamp, decision)
-        self._arm_timeout(decision)
-        self._settle(range(len(self.state)), stamp, decision)
-        self._close_if_done(stamp, decision)
-
-    def _wait_on(self, n: int, stamp: Stamp, decision: Decision) -> None:
-        """Goes on with the waits of an instance. Triggers that were being ended, or are not wanted any more, are
-        ended (again): that their clean-up ran is not known.
-        """
-        state = self.state[n]
-        if self.is_undoing(n):
-            self.end_triggers(n, decision)
-        elif state is _S.RESTARTING and self.active[n].attempt is None:
-            if not self.end_triggers(n, decision):
-                self._restart(n, stamp, decision)
-        elif state is _S.DEFERRED and (self.run.state in RUN_FINISHED or self.is_stopped(n)):
-            self.end_triggers(n, decision)
-        else:
-            decision.wait.extend(self.start_of(n, pending) for pending in self.waits[n] if pending.has_trigger)
-            if state is _S.DEFERRED:
-                self.arm(n, decision)
-
-    def unwanted(self) -> list[AttemptKey]:
-        """Live attempts that are to end: their instance was cleared or stopped, or the run has ended."""
-        decision = Decision()
-        for n in self.live.values():
-            if self.state[n] is _S.RESTARTING or self.is_stopped(n) or self.run.state in RUN_FINISHED:
-                self.cancel_attempt(n, decision)
-        return decision.cancel
 
     # ------------------------------------------------------------------------------ events
 
@@ -182,7 +133,7 @@ class RunMachine(Ending):
                 event.started_at,
                 active.hostname or event.hostname,
                 active.pid or event.pid,
-                detail_of(outcome),
+                outcome.detail(),
             )
         )
         active.attempt = None
@@ -366,10 +317,6 @@ class RunMachine(Ending):
     def _on_spread(self, event: SpreadOn, decision: Decision) -> None:
         self._settle(self.spread_on(event.node, event.stamp, decision), event.stamp, decision)
         self._close_if_done(event.stamp, decision)
-
-    def _learn_past(self, past: Mapping[str, bool]) -> None:
-        for task_id, settled in past.items():
-            self.past[self.graph.index[task_id]] = settled
 
     def _tell(self, n: int, which: str, outcome: Outcome) -> None:
         """Has a callback run from the outbox where the attempt's own process could not run it:

@@ -26,7 +26,7 @@ from tradewind.model.states import TaskState
 from tradewind.model.waits import ANSWERED_FROM_OUTSIDE, Resume, WaitAnswer, WaitGone, WaitKey, WaitRow
 from tradewind.rules.graph import Graph
 from tradewind.rules.judging import Judge
-from tradewind.rules.run_ledger import Active, detail_of
+from tradewind.rules.run_ledger import Active
 
 TIMED_OUT: Final = "Trigger timeout"
 PASSING: Final = "~"
@@ -125,7 +125,7 @@ class Waiting(Judge):
         """The end of a try without an attempt has the row of one all the same: there views look for the reason."""
         attempt = _named(f"{pending.origin.hex()}/{pending.wait.key}")
         self.segment.opened.append(self._opened(n, attempt, stamp.at))
-        closed = AttemptClosed(attempt, outcome.kind, stamp.at, stamp.at, detail=detail_of(outcome))
+        closed = AttemptClosed(attempt, outcome.kind, stamp.at, stamp.at, detail=outcome.detail())
         self.segment.closed.append(closed)
         return attempt
 
@@ -340,13 +340,6 @@ class Waiting(Judge):
 
     def _forget_row(self, n: int, pending: Pending) -> None:
         self.segment.waits.append(WaitGone(self.tasks[n].task_id, self.maps[n], pending.wait.key))
-
-    def restore_waits(self, rows: Iterable[WaitRow]) -> None:
-        """Takes over the waits of the store."""
-        for row in rows:
-            n = self.node_of(row.task_id, row.map_index)
-            if n is not None and n in self.active:
-                self.waits[n] = (*self.waits.get(n, ()), Pending(row.origin, row.wait, row.answer))
 
 
 def _is_same(old: Wait, new: Wait) -> bool:

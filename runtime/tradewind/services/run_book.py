@@ -59,8 +59,7 @@ class RunBook:
         dag = self.dags[snapshot.run.dag_id]
         graph = dag.graph(snapshot.run.version_hash, snapshot.spec)
         machine = RunMachine(snapshot.run, graph, snapshot.source)
-        machine.restore(snapshot.instances, snapshot.live, snapshot.lengths)
-        machine.restore_waits(snapshot.waits)
+        machine.restore(snapshot.instances, snapshot.live, snapshot.lengths, snapshot.waits)
         return machine
 
     def find(self, dag_id: str, dag_run_id: str) -> RunMachine | None:

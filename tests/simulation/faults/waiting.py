@@ -12,6 +12,7 @@ from tradewind.model.states import TaskState
 from tradewind.model.waits import WaitAnswer, WaitGone
 from tradewind.rules import waiting as waits
 from tradewind.rules.run_machine import RunMachine
+from tradewind.rules.taking_over import TakingOver
 from tradewind.rules.waiting import Pending, Waiting
 from tradewind.services.dispatcher import Dispatcher
 from tradewind.services.scheduler import Scheduler
@@ -80,7 +81,7 @@ def waits_not_carried_on_after_a_takeover(patch: Patch) -> None:
 
 @fault(waiting=True)
 def waits_not_loaded_at_a_takeover(patch: Patch) -> None:
-    patch.setattr(Waiting, "restore_waits", giving(None))
+    patch.setattr(TakingOver, "_restore_waits", giving(None))
 
 
 @fault(story=wait_stories.cancelled_while_it_waits_and_nobody_is_there)
@@ -111,7 +112,7 @@ def deadline_begins_anew_at_a_takeover(patch: Patch) -> None:
 
         return careless
 
-    wrap(patch, Waiting, "restore_waits", make)
+    wrap(patch, TakingOver, "_restore_waits", make)
 
 
 @fault(waiting=True)

@@ -57,22 +57,7 @@ def run_row(number: int, run: Mapping[str, Any], dag_id: str) -> RunRow:
 
 
 def facts_of(row: RunRow) -> RunFacts:
-    return RunFacts(
-        run_id=row.run_id,
-        dag_id=row.dag_id,
-        dag_run_id=row.dag_run_id,
-        version_hash=row.version_hash,
-        run_type=row.run_type,
-        logical_date=row.logical_date,
-        interval_start=row.interval_start,
-        interval_end=row.interval_end,
-        run_after=row.run_after,
-        queued_at=row.queued_at,
-        started_at=row.started_at,
-        conf=row.conf,
-        external_trigger=row.external_trigger,
-        source=DagSource("tests", "1", "/nowhere/dags.py", "dags.py"),
-    )
+    return RunFacts.of(row, DagSource("tests", "1", "/nowhere/dags.py", "dags.py"))
 
 
 def a_run(dag_id: str, conf: Mapping[str, Any] | None = None) -> RunRow:

@@ -105,7 +105,7 @@ class MappedRun:
         self.go_on = []
         self.machine = RunMachine(self.machine.run, self.graph, SOURCE)
         rows = sorted(self.rows.values(), key=lambda row: (row.task_id, row.map_index))
-        self.machine.restore(rows, (), self.lengths.values())
+        self.machine.restore(rows, lengths=self.lengths.values())
         decision = Decision()
         self.machine.resume({}, self.stamp(), decision)
         self._follow(decision)

@@ -50,7 +50,7 @@ def machine_of(case: dict[str, Any], run: int) -> RunMachine:
         due = T0 + timedelta(days=9) if state in ("up_for_retry", "up_for_reschedule") else None
         row = InstanceRow(machine.run.run_id, task_id, -1, now, tries, most, due_at=due, attempt=attempt)
         rows.append(row)
-    machine.restore(rows, ())
+    machine.restore(rows)
     return machine
 
 

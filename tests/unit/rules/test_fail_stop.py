@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from tests.unit.rules.machine_driver import SOURCE, T0, run_row
 from tradewind.model.commands import Decision
-from tradewind.model.events import Admitted, AttemptEnded, RunActivated, Stamp
+from tradewind.model.events import Admitted, AttemptEnded, RunActivated, Stamp, TasksCleared
 from tradewind.model.keys import AttemptId
 from tradewind.model.outcomes import Outcome
 from tradewind.model.specs import DagSpec, TaskSpec
@@ -85,3 +85,13 @@ def test_a_failed_teardown_stops_the_others_as_any_task_does() -> None:
     assert [key.task_id for key in run.decision.cancel] == ["a"]
     assert run.states()["u"] is TaskState.RUNNING
     assert run.states()["b"] is TaskState.SKIPPED
+
+
+def test_what_was_told_to_end_when_it_was_cleared_is_not_told_again() -> None:
+    run = Run(SPEC)
+    run.end("setup", OutcomeKind.SUCCESS)
+    run.machine.handle(TasksCleared(Stamp(T0, 4), (run.machine.graph.index["runs"],)), run.decision)
+    run.end("fails", OutcomeKind.FAILED)
+    assert sorted(key.task_id for key in run.decision.cancel) == ["lost", "runs"]
+    run.end("runs", OutcomeKind.CANCELLED)
+    assert run.states()["runs"] is TaskState.FAILED, "it does not begin anew"

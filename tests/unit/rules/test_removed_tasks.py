@@ -66,5 +66,5 @@ def restored(driver: Driver) -> RunMachine:
     before = driver.machines[0]
     after = RunMachine(before.run, driver.graph, before.facts.source)
     tasks = driver.graph.tasks
-    after.restore([InstanceRow(before.run.run_id, t.task_id, state=before.state[n]) for n, t in enumerate(tasks)], [])
+    after.restore([InstanceRow(before.run.run_id, t.task_id, state=before.state[n]) for n, t in enumerate(tasks)])
     return after

@@ -158,8 +158,7 @@ class WaitingRun:
         self.attempts, self.running, self.ending, self.timers = {}, {}, {}, []
         self.cancelled = set()
         self.machine = RunMachine(self.row, self.graph, SOURCE)
-        self.machine.restore(list(self.instances.values()), ())
-        self.machine.restore_waits(self.waits.values())
+        self.machine.restore(list(self.instances.values()), waits=self.waits.values())
         decision = Decision()
         self.machine.resume({}, self.stamp(), decision)
         self.follow(decision)
