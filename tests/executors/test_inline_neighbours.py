@@ -18,6 +18,7 @@ from tradewind.authoring.serialize import dag_to_spec
 from tradewind.model.specs import DagSpec, TaskSpec
 from tradewind.model.states import OutcomeKind
 from tradewind.model.waits import Resume, WaitAnswer
+from tradewind.standard.sensors import PythonSensor
 from tradewind.testing.executor_host import AttemptMaker, MemoryHost
 from tradewind.testing.executor_suite import Stage
 from tradewind_executors.inline import InlineExecutor
@@ -181,6 +182,15 @@ async def test_the_time_of_a_sync_task_includes_its_wait(made: Made) -> None:
     outcome = (await stage.host.end_of(resumed)).outcome
     assert outcome.kind is OutcomeKind.TIMED_OUT
     assert "60 s has passed while the task was deferred" in (outcome.reason or "")
+
+
+@pytest.mark.parametrize(("done", "kind"), [(True, OutcomeKind.SUCCESS), (False, OutcomeKind.FAILED_FOR_GOOD)])
+async def test_a_sensor_whose_process_was_long_in_coming_still_looks(made: Made, done: bool, kind: OutcomeKind) -> None:
+    with new_dag() as dag:
+        PythonSensor(task_id="t", python_callable=lambda: done, poke_interval=0.1, timeout=1)
+    stage = await made.stage_of(dag)
+    attempt = stage.maker.attempt("t", first_started_at=datetime.now(UTC) - timedelta(seconds=2))
+    assert (await stage.carry(attempt)).outcome.kind is kind
 
 
 async def test_one_that_is_ending_already_is_not_reported_before_it_has_ended(made: Made) -> None:

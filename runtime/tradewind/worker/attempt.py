@@ -226,7 +226,6 @@ async def _sense(work: Work, waited: SensorWait | None = None) -> Any:
         sensing.pokes = waited.pokes
         await _rest(key, sensing.until(waited.at))
     while True:
-        sensing.check()
         try:
             interval = sensing.sensor.poke_interval
             done, value = satisfied(await (poked() if key is None else joint_polls().ask(key, interval, poked)))
@@ -409,7 +408,6 @@ async def _await(value: Any) -> Any:
 def _sense_blocking(work: Work, stop: threading.Event | None) -> Any:
     sensing = Sensing.of(work)
     while True:
-        sensing.check()
         try:
             done, value = satisfied(awaited(sensing.sensor.poke(work.context)))
             if done:

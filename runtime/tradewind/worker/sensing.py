@@ -66,24 +66,16 @@ class Sensing:
         """Seconds since the try's first slice began."""
         return self.before + self.pace.monotonic() - self.began
 
-    def check(self) -> None:
-        """Before each poke. Raises SensorTimeout (or SkipTask with soft_fail) once the time is out.
+    def pause(self) -> float:
+        """After a poke that was not satisfied: seconds until the next one of this attempt.
 
-        The first poke of a try is always made: a later slice begins no sooner than an interval
-        after the first.
+        Raises SensorTimeout (or SkipTask with soft_fail) once the time is out, so each slice pokes, however late it
+        has begun; RescheduleTask in reschedule mode.
         """
         sensor = self.sensor
-        first = self.pokes == 0 and self.before < 0.9 * sensor.poke_interval
         self.pokes += 1
-        if first or self.elapsed <= sensor.timeout:
-            return
-        if sensor.soft_fail or sensor.never_fail:
-            raise SkipTask(TIMED_OUT)
-        raise SensorTimeout(TIMED_OUT)
-
-    def pause(self) -> float:
-        """Seconds until the next poke of this attempt. Raises RescheduleTask in reschedule mode."""
-        sensor = self.sensor
+        if self.elapsed > sensor.timeout:
+            raise SkipTask(TIMED_OUT) if sensor.soft_fail or sensor.never_fail else SensorTimeout(TIMED_OUT)
         pokes = self.pokes
         if sensor.reschedule and sensor.exponential_backoff:
             pokes = _pokes_in(self.elapsed, sensor.poke_interval)
@@ -126,7 +118,6 @@ def sense_inside(sensor: BaseSensorOperator, context: Any) -> Any:
 
 async def _sense_on_loop(sensing: Sensing, context: Any) -> Any:
     while True:
-        sensing.check()
         try:
             answer: Any = sensing.sensor.poke(context)
             done, value = satisfied(await answer if inspect.isawaitable(answer) else answer)
@@ -139,7 +130,6 @@ async def _sense_on_loop(sensing: Sensing, context: Any) -> Any:
 
 def _sense_in_thread(sensing: Sensing, context: Any) -> Any:
     while True:
-        sensing.check()
         try:
             done, value = satisfied(sensing.sensor.poke(context))
             if done:
