@@ -257,9 +257,15 @@ def load_config(
 def _home(home: Path | str | None, environ: Mapping[str, str]) -> Path:
     named = environ.get(HOME_VARIABLE) or environ.get(AIRFLOW_HOME_VARIABLE)
     chosen = str(home) if home is not None else named or "~/.tradewind"
-    if chosen.startswith("~") and "HOME" in environ:
-        chosen = environ["HOME"] + chosen[1:] if chosen[1:2] in ("", "/") else chosen
-    return Path(os.path.abspath(Path(chosen).expanduser()))  # noqa: PTH100 - resolve() would follow links
+    if chosen[:2] in ("~", "~/") and environ.get("HOME"):
+        chosen = environ["HOME"] + chosen[1:]
+    try:
+        return Path(os.path.abspath(Path(chosen).expanduser()))  # noqa: PTH100 - resolve() would follow links
+    except RuntimeError:
+        raise ConfigError(
+            f"{chosen} cannot be found: the system knows of no such home folder. "
+            f"Name one with {HOME_VARIABLE} or --home."
+        ) from None
 
 
 def _read_file(file: Path) -> Mapping[str, Mapping[str, Json]]:

@@ -118,7 +118,10 @@ def _fits(value: float, option: Option) -> bool:
 def _folder(raw: Json, base: Path | None) -> Path | None:
     if not isinstance(raw, (str, Path)) or not str(raw):
         return None
-    path = Path(os.path.expandvars(raw)).expanduser()
+    try:
+        path = Path(os.path.expandvars(raw)).expanduser()
+    except RuntimeError:  # ~somebody, whom the system does not know
+        return None
     return Path(os.path.abspath(path if base is None else base / path))  # noqa: PTH100 - resolve() would follow links
 
 

@@ -223,6 +223,13 @@ def test_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_config(environ={"HOME": str(tmp_path)}).home == tmp_path / ".tradewind"
 
 
+def test_a_home_that_the_system_does_not_know(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"~nobody-of-that-name/x cannot be found.*--home"):
+        load_config("~nobody-of-that-name/x", environ={})
+    with pytest.raises(ConfigError, match=r"dags.folder = '~nobody-of-that-name/x' is not possible"):
+        load(tmp_path, dags__folder="~nobody-of-that-name/x")
+
+
 def test_listing_masks_secrets(tmp_path: Path) -> None:
     environ = {"TRADEWIND__DATABASE__URL": "postgresql://u:hush@h/db", "TRADEWIND__WEB__SECRET_KEY": "hush"}
     lines = {f"{line.section}.{line.key}": line for line in load(tmp_path, environ).listing()}
