@@ -23,7 +23,7 @@ from tests.cli.conftest import DEMO
 from tests.web.conftest import basic
 
 pytestmark = [pytest.mark.slow, pytest.mark.blocks_the_loop]
-SECONDS = 60.0
+SECONDS = 120.0
 BANNER = [
     "Starting Tradewind …",
     "Tradewind",

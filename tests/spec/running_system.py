@@ -32,7 +32,7 @@ from tradewind.web.settings import WebConfig
 from tradewind.worker.log import LogRef
 from tradewind.worker.log_reader import read_log
 
-SECONDS = 60.0
+SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from tests.store.embedded.conftest import Pids, StartUser, ask
+from tests.store.embedded.conftest import WITHIN_S, Pids, StartUser, ask
 from tradewind.store.embedded import EmbeddedServer
 
 FAST = {"fsync": "off"}
@@ -139,7 +139,9 @@ async def _write(dsn: object, value: int) -> None:
 
 async def test_a_cancelled_join_gives_everything_back(home: Path) -> None:
     joining = asyncio.create_task(EmbeddedServer.join(home, settings=FAST))
-    await asyncio.sleep(0.2)
+    async with asyncio.timeout(WITHIN_S):
+        while not list(home.glob("postgres/data*")):  # noqa: ASYNC110, ASYNC240 - initdb tells nobody
+            await asyncio.sleep(0.001)
     joining.cancel()
     with pytest.raises(asyncio.CancelledError):
         await joining
