@@ -65,7 +65,7 @@ class XComPut(NamedTuple):
 
 
 class ErrorInfo(NamedTuple):
-    """An exception as text. `traceback` is complete and may be long."""
+    """An exception as text. Of long ones the beginning and the end."""
 
     type: str
     message: str

@@ -25,6 +25,11 @@ _WORKER: Final = str(Path(tradewind.worker.__path__[0]))
 _OURS: Final = str(Path(_WORKER).parent)
 _EXECUTORS: Final = str(Path(_OURS).parent / "tradewind_executors")
 
+LONGEST_TRACEBACK: Final = 64 * 1024
+"""Characters that are kept of a traceback: a group of a thousand errors must not fill the attempt's row."""
+LONGEST_MESSAGE: Final = 8 * 1024
+"""Characters that are kept of an error's own text."""
+
 
 class AttemptCancelled(BaseException):
     """Raised in user code when its attempt is ended from outside. Not an Exception: `except Exception` lets it by."""
@@ -32,7 +37,7 @@ class AttemptCancelled(BaseException):
 
 def outcome_of_error(error: BaseException) -> Outcome:
     """What an exception that left user code means."""
-    message = masked_text(_text(error))
+    message = _text(error)
     if isinstance(error, SkipTask):
         return Outcome(OutcomeKind.SKIPPED, reason=message)
     if isinstance(error, RescheduleTask):
@@ -45,7 +50,8 @@ def outcome_of_error(error: BaseException) -> Outcome:
     if isinstance(error, TaskTimeout):
         return Outcome(OutcomeKind.TIMED_OUT, error=info, reason=message)
     if isinstance(error, SystemExit):
-        return Outcome(OutcomeKind.FAILED, error=info, reason=masked_text(f"the task called sys.exit({error.code!r})"))
+        said = shortened(masked_text(f"the task called sys.exit({error.code!r})"), LONGEST_MESSAGE)
+        return Outcome(OutcomeKind.FAILED, error=info, reason=said)
     if isinstance(error, MemoryError):
         return Outcome(OutcomeKind.FAILED, error=info, reason="out of memory: Python raised MemoryError")
     return Outcome(OutcomeKind.FAILED, error=info, reason=f"{type(error).__name__}: {message}"[:500])
@@ -62,14 +68,22 @@ def error_info(error: BaseException) -> ErrorInfo:
         text = "".join(lines)
     except Exception as broken:
         text = f"{name}, whose text cannot be made: {type(broken).__name__}\n"
-    return ErrorInfo(name, masked_text(_text(error)), masked_text(speakable(text)))
+    return ErrorInfo(name, _text(error), shortened(masked_text(speakable(text)), LONGEST_TRACEBACK))
 
 
 def _text(error: BaseException) -> str:
     try:
-        return speakable(str(error))
+        return shortened(masked_text(speakable(str(error))), LONGEST_MESSAGE)
     except Exception:
         return f"(the text of this {type(error).__name__} cannot be made)"
+
+
+def shortened(text: str, most: int) -> str:
+    """The beginning and the end of a text of more than `most` characters, with a line between that says so."""
+    if len(text) <= most:
+        return text
+    half = most // 2
+    return f"{text[:half]}\n… {len(text) - 2 * half} characters are left out here …\n{text[-half:]}"
 
 
 def speakable(text: str) -> str:

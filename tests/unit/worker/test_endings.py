@@ -17,7 +17,14 @@ from tradewind.model.errors import FailWithoutRetry, RescheduleTask, SkipTask, T
 from tradewind.model.outcomes import ExitInfo
 from tradewind.model.states import OutcomeKind
 from tradewind.worker.alarm import deadline
-from tradewind.worker.endings import AttemptCancelled, error_info, outcome_of_error, outcome_of_exit
+from tradewind.worker.endings import (
+    LONGEST_MESSAGE,
+    LONGEST_TRACEBACK,
+    AttemptCancelled,
+    error_info,
+    outcome_of_error,
+    outcome_of_exit,
+)
 from tradewind.worker.guard import LoopBlocked
 from tradewind.worker.sensing import Sensing, satisfied
 
@@ -41,6 +48,23 @@ AT = datetime(2026, 1, 1, tzinfo=UTC)
 )
 def test_kinds(error: BaseException, kind: OutcomeKind) -> None:
     assert outcome_of_error(error).kind is kind
+
+
+@pytest.mark.parametrize("kind", [ValueError, SkipTask, FailWithoutRetry, SystemExit])
+def test_of_a_long_error_the_beginning_and_the_end_are_kept(kind: type[BaseException]) -> None:
+    outcome = outcome_of_error(kind("first " + "x" * 1_000_000 + " last"))
+    error = outcome.error
+    for text, most in (
+        (outcome.reason, LONGEST_MESSAGE),
+        (error and error.message, LONGEST_MESSAGE),
+        (error and error.traceback, LONGEST_TRACEBACK),
+    ):
+        if text is not None:
+            assert len(text) < most + 100
+            assert "first " in text
+            if len(text) > 500:  # the longest sentence of another failure
+                assert "characters are left out here" in text
+                assert text.rstrip(")'\n").endswith(" last")
 
 
 @pytest.mark.parametrize(
