@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from tradewind.bundles.folder import FolderBundle, compare
-from tradewind.model.errors import ConfigError
 
 
 def fill(root: Path, *names: str) -> None:
@@ -108,10 +107,16 @@ def test_an_ignore_file_holds_below_its_own_folder_only(tmp_path: Path) -> None:
     assert python(tmp_path) == {"x.py", "sub/deep/x.py"}
 
 
-def test_a_bad_expression_is_named(tmp_path: Path) -> None:
-    (tmp_path / ".airflowignore").write_text("*.py")
-    with pytest.raises(ConfigError, match=r"\.airflowignore.*'\*\.py' is not a regular expression"):
-        python(tmp_path)
+def test_a_bad_expression_is_named_and_the_others_hold(tmp_path: Path) -> None:
+    fill(tmp_path, "a.py", "b.py", "sub/c.py", "sub/d.py")
+    (tmp_path / "sub" / ".airflowignore").write_text("*_test.py\n^c\n")
+    (tmp_path / ".tradewindignore").write_bytes(b"\xff\n")
+    listing = FolderBundle("dags", tmp_path).list_files()
+    assert set(listing.python) == {"a.py", "b.py", "sub/d.py"}
+    assert set(listing.problems) == {".tradewindignore", "sub/.airflowignore"}
+    assert "'*_test.py' is not a regular expression (nothing to repeat" in listing.problems["sub/.airflowignore"]
+    assert "set dags.ignore_file_syntax = glob" in listing.problems["sub/.airflowignore"]
+    assert "cannot be read" in listing.problems[".tradewindignore"]
 
 
 def test_ignored_files_still_count_as_data(tmp_path: Path) -> None:
@@ -130,4 +135,4 @@ def test_relative(tmp_path: Path) -> None:
 def test_what_is_no_regular_file_is_left_out(tmp_path: Path) -> None:
     """Reading a pipe would never end."""
     os.mkfifo(tmp_path / "pipe.py")
-    assert FolderBundle("dags", tmp_path).list_files() == ({}, {})
+    assert FolderBundle("dags", tmp_path).list_files() == ({}, {}, {})

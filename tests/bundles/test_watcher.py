@@ -312,18 +312,23 @@ async def test_a_missing_folder_is_made(place: Place) -> None:
         await place.until_active("a")
 
 
-async def test_a_bad_ignore_file_stops_nothing_else(place: Place, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_bad_ignore_file_is_an_import_error_and_stops_nothing(place: Place) -> None:
     place.dag("a.py", "a")
     async with place.watching():
         place.write(".airflowignore", "*.py")
         place.dag("b.py", "b")
-        (place.folder / ".airflowignore").unlink()
         await place.until_active("a", "b")
-    place.write(".airflowignore", "*.py")
-    async with place.watching():
-        assert "is not a regular expression" in caplog.text
-        (place.folder / ".airflowignore").unlink()
-        await place.until_active("a", "b")
+        assert list(await place.errors()) == [".airflowignore"]
+    for _ in range(2):  # also after a start that knows of it already
+        async with place.watching() as watcher:
+            await watcher.ready.wait()
+            await place.until_active("a", "b")
+            assert "'*.py' is not a regular expression" in (await place.errors())[".airflowignore"]
+    place.write(".airflowignore", "^b")
+    async with place.watching() as watcher:
+        await watcher.ready.wait()
+        await place.until_active("a")
+        assert await place.errors() == {}
 
 
 async def test_a_folder_that_is_replaced_in_one_step(place: Place) -> None:

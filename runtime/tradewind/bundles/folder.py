@@ -33,6 +33,12 @@ class Listing(NamedTuple):
     """Files that may define DAGs: `.py` and `.zip`, not ignored."""
     data: dict[str, Stamp]
     """All other files: what DAG files may read, and ignored or helper `.py` files too."""
+    problems: dict[str, str]
+    """What is wrong with ignore files, in words."""
+
+    def has(self, path: str) -> bool:
+        """Whether this file is there and may be told of: as a DAG file, or for what is wrong with it."""
+        return path in self.python or path in self.problems
 
 
 class Changes(NamedTuple):
@@ -59,8 +65,8 @@ class FolderBundle:
     """The files belong to the commit `version` and never change; another commit is another folder."""
 
     def list_files(self) -> Listing:
-        """Walks the folder (blocking). A missing folder is empty. Raises ConfigError for a bad ignore file."""
-        listing = Listing({}, {})
+        """Walks the folder (blocking). A missing folder is empty."""
+        listing = Listing({}, {}, {})
         seen: set[str] = set()
         self._walk(self.root, "", [], seen, listing)
         return listing
@@ -72,7 +78,9 @@ class FolderBundle:
         seen.add(real)
         entries = list(_scan(folder))
         if any(entry.name in IGNORE_FILES for entry in entries):
-            rules = [*rules, *read_rules(folder, base, self.ignore_syntax)]
+            more, problems = read_rules(folder, base, self.ignore_syntax)
+            rules = [*rules, *more]
+            listing.problems.update(problems)
         for entry in entries:
             path = base + entry.name
             if _is_folder(entry):

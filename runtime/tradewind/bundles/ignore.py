@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
-from tradewind.model.errors import ConfigError
-
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
@@ -39,9 +37,13 @@ class IgnoreRules:
         return self.globs.check_file(inner).include if self.globs is not None else None
 
 
-def read_rules(folder: Path, base: str, syntax: Syntax) -> list[IgnoreRules]:
-    """The rules that the ignore files of this folder add. Raises ConfigError for a bad expression."""
+def read_rules(folder: Path, base: str, syntax: Syntax) -> tuple[list[IgnoreRules], dict[str, str]]:
+    """The rules that the ignore files of this folder add, and what is wrong with these files, by their paths.
+
+    A line that is no expression leaves nothing out, the others of its file do.
+    """
     rules: list[IgnoreRules] = []
+    problems: dict[str, str] = {}
     for name in IGNORE_FILES:
         file = folder / name
         try:
@@ -49,15 +51,20 @@ def read_rules(folder: Path, base: str, syntax: Syntax) -> list[IgnoreRules]:
         except (FileNotFoundError, NotADirectoryError):
             continue
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{file} cannot be read: {error}") from error
+            problems[base + name] = f"{file} cannot be read: {error}"
+            continue
         lines = [line for raw in text.splitlines() if (line := re.sub(r"(?:^|\s)#.*", "", raw).strip())]
         if name == ".airflowignore" and syntax == "regexp":
-            rules.append(IgnoreRules(base, patterns=tuple(_compile(file, line) for line in lines)))
+            found = [_compile(line) for line in lines]
+            rules.append(IgnoreRules(base, patterns=tuple(one for one in found if isinstance(one, re.Pattern))))
+            bad = [why for why in found if isinstance(why, str)]
+            if bad:
+                problems[base + name] = f"{file}: {'; '.join(bad)}. For globs set dags.ignore_file_syntax = glob."
         else:
             from pathspec import GitIgnoreSpec  # a start is quicker without it, and most folders have no such file
 
             rules.append(IgnoreRules(base, globs=GitIgnoreSpec.from_lines(lines)))
-    return rules
+    return rules, problems
 
 
 def is_ignored(path: str, rules: Sequence[IgnoreRules]) -> bool:
@@ -69,10 +76,9 @@ def is_ignored(path: str, rules: Sequence[IgnoreRules]) -> bool:
     return ignored
 
 
-def _compile(file: Path, line: str) -> re.Pattern[str]:
+def _compile(line: str) -> re.Pattern[str] | str:
+    """The expression, or why it is none."""
     try:
         return re.compile(line)
     except re.error as error:
-        raise ConfigError(
-            f"{file}: {line!r} is not a regular expression ({error}). For globs set dags.ignore_file_syntax = glob."
-        ) from error
+        return f"{line!r} is not a regular expression ({error})"

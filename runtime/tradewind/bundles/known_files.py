@@ -51,7 +51,7 @@ class KnownFiles:
     """The files of one bundle by relative path, with the last listing."""
 
     def __init__(self) -> None:
-        self.listing = Listing({}, {})
+        self.listing = Listing({}, {}, {})
         self._files: dict[str, KnownFile] = {}
 
     def __getitem__(self, relative: str) -> KnownFile:

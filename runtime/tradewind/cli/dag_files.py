@@ -106,7 +106,10 @@ def _files(config: Config, subdir: Path | None) -> Iterator[DagFile]:
         return
     bundles = bundles_of(config) if subdir is None else [FolderBundle("dags", subdir.absolute())]
     for bundle in bundles:
-        for relative in bundle.list_files().python:
+        listing = bundle.list_files()
+        for problem in listing.problems.values():
+            click.echo(problem, err=True)
+        for relative in listing.python:
             yield DagFile(bundle.name, bundle.root, bundle.root / relative)
 
 

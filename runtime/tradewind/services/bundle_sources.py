@@ -103,4 +103,5 @@ def look(bundle: FolderBundle, before: Listing, hints: set[str] | None) -> Listi
     return Listing(
         before.python | {path: stamp for path, stamp in seen.items() if path in before.python},
         before.data | {path: stamp for path, stamp in seen.items() if path in before.data},
+        before.problems,
     )

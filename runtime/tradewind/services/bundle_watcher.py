@@ -22,7 +22,6 @@ from tradewind.bundles.parser import FileToParse, ParseHostFailed, Parser, Parse
 from tradewind.bundles.traces import in_one_line
 from tradewind.config import Config
 from tradewind.config_values import without_password
-from tradewind.model.errors import ConfigError
 from tradewind.model.rows import DagRow, Lease, ParsedFile
 from tradewind.model.specs import DagSource
 from tradewind.services.bundle_sources import (
@@ -163,14 +162,11 @@ class BundleWatcher:
         """
         bundle, known = watched
         before = known.listing
-        try:
-            after = await asyncio.to_thread(look, bundle, before, hints)
-        except ConfigError as error:
-            log.error("%s", error.message)
-            return 0
+        after = await asyncio.to_thread(look, bundle, before, hints)
         if after is None:
             return 0
         known.listing = after
+        await self._tell_ignoring(bundle, before.problems, after.problems)
         python, data = compare(before.python, after.python), compare(before.data, after.data)
         for path in python.removed:
             await self._forget(bundle, known, path)
@@ -179,6 +175,18 @@ class BundleWatcher:
         if python.removed:
             self._resulted.set()
         return _count(python) + _count(data)
+
+    async def _tell_ignoring(self, bundle: FolderBundle, before: Mapping[str, str], now: Mapping[str, str]) -> None:
+        """What is wrong with an ignore file is an import error: files are read that should not be."""
+        wrong = {path: why for path, why in now.items() if before.get(path) != why}
+        for why in wrong.values():
+            log.error("%s", why)
+        root = str(bundle.root)
+        parsed = [ParsedFile(DagSource(bundle.name, "", f"{root}/{path}", path), error=wrong[path]) for path in wrong]
+        if parsed:
+            await self._publisher.publish(bundle.name, parsed)
+        if mended := sorted(before.keys() - now.keys()):
+            await self._publisher.retire(bundle.name, mended)
 
     async def _forget(self, bundle: FolderBundle, known: KnownFiles, path: str) -> None:
         file = file_of(bundle, path)
@@ -196,11 +204,8 @@ class BundleWatcher:
             return
         new = replace(old, root=self._repositories[bundle].root_of(commit), version=commit)
         after = KnownFiles()
-        try:
-            after.listing = await asyncio.to_thread(new.list_files)
-        except ConfigError as error:
-            log.error("%s", error.message)
-            return
+        after.listing = await asyncio.to_thread(new.list_files)
+        await self._tell_ignoring(new, known.listing.problems, after.listing.problems)
         for path in known.listing.python:
             self._queue.drop(file_of(old, path))
         self._claims.move(bundle, str(new.root))
@@ -235,11 +240,8 @@ class BundleWatcher:
         self._stored = frozenset(stored)
         versions = {row.dag_id: row for row in rows if row.is_active}
         for bundle, known in self._watched.values():
-            try:
-                known.listing = await asyncio.to_thread(bundle.list_files)
-            except ConfigError as error:
-                log.error("%s", error.message)
-                continue
+            known.listing = await asyncio.to_thread(bundle.list_files)
+            await self._tell_ignoring(bundle, {}, known.listing.problems)
             _restore(known, cached.get(_cache_key(bundle)))
             wanted: list[FileToParse] = []
             for path in known.listing.python:
@@ -249,7 +251,7 @@ class BundleWatcher:
                     known.forget(path)
                     wanted.append(file_of(bundle, path))
             await self._queue.put(wanted, Urgency.KNOWN)
-            gone = {path for name, path in stored if name == bundle.name and path not in known.listing.python}
+            gone = {path for name, path in stored if name == bundle.name and not known.listing.has(path)}
             if bundle.is_commit and not bundle.version:
                 continue  # nothing is known of it before it has been fetched
             self._gone.setdefault(bundle.name, set()).update(gone)
@@ -300,7 +302,7 @@ class BundleWatcher:
         gone, self._gone = self._gone, {}
         for name, paths in gone.items():
             known = self._watched[name].known if name in self._watched else None
-            left = sorted(path for path in paths if known is None or path not in known.listing.python)
+            left = sorted(path for path in paths if known is None or not known.listing.has(path))
             if left:
                 await self._publisher.retire(name, left)
         bundles = {_cache_key(bundle): known.to_json() for bundle, known in self._watched.values()}
