@@ -1,15 +1,24 @@
-"""Waiting, on the loop and with a deadline, for what other processes do: their ends, and what they say."""
+"""Waiting, on the loop and with a deadline, for what other processes do, and a place where sockets fit."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import os
+import tempfile
 from collections.abc import Generator
 from pathlib import Path
 from typing import Final
 
 DEADLINE: Final = 60.0
+
+
+@contextlib.contextmanager
+def short_folder() -> Generator[Path]:
+    """A temporary folder for sockets: the system takes about a hundred bytes as the path of one."""
+    parent = tempfile.gettempdir()
+    with tempfile.TemporaryDirectory(dir=parent if len(os.fsencode(parent)) < 50 else "/tmp") as folder:
+        yield Path(folder)
 
 
 async def process_ended(pid: int) -> None:

@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
+from tests.outside import short_folder
 from tradewind.authoring.connection import Connection
 from tradewind.authoring.defaults import AuthoringDefaults, use_defaults
 from tradewind.authoring.loop_clients import clients_here
@@ -168,13 +169,25 @@ async def test_files_that_are_imported_ask_the_runtime(caplog: pytest.LogCapture
     assert "{{ var.value.top }}" in caplog.text
 
 
-def names_in(folder: str) -> set[str]:
-    return {path.name for path in Path(folder).iterdir()}
+async def test_a_temporary_folder_may_have_a_long_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Longer than the address of a socket may be."""
+    folder = tmp_path / ("long" * 25)
+    await asyncio.to_thread(folder.mkdir)
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    store = MemoryStore()
+    await store.variable_set("top", "1")
+    async with serve_look_ups(SecretLookups(store)) as address:
+        with use_defaults(AuthoringDefaults(look_ups=address)):
+            assert await asyncio.to_thread(Variable.get, "top") == "1"
+
+
+def names_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
 
 
 async def test_the_places_of_killed_processes_go_at_the_next_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    with tempfile.TemporaryDirectory() as folder:  # shorter than `tmp_path`: addresses of sockets have a limit
-        monkeypatch.setattr(tempfile, "tempdir", folder)
+    with short_folder() as folder:
+        monkeypatch.setattr(tempfile, "tempdir", str(folder))
         ended = await asyncio.create_subprocess_exec("true")
         await ended.wait()
         dead, alive = (Path(folder, f"tradewind-ask-{name}") for name in ("dead", "alive"))

@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 import threading
 import urllib.parse
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
 
+from tests.outside import short_folder
 from tests.store.conftest import DEADLINE_S, KEY, until
 from tradewind.failpoints import armed
 from tradewind.model.batch import Batch
@@ -284,11 +285,17 @@ async def test_a_session_that_could_not_be_greeted_is_ended(store_url: str, erro
     assert sessions[0].is_closed()
 
 
-async def test_a_cut_way_is_noticed_and_mended(store_url: str, tmp_path: Path) -> None:
+@pytest.fixture
+def short() -> Iterator[Path]:
+    with short_folder() as folder:
+        yield folder
+
+
+async def test_a_cut_way_is_noticed_and_mended(store_url: str, short: Path) -> None:
     query = urllib.parse.parse_qs(urllib.parse.urlsplit(store_url).query)
     way = Way(f"{query['host'][0]}/.s.PGSQL.{query['port'][0]}")
-    url = store_url.replace(urllib.parse.quote(query["host"][0], safe=""), urllib.parse.quote(str(tmp_path), safe=""))
-    async with way.leading_here(tmp_path / f".s.PGSQL.{query['port'][0]}"):
+    url = store_url.replace(urllib.parse.quote(query["host"][0], safe=""), urllib.parse.quote(str(short), safe=""))
+    async with way.leading_here(short / f".s.PGSQL.{query['port'][0]}"):
         store = PostgresStore(url, secret_key=KEY, options=StoreOptions(statement_timeout=1.0, connect_timeout=1.0))
         await store.open()
         lease = await store.runtime_join("far away")

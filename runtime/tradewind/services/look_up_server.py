@@ -26,6 +26,9 @@ log = logging.getLogger(__name__)
 
 _PREFIX: Final = "tradewind-ask-"
 
+_ADDRESS_MAX: Final = 100
+"""Bytes: what every system takes as the path of a socket."""
+
 ASK_WITHIN: Final = 10.0
 """Seconds that somebody who has connected gets to ask."""
 
@@ -57,11 +60,19 @@ async def serve_look_ups(look_ups: SecretLookups) -> AsyncGenerator[str]:
 
 def _new_folder() -> str:
     """Also removes what processes of this user have left that were killed."""
-    for socket_file in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*/*.sock"):
+    parent = _parent()
+    for socket_file in parent.glob(f"{_PREFIX}*/*.sock"):
         with suppress(OSError):
             if socket_file.stat().st_uid == os.getuid() and _is_dead(socket_file):
                 shutil.rmtree(socket_file.parent)
-    return tempfile.mkdtemp(prefix=_PREFIX)
+    return tempfile.mkdtemp(prefix=_PREFIX, dir=parent)
+
+
+def _parent() -> Path:
+    """The temporary folder; `/tmp` where sockets below that one would have paths that are too long."""
+    usual = Path(tempfile.gettempdir())
+    address = usual / f"{_PREFIX}12345678" / f"{os.getpid()}.sock"
+    return usual if len(os.fsencode(address)) <= _ADDRESS_MAX else Path("/tmp")  # noqa: S108 - the folder in it is 0700
 
 
 def _is_dead(socket_file: Path) -> bool:
