@@ -11,6 +11,7 @@ import orjson
 import pytest
 
 from tests.store.conftest import emptied
+from tradewind.store.connection import Line, LineSettings
 from tradewind.store.migrate import DEFAULT_SCHEMA
 from tradewind.store.statements import Statement, expanded, statement
 
@@ -87,6 +88,20 @@ async def test_a_view_reads_what_it_shows(filled: str, query: Statement, given: 
     await transaction.rollback()
     await session.close()
     assert sum(map(_rows_read, _nodes(orjson.loads(plan)[0]["Plan"]))) <= most, plan
+
+
+async def test_what_was_asked_before_decides_nothing(filled: str) -> None:
+    """Lists of everything, and then one of little: it is planned for what it asks."""
+    line = Line(LineSettings(filled, DEFAULT_SCHEMA, "test"))
+    query = statement("run", "xcom_count")
+    wide = dict.fromkeys(query.parameters) | {"run_id": 7}
+    for _ in range(10):
+        await line.fetchrow(query, *query.values(wide))
+    assert [row["total"] for row in await line.fetch(query, *query.values({**wide, "map_index": 5}))] == [1]
+    async with line.session() as session:
+        kept = await session.fetch("SELECT statement FROM pg_prepared_statements WHERE generic_plans > 0")
+    await line.close()
+    assert not kept
 
 
 def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -118,14 +118,20 @@ class Line:
         self._not_before = 0.0
 
     async def fetch(self, statement: Statement, *values: object) -> list[Row]:
-        """Runs a statement in a transaction of its own and returns all its rows."""
+        """Runs a statement in a transaction of its own and returns all its rows.
+
+        One with optional conditions is planned anew for its values. PostgreSQL would keep one plan for all of them
+        after five lists without conditions, and read whole tables for a single row from then on.
+        """
         async with self.session() as session:
+            if statement.has_optional_conditions:
+                return await session.fetch(statement.text, *values)
             return await (await self._prepare(session, statement)).fetch(*values)
 
     async def fetchrow(self, statement: Statement, *values: object) -> Row | None:
         """The first row, or None."""
-        async with self.session() as session:
-            return await (await self._prepare(session, statement)).fetchrow(*values)
+        rows = await self.fetch(statement, *values)
+        return rows[0] if rows else None
 
     @asynccontextmanager
     async def session(self) -> AsyncGenerator[Session]:

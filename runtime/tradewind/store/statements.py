@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 _NAME = re.compile(r"^-- name: (?P<name>[a-z_.]+)\s*$", re.MULTILINE)
 _INSERTION = re.compile(r"\{(?P<name>[a-z_]+)\}")
+_OPTIONAL = re.compile(r":[a-z0-9_]+::[a-z0-9\[\]]+ IS NULL OR ")
 _PARAMETER = re.compile(r"(?<![:\w]):(?P<name>[a-z][a-z0-9_]*)")
 
 
@@ -24,6 +25,8 @@ class Statement(NamedTuple):
     name: str
     text: str
     parameters: tuple[str, ...]
+    has_optional_conditions: bool = False
+    """Whether a null parameter stands for no condition: a plan that fits all values could use no index for it."""
 
     def values(self, given: Mapping[str, object]) -> list[object]:
         """The arguments in the statement's order. Raises KeyError for one that is missing."""
@@ -59,7 +62,7 @@ def bind(name: str, text: str) -> Statement:
     def number(match: re.Match[str]) -> str:
         return f"${order.setdefault(match['name'], len(order) + 1)}"
 
-    return Statement(name, _PARAMETER.sub(number, text), tuple(order))
+    return Statement(name, _PARAMETER.sub(number, text), tuple(order), _OPTIONAL.search(text) is not None)
 
 
 def _read(source: str, where: str) -> Mapping[str, str]:
