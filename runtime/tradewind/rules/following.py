@@ -28,6 +28,9 @@ _FINAL_OF: Final = {
 }
 _SKIPPABLE: Final = frozenset({_S.NONE, _S.UP_FOR_RETRY, _S.UP_FOR_RESCHEDULE})
 
+LONGEST_STORY: Final = 1_000
+"""Changes of state that are kept of an instance under way: a sensor may look again each second, for weeks."""
+
 WHOLE_RUN: Final = -1
 """The node of the timer that ends a run which takes too long."""
 
@@ -119,6 +122,8 @@ class Following(Expanding):
         active.due_at = None
         if active.first_started_at is None:  # a new start, not the next slice of one that was rescheduled
             active.queued_at = active.started_at = active.ended_at = None
+        if len(active.story) > LONGEST_STORY:
+            del active.story[LONGEST_STORY // 2 : -LONGEST_STORY // 4]
         self.ready(n, decision)
 
     def _end(self, n: int, state: TaskState, stamp: Stamp, decision: Decision) -> Sequence[int]:

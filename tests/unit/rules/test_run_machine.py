@@ -13,7 +13,7 @@ from tradewind.model.moments import LAST_MOMENT
 from tradewind.model.outcomes import Outcome
 from tradewind.model.specs import DagSpec, TaskSpec
 from tradewind.model.states import OutcomeKind, RunState, TaskState, TriggerRule
-from tradewind.rules.following import WHOLE_RUN
+from tradewind.rules.following import LONGEST_STORY, WHOLE_RUN
 
 
 def test_a_run_that_takes_longer_than_its_timeout_fails() -> None:
@@ -150,6 +150,21 @@ def test_settings_beyond_the_calendar_are_bounded_by_it() -> None:
     driver.end(attempt, Outcome(OutcomeKind.FAILED))
     assert driver.states(machine) == {"failing": "up_for_retry", "deferred": "deferred"}
     assert [machine.active[n].due_at for n in (0, 1)] == [LAST_MOMENT, LAST_MOMENT]
+
+
+def test_of_a_long_story_the_beginning_and_the_end_are_kept() -> None:
+    driver = Driver(DagSpec("d", tasks=(TaskSpec("a"),)))
+    machine = driver.machines[0]
+    driver.activate(machine)
+    first = machine.active[0].story[:2]
+    for _ in range(LONGEST_STORY):
+        [attempt] = driver.attempts
+        driver.end(attempt, Outcome(OutcomeKind.RESCHEDULED, reschedule_at=T0))
+        driver.send(machine, TimerDue(driver.stamp(), 0, T0))
+    story = machine.active[0].story
+    assert len(story) < LONGEST_STORY + 10
+    assert story[:2] == first
+    assert [state for state, _, _ in story[-3:]] == ["up_for_reschedule", "scheduled", "running"]
 
 
 def test_a_try_may_be_lost_many_times_in_a_row() -> None:
