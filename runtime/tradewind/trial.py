@@ -13,7 +13,7 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -47,7 +47,7 @@ from tradewind.store.memory import MemoryStore
 from tradewind.trial_executors import MARKED, MarkingExecutor, ShownExecutor
 from tradewind.trial_output import TaskOutput, logging_shown
 from tradewind.trial_time import SkippingClock, SkippingLoop, SkippingPace
-from tradewind.trial_watch import TrialWatch, run_ended
+from tradewind.trial_watch import TrialWatch, Unanswered, run_ended
 from tradewind.worker.callers_thread import CallersThread
 from tradewind.worker.log_inline import record_tee
 
@@ -157,10 +157,16 @@ async def try_dag(
 
 
 async def _run(control: RuntimeControl, request: TriggerRequest, watch: TrialWatch) -> TrialReport:
-    events = asyncio.ensure_future(_pass_on(control, watch.on_event)) if watch.on_event else None
+    told = None if watch.on_unanswered is None else Unanswered(control, watch.on_unanswered)
+    hears = [hear for hear in (watch.on_event, told and told.see) if hear is not None]
+    events = asyncio.ensure_future(_pass_on(control, hears)) if hears else None
     await asyncio.sleep(0)  # the listener is in place before the first event
-    run = await control.run_trigger(request)
-    waiting = await run_ended(control, run, watch.timeout)
+    try:
+        run = await control.run_trigger(request)
+        waiting = await run_ended(control, run, watch.timeout)
+    finally:
+        if told is not None:
+            await told.stop()
     run = await control.run_wait(run.run_id)
     report = dataclasses.replace(await _report(control.reads, run), waiting=waiting)
     if events is not None:
@@ -198,7 +204,7 @@ def run_dag(  # noqa: PLR0913 - the arguments of Airflow's dag.test(), by name
         _settings.set({"secrets.backend": backend, "secrets.backend_kwargs": kept})
     else:
         _settings.set({})
-    watch = TrialWatch(on_record=TaskOutput(sys.stdout).record)
+    watch = TrialWatch(on_record=TaskOutput(sys.stdout).record, on_unanswered=partial(print, file=sys.stderr))
     with logging_shown():
         return asyncio.run(
             try_dag(dag, conf=conf, logical_date=_instant(date), watch=watch, capture_output=False, plan=plan)
@@ -349,9 +355,10 @@ def _marked(task: TaskSpec) -> TaskSpec:
     return dataclasses.replace(task, executor=MARKED, starts_deferred=None)
 
 
-async def _pass_on(control: RuntimeControl, on_event: Callable[[LiveEvent], None]) -> None:
+async def _pass_on(control: RuntimeControl, hears: Sequence[Callable[[LiveEvent], None]]) -> None:
     async for event in control.live_events():
-        on_event(event)
+        for hear in hears:
+            hear(event)
 
 
 async def _report(reads: StoreReads, run: RunRow) -> TrialReport:

@@ -150,6 +150,49 @@ def test_what_never_ends_is_ended_and_named(run: Run, home: Path) -> None:
     assert "never had not ended after 0.5 s: it is running (try 1)" in result.output
 
 
+ASKS = """
+from dataclasses import dataclass
+from tradewind import DAG, signal, task
+
+@dataclass
+class Release:
+    ok: bool
+
+with DAG("asks", schedule=None):
+
+    @task(durable=True)
+    async def decide(ctx):
+        await ctx.ask(Release, to="team", subject="Release it?")
+
+    @task(durable=True)
+    async def listen(ctx, n):
+        await ctx.wait_for(signal("go"), timeout=3600)
+
+    @task(durable=True)
+    async def has_a_default(ctx):
+        await ctx.ask(Release, timeout=0.01, default=Release(False))
+
+    decide(), listen.expand(n=[1, 2]), has_a_default()
+"""
+
+
+def test_whoever_waits_for_people_says_so(run: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is there who could answer: what waits for them is told once a task, with what to do about it."""
+    monkeypatch.setattr("tradewind.trial_watch.TOLD_AFTER", 0.3)
+    (home / "asks.py").write_text(ASKS)
+    result = run("dags", "test", "asks", "-S", str(home / "asks.py"), "--timeout", "2")
+    assert result.exit_code == 1
+    told = [line for line in result.stderr.splitlines() if "nobody" in line]
+    assert len(told) == 2
+    (decide,) = [line for line in told if line.startswith("decide waits for an answer to 'Release it?'")]
+    assert "tradewind inputs answer asks decide --set" in decide
+    assert "default" in decide
+    assert "--timeout" in decide
+    (listen,) = [line for line in told if line.startswith("listen waits for the signal 'go' until ")]
+    assert "tradewind tasks signal asks listen go" in listen
+    assert "--no-wait" in listen
+
+
 def test_marked_tasks_and_own_executors(run: Run) -> None:
     result = run("dags", "test", "bad", "--mark-success-pattern", "fails")
     assert result.exit_code == 0, result.output

@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -98,7 +99,7 @@ def test(ctx: click.Context, /, dag_id: str, logical_date: datetime | None, **gi
     shown = _Quiet() if for_programs else _shown(dag.to_spec())
     output = TaskOutput(sys.stderr if for_programs else sys.stdout, shown.line, failures=for_programs)
     at = logical_date or datetime.now(tz=UTC)
-    watch = TrialWatch(shown.see, output.record, given["timeout"])
+    watch = TrialWatch(shown.see, output.record, partial(click.secho, fg="yellow", err=True), given["timeout"])
     trial = try_dag(dag, conf=given["conf"], logical_date=at, watch=watch, plan=plan)
     with shown:
         report = run_async(trial, SkippingLoop if given["no_wait"] else None)
