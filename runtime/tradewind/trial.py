@@ -158,7 +158,7 @@ async def try_dag(
 
 async def _run(control: RuntimeControl, request: TriggerRequest, watch: TrialWatch) -> TrialReport:
     told = None if watch.on_unanswered is None else Unanswered(control, watch.on_unanswered)
-    hears = [hear for hear in (watch.on_event, told and told.see) if hear is not None]
+    hears = [hear for hear in (watch.on_event, None if told is None else told.see) if hear is not None]
     events = asyncio.ensure_future(_pass_on(control, hears)) if hears else None
     await asyncio.sleep(0)  # the listener is in place before the first event
     try:
