@@ -119,6 +119,14 @@ def test_a_bad_expression_is_named_and_the_others_hold(tmp_path: Path) -> None:
     assert "cannot be read" in listing.problems[".tradewindignore"]
 
 
+def test_names_that_are_no_utf_8_are_left_out_and_told_of(tmp_path: Path) -> None:
+    fill(tmp_path, "a.py", *(os.fsdecode(name) for name in (b"b\xff.py", b"sub\xff/c.py", b"data\xff.csv")))
+    listing = FolderBundle("dags", tmp_path).list_files()
+    assert (set(listing.python), set(listing.data)) == ({"a.py"}, set())
+    assert set(listing.problems) == {"b\\udcff.py", "sub\\udcff"}
+    assert "its name is no UTF-8" in listing.problems["sub\\udcff"]
+
+
 def test_ignored_files_still_count_as_data(tmp_path: Path) -> None:
     fill(tmp_path, "helper.py")
     (tmp_path / ".airflowignore").write_text("helper")

@@ -34,7 +34,7 @@ class Listing(NamedTuple):
     data: dict[str, Stamp]
     """All other files: what DAG files may read, and ignored or helper `.py` files too."""
     problems: dict[str, str]
-    """What is wrong with ignore files, in words."""
+    """What is wrong with ignore files and with names, in words."""
 
     def has(self, path: str) -> bool:
         """Whether this file is there and may be told of: as a DAG file, or for what is wrong with it."""
@@ -83,7 +83,11 @@ class FolderBundle:
             listing.problems.update(problems)
         for entry in entries:
             path = base + entry.name
-            if _is_folder(entry):
+            if not is_utf8(entry.name):
+                if _is_folder(entry) or entry.name.endswith(DAG_FILES):
+                    shown = path.encode(errors="backslashreplace").decode()
+                    listing.problems[shown] = f"{shown} is left out: its name is no UTF-8; rename it"
+            elif _is_folder(entry):
                 if not is_skipped(entry.name) and not is_ignored(path + "/", rules):
                     self._walk(folder / entry.name, path + "/", rules, seen, listing)
             elif (stamp := stamp_of(Path(entry.path))) is not None:
@@ -97,6 +101,15 @@ class FolderBundle:
         except ValueError:
             return None
         return None if any(is_skipped(part) for part in parts[:-1]) else "/".join(parts)
+
+
+def is_utf8(name: str) -> bool:
+    """Whether a name can be written down: of one that is no UTF-8 Python makes halves of surrogate pairs."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def is_skipped(name: str) -> bool:
