@@ -119,6 +119,15 @@ def test_a_lease_ends_by_what_was_seen(beats: Sequence[tuple[float, int | None]]
     assert buried_at(beats) == buried
 
 
+@pytest.mark.blocks_the_loop  # in virtual time there are no threads
+def test_an_outage_is_told_once_and_its_end(caplog: pytest.LogCaptureFixture) -> None:
+    buried_at([(0, 0), (1, None), (2, None), (3, 1), (4, 2)])
+    assert [line.split(".")[0] for line in caplog.messages] == [
+        "The database does not answer",
+        "The database answers again",
+    ]
+
+
 async def test_what_a_leaving_runtime_owned_is_taken_at_once(start: StartRuntime) -> None:
     """Not at the next beat, which is an hour away."""
     with DAG("d", schedule=None, is_paused_upon_creation=False) as dag:

@@ -75,6 +75,8 @@ class Rescuer:
         self.last_beat: float | None = None
         self._unsure = False
         """Whether the database went away: what we did not see does not count, and DAGs may just have been claimed."""
+        self._away = False
+        """Whether the latest beat went unanswered."""
         self.sweep_finds = 0
         """What beats found that an event should have told us; 0 in a healthy system."""
 
@@ -112,8 +114,13 @@ class Rescuer:
         self._news.set()
         if beat.report is None:
             self._lost()
+            if not self._away:
+                log.warning("The database does not answer. What runs goes on; its results are kept until it is back.")
         else:
             self.last_beat = beat.at
+            if self._away:
+                log.warning("The database answers again.")
+        self._away = beat.report is None
 
     def _lost(self) -> None:
         self._seen.clear()
