@@ -102,7 +102,7 @@ class RunLedger:
         """Of branches and short circuits that stand: the tasks right below that they have skipped."""
         self.active: dict[int, Active] = {}
         self.live: dict[AttemptId, int] = {}
-        self.unfinished = n
+        self.unfinished: int = n
         self.counts: dict[TaskState, int] = {_S.NONE: n} if n else {}
         self.segment = Segment(run.run_id, run.dag_id)
         self._dirty: dict[int, TaskState] = {}
