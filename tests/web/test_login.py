@@ -20,7 +20,7 @@ from tradewind.web.auth.sessions import SessionSigner, TokenSigner
 from tradewind.web.keys import AUTHENTICATOR
 from tradewind.web.problems import Problem
 from tradewind.web.rest.table import ROUTES
-from tradewind.web.roles import Role
+from tradewind.web.roles import GRANTS, Permission, Role, role_of
 from tradewind.web.settings import WebConfig
 
 OWN = {"Sec-Fetch-Site": "same-origin"}
@@ -93,6 +93,26 @@ async def test_changing_routes_need_more_than_reading(site: Site) -> None:
     for route in changing:
         path = re.sub(r"\{[^}]*\}", "1", route.path)
         await site.ask(route.method, path, 403, auth=vic, json={})
+
+
+NEVER_ENDS = {"stream_events"}
+"""Whoever may gets an answer that goes on: here only the others ask for it."""
+SECRETS = ("/connections", "/variables", "/config")
+
+
+async def test_every_role_may_do_what_it_holds_and_nothing_else(site: Site) -> None:
+    assert all(route.permission == Permission.OPERATE for route in ROUTES if route.path.startswith(SECRETS))
+    for username, (password, role) in LOGINS.items():
+        auth = basic(username, password)
+        for route in (route for route in ROUTES if route.permission is not None):
+            may = route.permission in GRANTS[role_of(role)]
+            if may and route.operation in NEVER_ENDS:
+                continue
+            url = f"/api/v1{re.sub(r'{[^}]*}', '1', route.path)}"
+            answer = await site.client.request(route.method, url, headers=auth, json=None if route.body is None else {})
+            text = await answer.text()
+            refused = answer.status == 403 and "this needs the permission" in text
+            assert refused is not may, f"{role}: {route.operation}: {answer.status} {text}"
 
 
 async def test_public_may_be_allowed_to_read(web_config: WebConfig, tmp_path: Path) -> None:
