@@ -9,9 +9,9 @@ from typing import Any, Final
 
 import pytest
 
-from tests.providers_official.environments import PACKAGES, ROOT, SETS
+from tests.providers_official.environments import IMPORT_WITHIN, PACKAGES, ROOT, SETS
 
-pytestmark = pytest.mark.provider_packages
+pytestmark = [pytest.mark.provider_packages, pytest.mark.timeout(2 * IMPORT_WITHIN)]
 
 GUIDE: Final = ROOT / "docs" / "guides" / "official-providers.md"
 NOT_INSTALLED: Final = re.compile(
