@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from contextlib import suppress
+from time import perf_counter
 
 import pytest
 
@@ -16,15 +17,23 @@ class Looks:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.rounds = 0
+        self.computes = True
         self.collected = asyncio.Event()
         monkeypatch.setattr(garbage, "LOOK_EVERY", 0.02)
         monkeypatch.setattr(garbage, "WORTH_IT", 0)
         monkeypatch.setattr(gc, "collect", self.collect)
         monkeypatch.setattr(gc, "freeze", lambda: None)
+        monkeypatch.setattr(garbage, "thread_time", self.computed)
 
     def turns(self) -> int:
         self.rounds += 1
         return 7
+
+    def computed(self) -> float:
+        """The loop's thread computes, or has nothing to do. However long a busy machine holds it up between two looks
+        at clocks, it computes for longer.
+        """
+        return 1_000_000 * perf_counter() if self.computes else 0.0
 
     def collect(self) -> int:
         self.collected.set()
@@ -36,9 +45,9 @@ async def test_not_while_the_loop_computes(monkeypatch: pytest.MonkeyPatch) -> N
     looks = Looks(monkeypatch)
     watching = asyncio.ensure_future(garbage.collect_when_idle(looks.turns))
     while looks.rounds < 5:
-        sum(range(10_000))
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.001)
     assert not looks.collected.is_set()
+    looks.computes = False
     async with asyncio.timeout(60):
         await looks.collected.wait()
     watching.cancel()
