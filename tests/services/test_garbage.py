@@ -18,6 +18,7 @@ class Looks:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.rounds = 0
         self.computes = True
+        self.looked = asyncio.Event()
         self.collected = asyncio.Event()
         monkeypatch.setattr(garbage, "LOOK_EVERY", 0.02)
         monkeypatch.setattr(garbage, "WORTH_IT", 0)
@@ -27,6 +28,8 @@ class Looks:
 
     def turns(self) -> int:
         self.rounds += 1
+        if self.rounds == 5:
+            self.looked.set()
         return 7
 
     def computed(self) -> float:
@@ -44,8 +47,8 @@ async def test_not_while_the_loop_computes(monkeypatch: pytest.MonkeyPatch) -> N
     """Ten thousand sensors are asked though nothing is decided: a look at all of them would make them late."""
     looks = Looks(monkeypatch)
     watching = asyncio.ensure_future(garbage.collect_when_idle(looks.turns))
-    while looks.rounds < 5:
-        await asyncio.sleep(0.001)
+    async with asyncio.timeout(60):
+        await looks.looked.wait()
     assert not looks.collected.is_set()
     looks.computes = False
     async with asyncio.timeout(60):
