@@ -11,6 +11,7 @@ from tradewind.rules.mapping_plan import MappingPlan
 from tradewind.rules.run_ledger import RunLedger
 from tradewind.rules.run_machine import RunMachine
 from tradewind.rules.run_mapping import RunMapping
+from tradewind.rules.taking_over import TakingOver
 from tradewind.services import fresh_instances
 
 fault = Faults()
@@ -18,17 +19,12 @@ fault = Faults()
 
 @fault(mapped=True)
 def expanded_again_after_a_restart(patch: Patch) -> None:
-    patch.setattr(RunLedger, "_restore_expansions", giving(None))
+    patch.setattr(TakingOver, "_restore_expansions", giving(None))
 
 
 @fault(mapped=True)
 def length_forgotten_at_a_restart(patch: Patch) -> None:
-    restore: Any = RunLedger.restore
-
-    def forgetful(self: Any, rows: Any, live: Any, _lengths: Any = ()) -> None:
-        restore(self, rows, live)
-
-    patch.setattr(RunLedger, "restore", forgetful)
+    patch.setattr(TakingOver, "_restore_lengths", giving(None))
 
 
 @fault(mapped=True)

@@ -7,8 +7,8 @@ from typing import Any
 from tests.simulation import stop_stories, wait_stories
 from tests.simulation.faults.planting import Faults, Patch, giving, wrap
 from tradewind.model.rows import as_given
-from tradewind.rules.run_ledger import RunLedger
 from tradewind.rules.run_machine import RunMachine
+from tradewind.rules.taking_over import TakingOver
 
 fault = Faults()
 
@@ -22,7 +22,7 @@ def _forgotten(patch: Patch) -> None:
 
         return forgetful
 
-    wrap(patch, RunLedger, "restore", make)
+    wrap(patch, TakingOver, "restore", make)
 
 
 @fault(story=stop_stories.lost_with_its_runtime)
