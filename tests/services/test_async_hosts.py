@@ -54,6 +54,26 @@ with DAG("moved", schedule=None, is_paused_upon_creation=False, start_date=datet
     blocks()
 """
 
+SLOW_CLIENT = """
+import os, time
+from collections.abc import AsyncIterator
+from datetime import datetime
+from tradewind import DAG, resource, task
+
+@resource
+async def slow(run_id: str) -> AsyncIterator[int]:
+    time.sleep(0.2)
+    yield os.getpid()
+
+with DAG("opens", schedule=None, is_paused_upon_creation=False, start_date=datetime(2026, 1, 1)):
+    @task
+    async def uses(run_id=None) -> int:
+        async with slow(run_id) as client:
+            return client
+
+    uses()
+"""
+
 
 DEFERS = """
 import asyncio, os
@@ -121,6 +141,21 @@ async def test_who_blocks_the_loop_again_and_again_is_moved(tmp_path: Path) -> N
         assert [use.place for use in report.kinds if use.kind == kind] == ["loop", "hosts"]
         assert len(report.offences) >= 3
         assert {offence.kind for offence in report.offences} == {kind}
+
+
+@pytest.mark.blocks_the_loop
+async def test_whose_clients_block_the_loop_is_moved_with_them(tmp_path: Path) -> None:
+    async with running(tmp_path, SLOW_CLIENT, "loop") as runtime:
+        places: list[object] = []
+        for _ in range(4):
+            run = await begun(runtime, "opens")
+            assert (await runtime.control.run_wait(run.run_id)).state is RunState.SUCCESS
+            places.append(await value_of(runtime, run, "uses"))
+        assert places[:3] == [os.getpid()] * 3
+        assert places[3] != os.getpid()
+        report = runtime.control.loop_report()
+        assert report.isolated == (CoroutineKind("opens", "uses"),)
+        assert {offence.kind.what for offence in report.offences} == {"client"}
 
 
 async def test_tasks_in_hosts_defer(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ from tradewind_executors.inline.stays import HostedWait, Stay, live_watch
 _log = logging.getLogger(__name__)
 _OFFENCES_KEPT: Final = 1000
 _MOVABLE: Final = frozenset({"task", "trigger", "watcher"})
-"""What can be given a host of its own; a client belongs to who uses it."""
+"""What can be given a host of its own; a client goes with who uses it."""
 AT_ONCE: Final = 32
 """Attempts that begin in one turn of the loop."""
 
@@ -284,16 +284,21 @@ class InlineExecutor:
             return
         weight = OFFENCES_MAX if offence.offence is OffenceKind.ENDED_ITS_HOST else 1
         now = asyncio.get_running_loop().time()
-        if self._offenders.offended(offence.kind, version, now, weight=weight):
-            self._all_on_loop = False
-            self._say_isolated(offence)
-            if offence.kind.what == "watcher" and offence.offence is OffenceKind.BLOCKED:
-                self._watches.move(offence.kind)
+        for kind in self._answerable(offence.kind):
+            if self._offenders.offended(kind, version, now, weight=weight):
+                self._all_on_loop = False
+                self._say_isolated(offence._replace(kind=kind))
+                if kind.what == "watcher" and offence.offence is OffenceKind.BLOCKED:
+                    self._watches.move(kind)
+
+    def _answerable(self, kind: CoroutineKind) -> list[CoroutineKind]:
+        """Who is sent away for it: for a client the code that has it opened."""
+        if kind.what in _MOVABLE:
+            return [kind]
+        known = {use.kind for use in (*self._carrier.watch.tally.uses(), *self._hosts.uses())}
+        return [user for what in sorted(_MOVABLE) if (user := kind._replace(what=what)) in known]
 
     def _say_isolated(self, offence: LoopOffence) -> None:
-        if offence.kind.what not in _MOVABLE:
-            _log.warning("%s has blocked the event loop %d times; it cannot be moved", offence.kind, OFFENCES_MAX)
-            return
         if self._dags.is_registered(offence.kind.dag_id):
             _log.warning(
                 "%s has blocked the event loop %d times in %d minutes; its DAG was handed over as an object, so it "
