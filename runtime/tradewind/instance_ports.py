@@ -94,6 +94,16 @@ class XComFilter:
     offset: int = 0
 
 
+class InstanceTally(NamedTuple):
+    """So many instances of a task of a version are in a state."""
+
+    dag_id: str
+    version_hash: str
+    task_id: str
+    state: TaskState
+    number: int
+
+
 class FoundMiss(NamedTuple):
     """A miss and whose it is."""
 
@@ -120,6 +130,10 @@ class InstanceReads(Protocol):
 
     async def run_many(self, run_ids: Sequence[RunId]) -> list[RunRow]:
         """The runs of these numbers that there are, in no order."""
+        ...
+
+    async def instance_tally(self, states: Sequence[TaskState]) -> list[InstanceTally]:
+        """How many instances of each task are in these states, in all runs that are running, in no order."""
         ...
 
     async def run_versions(self, dag_ids: Sequence[str] | None = None) -> list[tuple[str, str]]:

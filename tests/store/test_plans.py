@@ -63,6 +63,7 @@ def filled(shared_database: str) -> str:
         (statement("instance", "instance_page", **_OF_INSTANCES), {"run_id": 7}, 4_200),
         (statement("instance", "instance_count"), {"run_id": 7}, 4_200),
         (statement("instance", "instance_page_of_many", **_OF_INSTANCES), {"dag_ids": ["dag_3"]}, 1_200),
+        (statement("instance", "instance_tally"), {"states": ["success"]}, 500),
         (statement("run", "run_list", order="r.run_id ASC"), {"dag_id": "dag_3"}, 100),
         (statement("run", "xcom_page"), {"run_id": 7, "task_id": "mapped", "map_index": 5}, 10),
         (statement("run", "xcom_list"), {"run_id": 7, "task_id": "mapped", "map_index": 5, "with_values": False}, 10),

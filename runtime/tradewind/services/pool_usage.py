@@ -9,11 +9,8 @@ from typing import Final
 from tradewind.model.errors import ConflictError, NotFoundError
 from tradewind.model.rows import PoolRow
 from tradewind.model.specs import DEFAULT_POOL, TaskSpec
-from tradewind.model.states import RunState, TaskState
-from tradewind.ports import NamedWrites, RunFilter, StoreReads
-
-PAGE: Final = 500
-"""Runs looked at in one query."""
+from tradewind.model.states import TaskState
+from tradewind.ports import NamedWrites, StoreReads
 
 TasksOf = Callable[[str, str], Awaitable[Mapping[str, TaskSpec]]]
 """The tasks of a DAG's version, by id."""
@@ -54,22 +51,12 @@ async def pool_usage(reads: StoreReads, tasks_of: TasksOf | None = None) -> dict
     """Pool to its use; pools that nobody uses are missing."""
     tasks_of = tasks_of or _reading(reads)
     usage: dict[str, PoolUsage] = {}
-    offset = 0
-    while True:
-        where = RunFilter(states=(RunState.RUNNING,), limit=PAGE, offset=offset, order_by="run_id")
-        runs, total = await reads.run_list(where)
-        for run in runs:
-            if run.counts and not any(run.counts.get(state.value) for state in _FIELD_OF):
-                continue
-            tasks = await tasks_of(run.dag_id, run.version_hash)
-            for row in await reads.instance_list(run.run_id):
-                task, name = tasks.get(row.task_id), _FIELD_OF.get(row.state)
-                if task is not None and name is not None:
-                    used = usage.setdefault(task.pool, PoolUsage())
-                    setattr(used, name, getattr(used, name) + task.pool_slots)
-        offset += PAGE
-        if offset >= total:
-            return usage
+    for found in await reads.instance_tally(tuple(_FIELD_OF)):
+        task = (await tasks_of(found.dag_id, found.version_hash)).get(found.task_id)
+        if task is not None:
+            used, name = usage.setdefault(task.pool, PoolUsage()), _FIELD_OF[found.state]
+            setattr(used, name, getattr(used, name) + found.number * task.pool_slots)
+    return usage
 
 
 async def delete_pool(reads: StoreReads, writes: NamedWrites, name: str) -> PoolRow:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from tradewind.instance_ports import InstanceFilter, ManyRuns
+from tradewind.instance_ports import InstanceFilter, InstanceTally, ManyRuns
 from tradewind.model.keys import RunId
 from tradewind.model.rows import AttemptRow, InstanceRow, RunRow
+from tradewind.model.states import TaskState
 from tradewind.store.bounds import instance_order
 from tradewind.store.decode import attempt_of, instance_of, run_of
 from tradewind.store.lines import Lines
@@ -45,6 +46,14 @@ class InstanceLists(Lines):
         """As `StoreReads.run_many`."""
         query = statement("instance", "run_many", columns=_columns("run"))
         return [run_of(row) for row in await self._readers.fetch(query, *query.values({"run_ids": list(run_ids)}))]
+
+    async def instance_tally(self, states: Sequence[TaskState]) -> list[InstanceTally]:
+        """As `StoreReads.instance_tally`."""
+        rows = await self._readers.fetch(statement("instance", "instance_tally"), list(states))
+        return [
+            InstanceTally(dag_id, version, task_id, TaskState(state), number)
+            for dag_id, version, task_id, state, number in rows
+        ]
 
     async def run_versions(self, dag_ids: Sequence[str] | None = None) -> list[tuple[str, str]]:
         """As `StoreReads.run_versions`."""

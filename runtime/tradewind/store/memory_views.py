@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -9,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from tradewind.instance_ports import FoundWait, InstanceFilter, ManyRuns, WaitFilter, XComFilter
+from tradewind.instance_ports import FoundWait, InstanceFilter, InstanceTally, ManyRuns, WaitFilter, XComFilter
 from tradewind.model.durable import Step
 from tradewind.model.keys import UNMAPPED, RunId
 from tradewind.model.outcomes import EncodedValue
@@ -143,6 +144,16 @@ class MemoryViews:
     async def run_many(self, run_ids: Sequence[RunId]) -> list[RunRow]:
         """As `StoreReads.run_many`."""
         return [self.database.runs[run_id].run() for run_id in run_ids if run_id in self.database.runs]
+
+    async def instance_tally(self, states: Sequence[TaskState]) -> list[InstanceTally]:
+        """As `StoreReads.instance_tally`."""
+        found: Counter[tuple[str, str, str, TaskState]] = Counter()
+        for run_id, tables in self.database.runs.items():
+            run = tables.run()
+            if run.state is RunState.RUNNING:
+                rows = await self.instance_list(run_id)
+                found.update((run.dag_id, run.version_hash, row.task_id, row.state) for row in rows)
+        return [InstanceTally(*place, number) for place, number in found.items() if place[-1] in states]
 
     async def run_versions(self, dag_ids: Sequence[str] | None = None) -> list[tuple[str, str]]:
         """As `StoreReads.run_versions`."""

@@ -97,6 +97,16 @@ class PublishSuite:
         assert (line.version_hash, line.source) == (one.content_hash(), source_of("etl.py"))
         assert await store.dag_version_list("ghost", 5) == ([], 0)
 
+    async def test_params_stand_as_in_the_file_and_their_order_makes_no_version(self, new_store: NewStore) -> None:
+        """Publishing them in another order changes what is kept of the version, and nothing else."""
+        world = await new_world(new_store)
+        for order in (["zone", "area"], ["area", "zone"], ["zone", "area"]):
+            spec = replace(world.spec, params={name: {"schema": {}, "value": 1} for name in order})
+            await world.store.dag_publish(world.lease, "main", [file_of("etl.py", spec)])
+            version = await world.store.dag_version_get("etl")
+            assert version is not None
+            assert (version.number, list(version.spec.params)) == (2, order)
+
     async def test_new_dags_are_paused_unless_they_say_otherwise(self, new_store: NewStore) -> None:
         """Later publications leave the switch alone."""
         world = await new_world(new_store)
@@ -307,6 +317,12 @@ class RunSuite:
         assert await page() == "a b c d m0 m1 x"
         assert await page(task_ids=("m", "a")) == "a m0 m1"
         assert await page(states=(TaskState.NONE, TaskState.FAILED)) == "b d"
+        tally = await world.store.instance_tally((TaskState.SUCCESS, TaskState.NONE))
+        assert {(one.dag_id, one.task_id, one.state.value, one.number) for one in tally} == {
+            ("etl", "a", "success", 1),
+            ("etl", "d", "none", 1),
+            ("etl", "m", "success", 2),
+        }
         assert await page(mapped_only=True) == "m0 m1"
         assert await page(map_index=1) == "m1"
         at = [NOON + timedelta(minutes=minute) for minute in range(5)]

@@ -48,6 +48,19 @@ AND (:lasted_to::float8 IS NULL OR extract(epoch FROM t.ended_at - t.started_at)
 -- name: run_many
 SELECT {columns} FROM dag_run r WHERE r.run_id = ANY (:run_ids::bigint[])
 
+-- name: instance_tally
+-- Counted by run first, so that only for a few rows is asked whether the task's own row is there, which alone counts then.
+SELECT r.dag_id, r.version_hash, c.task_id, c.state, sum(c.number)::integer AS number
+FROM (
+    SELECT t.run_id, t.task_id, t.state::text AS state, t.map_index < 0 AS is_own, count(*) AS number
+    FROM dag_run w JOIN task_instance t USING (run_id)
+    WHERE w.namespace = 'default' AND w.state = 'running' AND t.state::text = ANY (:states::text[])
+    GROUP BY 1, 2, 3, 4
+) AS c JOIN dag_run r USING (run_id)
+WHERE c.is_own OR NOT EXISTS (
+    SELECT FROM task_instance o WHERE o.run_id = c.run_id AND o.task_id = c.task_id AND o.map_index = -1)
+GROUP BY 1, 2, 3, 4
+
 -- name: run_versions
 SELECT DISTINCT r.dag_id, r.version_hash FROM dag_run r
 WHERE r.namespace = 'default' AND (:dag_ids::text[] IS NULL OR r.dag_id = ANY (:dag_ids::text[]))
