@@ -263,7 +263,9 @@ async def _make_login(config: Config, control: RuntimeControl) -> str | None:
 
 
 def _stop_on_signals() -> asyncio.Event:
-    """Set by the first SIGINT or SIGTERM; the second ends the process at once."""
+    """Set by the first SIGINT or SIGTERM, and when the terminal is closed; the second of the two ends the process at
+    once.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -274,6 +276,8 @@ def _stop_on_signals() -> asyncio.Event:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, on_signal)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
+        loop.add_signal_handler(signal.SIGHUP, stop.set)  # may come twice: from the terminal and from the shell
     return stop
 
 

@@ -43,6 +43,15 @@ def test_answers_for_programs(run: Run) -> None:
     assert fields["op_kwargs"] == {"at": "2019-07-19T00:00:00+00:00", "n": 1}
 
 
+def test_ctrl_c_ends_with_130(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tradewind.cli.options.parse_instant", interrupted)
+    result = run("tasks", "render", "demo", "shown", "2019-07-19")
+    assert (result.exit_code, result.stderr) == (130, "Error: interrupted\n")
+
+
 @pytest.mark.parametrize("name", list(COMMANDS))
 def test_every_command_is_where_the_list_says(name: str, run: Run) -> None:
     module, _, attribute = COMMANDS[name][0].partition(":")

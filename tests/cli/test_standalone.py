@@ -226,5 +226,6 @@ def test_coroutines_that_attack_the_loop_stop_nothing(own_home: Path) -> None:
                 log = tradewind(own_home, "tasks", "logs", name, name, "first")
                 pytest.fail(done.stdout + done.stderr + log.stdout + log.stderr)
         assert "healthy" in json.dumps(health(where["Pages"]))
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGHUP)  # the terminal has been closed: as Ctrl-C, however often it is said
+        process.send_signal(signal.SIGHUP)
         assert process.wait(SECONDS) == 0

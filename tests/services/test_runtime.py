@@ -5,17 +5,21 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.services.conftest import StartRuntime, run_to_end, until
 from tradewind import DAG, task
+from tradewind.config import load_config
 from tradewind.control_ports import TriggerRequest
-from tradewind.host import Runtime
+from tradewind.host import Parts, Runtime
 from tradewind.model.errors import ConflictError, DagPausedError, NotFoundError, ParamValidationError
 from tradewind.model.rows import PoolRow
 from tradewind.ports import RunFilter
+from tradewind.store.memory import MemoryStore
+from tradewind_executors.inline import InlineExecutor
 
 
 async def finished(runtime: Runtime, dag_id: str, **wish: Any) -> str:
@@ -315,3 +319,20 @@ async def test_a_wish_about_a_run_that_ends_meanwhile_is_carried_out(start_on_ea
         run = await runtime.control.run_trigger(TriggerRequest("empty", unpause=True))
         await asyncio.sleep(turns / 5000)
         await runtime.control.run_cancel("empty", run.dag_run_id)
+
+
+@pytest.mark.blocks_the_loop  # the configuration is read on it
+async def test_the_time_to_drain_is_one_for_all_executors(tmp_path: Path) -> None:
+    """Each lets its attempts end while the others do."""
+    stopping = asyncio.Barrier(2)
+
+    class Meeting(InlineExecutor):
+        async def stop(self, *, drain: timedelta | None) -> None:
+            async with asyncio.timeout(30):
+                await stopping.wait()
+            await super().stop(drain=drain)
+
+    parts = Parts(store=MemoryStore(), executors={"inline": Meeting(), "local": Meeting()}, watch_files=False)
+    async with Runtime(load_config(tmp_path, environ={}), parts=parts):
+        pass
+    assert stopping.n_waiting == 0

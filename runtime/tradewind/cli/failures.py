@@ -45,11 +45,13 @@ class Interrupted(Failure):
 
 @contextmanager
 def failing_clearly() -> Generator[None, None, None]:
-    """Turns Tradewind's own errors into a `Failure`; everything else keeps its traceback."""
+    """Turns Tradewind's own errors and Ctrl-C into a `Failure`; everything else keeps its traceback."""
     from tradewind.model.errors import ConfigError, StoreError, TradewindError
 
     try:
         yield
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted") from None
     except ConfigError as error:
         raise WrongUse(error.message) from error
     except StoreError as error:
@@ -68,11 +70,8 @@ def failing_clearly() -> Generator[None, None, None]:
 
 
 def run_async(work: Coroutine[Any, Any, T], loop_factory: Callable[[], AbstractEventLoop] | None = None) -> T:
-    """Runs the coroutine on a loop of its own; Ctrl-C ends with 130."""
+    """Runs the coroutine on a loop of its own."""
     import asyncio
 
-    try:
-        with asyncio.Runner(loop_factory=loop_factory) as runner:
-            return runner.run(work)
-    except KeyboardInterrupt:
-        raise Interrupted("interrupted") from None
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        return runner.run(work)

@@ -6,6 +6,7 @@ report is acknowledged (`on_committed`) only after the scheduler has committed i
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -130,9 +131,10 @@ class Dispatcher:
         return {kind: ex for ex, kind in {ex: kind for kind, ex in reversed(self.executors.items())}.items()}
 
     async def stop(self, drain: timedelta | None) -> None:
-        """Stops all executors; running attempts get `drain` to end."""
-        for executor in self._distinct().values():
-            await executor.stop(drain=drain)
+        """Stops all executors at once; running attempts get `drain` to end."""
+        async with asyncio.TaskGroup() as stopping:
+            for executor in self._distinct().values():
+                stopping.create_task(executor.stop(drain=drain))
         if self.spiller is not None:
             await self.spiller.settled()
 

@@ -125,6 +125,7 @@ def _run_initdb(places: Places, binaries: Binaries, fresh: Path, password_file: 
         user=account.uid if account.switch else None,
         group=account.gid if account.switch else None,
         extra_groups=[] if account.switch else None,
+        start_new_session=True,  # Ctrl-C is for us: we stop when it is through
     )
     if answer.returncode != 0:
         shutil.rmtree(fresh, ignore_errors=True)
