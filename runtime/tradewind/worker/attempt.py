@@ -15,6 +15,7 @@ import threading
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor as Threads
 from contextvars import copy_context
+from functools import partial
 from typing import Any, Final
 
 from tradewind.authoring.access import BlockingServices, CurrentAttempt, TaskServices, current_attempt
@@ -36,7 +37,7 @@ from tradewind.worker.joint_polls import joint_polls
 from tradewind.worker.log import current_log
 from tradewind.worker.preparing import off_loop, prepare_blocking, prepare_on_loop
 from tradewind.worker.retry_choice import weighed
-from tradewind.worker.sensing import Sensing, SensorWait, satisfied, senses, shared_key_of
+from tradewind.worker.sensing import Sensing, SensorWait, poked, sense, sense_blocking, senses, shared_key_of
 from tradewind.worker.steps import Work
 
 GOES_ON: Final = "goes on elsewhere"
@@ -216,31 +217,26 @@ async def _sense(work: Work, waited: SensorWait | None = None) -> Any:
     raises Suspended, and what follows is `waited` for beside the attempts.
     """
     sensing = Sensing.of(work)
-    key = shared_key_of(work)
+    sensor, key = sensing.sensor, shared_key_of(work)
+    poke = partial(poked, sensor, work.context)
 
-    async def poked() -> Any:
-        answer: Any = sensing.sensor.poke(work.context)
-        return await answer if inspect.isawaitable(answer) else answer
+    def ask() -> Awaitable[Any]:
+        if key is None:
+            return poke()
+        return sensing.answer_in_time(joint_polls().ask(key, sensor.poke_interval, poke))
+
+    async def rest(seconds: float) -> None:
+        await (asyncio.sleep(seconds) if key is None else joint_polls().rest(key, seconds))
+
+    async def rest_or_leave(pause: float) -> None:
+        if waited is None and work.attempt.task.executor == INLINE:
+            raise Suspended(sensing.wait(pause))
+        await rest(pause)
 
     if waited is not None:
         sensing.pokes = waited.pokes
-        await _rest(key, sensing.until(waited.at))
-    while True:
-        try:
-            interval = sensing.sensor.poke_interval
-            done, value = satisfied(await (poked() if key is None else joint_polls().ask(key, interval, poked)))
-            if done:
-                return value
-        except Exception as error:
-            sensing.failed(error)
-        pause = sensing.pause()
-        if waited is None and work.attempt.task.executor == INLINE:
-            raise Suspended(sensing.wait(pause))
-        await _rest(key, pause)
-
-
-async def _rest(key: str | None, seconds: float) -> None:
-    await (asyncio.sleep(seconds) if key is None else joint_polls().rest(key, seconds))
+        await rest(sensing.until(waited.at))
+    return await sense(sensing, ask, rest_or_leave)
 
 
 async def _maybe_async(threads: Threads | None, call: Callable[..., Any], *args: Any) -> Any:
@@ -407,15 +403,12 @@ async def _await(value: Any) -> Any:
 
 def _sense_blocking(work: Work, stop: threading.Event | None) -> Any:
     sensing = Sensing.of(work)
-    while True:
-        try:
-            done, value = satisfied(awaited(sensing.sensor.poke(work.context)))
-            if done:
-                return value
-        except Exception as error:
-            sensing.failed(error)
-        if sensing.pace.rest(sensing.pause(), stop):
+
+    def rest(pause: float) -> None:
+        if sensing.pace.rest(pause, stop):
             raise AttemptCancelled
+
+    return sense_blocking(sensing, lambda: awaited(sensing.sensor.poke(work.context)), rest)
 
 
 def _call_blocking(work: Work, callback: Callable[[Any], object]) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from random import random
 from typing import Any, Final, NamedTuple, cast
 
@@ -20,6 +22,9 @@ from tradewind.worker.steps import Work
 
 SENSOR_KIND: Final = "tradewind.sensor"
 """The kind of the wait for an async sensor's next poke."""
+
+POKE_AT_LEAST: Final = 60.0
+"""Seconds that a shared poll may always take, also where the sensor's time is nearly out."""
 
 
 class SensorWait(NamedTuple):
@@ -75,7 +80,7 @@ class Sensing:
         sensor = self.sensor
         self.pokes += 1
         if self.elapsed > sensor.timeout:
-            raise SkipTask(TIMED_OUT) if sensor.soft_fail or sensor.never_fail else SensorTimeout(TIMED_OUT)
+            raise self._out_of_time()
         pokes = self.pokes
         if sensor.reschedule and sensor.exponential_backoff:
             pokes = _pokes_in(self.elapsed, sensor.poke_interval)
@@ -83,6 +88,25 @@ class Sensing:
         if sensor.reschedule:
             raise RescheduleTask(self.pace.now() + timedelta(seconds=delay))
         return delay
+
+    def _out_of_time(self) -> Exception:
+        softly = self.sensor.soft_fail or self.sensor.never_fail
+        return SkipTask(TIMED_OUT) if softly else SensorTimeout(TIMED_OUT)
+
+    async def answer_in_time(self, asking: Awaitable[Any]) -> Any:
+        """The answer of a poll that sensors share: one that hangs must not keep them all. Whoever's time is out while it
+        does, ends.
+
+        Raises SensorTimeout (or SkipTask with soft_fail), and what the poke raises.
+        """
+        limit = asyncio.timeout(max(self.sensor.timeout - self.elapsed, POKE_AT_LEAST))
+        try:
+            async with limit:
+                return await asking
+        except TimeoutError:
+            if limit.expired():
+                raise self._out_of_time() from None
+            raise
 
     def until(self, moment: datetime) -> float:
         """Seconds from now to this moment; 0 for one that has passed."""
@@ -108,35 +132,46 @@ class Sensing:
         raise error
 
 
+async def sense(sensing: Sensing, ask: Callable[[], Awaitable[Any]], rest: Callable[[float], Awaitable[object]]) -> Any:
+    """Pokes by `ask` until the answer ends the wait, and gives what it leaves. `rest` is called with the seconds until
+    the next poke.
+    """
+    while True:
+        try:
+            done, value = satisfied(await ask())
+            if done:
+                return value
+        except Exception as error:
+            sensing.failed(error)
+        await rest(sensing.pause())
+
+
+def sense_blocking(sensing: Sensing, ask: Callable[[], Any], rest: Callable[[float], object]) -> Any:
+    """As `sense`, of a plain sensor."""
+    while True:
+        try:
+            done, value = satisfied(ask())
+            if done:
+                return value
+        except Exception as error:
+            sensing.failed(error)
+        rest(sensing.pause())
+
+
 def sense_inside(sensor: BaseSensorOperator, context: Any) -> Any:
     """The wait of a sensor whose class has an `execute` of its own, called from in there: the result, or on a loop the
     coroutine that gives it.
     """
     sensing = Sensing.since(sensor, current_attempt.get().attempt.first_started_at)
-    return _sense_on_loop(sensing, context) if sensor.is_async else _sense_in_thread(sensing, context)
+    if sensor.is_async:
+        return sense(sensing, partial(poked, sensor, context), asyncio.sleep)
+    return sense_blocking(sensing, partial(sensor.poke, context), sensing.pace.rest)
 
 
-async def _sense_on_loop(sensing: Sensing, context: Any) -> Any:
-    while True:
-        try:
-            answer: Any = sensing.sensor.poke(context)
-            done, value = satisfied(await answer if inspect.isawaitable(answer) else answer)
-            if done:
-                return value
-        except Exception as error:
-            sensing.failed(error)
-        await asyncio.sleep(sensing.pause())
-
-
-def _sense_in_thread(sensing: Sensing, context: Any) -> Any:
-    while True:
-        try:
-            done, value = satisfied(sensing.sensor.poke(context))
-            if done:
-                return value
-        except Exception as error:
-            sensing.failed(error)
-        sensing.pace.rest(sensing.pause())
+async def poked(sensor: BaseSensorOperator, context: Any) -> Any:
+    """The answer of one poke, plain or async."""
+    answer: Any = sensor.poke(context)
+    return await answer if inspect.isawaitable(answer) else answer
 
 
 def shared_key_of(work: Work) -> str | None:
