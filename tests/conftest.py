@@ -45,6 +45,16 @@ def pytest_configure() -> None:
     """
     if "TMPDIR" not in os.environ and _is_good_for_homes(_RAM_DISK):
         tempfile.tempdir = os.environ["TMPDIR"] = _RAM_DISK
+    _forget_settings_of_the_person()
+
+
+def _forget_settings_of_the_person() -> None:
+    """Neither the variables of the shell nor the home folder of who runs the tests say anything in them, and who has
+    no home folder can run them.
+    """
+    for name in [name for name in os.environ if name.startswith(("AIRFLOW_", "TRADEWIND__", "TRADEWIND_HOME"))]:
+        del os.environ[name]
+    os.environ["AIRFLOW_HOME"] = str(Path(tempfile.gettempdir(), f"tradewind-nobody-{os.getpid()}"))
 
 
 def _is_good_for_homes(folder: str) -> bool:
@@ -102,6 +112,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    shutil.rmtree(os.environ["AIRFLOW_HOME"], ignore_errors=True)
     required = session.config.getoption("--require-all-groups")
     if required and _not_run(session.config) and exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

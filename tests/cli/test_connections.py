@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -139,7 +140,7 @@ def test_keys_are_changed(run: Run, monkeypatch: pytest.MonkeyPatch, home: Path)
     run("connections", "add", "c", "--conn-uri", "http://h")
     (home / "key").write_text(new)
     monkeypatch.delenv("AIRFLOW__CORE__FERNET_KEY")
-    monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY_CMD", f"cat {home / 'key'}")
+    monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY_CMD", f"cat {shlex.quote(str(home / 'key'))}")
     wrong = run("variables", "get", "v")
     assert (wrong.exit_code, "variable 'v' was encrypted with another key" in wrong.output) == (2, True)
     assert "AIRFLOW__CORE__FERNET_KEY_CMD" in wrong.output

@@ -186,7 +186,7 @@ async def test_a_command_ends_with_its_task(start: StartRuntime, tmp_path: Path)
 
         @task
         def compute() -> None:
-            defer(ProcessTrigger.start(f"echo $$ > {tmp_path}/pid; sleep 600", folder=tmp_path / "out"))
+            defer(ProcessTrigger.start(f"echo $$ > '{tmp_path}'/pid; sleep 600", folder=tmp_path / "out"))
 
         compute()
     runtime = await start(dag)

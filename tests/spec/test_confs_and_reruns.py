@@ -29,8 +29,8 @@ def test_conf_in_every_task_and_reruns(tmp_path: Path) -> None:
         with DAG("print_dag_run_conf", start_date=datetime(2019, 1, 1), schedule_interval="@daily"):
             for name in ("copy_to_raw", "process"):
                 PythonOperator(task_id=name, python_callable=conf_of)
-            BashOperator(task_id="rewrites", bash_command="echo {{{{ ds }}}} > {tmp_path}/{{{{ ds }}}}.txt")
-            BashOperator(task_id="appends", bash_command="echo {{{{ ds }}}} >> {tmp_path}/all.txt")
+            BashOperator(task_id="rewrites", bash_command="echo {{{{ ds }}}} > '{tmp_path}'/{{{{ ds }}}}.txt")
+            BashOperator(task_id="appends", bash_command="echo {{{{ ds }}}} >> '{tmp_path}'/all.txt")
             BashOperator(task_id="query", bash_command="echo \\"d={{{{ ds }}}} d='{{{{ ds }}}}'\\"")
         """,
     )

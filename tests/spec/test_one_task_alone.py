@@ -163,7 +163,7 @@ def test_dag():
 @pytest.mark.parametrize("said", ["one", "two"])
 def test_download(test_dag, tmp_path, tmpdir, mocker, said):
     out = tmp_path / "{{ ds }}.txt"
-    task = BashOperator(task_id="download", bash_command=f"echo {said} > {out}", dag=test_dag)
+    task = BashOperator(task_id="download", bash_command=f"echo {said} > '{out}'", dag=test_dag)
     pytest.helpers_are_free = mocker
     start = test_dag.default_args["start_date"]
     task.run(start_date=start, end_date=start)

@@ -48,7 +48,7 @@ with DAG(
     sla_miss_callback=sla_miss_callback,
     is_paused_upon_creation=False,
 ):
-    slow = BashOperator(task_id="slow", bash_command="cat FIFO", sla=SLA)
+    slow = BashOperator(task_id="slow", bash_command="cat 'FIFO'", sla=SLA)
     slow >> DummyOperator(task_id="after", sla=None)
 """
 
@@ -116,7 +116,7 @@ async def test_a_miss_is_told_where_a_coroutine_blocks_the_loop_without_end(
     hook, told = chat
     gate = tmp_path / "gate"
     os.mkfifo(gate)
-    operator = 'BashOperator(task_id="slow", bash_command="cat FIFO", sla=SLA)'
+    operator = """BashOperator(task_id="slow", bash_command="cat 'FIFO'", sla=SLA)"""
     text = BLOCKED + DAG_FILE.replace(operator, 'PythonOperator(task_id="slow", python_callable=blocks, retries=5)')
     settings: dict[str, Any] = {"own_process": True, "scheduler__block_kill": 2.0}
     async with running_system(tmp_path, database_url, **settings) as system, asyncio.timeout(SECONDS):

@@ -132,7 +132,7 @@ with DAG("stocksense", start_date=datetime.fromisoformat("START"), schedule_inte
             "output_path": "FOLDER/wikipageviews.gz",
         },
     )
-    extract_gz = BashOperator(task_id="extract_gz", bash_command="gunzip --force FOLDER/wikipageviews.gz")
+    extract_gz = BashOperator(task_id="extract_gz", bash_command="gunzip --force 'FOLDER/wikipageviews.gz'")
     fetch_pageviews = PythonOperator(
         task_id="fetch_pageviews",
         python_callable=_fetch_pageviews,
@@ -148,7 +148,7 @@ with DAG("chapter4_stocksense_bashoperator", start_date=datetime(2019, 7, 1), sc
     BashOperator(
         task_id="get_data",
         bash_command=(
-            "curl -sSo FOLDER/{{ ts_nodash }}.gz "
+            "curl -sSo 'FOLDER/{{ ts_nodash }}.gz' "
             "WHERE/{{ execution_date.year }}/"
             "{{ execution_date.year }}-{{ '{:02}'.format(execution_date.month) }}/"
             "pageviews-{{ execution_date.year }}{{ '{:02}'.format(execution_date.month) }}"

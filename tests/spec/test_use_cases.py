@@ -69,9 +69,11 @@ def test_weather_dashboard(tmp_path: Path) -> None:
             (HERE / "clean.json").write_text(json.dumps({{day: round((f - 32) / 1.8) for day, f in found.items()}}))
 
         with DAG("weather_dashboard", start_date=datetime(2026, 1, 1), schedule_interval="@daily"):
-            fetch = BashOperator(task_id="fetch_forecast", bash_command=f"cp {{HERE}}/SOURCE {{HERE}}/fetched.json")
+            fetch = BashOperator(task_id="fetch_forecast", bash_command=f"cp '{{HERE}}'/SOURCE '{{HERE}}'/fetched.json")
             cleaned = PythonOperator(task_id="clean_forecast", python_callable=clean)
-            push = BashOperator(task_id="push_to_dashboard", bash_command="cd {tmp_path}; cp clean.json dashboard.json")
+            push = BashOperator(
+                task_id="push_to_dashboard", bash_command=f"cd '{{HERE}}'; cp clean.json dashboard.json"
+            )
             fetch >> cleaned >> push
     """
     report = ran(load_one(tmp_path, text.replace("SOURCE", "forecast.json")))
@@ -113,8 +115,8 @@ def test_user_events_by_partition(tmp_path: Path, events: str) -> None:
             fetch_events = BashOperator(
                 task_id="fetch_events",
                 bash_command=(
-                    "mkdir -p {tmp_path}/events {tmp_path}/stats && "
-                    "curl -sSo {tmp_path}/events/{{{{ds}}}}.json "
+                    "mkdir -p '{tmp_path}/events' '{tmp_path}/stats' && "
+                    "curl -sSo '{tmp_path}/events/{{{{ds}}}}.json' "
                     "'{events}/events?start_date={{{{execution_date.strftime('%Y-%m-%d')}}}}&end_date={{{{next_ds}}}}'"
                 ),
             )

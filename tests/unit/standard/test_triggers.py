@@ -251,7 +251,7 @@ async def test_the_end_of_a_command(tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     os.mkfifo(gate)
     start = functools.partial(ProcessTrigger.start, folder=tmp_path / "out")
-    trigger = await asyncio.to_thread(start, f"cat {gate}; echo done; exit 3")
+    trigger = await asyncio.to_thread(start, f"cat '{gate}'; echo done; exit 3")
     waiting = asyncio.ensure_future(first(again(trigger)))
     await asyncio.sleep(0)
     assert not waiting.done()
@@ -270,7 +270,7 @@ async def test_a_command_that_ended_while_nobody_looked(tmp_path: Path) -> None:
 
 async def test_killing_ends_all_that_the_command_started(tmp_path: Path) -> None:
     start = functools.partial(ProcessTrigger.start, folder=tmp_path / "out")
-    trigger = await asyncio.to_thread(start, f"sleep 600 & echo $! > {tmp_path}/child; wait")
+    trigger = await asyncio.to_thread(start, f"sleep 600 & echo $! > '{tmp_path}'/child; wait")
     number = tmp_path / "child"
     await until(lambda: number.exists() and bool(number.read_text().strip()))
     child = ProcessTrigger(int(await asyncio.to_thread(number.read_text)))
