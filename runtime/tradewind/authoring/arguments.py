@@ -217,6 +217,15 @@ def _email(value: object, where: str) -> object:
     return value
 
 
+def _listed(value: object, _where: str) -> object:
+    """A list, which operators may add to; sets stay, since their order means nothing."""
+    if isinstance(value, (set, frozenset)):
+        return cast("object", value)
+    if isinstance(value, (list, tuple)):
+        return list(cast("Iterable[object]", value))
+    return [] if value is None else [value]
+
+
 def _as_given(value: object, _where: str) -> object:
     return value
 
@@ -226,7 +235,7 @@ _FLAGS: Final = frozenset(
     | {"retry_exponential_backoff", "do_xcom_push", "multiple_outputs", "exclusive", "durable"}
 )
 _FREE: Final = frozenset(
-    {"email_on_retry", "email_on_failure", "inlets", "outlets", "run_as_user", "logger_name"}
+    {"email_on_retry", "email_on_failure", "run_as_user", "logger_name"}
     | {"doc", "doc_md", "doc_json", "doc_yaml", "doc_rst", "task_display_name", "map_index_template"}
     | {"allow_nested_operators"}
 )
@@ -263,9 +272,21 @@ CHECKS: Final[Mapping[str, Callable[[object, str], Any]]] = {
     "max_lost": _whole(0),
     "sla": _timedelta,
     "email": _email,
+    "inlets": _listed,
+    "outlets": _listed,
     **dict.fromkeys(_FREE, _as_given),
 }
 """For each argument that is kept as an attribute: the check that also brings it into its kept form."""
+
+
+class OwnList:
+    """A class attribute that is an empty list of each object's own, made when it is first asked for."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, operator: object, owner: type | None = None) -> Any:
+        return [] if operator is None else vars(operator).setdefault(self._name, [])
 
 
 def reject_unknown(names: Iterable[str], known: Iterable[str], owner: str) -> None:

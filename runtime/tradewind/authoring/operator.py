@@ -17,6 +17,7 @@ from tradewind.authoring.arguments import (
     OLD_SPELLINGS,
     Callback,
     OperatorArguments,
+    OwnList,
     reject_unknown,
 )
 from tradewind.authoring.defaults import current_defaults
@@ -118,8 +119,8 @@ class BaseOperator(TaskNode):
     email: str | Sequence[str] | None = None
     email_on_retry: bool = True
     email_on_failure: bool = True
-    inlets: Any = ()
-    outlets: Any = ()
+    inlets: Any = OwnList()
+    outlets: Any = OwnList()
     run_as_user: str | None = None
     doc: str | None = None
     doc_md: str | None = None

@@ -191,3 +191,12 @@ def test_fail_stop_needs_all_success() -> None:
 
 def test_an_operator_without_dag_can_be_made_and_called() -> None:
     assert Fetch(task_id="t", conn_id="c", output_path="/x").execute({}) == "/x"
+
+
+def test_inlets_and_outlets_are_lists_of_each_task_s_own() -> None:
+    one, other = EmptyOperator(task_id="one"), EmptyOperator(task_id="other")
+    one.outlets.append("a")
+    assert (one.inlets, one.outlets, other.outlets) == ([], ["a"], [])
+    given = EmptyOperator(task_id="given", inlets="text", outlets=("a", "b"))
+    assert (given.inlets, given.outlets) == (["text"], ["a", "b"])
+    assert EmptyOperator(task_id="none", inlets=None).inlets == []
