@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Generator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +111,7 @@ def test_what_is_not_served_is_named() -> None:
     with pytest.raises(NotServed, match=r"airflow\.models\.Nothing is not available in Tradewind"):
         run("from airflow.models import Nothing")
     with pytest.raises(
-        NotServed, match=r"airflow\.settings is not available in Tradewind: use the `tradewind` command"
+        NotServed, match=r"airflow\.settings\.Session is not available in Tradewind: use the `tradewind` command"
     ):
         run("from airflow.settings import Session")
     with pytest.raises(NotServed, match=r"airflow\.contrib\.nothing is not .*: its classes moved to provider packages"):
@@ -124,11 +124,78 @@ def test_what_is_not_served_is_named() -> None:
         run("import airflow.nothing.at_all")
 
 
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [
+        ("from airflow.operators import BashOperator", "import it from airflow.operators.bash"),
+        ("from airflow.operators.bash import BashOperater", "did you mean 'BashOperator'?"),
+        ("from airflow.models.serialized_dag import SerializedDagModel", "use the REST API instead of the database"),
+        ("from airflow.api.common.trigger_dag import trigger_dag", "start runs with TriggerDagRunOperator"),
+        ("from airflow.utils.dates import date_range", "make datetimes with pendulum"),
+        ("from airflow.utils.dot_renderer import render_dag", "tasks have the context, other programs the REST API"),
+    ],
+)
+def test_each_name_that_is_not_served_says_what_to_use(line: str, hint: str) -> None:
+    with pytest.raises(NotServed) as raised:
+        run(line)
+    assert hint in str(raised.value)
+
+
+def test_names_of_operators_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_FS_HERE", f'{{"conn_type": "fs", "extra": {{"path": "{tmp_path}"}}}}')
+    monkeypatch.setenv("TRADEWIND_HOME", str(tmp_path))
+    names = run("""
+from airflow import settings
+from airflow.configuration import AIRFLOW_HOME, get_airflow_home
+from airflow.hooks.filesystem import FSHook
+from airflow.hooks.subprocess import SubprocessHook
+from airflow.lineage import AUTO
+from airflow.lineage.entities import File, Table
+from airflow.utils.timezone import from_timestamp, parse_timezone, utc_epoch
+home = (AIRFLOW_HOME, get_airflow_home(), settings.AIRFLOW_HOME)
+folders = (settings.DAGS_FOLDER, settings.PLUGINS_FOLDER, FSHook("fs_here").get_path())
+done = SubprocessHook().run_command(["bash", "-c", "echo $A; pwd; echo last; exit 3"], env={"A": "1"}, cwd="/")
+moments = (utc_epoch() == from_timestamp(0), parse_timezone(3600).utcoffset(None), str(parse_timezone("Europe/Paris")))
+words = (File("s3://a/b").url, Table("d", "c", "n").name, AUTO, str(settings.TIMEZONE))
+""")
+    assert names["home"] == (str(tmp_path),) * 3
+    assert names["folders"] == (f"{tmp_path}/dags", f"{tmp_path}/plugins", str(tmp_path))
+    assert names["done"] == (3, "last")
+    assert names["moments"] == (True, timedelta(hours=1), "Europe/Paris")
+    assert names["words"] == ("s3://a/b", "n", "auto", "UTC")
+
+
+def test_objects_of_all_kinds_are_inlets_and_outlets() -> None:
+    dag = run("""
+from airflow import DAG, Dataset
+from airflow.decorators.python import python_task
+from airflow.lineage.entities import File
+with DAG("lineage", schedule=None):
+    @python_task(inlets=[File("a"), Dataset("d")], outlets=File("b"))
+    def move(): ...
+    made = move().operator
+""")["made"]
+    assert [type(one).__name__ for one in (*dag.inlets, *dag.outlets)] == ["File", "Dataset", "File"]
+
+
+async def test_an_operator_with_aexecute() -> None:
+    operator = run("""
+from airflow.sdk import DAG, BaseAsyncOperator
+class Wait(BaseAsyncOperator):
+    async def aexecute(self, context): return context["ds"]
+with DAG("waits", schedule=None):
+    made = Wait(task_id="w")
+""")["made"]
+    assert operator.is_async
+    assert await operator.execute({"ds": "2026-01-01"}) == "2026-01-01"
+
+
 @pytest.mark.spec("1:C9")
 @pytest.mark.parametrize(("module", "names"), MOVED.items())
 def test_what_provider_packages_hold_names_the_package(module: str, names: dict[str, str]) -> None:
     for name, place in names.items():
-        if place.partition(":")[0] in OF_PROVIDERS:
+        home, _, attribute = place.partition(":")
+        if attribute in OF_PROVIDERS.get(home, {}):
             run(f"from {module} import {name}\nassert {name}.__module__.startswith('tradewind_providers.')")
             continue
         with pytest.raises(ImportError, match=r"install the provider package|No module named 'kubernetes|kubernetes"):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, timedelta, tzinfo
+from datetime import UTC, timedelta, timezone, tzinfo
 from datetime import datetime as _datetime
 from typing import Final
+
+from tradewind.authoring.instants import zone_named
 
 utc: Final = UTC
 
@@ -49,6 +51,21 @@ def is_localized(value: _datetime) -> bool:
 def is_naive(value: _datetime) -> bool:
     """Whether the datetime has no zone."""
     return value.utcoffset() is None
+
+
+def from_timestamp(timestamp: float, tz: tzinfo = UTC) -> _datetime:
+    """The datetime of so many seconds since 1970."""
+    return _datetime.fromtimestamp(timestamp, tz)
+
+
+def utc_epoch() -> _datetime:
+    """The beginning of 1970 in UTC."""
+    return from_timestamp(0)
+
+
+def parse_timezone(name: str | int) -> tzinfo:
+    """A zone by its IANA name, or by its distance from UTC in seconds. Raises AuthoringError for unknown names."""
+    return zone_named(name, "the time zone") if isinstance(name, str) else timezone(timedelta(seconds=name))
 
 
 cron_presets: Final = {

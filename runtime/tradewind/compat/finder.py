@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import sys
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any, Final
 
-from tradewind.compat.moved_names import TWO_PARTS, advice
+from tradewind.compat.moved_names import NOTHING, TWO_PARTS, advice
 from tradewind.compat.names import ALL_MODULES
 
 _ROOT: Final = "airflow"
@@ -92,7 +93,7 @@ class _ServedModule(ModuleType):
         fullname = f"{self.__name__}.{name}"
         if fullname in ALL_MODULES or any(known.startswith(f"{fullname}.") for known in ALL_MODULES):
             return importlib.import_module(fullname)
-        raise NotServed(_sentence(fullname), name=self.__name__)
+        raise NotServed(_sentence_of_name(self.__name__, name, self.__dict__["__all__"]), name=self.__name__)
 
 
 def install(*, force: bool = False) -> bool:
@@ -134,5 +135,18 @@ def _parents(name: str) -> list[str]:
 
 
 def _sentence(name: str) -> str:
-    hint = advice(name)
-    return f"{name} is not available in Tradewind{': ' if hint else ''}{hint}"
+    return f"{name} is not available in Tradewind: {advice(name)}"
+
+
+def _sentence_of_name(module: str, name: str, there: list[str]) -> str:
+    """The same of a name in a module that is served: where else it is, or which one was meant."""
+    fullname = f"{module}.{name}"
+    hint = advice(fullname)
+    if hint == NOTHING:
+        homes = [home for home, names in ALL_MODULES.items() if name in names]
+        if homes:
+            nearest = max(homes, key=lambda home: difflib.SequenceMatcher(None, home, module).ratio())
+            hint = f"import it from {nearest}"
+        elif close := difflib.get_close_matches(name, there, n=1, cutoff=0.8):
+            hint = f"did you mean {close[0]!r}?"
+    return f"{fullname} is not available in Tradewind: {hint}"

@@ -58,11 +58,18 @@ MOVED: Final[Mapping[str, Mapping[str, str]]] = {
     "airflow.hooks.mysql_hook": {"MySqlHook": "airflow.providers.mysql.hooks.mysql:MySqlHook"},
     "airflow.hooks.postgres_hook": {"PostgresHook": "airflow.providers.postgres.hooks.postgres:PostgresHook"},
     "airflow.hooks.sqlite_hook": {"SqliteHook": "airflow.providers.sqlite.hooks.sqlite:SqliteHook"},
+    "airflow.operators.check_operator": {
+        f"{name}CheckOperator": f"airflow.providers.common.sql.operators.sql:SQL{name}CheckOperator"
+        for name in ("", "Interval", "Threshold", "Value")
+    },
     "airflow.operators.docker_operator": {
         "DockerOperator": "airflow.providers.docker.operators.docker:DockerOperator",
     },
     "airflow.operators.email": {"EmailOperator": "airflow.providers.smtp.operators.smtp:EmailOperator"},
     "airflow.operators.email_operator": {"EmailOperator": "airflow.providers.smtp.operators.smtp:EmailOperator"},
+    "airflow.operators.generic_transfer": {
+        "GenericTransfer": "airflow.providers.common.sql.operators.generic_transfer:GenericTransfer",
+    },
     "airflow.operators.http_operator": {"SimpleHttpOperator": "airflow.providers.http.operators.http:HttpOperator"},
     "airflow.operators.mysql_operator": {"MySqlOperator": "airflow.providers.mysql.operators.mysql:MySqlOperator"},
     "airflow.operators.postgres_operator": {
@@ -70,11 +77,24 @@ MOVED: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "airflow.operators.sql": {
         name: f"airflow.providers.common.sql.operators.sql:{name}"
-        for name in ("BranchSQLOperator", "SQLCheckOperator", "SQLIntervalCheckOperator", "SQLValueCheckOperator")
+        for name in (
+            *("BaseSQLOperator", "BranchSQLOperator", "SQLCheckOperator", "SQLColumnCheckOperator"),
+            *(
+                "SQLIntervalCheckOperator",
+                "SQLTableCheckOperator",
+                "SQLThresholdCheckOperator",
+                "SQLValueCheckOperator",
+            ),
+        )
+    },
+    "airflow.operators.sql_branch_operator": {
+        "BranchSqlOperator": "airflow.providers.common.sql.operators.sql:BranchSQLOperator",
+        "BranchSQLOperator": "airflow.providers.common.sql.operators.sql:BranchSQLOperator",
     },
     "airflow.operators.sqlite_operator": {
         "SqliteOperator": "airflow.providers.sqlite.operators.sqlite:SqliteOperator",
     },
+    "airflow.sensors.s3_key_sensor": {"S3KeySensor": f"{_AWS}.sensors.s3:S3KeySensor"},
     "airflow.sensors.http_sensor": {"HttpSensor": "airflow.providers.http.sensors.http:HttpSensor"},
     "airflow.sensors.sql": {"SqlSensor": "airflow.providers.common.sql.sensors.sql:SqlSensor"},
     "airflow.sensors.sql_sensor": {"SqlSensor": "airflow.providers.common.sql.sensors.sql:SqlSensor"},
@@ -115,9 +135,28 @@ INSTEAD: Final[Mapping[str, str]] = {
     "airflow.jobs": "Tradewind has one runtime; `tradewind run` starts it",
     "airflow.executors": "executors are written for `tradewind.executor_ports.Executor`",
     "airflow.providers.standard.triggers.hitl.HITLTrigger": "a task waits for a person without a trigger: HITLOperator",
+    "airflow.models": "use the REST API instead of the database session",
+    "airflow.api": "start runs with TriggerDagRunOperator, `tradewind dags trigger` or the REST API",
+    "airflow.callbacks": "the runtime calls callbacks itself; give functions to tasks and DAGs",
+    "airflow.datasets.manager": "what changes a dataset is in `outlets` of a task; from outside, use the REST API",
+    "airflow.assets.manager": "what changes an asset is in `outlets` of a task; from outside, use the REST API",
+    "airflow.policies": "there are no rules for all DAGs in a module; shared arguments stand in `default_args`",
+    "airflow.serialization": "values of XComs are written by the runtime; a dataclass needs no serializer",
+    "airflow.ti_deps": "what a task waits for are the tasks before it, its trigger rule, and sensors",
+    "airflow.triggers.testing": "make a BaseTrigger that yields one TriggerEvent",
+    "airflow.secrets": "the environment and the database are always looked into; see BaseSecretsBackend for others",
+    "airflow.sensors.smart_sensor": "sensors hold no process here; leave the base class away",
+    "airflow.operators.sensors": "import it from airflow.sensors",
+    "airflow.utils.dates": "make datetimes with pendulum",
+    "airflow.utils.sqlalchemy": "use the REST API instead of the database session",
+    "airflow.utils.task_instance_session": "use the REST API instead of the database session",
+    "airflow.utils.retries": "use the REST API instead of the database session",
     "airflow.example_dags": "Tradewind has examples of its own: `tradewind.examples`",
 }
 """What to use in place of modules that will not come."""
+
+NOTHING: Final = "nothing here takes its place; tasks have the context, other programs the REST API"
+"""What can be said of all other names."""
 
 TWO_PARTS: Final = ("apache", "cncf", "common", "dbt", "microsoft")
 """First parts of module names whose packages are named for two."""
@@ -130,11 +169,11 @@ def provider_package(module: str) -> str:
 
 
 def advice(name: str) -> str:
-    """What can be done about a name that is not served; empty where nothing can be said."""
+    """What can be done about a name that is not served."""
     if name.startswith("airflow.providers.") and not name.startswith("airflow.providers.standard"):
         package = provider_package(name)
         return f"install the provider package ({package}, with `pip install --no-deps` and what it imports)"
     for prefix, hint in INSTEAD.items():
         if name == prefix or name.startswith(f"{prefix}."):
             return hint
-    return ""
+    return NOTHING

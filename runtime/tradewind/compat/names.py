@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from tradewind.compat.further_names import FURTHER
 from tradewind.compat.more_names import OTHERS, SDK, merged
 from tradewind.compat.more_names import names_of as _from
 from tradewind.compat.moved_names import MOVED, OTHER_PLACES
@@ -188,7 +189,7 @@ _CORE: Final[Mapping[str, Mapping[str, str]]] = {
     "airflow.utils.context": _from("authoring.context", "Context"),
 }
 
-_HERE: Final = merged(_CORE, SDK, OTHERS, PARTITIONS, FOR_PACKAGES, OF_PROVIDERS)
+_HERE: Final = merged(_CORE, SDK, OTHERS, FURTHER, PARTITIONS, FOR_PACKAGES, OF_PROVIDERS)
 
 MODULES: Final[Mapping[str, Mapping[str, str]]] = merged(
     _HERE, {old: _HERE[new] for old, new in OTHER_PLACES.items() if new in _HERE}
