@@ -160,3 +160,10 @@ def test_catchup_follows_the_spelling_of_the_file(tmp_path: Path) -> None:
 )
 def test_safe_mode(text: bytes, expected: bool) -> None:
     assert mentions_dag(text) is expected
+
+
+def test_an_error_that_cannot_be_encoded_is_told_with_escapes(tmp_path: Path) -> None:
+    file = write(tmp_path, "half.py", DAG + "raise ValueError('half a \\ud800 pair')\n")
+    with pytest.raises(DagFileError) as raised:
+        load_file(file)
+    assert raised.value.trace.endswith("ValueError: half a \\ud800 pair")

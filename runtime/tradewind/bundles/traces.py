@@ -35,7 +35,8 @@ def user_trace(error: BaseException) -> str:
         seen.add(id(part))
         part.stack = traceback.StackSummary.from_list([frame for frame in part.stack if _is_users(frame.filename)])
         todo += [inner for inner in (part.__cause__, part.__context__, *(part.exceptions or ())) if inner is not None]
-    return _bounded("".join(trace.format()).rstrip())
+    text = "".join(trace.format()).rstrip()
+    return _bounded(text.encode(errors="backslashreplace").decode())  # halves of surrogate pairs cannot travel
 
 
 def _bounded(text: str) -> str:

@@ -177,7 +177,7 @@ class BundleWatcher:
         return _count(python) + _count(data)
 
     async def _tell_ignoring(self, bundle: FolderBundle, before: Mapping[str, str], now: Mapping[str, str]) -> None:
-        """What is wrong with names and ignore files is an import error: something is read or left out against the will."""
+        """What is wrong with names and ignore files is an import error: somebody misses files, or has too many."""
         wrong = {path: why for path, why in now.items() if before.get(path) != why}
         for why in wrong.values():
             log.error("%s", why)
