@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from tests.web.conftest import Site, parsed
+from tests.web.conftest import BY_HAND, Site, parsed
 from tradewind.model.specs import DagSpec, TaskSpec
 
 
@@ -84,6 +86,14 @@ async def test_one_dag_and_its_details(site: Site) -> None:
         "detail": "The DAG with dag_id: nothing was not found",
         "request_id": problem["request_id"],
     }
+
+
+async def test_params_stand_in_the_order_of_the_file(site: Site) -> None:
+    for order in (["zone", "area", "mode"], ["mode", "zone", "area"]):
+        spec = replace(BY_HAND, params={name: {"schema": {}, "value": 1} for name in order})
+        await site.store.dag_publish(site.lease, "dags", [parsed(spec)])
+        details = await (await site.get("/dags/by_hand/details")).json()
+        assert (list(details["params"]), details["version_number"]) == (order, 2)
 
 
 @pytest.mark.spec("1:S15")

@@ -146,7 +146,7 @@ class DagSpec:
     display_name: str | None = None
     doc_md: str | None = None
     params: Mapping[str, Json] = field(default_factory=dict[str, Json])
-    """Param name to {value, schema, description}."""
+    """Param name to {value, schema, description}, in the order of the file."""
     groups: tuple[GroupSpec, ...] = ()
     edge_labels: tuple[EdgeLabel, ...] = ()
     callbacks: tuple[str, ...] = ()
@@ -158,8 +158,10 @@ class DagSpec:
     """Those of all its assets, sorted."""
 
     def to_json(self) -> bytes:
-        """Canonical JSON: keys sorted, fields that hold their default left out."""
-        return orjson.dumps(_plain(self), option=orjson.OPT_SORT_KEYS)
+        """Canonical JSON: keys sorted, fields that hold their default left out. After it the order of the params,
+        where that is another one.
+        """
+        return self.serialized()[0]
 
     @staticmethod
     def from_json(raw: bytes | str) -> DagSpec:
@@ -170,6 +172,8 @@ class DagSpec:
         data["edge_labels"] = tuple(EdgeLabel(**e) for e in data.get("edge_labels", ()))
         data["assets"] = tuple(AssetUse(**use) for use in data.get("assets", ()))
         data["watchers"] = tuple(WatcherSpec(**watcher) for watcher in data.get("watchers", ()))
+        if order := data.pop(_PARAMS_ORDER, None):
+            data["params"] = {name: data["params"][name] for name in order}
         if "timetable" in data:
             data["timetable"] = TimetableSpec(**data["timetable"])
         _instants(data)
@@ -177,7 +181,21 @@ class DagSpec:
 
     def content_hash(self) -> str:
         """SHA-256 of the canonical JSON, as 64 hexadecimal digits."""
-        return hashlib.sha256(self.to_json()).hexdigest()
+        return self.serialized()[1]
+
+    def serialized(self) -> tuple[bytes, str]:
+        """`to_json()` and `content_hash()`. The order of the params is not hashed: no run depends on it, and params
+        that a file has from a set come in another order each time.
+        """
+        canonical = orjson.dumps(_plain(self), option=orjson.OPT_SORT_KEYS)
+        digest = hashlib.sha256(canonical).hexdigest()
+        order = list(self.params)
+        if order == sorted(order):
+            return canonical, digest
+        return b'%s,"%s":%s}' % (canonical[:-1], _PARAMS_ORDER.encode(), orjson.dumps(order)), digest
+
+
+_PARAMS_ORDER: Final = "params_order"
 
 
 @dataclass(frozen=True, slots=True)

@@ -290,6 +290,9 @@ class MemoryStore(MemoryStates):
             if item.is_new_version:
                 row = DagVersionRow(spec.dag_id, version_hash, item.number, spec, source, now)
                 db.versions[spec.dag_id, version_hash] = row
+            else:  # equal but for the order of its params
+                stored = db.versions[spec.dag_id, version_hash]
+                db.versions[spec.dag_id, version_hash] = replace(stored, spec=spec)
             if code is None:
                 db.codes.pop((spec.dag_id, version_hash), None)
             else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -12,7 +11,7 @@ from tradewind.model.specs import DagSource, DagSpec
 
 
 class ParsedDag(NamedTuple):
-    """One DAG of one parsed file, with its canonical JSON and the hash of that."""
+    """One DAG of one parsed file, with its JSON and the hash of that."""
 
     spec: DagSpec
     text: bytes
@@ -46,8 +45,8 @@ def parsed_dags(files: Sequence[ParsedFile]) -> list[ParsedDag]:
     found: dict[str, ParsedDag] = {}
     for file in files:
         for spec in file.dags:
-            text = spec.to_json()
-            found[spec.dag_id] = ParsedDag(spec, text, hashlib.sha256(text).hexdigest(), file.source, file.code)
+            text, version_hash = spec.serialized()
+            found[spec.dag_id] = ParsedDag(spec, text, version_hash, file.source, file.code)
     return list(found.values())
 
 

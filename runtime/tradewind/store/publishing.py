@@ -62,6 +62,11 @@ async def _write(session: Session, lease: Lease, plan: Publication) -> None:
     if fresh:
         specs = [dag.dag.text for dag in fresh]
         await _run(session, "dag_version_insert", specs=specs, **_version_columns(fresh))
+    known = [dag for dag in plan.dags if not dag.is_new_version and len(dag.dag.spec.params) > 1]
+    if known:
+        columns = _version_columns(known)
+        specs = [dag.dag.text for dag in known]
+        await _run(session, "dag_version_params", dag_ids=columns["dag_ids"], hashes=columns["hashes"], specs=specs)
     if plan.dags:
         codes = [None if code is None else hashlib.sha256(code).digest() for code in (_code(d.dag) for d in plan.dags)]
         columns = _version_columns(plan.dags)

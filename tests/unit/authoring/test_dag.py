@@ -56,6 +56,16 @@ def test_the_spec_goes_through_json_and_ignores_the_order_of_sets(
     assert made(shuffled_tags, shuffled_links).content_hash() == spec.content_hash()
 
 
+def test_params_keep_their_order_and_it_makes_no_version() -> None:
+    def made(*names: str) -> DagSpec:
+        return DAG("d", params=dict.fromkeys(names, 1)).to_spec()
+
+    spec = made("zone", "area", "mode")
+    assert list(DagSpec.from_json(spec.to_json()).params) == ["zone", "area", "mode"]
+    assert spec.content_hash() == made("area", "mode", "zone").content_hash()
+    assert b"order" not in made("area", "mode", "zone").to_json()
+
+
 def test_another_process_gives_the_same_hash(tmp_path: Path) -> None:
     file = tmp_path / "pipeline.py"
     file.write_text(

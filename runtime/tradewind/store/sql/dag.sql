@@ -62,6 +62,13 @@ FROM unnest(:dag_ids::text[], :hashes::text[], :codes::bytea[]) AS u(dag_id, ver
 WHERE v.namespace = 'default' AND v.dag_id = u.dag_id AND v.version_hash = u.version_hash
   AND v.code_hash IS DISTINCT FROM u.code_hash
 
+-- name: dag_version_params
+-- The params as the file has them now: their order alone makes no new version.
+UPDATE dag_version v SET spec = u.spec
+FROM unnest(:dag_ids::text[], :hashes::text[], :specs::bytea[]) AS u(dag_id, version_hash, spec)
+WHERE v.namespace = 'default' AND v.dag_id = u.dag_id AND v.version_hash = u.version_hash
+  AND v.spec IS DISTINCT FROM u.spec
+
 -- name: dag_upsert
 INSERT INTO dag (dag_id, version_hash, version_number, bundle, bundle_version, fileloc, relative_fileloc, is_paused,
                  is_active, owner, last_parsed_at)

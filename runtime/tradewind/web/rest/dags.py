@@ -77,7 +77,9 @@ async def get_dag(call: Call) -> web.Response:
 async def get_details(call: Call) -> web.Response:
     """GET /dags/{dag_id}/details."""
     row = await call.catalog.dag(call.text("dag_id"))
-    spec = await call.catalog.spec(row.dag_id, row.version_hash)
+    # As it is kept now, not as it was when this version was first looked at: the order of the params is no part of it.
+    version = await call.reads.dag_version_get(row.dag_id, row.version_hash)
+    spec = await call.catalog.spec(row.dag_id, row.version_hash) if version is None else version.spec
     [summary] = await call.catalog.summaries([row])
     return json_answer(chosen(call, [dag_views.dag_detail(row, summary.fields, spec)])[0])
 
