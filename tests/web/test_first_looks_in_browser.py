@@ -66,8 +66,8 @@ async def test_a_page_that_could_not_be_fetched_comes_by_itself(page: Page, site
         await route.abort()
 
     await page.clock.install()
+    await page.route("**/assets/inputs-*.js", away)  # before the first page, which fetches the others ahead
     await sign_in(page, site, "/dags")
-    await page.route("**/assets/inputs-*.js", away)
     await page.get_by_role("link", name="Inputs").click()
     await expect(page.get_by_role("alert")).to_contain_text("be reached")
     await page.unroute("**/assets/inputs-*.js")

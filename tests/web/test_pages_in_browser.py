@@ -25,6 +25,9 @@ FLAGS = (
     "--disable-component-update", "--disable-sync",
 )  # fmt: skip
 
+LONGEST = 60_000
+"""Milliseconds that a page may take for anything on a machine that is busy with other things."""
+
 
 @pytest.fixture
 async def site(web_config: WebConfig, tmp_path: Path) -> AsyncIterator[Site]:
@@ -40,7 +43,8 @@ async def page(chromium_path: Path) -> AsyncIterator[Page]:
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium_path, args=list(FLAGS))
         page = await browser.new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(LONGEST)
+        expect.set_options(timeout=LONGEST)
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("request", lambda request: None if "127.0.0.1" in request.url else wrong.append(request.url))
         yield page

@@ -24,6 +24,9 @@ export function whenSignedOut(then: () => void): void {
   onSignedOut = then;
 }
 
+/** Grows whenever somebody signs in or out: an answer to who was here before says nothing of who is here now. */
+let sessions = 0;
+
 export type Query = Record<string, string | number | boolean | null | undefined>;
 
 /** The relative address of an API resource; empty query values are left out. */
@@ -46,6 +49,7 @@ async function send(path: string, call: Call): Promise<Response> {
   const init: RequestInit = { method: call.method ?? "GET", headers, credentials: "same-origin", cache: "no-store" };
   if (call.body !== undefined) init.body = JSON.stringify(call.body);
   if (call.signal) init.signal = call.signal;
+  const session = sessions;
   let answer: Response;
   try {
     answer = await fetch(path, init);
@@ -55,7 +59,7 @@ async function send(path: string, call: Call): Promise<Response> {
   }
   if (answer.ok) return answer;
   const problem = await problemOf(answer);
-  if (answer.status === 401 && !path.startsWith("auth/login")) onSignedOut();
+  if (answer.status === 401 && !path.startsWith("auth/login") && session === sessions) onSignedOut();
   throw problem;
 }
 
@@ -131,9 +135,11 @@ export interface HumanInput {
 export const api = {
   async login(username: string, password: string): Promise<void> {
     await send("auth/login", { method: "POST", body: { username, password } });
+    sessions += 1;
   },
   async logout(): Promise<void> {
     await send("auth/logout", { method: "POST", body: {} });
+    sessions += 1;
   },
   me: (signal?: AbortSignal) => json<Me>("auth/me", { signal }),
   health: (signal?: AbortSignal) => json<Health>(`${API}health`, { signal }),
@@ -199,7 +205,7 @@ export const api = {
     const body = await json<Record<string, unknown>>(address(API + kind, { limit: 1000 }), { signal });
     return { items: body[kind] as Row[], total: body["total_entries"] as number };
   },
-  namedEntry: (kind: Kind, name: string) => json<Row>(namedPath(kind, name)),
+  namedEntry: (kind: Kind, name: string, signal?: AbortSignal) => json<Row>(namedPath(kind, name), { signal }),
   makeNamed: (kind: Kind, body: Row) => json<Row>(API + kind, { method: "POST", body }),
   changeNamed: (kind: Kind, name: string, body: Row) => json<Row>(namedPath(kind, name), { method: "PATCH", body }),
   async removeNamed(kind: Kind, name: string): Promise<void> {

@@ -1,4 +1,5 @@
 /** Server-sent events that come back by themselves, and rest while nobody looks at the page. */
+import { api } from "./client";
 
 export type StreamState = "connecting" | "live" | "waiting";
 
@@ -73,6 +74,8 @@ export class Stream {
     this.drop();
     this.failures += 1;
     this.handlers.state?.("waiting");
+    // A refused stream can't say that nobody is signed in any more; this answer can, and leads to the sign-in page.
+    if (this.failures > 1) api.me().catch(() => undefined);
     const pause = Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** (this.failures - 1));
     this.retry = setTimeout(() => this.connect(), pause);
   }

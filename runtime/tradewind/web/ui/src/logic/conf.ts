@@ -31,7 +31,7 @@ export function paramFields(params: Record<string, unknown> | null | undefined):
     const { properties: _, ...schema } = schemaOf(param);
     const value = valueOf(param);
     const typed = schema["type"] || schema["anyOf"] || schema["enum"] ? {} : { type: typeOf(value), nullable: value === null };
-    const described = isObject(param) && typeof param["description"] === "string" ? { description: param["description"] } : {};
+    const described = isObject(param) && typeof param["description"] === "string" && !schema["description_md"] ? { description: param["description"] } : {};
     return [name, { title: name, ...schema, ...typed, ...described, default: value }];
   }));
   const required = entries.filter(([, param]) => isObject(param) && "schema" in param && !("value" in param)).map(([name]) => name);

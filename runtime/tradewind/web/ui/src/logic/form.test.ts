@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { answerOf, fieldsOf } from "./form";
+import { answerOf, fieldsOf, sectionsOf } from "./form";
 
 const schema = {
   type: "object",
@@ -40,6 +40,14 @@ describe("a form made of a schema", () => {
       ["params_input.more", "json", ""],
     ]);
     expect(fields[7]?.label).toBe("How many");
+  });
+
+  it("has its fields under their sections", () => {
+    const some = fieldsOf({ properties: { a: { section: "Where" }, b: {}, c: { section: "How" }, d: { section: "Where", description_html: "<b>bold</b> words" } } });
+    expect(sectionsOf(some).map(([name, part]) => [name, part.map((field) => field.label)])).toEqual([
+      ["", ["b"]], ["Where", ["a", "d"]], ["How", ["c"]],
+    ]);
+    expect(some[3]?.help).toBe("bold words");
   });
 
   it("gives the answer that the schema wants", () => {

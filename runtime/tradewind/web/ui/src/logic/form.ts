@@ -8,6 +8,8 @@ export interface Field {
   path: string[];
   label: string;
   help: string;
+  /** The heading that it stands under with others; '' for none. */
+  section: string;
   kind: Kind;
   /** What can be chosen; of a text: what is proposed. */
   options: string[];
@@ -63,11 +65,25 @@ function field(schema: Schema, path: string[], required: boolean): Field {
     mayBeEmpty: (kind === "text" || kind === "lines") && !schema["format"] && !schema["nullable"],
     nullable: schema["nullable"] === true,
     label: String(schema["title"] ?? path[path.length - 1]).replaceAll("_", " "),
-    help: String(schema["description"] ?? ""),
+    help: helpOf(schema),
+    section: typeof schema["section"] === "string" ? schema["section"] : "",
     options: options.map(String),
     shown: Object.fromEntries(Object.entries(schema["values_display"] ?? {}).map(([value, text]) => [value, String(text)])),
     start: startOf(kind, listed && Array.isArray(start) ? start[0] : start),
   };
+}
+
+/** What the author says of it, as text: `description_md` as it is written; `description_html` without its tags. */
+function helpOf(schema: Schema): string {
+  const given = schema["description_md"] ?? schema["description"];
+  if (given !== undefined && given !== null) return String(given);
+  return String(schema["description_html"] ?? "").replace(/<[^>]*>/g, " ").replace(/\s+/g, " ").trim();
+}
+
+/** The fields by their sections, each where its first field stands; those without a section come first. */
+export function sectionsOf(fields: Field[]): [string, Field[]][] {
+  const names = [...new Set(fields.map((field) => field.section))].sort((a, b) => Number(a !== "") - Number(b !== ""));
+  return names.map((name) => [name, fields.filter((field) => field.section === name)]);
 }
 
 /** What may be said, or, for texts and lists of them, what is proposed. */

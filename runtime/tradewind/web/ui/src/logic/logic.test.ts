@@ -4,7 +4,7 @@ import { defaultConf, paramFields, parseConf } from "./conf";
 import { answerOf } from "./form";
 import { inOrder, layout } from "./layers";
 import { CHUNK_LINES, LogLines, MOST_CHUNKS, plain } from "./log_lines";
-import { toInstances, withChanges, withLateChanges, withLateRuns, withRun } from "./merge";
+import { toInstances, withChanges, withRun } from "./merge";
 import { bodyOf, shown, SHAPES, startOf } from "./named";
 import { counted, foremost, shortCount } from "./states";
 import { byState, rowsOf, summaries } from "./summary";
@@ -73,18 +73,12 @@ describe("news", () => {
     const after = withChanges(before, [0, 1].map((map_index) => instance("m", "scheduled", { map_index })));
     expect(summaries(after).get("m")).toEqual({ state: "scheduled", count: 2 });
   });
-  it("does not go back when it is older than what was fetched", () => {
-    const fetched = toInstances([instance("a", "success"), instance("b", "failed")]);
-    const late = [instance("a", "running"), instance("b", "running", { try_number: 2 })];
-    expect([...withLateChanges(fetched, late).values()].map((each) => each.state)).toEqual(["success", "running"]);
-    const runs = [run("r", "2026-01-01T00:00:00Z", "success")];
-    expect(withLateRuns(runs, [{ dag_id: "d", dag_run_id: "r", state: "running" }], 5)).toEqual(runs);
-  });
   it("puts a new run in its place and keeps to the limit", () => {
     const runs = [run("new", "2026-01-03T00:00:00Z"), run("old", "2026-01-01T00:00:00Z")];
     const ids = (list: DagRun[]): string[] => list.map((each) => each.dag_run_id);
     expect(ids(withRun(runs, run("mid", "2026-01-02T00:00:00Z"), 9))).toEqual(["new", "mid", "old"]);
     expect(ids(withRun(runs, run("mid", "2026-01-02T00:00:00Z"), 2))).toEqual(["new", "mid"]);
+    expect(ids(withRun(runs, run("mid", "2026-01-02T00:00:00Z"), 2, "old"))).toEqual(["new", "mid", "old"]);
     expect(withRun(runs, { dag_id: "d", dag_run_id: "old", state: "failed" }, 2)[1]).toEqual({ ...runs[1], state: "failed" });
   });
   it("keeps rows for tasks that only old runs had", () => {

@@ -1,6 +1,5 @@
 /** How news changes what a page shows. Pure: each function gives new values and leaves the old ones alone. */
 import type { DagRun, RunEvent, TaskInstance, TaskInstanceChange } from "../api/types";
-import { isFinal, stateOf } from "./states";
 
 export type Instances = ReadonlyMap<string, TaskInstance>;
 
@@ -24,39 +23,18 @@ export function withChanges(instances: Instances, changes: TaskInstanceChange[])
   return next;
 }
 
-/**
- * Changes that came in while the instances were being fetched: some are older than what was fetched.
- * Only those that go forward are taken.
- */
-export function withLateChanges(instances: Instances, changes: TaskInstanceChange[]): Instances {
-  return withChanges(instances, changes.filter((change) => {
-    const known = instances.get(instanceKey(change.task_id, change.map_index));
-    if (!known) return true;
-    if (change.try_number !== known.try_number) return change.try_number > known.try_number;
-    return isFinal(change.state) || !isFinal(known.state);
-  }));
-}
-
 const whenOf = (run: DagRun): string => run.logical_date ?? run.execution_date ?? run.start_date ?? "";
 
 function newestFirst(a: DagRun, b: DagRun): number {
   return Date.parse(whenOf(b)) - Date.parse(whenOf(a)) || b.dag_run_id.localeCompare(a.dag_run_id);
 }
 
-/** The runs after `event`, newest first and at most `limit`; a run not seen before is put in its place. */
-export function withRun(runs: DagRun[], event: RunEvent, limit: number): DagRun[] {
+/** The runs after `event`, newest first and at most `limit`, but never without `keep`; a run not seen before is put in its place. */
+export function withRun(runs: DagRun[], event: RunEvent, limit: number, keep: string | null = null): DagRun[] {
   const at = runs.findIndex((run) => run.dag_run_id === event.dag_run_id);
   if (at >= 0) return runs.map((run, index) => (index === at ? { ...run, ...event } : run));
-  return [...runs, { ...EMPTY_RUN, ...event }].sort(newestFirst).slice(0, limit);
-}
-
-/** As `withRun`, for events that came in while the runs were being fetched: only those that go forward are taken. */
-export function withLateRuns(runs: DagRun[], events: RunEvent[], limit: number): DagRun[] {
-  return events.reduce((now, event) => {
-    const known = now.find((run) => run.dag_run_id === event.dag_run_id);
-    const back = known && isFinal(known.state) && !isFinal(event.state);
-    return back || (known && stateOf(event.state) === "queued") ? now : withRun(now, event, limit);
-  }, runs);
+  const all = [...runs, { ...EMPTY_RUN, ...event }].sort(newestFirst);
+  return all.filter((run, place) => place < limit || run.dag_run_id === keep);
 }
 
 const EMPTY_RUN: Omit<DagRun, "dag_id" | "dag_run_id"> = {

@@ -22,10 +22,11 @@ test("news that come while a fetch is on its way or has just been made bring one
   expect(told).toEqual([{ value: 1, problem: null }, { value: 2, problem: null }, { value: 3, problem: null }]);
 });
 
-test("a failed fetch is told, and the next one made; nothing is told after the end", async () => {
+test("a failed fetch is told and leaves what is there, and the next one is made; nothing is told after the end", async () => {
   const told: Fetched<string>[] = [];
   const answers: (() => Promise<string>)[] = [
-    () => Promise.reject(new Error("gone")), () => Promise.resolve("here"), () => Promise.resolve("late"),
+    () => Promise.reject(new Error("gone")), () => Promise.resolve("here"), () => Promise.reject(new Error("gone again")),
+    () => Promise.resolve("late"),
   ];
   const paced = new Paced(() => answers.shift()!(), (found) => told.push(found), 1_000);
   paced.ask();
@@ -35,7 +36,10 @@ test("a failed fetch is told, and the next one made; nothing is told after the e
   expect(told[0]?.problem).toEqual(new Error("gone"));
   await vi.advanceTimersByTimeAsync(1_100);
   paced.ask();
+  await vi.advanceTimersByTimeAsync(1_100);
+  expect(told[2]).toEqual({ value: "here", problem: new Error("gone again") });
+  paced.ask();
   paced.stop();
   await vi.advanceTimersByTimeAsync(5_000);
-  expect(told.length).toBe(2);
+  expect(told.length).toBe(3);
 });

@@ -4,6 +4,7 @@
 const PACE_MS = 1_000;
 
 export interface Fetched<T> {
+  /** What was fetched last; it stays when a later fetch fails. */
   value: T | null;
   problem: unknown;
 }
@@ -14,6 +15,7 @@ export class Paced<T> {
   private timer: ReturnType<typeof setTimeout> | undefined;
   private busy = false;
   private asked = false;
+  private value: T | null = null;
 
   constructor(
     private readonly fetch: (signal: AbortSignal) => Promise<T>, private readonly told: (found: Fetched<T>) => void,
@@ -35,9 +37,10 @@ export class Paced<T> {
     this.asked = false;
     try {
       const value = await this.fetch(this.stopped.signal);
+      this.value = value;
       if (!this.stopped.signal.aborted) this.told({ value, problem: null });
     } catch (problem) {
-      if (!this.stopped.signal.aborted) this.told({ value: null, problem });
+      if (!this.stopped.signal.aborted) this.told({ value: this.value, problem });
     }
     this.busy = false;
     if (this.stopped.signal.aborted) return;

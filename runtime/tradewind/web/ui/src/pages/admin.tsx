@@ -1,12 +1,14 @@
 /** Connections, variables and pools: lists with add, change and delete, for those who may. */
-import { useCallback, useEffect, useState } from "react";
+import { useState } from "react";
 import { api } from "../api/client";
 import { SHAPES, shown, type Kind, type Row, type Shape } from "../logic/named";
 import { NamedForm } from "../parts/named_form";
-import { Empty, Loading, Problem, sentence } from "../parts/problem";
+import { Empty, sentence } from "../parts/problem";
+import { Shown } from "../parts/shown";
 import { Tabs } from "../parts/tabs";
 import { useTitle } from "../parts/title";
 import { go } from "../router";
+import { useFetched } from "../state/fetched";
 import { tell } from "../state/notices";
 
 const TABS = [["connections", "Connections"], ["variables", "Variables"], ["pools", "Pools"]] as const;
@@ -26,53 +28,50 @@ export function AdminPage({ kind }: { kind: Kind }) {
   );
 }
 
+/** What is open: the form of the entry with this name, or of a new one. */
+type Open = { name: string | null };
+
 function Entries({ shape }: { shape: Shape }) {
-  const [rows, setRows] = useState<Row[] | null>(null);
-  const [total, setTotal] = useState(0);
-  const [problem, setProblem] = useState<unknown>(null);
-  const [open, setOpen] = useState<{ before: Row | null } | null>(null);
+  const [changes, setChanges] = useState(0);
+  const [open, setOpen] = useState<Open | null>(null);
+  const [going, setGoing] = useState<readonly string[]>([]);
+  const found = useFetched(shape.kind, (signal) => api.named(shape.kind, signal), changes);
+  const changed = (): void => setChanges((before) => before + 1);
 
-  const load = useCallback((signal?: AbortSignal): void => {
-    api.named(shape.kind, signal).then((page) => {
-      setRows(page.items);
-      setTotal(page.total);
-      setProblem(null);
-    }, (cause: unknown) => { if (!signal?.aborted) setProblem(cause); });
-  }, [shape.kind]);
-  useEffect(() => {
-    const stop = new AbortController();
-    load(stop.signal);
-    return () => stop.abort();
-  }, [load]);
-
-  const change = (row: Row): void => {
-    api.namedEntry(shape.kind, String(row[shape.key])).then(
-      (before) => setOpen({ before }), (cause: unknown) => tell("problem", sentence("It cannot be opened", cause)));
-  };
-  const remove = (row: Row): void => {
-    const name = String(row[shape.key]);
+  const remove = async (name: string): Promise<void> => {
     if (!window.confirm(`Delete the ${shape.one} ${name}? Tasks that use it will fail or wait.`)) return;
-    api.removeNamed(shape.kind, name).then(() => {
+    setGoing((names) => [...names, name]);
+    try {
+      await api.removeNamed(shape.kind, name);
       tell("done", `The ${shape.one} ${name} was deleted.`);
-      load();
-    }, (cause: unknown) => tell("problem", sentence(`The ${shape.one} was not deleted`, cause)));
+      changed();
+    } catch (cause) {
+      tell("problem", sentence(`The ${shape.one} ${name} was not deleted`, cause));
+      setGoing((names) => names.filter((other) => other !== name));
+    }
   };
 
-  if (problem !== null) return <Problem what={`No ${shape.kind} to show`} cause={problem} retry={() => load()} />;
-  if (rows === null) return <Loading what={shape.kind} />;
   return (
     <>
-      <div className="page-head">
-        <p className="faint">{shape.about}</p>
-        <span className="spacer" />
-        <button type="button" className="primary" onClick={() => setOpen({ before: null })}>Add</button>
-      </div>
-      {rows.length === 0
-        ? <Empty title={`No ${shape.kind} yet`}><p>Add one here, or with <code>tradewind {shape.kind}</code>.</p></Empty>
-        : <Table shape={shape} rows={rows} change={change} remove={remove} />}
-      {total > rows.length && <p className="faint">The first {rows.length} of {total}; the command line has all.</p>}
-      {open && <NamedForm shape={shape} before={open.before} close={() => setOpen(null)}
-        saved={() => { setOpen(null); load(); }} />}
+      <Shown of={found} what={shape.kind} failed={`No ${shape.kind} to show`}>
+        {({ items, total }) => (
+          <>
+            <div className="page-head">
+              <p className="faint">{shape.about}</p>
+              <span className="spacer" />
+              <button type="button" className="primary" onClick={() => setOpen({ name: null })}>Add</button>
+            </div>
+            {items.length === 0
+              ? <Empty title={`No ${shape.kind} yet`}><p>Add one here, or with <code>tradewind {shape.kind}</code>.</p></Empty>
+              : <Table shape={shape} rows={items} going={going} change={(name) => setOpen({ name })} remove={(name) => void remove(name)} />}
+            {total > items.length && <p className="faint">The first {items.length} of {total}; the command line has all.</p>}
+          </>
+        )}
+      </Shown>
+      {open && (
+        <NamedForm shape={shape} name={open.name} close={() => setOpen(null)}
+          stored={(name) => { setGoing((names) => names.filter((other) => other !== name)); changed(); }} />
+      )}
     </>
   );
 }
@@ -80,11 +79,13 @@ function Entries({ shape }: { shape: Shape }) {
 interface TableProps {
   shape: Shape;
   rows: Row[];
-  change: (row: Row) => void;
-  remove: (row: Row) => void;
+  /** Names of those that were deleted here, and are in the list until it comes anew. */
+  going: readonly string[];
+  change: (name: string) => void;
+  remove: (name: string) => void;
 }
 
-function Table({ shape, rows, change, remove }: TableProps) {
+function Table({ shape, rows, going, change, remove }: TableProps) {
   return (
     <div className="card table-card">
       <table aria-label={shape.title}>
@@ -101,12 +102,12 @@ function Table({ shape, rows, change, remove }: TableProps) {
               <tr key={name}>
                 {shape.columns.map(([column], at) => at === 0
                   ? <th key={column} scope="row">
-                      <button type="button" className="as-link" onClick={() => change(row)}>{name}</button>
+                      <button type="button" className="as-link" onClick={() => change(name)}>{name}</button>
                     </th>
                   : <td key={column}>{shown(shape, row, column)}</td>)}
                 <td className="narrow nowrap">
                   {name !== DEFAULT_POOL && (
-                    <button type="button" className="small" aria-label={`Delete ${name}`} onClick={() => remove(row)}>Delete</button>
+                    <button type="button" className="small" aria-label={`Delete ${name}`} disabled={going.includes(name)} onClick={() => remove(name)}>Delete</button>
                   )}
                 </td>
               </tr>

@@ -70,6 +70,7 @@ export function DagPage({ dagId, query }: { dagId: string; query: URLSearchParam
           started={(run, unpaused) => {
             setTriggering(false);
             if (unpaused) view.setPaused(false);
+            view.started(run);
             choose({ run: run.dag_run_id, task: null, mapIndex: null, attempt: null });
           }} />
       )}
@@ -120,7 +121,7 @@ function DagBody({ view, choice, choose }: BodyProps) {
   const rows = rowsOf(tasks, loaded);
   const run = runs.find((each) => each.dag_run_id === choice.run) ?? (choice.run === null ? runs[0] : undefined);
   const shown = run && view.byRun.get(run.dag_run_id);
-  if (!runs.length) {
+  if (!runs.length && choice.run === null) {
     return (
       <Empty title="No runs yet">
         <p>Press <strong>Trigger</strong> to start one now{view.dag?.is_paused ? ", or unpause the DAG so that its schedule starts them" : ""}.</p>
@@ -145,18 +146,19 @@ function DagBody({ view, choice, choose }: BodyProps) {
           choose={(runId, task) => choose({ run: runId, task, mapIndex: null, attempt: null })} />
         <Legend byRun={view.byRun} />
       </section>
-      {!run && (
+      {!run && view.lacking !== choice.run && <Loading what={`the run ${choice.run ?? ""}`} />}
+      {!run && view.lacking === choice.run && (
         <Empty title={`This DAG has no run ${choice.run ?? ""}`}>
           <p>It may have been deleted. Choose one in the grid.</p>
         </Empty>
       )}
       {run && choice.task !== null && (
-        <TaskPanel dagId={view.dagId} run={run} taskId={choice.task} shown={shown} told={view.told} mapIndex={choice.mapIndex} attempt={choice.attempt}
+        <TaskPanel key={`${run.dag_run_id}\n${choice.task}`} dagId={view.dagId} run={run} taskId={choice.task} shown={shown} told={view.told} mapIndex={choice.mapIndex} attempt={choice.attempt}
           choose={(mapIndex, attempt) => choose({ run: run.dag_run_id, mapIndex, attempt })}
           back={() => choose({ run: run.dag_run_id, task: null, mapIndex: null, attempt: null })} />
       )}
       {run && choice.task === null && (
-        <RunPanel run={run} tasks={tasks} rows={rows} shown={shown} missed={view.missed} tab={choice.tab} chooseTab={(tab) => choose({ tab })}
+        <RunPanel run={run} tasks={tasks} rows={rows} shown={shown} missed={view.missed} tab={choice.tab} chooseTab={(tab) => choose({ run: run.dag_run_id, tab })}
           chooseTask={(task) => choose({ run: run.dag_run_id, task, mapIndex: null, attempt: null })} />
       )}
     </div>

@@ -61,7 +61,7 @@ export function DagsPage({ query }: { query: URLSearchParams }) {
         <Search text={text} search={(next) => goTo({ ...filter, text: next, page: 1 }, "replace")} />
         <ShowChoice show={show} choose={(next) => goTo({ ...filter, show: next, page: 1 }, "push")} />
       </div>
-      {list.problem !== null && <Problem what="The DAGs could not be fetched" cause={list.problem} retry={() => void list.reload()} />}
+      {list.problem !== null && <Problem what={list.dags ? "Some of this page is old" : "The DAGs could not be fetched"} cause={list.problem} retry={() => void list.reload()} />}
       {!list.dags && list.problem === null && <Loading what="DAGs" />}
       {list.dags?.length === 0 && <NoDags filter={filter} />}
       {list.dags && list.dags.length > 0 && <DagTable list={list} trigger={setTriggering} />}
@@ -77,10 +77,18 @@ export function DagsPage({ query }: { query: URLSearchParams }) {
 function Search({ text, search }: { text: string; search: (text: string) => void }) {
   const [typed, setTyped] = useState(text);
   const box = useRef<HTMLInputElement>(null);
-  useEffect(() => setTyped(text), [text]);
+  const searched = useRef(text);
+  useEffect(() => {
+    // What was searched for here comes back as the address; by then more may have been typed.
+    if (text !== searched.current) setTyped(text);
+    searched.current = text;
+  }, [text]);
   useEffect(() => {
     if (typed === text) return undefined;
-    const timer = setTimeout(() => search(typed), TYPING_MS);
+    const timer = setTimeout(() => {
+      searched.current = typed;
+      search(typed);
+    }, TYPING_MS);
     return () => clearTimeout(timer);
   });
   useKey("/", () => box.current?.focus());

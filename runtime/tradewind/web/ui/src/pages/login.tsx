@@ -22,6 +22,7 @@ export function LoginPage({ next }: { next: string }) {
 
   const submit = async (event: FormEvent<HTMLFormElement>): Promise<void> => {
     event.preventDefault();
+    if (busy) return;
     const typed = new FormData(event.currentTarget);
     setBusy(true);
     setProblem("");

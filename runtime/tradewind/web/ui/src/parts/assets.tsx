@@ -1,8 +1,10 @@
 /** Assets: who names them; and of one asset its events, its watchers and what it keeps. */
 import { looks, type Asset, type AssetEvent } from "../api/looks";
+import type { Page } from "../api/types";
 import { Link, to } from "../router";
 import { useFetched, useNews } from "../state/fetched";
-import { Empty, Loading, Problem } from "./problem";
+import { Empty } from "./problem";
+import { Failed, Shown } from "./shown";
 import { Distance } from "./time";
 import { asText, Values } from "./values";
 import { Watchers } from "./watchers";
@@ -12,9 +14,15 @@ const NEWS = ["dag", "task", "run", "watchers"] as const;
 
 export function Assets({ chosen }: { chosen: string | null }) {
   const news = useNews(NEWS);
-  const { value, problem, again } = useFetched("", (signal) => looks.assets(signal), news);
-  if (problem !== null) return <Problem what="The assets could not be fetched" cause={problem} retry={again} />;
-  if (value === null) return <Loading what="assets" />;
+  const found = useFetched("", (signal) => looks.assets(signal), news);
+  return (
+    <Shown of={found} what="assets" failed="The assets could not be fetched">
+      {(page) => <Whole of={page} chosen={chosen} news={news} />}
+    </Shown>
+  );
+}
+
+function Whole({ of: value, chosen, news }: { of: Page<Asset>; chosen: string | null; news: number }) {
   if (!value.items.length) {
     return <Empty title="No assets yet"><p>DAGs name them in <code>schedule</code>, <code>inlets</code> and <code>outlets</code>.</p></Empty>;
   }
@@ -71,14 +79,20 @@ function One({ of, news }: { of: Asset; news: number }) {
 }
 
 function Kept({ of, news }: { of: Asset; news: number }) {
-  const { value } = useFetched("", (signal) => looks.keptByAsset(of.id, signal), news);
-  if (!value?.items.length) return null;
-  return <Values label="Kept" lines={value.items.map((one) => ({ name: one.key, value: one.value, at: <Distance at={one.updated_at} /> }))} />;
+  const found = useFetched("", (signal) => looks.keptByAsset(of.id, signal), news);
+  const lines = found.value?.items.map((one) => ({ name: one.key, value: one.value, at: <Distance at={one.updated_at} /> })) ?? [];
+  return (
+    <>
+      <Failed of={found} what="What it keeps could not be fetched" />
+      {lines.length > 0 && <Values label="Kept" lines={lines} />}
+    </>
+  );
 }
 
 function Events({ of, news }: { of: Asset; news: number }) {
-  const { value } = useFetched("", (signal) => looks.assetEvents(of.id, signal), news);
-  if (value === null) return null;
+  const found = useFetched("", (signal) => looks.assetEvents(of.id, signal), news);
+  const { value } = found;
+  if (value === null) return <Failed of={found} what="Its events could not be fetched" />;
   return (
     <section className="values" aria-label="Events">
       <h3>Events</h3>

@@ -1,7 +1,9 @@
 /** A small button that puts a text on the clipboard and says so for a moment. */
 import { useEffect, useState } from "react";
+import { ApiError } from "../api/client";
 import { tell } from "../state/notices";
 import { CopyIcon, DoneIcon } from "./icons";
+import { sentence } from "./problem";
 
 const SAID_MS = 1_500;
 
@@ -24,8 +26,9 @@ export function Copy({ what, text, label }: Props) {
     try {
       await write(await text());
       setDone(true);
-    } catch {
-      tell("problem", `The ${what} could not be copied: this browser does not allow it here.`);
+    } catch (cause) {
+      const failed = `The ${what} could not be copied`;
+      tell("problem", cause instanceof ApiError ? sentence(failed, cause) : `${failed}: this browser does not allow it here.`);
     }
   };
   return (

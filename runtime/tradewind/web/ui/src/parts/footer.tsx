@@ -20,8 +20,11 @@ export function Footer() {
     return () => stop.abort();
   }, [now, stream]);
   useEffect(() => {
-    api.version().then((answer) => setVersion(answer.version), () => undefined);
-  }, []);
+    // A server that was away may come back as another version.
+    const stop = new AbortController();
+    if (stream !== "waiting") api.version(stop.signal).then((answer) => setVersion(answer.version), () => undefined);
+    return () => stop.abort();
+  }, [stream === "waiting"]);
   return (
     <footer className="foot">
       <span className="health" role="group" aria-label="Health">{signs(health, now)}</span>

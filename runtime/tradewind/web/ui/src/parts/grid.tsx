@@ -13,6 +13,7 @@ const ROW_PX = 26;
 const SPARE_ROWS = 12;
 const BAR_PX = 56;
 const HEADER = -1;
+const NEAR_PX = 8;
 
 interface Props {
   /** Oldest first: time goes to the right. */
@@ -27,6 +28,12 @@ interface Props {
 interface At {
   row: number;
   column: number;
+}
+
+/** What the arrow keys have led to, by its names: new runs and rows shift the numbers. */
+interface Spot {
+  taskId: string | null;
+  runId: string;
 }
 
 /** Where the arrow keys lead from `at`; null for any other key. */
@@ -62,16 +69,15 @@ function useWindow(count: number) {
 
 export function Grid({ runs, rows, byRun, runId, taskId, choose }: Props) {
   const { box, look, first, last } = useWindow(rows.length);
-  const [active, setActive] = useState<At | null>(null);
+  const [active, setActive] = useState<Spot | null>(null);
   const wantFocus = useRef(false);
-  const chosen: At = {
-    row: taskId === null ? HEADER : rows.indexOf(taskId),
-    column: Math.max(0, runs.findIndex((run) => run.dag_run_id === runId)),
-  };
-  const at = active ?? chosen;
+  const atNewest = useRef(true);
+  const column = (of: string | null): number => runs.findIndex((run) => run.dag_run_id === of);
+  const spot = active && column(active.runId) >= 0 ? active : { taskId, runId };
+  const at: At = { row: spot.taskId === null ? HEADER : rows.indexOf(spot.taskId), column: Math.max(0, column(spot.runId)) };
 
-  // The newest runs stand at the right; a wide grid begins there.
-  useLayoutEffect(() => { if (box.current) box.current.scrollLeft = box.current.scrollWidth; }, [box, runs.length]);
+  // The newest runs stand at the right; a wide grid begins there, and stays there unless somebody looks at older ones.
+  useLayoutEffect(() => { if (box.current && atNewest.current) box.current.scrollLeft = box.current.scrollWidth; }, [box, runs.length]);
   useEffect(() => {
     if (!wantFocus.current) return;
     wantFocus.current = false;
@@ -82,8 +88,10 @@ export function Grid({ runs, rows, byRun, runId, taskId, choose }: Props) {
     const next = moved(at, event.key, rows.length, runs.length);
     if (!next) return;
     event.preventDefault();
+    const run = runs[next.column];
+    if (!run) return;
     wantFocus.current = true;
-    setActive(next);
+    setActive({ taskId: rows[next.row] ?? null, runId: run.dag_run_id });
     const element = box.current;
     if (!element || next.row < 0) return;
     const top = next.row * ROW_PX;
@@ -100,10 +108,16 @@ export function Grid({ runs, rows, byRun, runId, taskId, choose }: Props) {
     choose(run.dag_run_id, rows[place[0] ?? HEADER] ?? null);
   };
 
+  const onScroll = (): void => {
+    const element = box.current;
+    if (element) atNewest.current = element.scrollLeft + element.clientWidth >= element.scrollWidth - NEAR_PX;
+    look();
+  };
+
   const columns = runs.map((run) => byRun.get(run.dag_run_id));
   return (
     <div ref={box} className="grid" role="grid" aria-label="Tasks by run" aria-rowcount={rows.length + 1}
-      aria-colcount={runs.length + 1} onScroll={look} onKeyDown={onKey} onClick={onClick}>
+      aria-colcount={runs.length + 1} onScroll={onScroll} onKeyDown={onKey} onClick={onClick}>
       <Bars runs={runs} runId={runId} focus={at.row === HEADER ? at.column : null} />
       <div className="grid-body" style={{ paddingTop: first * ROW_PX, paddingBottom: (rows.length - last) * ROW_PX }}>
         {rows.slice(first, last).map((id, offset) => {

@@ -9,7 +9,7 @@ import { useObserved } from "../state/observed";
 import { useZone } from "../state/zone";
 import { Copy } from "./copy";
 import { DownloadIcon } from "./icons";
-import { Empty, Problem, sentence } from "./problem";
+import { Empty, Loading, Problem, sentence } from "./problem";
 
 const NEAR_END_PX = 24;
 
@@ -36,7 +36,8 @@ export function Log({ of }: { of: AttemptRef }) {
         <Lines chunks={log.lines.chunks} dropped={log.lines.dropped} wrap={wrap} following={following} follow={setFollowing}
           label={`Log of ${taskId}, attempt ${tryNumber}`} />
       )}
-      {log.lines.total === 0 && log.problem === null && (
+      {log.lines.total === 0 && log.problem === null && log.phase === "opening" && <Loading what="the log" />}
+      {log.lines.total === 0 && log.problem === null && log.phase !== "opening" && (
         <Empty title={log.phase === "ended" ? "This attempt wrote nothing" : "Nothing written yet"}>
           {log.phase === "ended" ? <p>What a task prints or logs stands here.</p> : <p>Lines show here as they are written.</p>}
         </Empty>

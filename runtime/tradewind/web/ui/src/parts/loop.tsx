@@ -3,16 +3,23 @@ import { looks, type AsyncHost, type KindUse, type LoopReport, type Offence } fr
 import { Link, to } from "../router";
 import { useFetched, useNews } from "../state/fetched";
 import { Facts } from "./facts";
-import { Empty, Loading, Problem } from "./problem";
+import { Empty } from "./problem";
+import { Shown } from "./shown";
 import { Distance } from "./time";
 
 /** Who uses the loop changes with the tasks; who blocks it is told as it happens. */
 const NEWS = ["loop", "task", "run"] as const;
 
 export function Loop() {
-  const { value, problem, again } = useFetched("", (signal) => looks.loop(signal), useNews(NEWS));
-  if (problem !== null) return <Problem what="The report of the event loop could not be fetched" cause={problem} retry={again} />;
-  if (value === null) return <Loading what="the report" />;
+  const found = useFetched("", (signal) => looks.loop(signal), useNews(NEWS));
+  return (
+    <Shown of={found} what="the report" failed="The report of the event loop could not be fetched">
+      {(report) => <Whole of={report} />}
+    </Shown>
+  );
+}
+
+function Whole({ of: value }: { of: LoopReport }) {
   return (
     <>
       <Facts of={[
@@ -45,7 +52,7 @@ function Offences({ of }: { of: LoopReport }) {
         <thead>
           <tr><th scope="col">When</th><th scope="col">Who</th><th scope="col">What</th><th scope="col">Where</th></tr>
         </thead>
-        <tbody>{of.offences.map((one, at) => <Report key={`${one.timestamp} ${at}`} of={one} />)}</tbody>
+        <tbody>{of.offences.map((one, at) => <Report key={of.total_offences - at} of={one} />)}</tbody>
       </table>
       {of.total_offences > of.offences.length && <p className="faint table-foot">The newest {of.offences.length} of {of.total_offences}.</p>}
     </div>

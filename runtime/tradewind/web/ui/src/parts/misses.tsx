@@ -1,14 +1,22 @@
 /** Deadlines and SLAs that were missed, of all DAGs, the newest first. */
 import { ALL, looks, type Miss, type TaskState } from "../api/looks";
+import type { Page } from "../api/types";
 import { Link, to } from "../router";
 import { useFetched, useNews } from "../state/fetched";
-import { Empty, Loading, Problem } from "./problem";
+import { Empty } from "./problem";
+import { Shown } from "./shown";
 import { Distance, Time } from "./time";
 
 export function Misses() {
-  const { value, problem, again } = useFetched("", (signal) => looks.misses(ALL, ALL, signal), useNews(["deadlines"]));
-  if (problem !== null) return <Problem what="The missed deadlines could not be fetched" cause={problem} retry={again} />;
-  if (value === null) return <Loading what="missed deadlines" />;
+  const found = useFetched("", (signal) => looks.misses(ALL, ALL, signal), useNews(["deadlines"]));
+  return (
+    <Shown of={found} what="missed deadlines" failed="The missed deadlines could not be fetched">
+      {(page) => <Whole of={page} />}
+    </Shown>
+  );
+}
+
+function Whole({ of: value }: { of: Page<Miss> }) {
   if (!value.items.length) {
     return <Empty title="Nothing was missed"><p>What a DAG’s <code>deadline</code> or a task’s <code>sla</code> asked for and did not get shows here.</p></Empty>;
   }

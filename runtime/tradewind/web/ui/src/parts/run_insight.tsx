@@ -6,14 +6,16 @@ import { timesIn } from "../logic/times";
 import type { RunTasks } from "../state/dag_view";
 import { useFetched } from "../state/fetched";
 import { useZone } from "../state/zone";
-import { Empty, Loading, Problem } from "./problem";
+import { Empty, Loading } from "./problem";
+import { Failed, Shown } from "./shown";
 import { StatePill } from "./state";
 import { waits } from "./task_insight";
 import { Time } from "./time";
 
 export function Missed({ run, news }: { run: DagRun; news: unknown }) {
-  const { value } = useFetched(run.dag_run_id, (signal) => looks.misses(run.dag_id, run.dag_run_id, signal), news);
-  if (!value?.items.length) return null;
+  const found = useFetched(run.dag_run_id, (signal) => looks.misses(run.dag_id, run.dag_run_id, signal), news);
+  const { value } = found;
+  if (!value?.items.length) return <Failed of={found} what="Its missed deadlines could not be fetched" />;
   return (
     <section className="hint hint-warn" aria-label="Missed deadlines">
       <strong>Missed</strong>
@@ -40,12 +42,25 @@ export function WaitingTasks({ run, shown, choose }: { run: DagRun; shown: RunTa
 }
 
 function Reasons({ run, shown, choose }: { run: DagRun; shown: RunTasks; choose: (taskId: string) => void }) {
-  const zone = useZone();
   const all = [...shown.instances.values()].filter(waits);
   const asked = all.slice(0, MOST);
-  const { value, problem } = useFetched(run.dag_run_id, (signal) => reasonsOf(run, asked, signal), shown);
-  if (value === null && problem === null) return <Loading what="reasons" />;
-  if (problem !== null) return <Problem what="The reasons could not be fetched" cause={problem} />;
+  const found = useFetched(run.dag_run_id, (signal) => reasonsOf(run, asked, signal), shown);
+  return (
+    <Shown of={found} what="reasons" failed="The reasons could not be fetched">
+      {(value) => <ReasonTable run={run} all={all} value={value} choose={choose} />}
+    </Shown>
+  );
+}
+
+interface ReasonProps {
+  run: DagRun;
+  all: TaskInstance[];
+  value: ReadonlyMap<string, string[]>;
+  choose: (taskId: string) => void;
+}
+
+function ReasonTable({ run, all, value, choose }: ReasonProps) {
+  const zone = useZone();
   if (!all.length) {
     return (
       <Empty title="Nothing waits in this run">
@@ -59,11 +74,11 @@ function Reasons({ run, shown, choose }: { run: DagRun; shown: RunTasks; choose:
         <caption className="hidden">What tasks wait for</caption>
         <thead><tr><th scope="col">Task</th><th scope="col">State</th><th scope="col">Why it waits</th></tr></thead>
         <tbody>
-          {asked.map((one) => (
+          {all.slice(0, MOST).map((one) => (
             <tr key={nameOf(one)}>
               <th scope="row"><button type="button" className="as-link" onClick={() => choose(one.task_id)}>{nameOf(one)}</button></th>
               <td><StatePill state={one.state} /></td>
-              <td>{timesIn(value?.get(nameOf(one))?.join(" ") ?? "…", zone)}</td>
+              <td>{timesIn(value.get(nameOf(one))?.join(" ") ?? "…", zone)}</td>
             </tr>
           ))}
         </tbody>

@@ -5,6 +5,7 @@ import { isFinal } from "../logic/states";
 import { timesIn } from "../logic/times";
 import { useFetched } from "../state/fetched";
 import { useZone } from "../state/zone";
+import { Failed } from "./shown";
 import { Distance, Time } from "./time";
 import { Values } from "./values";
 
@@ -34,8 +35,9 @@ export const waits = (instance: TaskInstance): boolean =>
 
 function WhyWaiting({ of, news }: { of: InstanceRef; news: unknown }) {
   const zone = useZone();
-  const { value } = useFetched("", (signal) => looks.reasons(of, signal), news);
-  if (!value?.length) return null;
+  const found = useFetched("", (signal) => looks.reasons(of, signal), news);
+  const { value } = found;
+  if (!value?.length) return <Failed of={found} what="Why it waits could not be fetched" />;
   return (
     <section className="hint hint-plain" aria-label="Why it waits">
       <strong>Why it waits</strong>
@@ -45,15 +47,17 @@ function WhyWaiting({ of, news }: { of: InstanceRef; news: unknown }) {
 }
 
 function Published({ of, news }: { of: InstanceRef; news: unknown }) {
-  const { value } = useFetched("", (signal) => looks.published(of, signal), news);
-  if (!value?.items.length) return null;
+  const found = useFetched("", (signal) => looks.published(of, signal), news);
+  const { value } = found;
+  if (!value?.items.length) return <Failed of={found} what="What it has published could not be fetched" />;
   const lines = value.items.map((one) => ({ name: one.name, value: one.value, at: <Distance at={one.timestamp} /> }));
   return <Values label="Published" lines={lines} />;
 }
 
 function Kept({ of, news }: { of: InstanceRef; news: unknown }) {
-  const { value } = useFetched("", (signal) => looks.keptByTask(of, signal), news);
-  if (!value?.items.length) return null;
+  const found = useFetched("", (signal) => looks.keptByTask(of, signal), news);
+  const { value } = found;
+  if (!value?.items.length) return <Failed of={found} what="What it keeps could not be fetched" />;
   const lines = value.items.map((one) => ({
     name: one.key, value: one.value, at: <Distance at={one.updated_at} />,
     more: one.expires_at && <span className="faint"> until <Time at={one.expires_at} /></span>,

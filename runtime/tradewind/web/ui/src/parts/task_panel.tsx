@@ -1,4 +1,5 @@
 /** One task of a run: what it is, its attempts, and the log of one of them. */
+import { useEffect, useRef } from "react";
 import type { DagRun, TaskInstance } from "../api/types";
 import { byState, instancesOf } from "../logic/summary";
 import { lookOf } from "../logic/states";
@@ -26,7 +27,11 @@ interface Props {
 
 export function TaskPanel({ dagId, run, taskId, shown, told, mapIndex, attempt, choose, back }: Props) {
   const all = shown ? instancesOf(shown.instances, taskId) : [];
-  const instance = all.find((each) => each.map_index === mapIndex) ?? byState(all)[0]?.[1][0];
+  // Without a choice the one that matters most is shown; which one that is may change, but not what somebody is reading.
+  const first = useRef<number | null>(null);
+  const named = (index: number | null): TaskInstance | undefined => all.find((each) => each.map_index === index);
+  const instance = named(mapIndex) ?? named(first.current) ?? byState(all)[0]?.[1][0];
+  useEffect(() => { first.current = instance?.map_index ?? null; }, [instance?.map_index]);
   return (
     <section className="card panel" aria-label={`Task ${taskId}`}>
       <div className="panel-head">

@@ -1,9 +1,11 @@
 /** The watchers of assets that the runtime of this server carries out. */
 import { looks, type Watcher } from "../api/looks";
+import type { Page } from "../api/types";
 import { lastLine } from "../logic/traceback";
 import { Link, to } from "../router";
 import { useFetched, useNews } from "../state/fetched";
-import { Empty, Loading, Problem } from "./problem";
+import { Empty } from "./problem";
+import { Shown } from "./shown";
 import { Distance } from "./time";
 
 const STATES: Record<Watcher["state"], readonly [string, string, string]> = {
@@ -14,9 +16,15 @@ const STATES: Record<Watcher["state"], readonly [string, string, string]> = {
 
 /** Those of one asset, or all. */
 export function Watchers({ uri = null }: { uri?: string | null }) {
-  const { value, problem, again } = useFetched(uri ?? "", (signal) => looks.watchers(uri, signal), useNews(["watchers"]));
-  if (problem !== null) return <Problem what="The watchers could not be fetched" cause={problem} retry={again} />;
-  if (value === null) return <Loading what="watchers" />;
+  const found = useFetched(uri ?? "", (signal) => looks.watchers(uri, signal), useNews(["watchers"]));
+  return (
+    <Shown of={found} what="watchers" failed="The watchers could not be fetched">
+      {(page) => <Whole of={page} uri={uri} />}
+    </Shown>
+  );
+}
+
+function Whole({ of: value, uri }: { of: Page<Watcher>; uri: string | null }) {
   if (!value.items.length) {
     if (uri !== null) return null;
     return <Empty title="No watchers run here"><p>A watcher waits for events of an asset from outside: <code>Asset(…, watchers=[…])</code> in a DAG file.</p></Empty>;

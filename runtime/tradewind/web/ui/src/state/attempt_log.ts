@@ -95,11 +95,11 @@ export class AttemptLog extends Observed {
     const signal = this.stopped.signal;
     try {
       const text = await this.server.log(this.of, signal);
-      if (this.lines.total) return;
+      if (this.lines.total || this.phase !== "broken") return; // The stream is there again, and brings it all.
       const rows = text.replace(/\n$/, "").split("\n");
       this.lines.add(rows.map((message) => ({ ts: null, level: null, logger: null, stream: null, message })));
     } catch (problem) {
-      if (signal.aborted) return;
+      if (signal.aborted || this.phase !== "broken") return;
       this.problem = problem;
       if (problem instanceof ApiError && problem.status !== 0 && problem.status < 500) this.stream?.close();
     }

@@ -2,7 +2,8 @@
 import { api, ApiError, type Api } from "../api/client";
 import { follow } from "../api/stream";
 import type { DagDetails, DagEvent, DagRun, RunEvent, Task, TaskEvent, TaskInstanceChange } from "../api/types";
-import { toInstances, withChanges, withLateChanges, withLateRuns, withRun, type Instances } from "../logic/merge";
+import { Meanwhile } from "../logic/meanwhile";
+import { toInstances, withChanges, withRun, type Instances } from "../logic/merge";
 import { setStreamState } from "./live";
 import { Observed } from "./observed";
 
@@ -29,13 +30,15 @@ export class DagView extends Observed {
   /** By run id; a run that is not here is still being fetched. */
   readonly byRun = new Map<string, RunTasks>();
 
+  /** The run that was asked for and is not there. */
+  lacking: string | null = null;
+
   private stream: { close: () => void } | null = null;
   private stopped = new AbortController();
-  private readonly late = new Map<string, TaskInstanceChange[]>();
+  private readonly page = new Meanwhile<() => void>();
+  private readonly tasksOf = new Map<string, Meanwhile<TaskInstanceChange[]>>();
   private readonly queue: string[] = [];
   private busy = 0;
-  private fetchNumber = 0;
-  private lateRuns: RunEvent[] | null = null;
 
   constructor(
     readonly dagId: string, private limit: number, private wanted: string | null, private readonly server: Api = api,
@@ -56,56 +59,65 @@ export class DagView extends Observed {
       queries: () => { this.told += 1; this.changed(); },
       deadlines: () => { this.missed += 1; this.changed(); },
     };
-    this.stream = follow(this.server.eventStream(this.dagId), on, () => void this.reload(), setStreamState);
+    this.stream = follow(this.server.eventStream(this.dagId), on, () => void this.reload(), (state) => setStreamState(this, state));
   }
 
   stop(): void {
     this.stopped.abort();
     this.stream?.close();
-    setStreamState(null);
+    setStreamState(this, null);
   }
 
   /** Shows `limit` runs and always the run `wanted`. */
   show(limit: number, wanted: string | null): void {
+    if (limit === this.limit && wanted === this.wanted) return;
     const more = limit !== this.limit || (wanted !== null && !this.runs?.some((run) => run.dag_run_id === wanted));
     this.limit = limit;
     this.wanted = wanted;
-    if (more && this.runs) void this.reload();
+    if (more) void this.reload();
   }
 
   /** Fetches all that is shown; what changes meanwhile is not lost. */
   readonly reload = async (): Promise<void> => {
     const signal = this.stopped.signal;
-    this.fetchNumber += 1;
-    const mine = this.fetchNumber;
-    this.lateRuns ??= [];
+    const fetch = this.page.begin();
+    const wanted = this.wanted;
     try {
       const [dag, tasks, runs] = await Promise.all([
         this.server.dag(this.dagId, signal), this.server.tasks(this.dagId, signal),
         this.server.runs(this.dagId, this.limit, signal),
       ]);
-      const all = await this.withWanted(runs.items, signal);
-      if (mine !== this.fetchNumber) return;
+      const all = await this.withRunOf(wanted, runs.items, signal);
+      const since = this.page.answered(fetch);
+      if (!since) return;
+      this.lacking = wanted === null || all.some((run) => run.dag_run_id === wanted) ? null : wanted;
       this.dag = dag;
       this.tasks = tasks.items;
       this.totalRuns = runs.total;
-      this.runs = withLateRuns(all, this.lateRuns ?? [], Math.max(this.limit, all.length));
-      this.lateRuns = null;
+      this.runs = all;
       this.problem = null;
+      for (const change of since) change();
       for (const run of this.runs) this.fetchTasks(run.dag_run_id);
     } catch (problem) {
-      if (signal.aborted) return;
+      if (!this.page.failed(fetch) || signal.aborted) return;
       this.problem = problem;
       if (problem instanceof ApiError && problem.status === 404) this.hangUp();
     }
     this.changed();
   };
 
+  /** Changes what is shown, and what a fetch on its way will bring. */
+  private take(change: () => void): void {
+    this.page.tell(change);
+    change();
+    this.changed();
+  }
+
   /** Nothing will ever come of a DAG that is not there; a stream that is tried again and again says otherwise. */
   private hangUp(): void {
     this.stream?.close();
     this.stream = null;
-    setStreamState(null);
+    setStreamState(this, null);
   }
 
   /** After a problem: all of it again, the stream too where it was given up. */
@@ -114,10 +126,10 @@ export class DagView extends Observed {
     else this.listen();
   };
 
-  private async withWanted(runs: DagRun[], signal: AbortSignal): Promise<DagRun[]> {
-    if (!this.wanted || runs.some((run) => run.dag_run_id === this.wanted)) return runs;
+  private async withRunOf(wanted: string | null, runs: DagRun[], signal: AbortSignal): Promise<DagRun[]> {
+    if (!wanted || runs.some((run) => run.dag_run_id === wanted)) return runs;
     try {
-      return [...runs, await this.server.run(this.dagId, this.wanted, signal)];
+      return [...runs, await this.server.run(this.dagId, wanted, signal)];
     } catch (problem) {
       if (problem instanceof ApiError && problem.status === 404) return runs;
       throw problem;
@@ -127,29 +139,29 @@ export class DagView extends Observed {
   private onDag(event: DagEvent): void {
     // An event without a DAG says: any may have changed.
     if (!event.dag_id) void this.reload();
-    if (event.dag_id !== this.dagId || !this.dag) return;
-    this.dag = { ...this.dag, ...event };
-    this.changed();
+    if (event.dag_id !== this.dagId) return;
+    this.take(() => { if (this.dag) this.dag = { ...this.dag, ...event }; });
     // A new version of the file may have other tasks; a mere pause has not.
     if (Object.keys(event).some((key) => key !== "dag_id" && key !== "is_paused")) void this.reload();
   }
 
   private onRun(event: RunEvent): void {
-    if (event.dag_id !== this.dagId) return;
-    this.lateRuns?.push(event);
+    if (event.dag_id === this.dagId) this.take(() => this.putRun(event));
+  }
+
+  private putRun(event: RunEvent): void {
     if (!this.runs) return;
     const known = this.runs.some((run) => run.dag_run_id === event.dag_run_id);
-    this.runs = withRun(this.runs, event, Math.max(this.limit, known ? this.runs.length : 0));
-    if (!known) {
-      this.totalRuns += 1;
-      if (this.runs.some((run) => run.dag_run_id === event.dag_run_id)) this.fetchTasks(event.dag_run_id);
-    }
-    this.changed();
+    this.runs = withRun(this.runs, event, this.limit, this.wanted);
+    if (known || !this.runs.some((run) => run.dag_run_id === event.dag_run_id)) return;
+    this.totalRuns += 1;
+    if (this.lacking === event.dag_run_id) this.lacking = null;
+    this.fetchTasks(event.dag_run_id);
   }
 
   private onTasks(event: TaskEvent): void {
     if (event.dag_id !== this.dagId) return;
-    this.late.get(event.dag_run_id)?.push(...event.items);
+    this.tasksOf.get(event.dag_run_id)?.tell(event.items);
     const shown = this.byRun.get(event.dag_run_id);
     if (!shown) return;
     const instances = withChanges(shown.instances, event.items);
@@ -160,7 +172,6 @@ export class DagView extends Observed {
   private fetchTasks(runId: string): void {
     if (this.queue.includes(runId)) return;
     this.queue.push(runId);
-    this.late.set(runId, []);
     void this.work();
   }
 
@@ -176,6 +187,9 @@ export class DagView extends Observed {
 
   private async fetchOne(runId: string): Promise<void> {
     const signal = this.stopped.signal;
+    const news = this.tasksOf.get(runId) ?? new Meanwhile<TaskInstanceChange[]>();
+    this.tasksOf.set(runId, news);
+    const fetch = news.begin();
     try {
       const items = [];
       let total = 0;
@@ -185,20 +199,25 @@ export class DagView extends Observed {
         total = page.total;
         if (!page.items.length) break;
       } while (items.length < Math.min(total, MOST_INSTANCES));
-      this.byRun.set(runId, { instances: withLateChanges(toInstances(items), this.late.get(runId) ?? []), total });
+      const since = news.answered(fetch);
+      if (!since) return;
+      const instances = since.reduce<Instances>(withChanges, toInstances(items));
+      this.byRun.set(runId, { instances, total: Math.max(total, instances.size) });
     } catch (problem) {
-      if (signal.aborted) return;
       // A run deleted meanwhile is no problem of this page.
-      if (!(problem instanceof ApiError && problem.status === 404)) this.problem = problem;
-    } finally {
-      this.late.delete(runId);
+      if (!news.failed(fetch) || signal.aborted || (problem instanceof ApiError && problem.status === 404)) return;
+      this.problem = problem;
     }
     this.changed();
   }
 
   /** Shows at once what the server has just confirmed. */
   setPaused(paused: boolean): void {
-    if (this.dag) this.dag = { ...this.dag, is_paused: paused };
-    this.changed();
+    this.take(() => { if (this.dag) this.dag = { ...this.dag, is_paused: paused }; });
+  }
+
+  /** Shows at once a run that was just started here. */
+  started(run: DagRun): void {
+    this.onRun(run);
   }
 }

@@ -5,15 +5,18 @@ import { follow } from "../api/stream";
 import { Paced, type Fetched } from "../logic/paced";
 import { setStreamState } from "./live";
 
-/** What `fetch` brings for `key`; again whenever `news` is another value. */
-export function useFetched<T>(key: string, fetch: (signal: AbortSignal) => Promise<T>, news: unknown = 0): Fetched<T> & { again: () => void } {
-  const [found, setFound] = useState<Fetched<T>>({ value: null, problem: null });
+export type Found<T> = Fetched<T> & { again: () => void };
+
+const NOTHING = { value: null, problem: null };
+
+/** What `fetch` brings for `key`; again whenever `news` is another value. What was fetched stays while that fails. */
+export function useFetched<T>(key: string, fetch: (signal: AbortSignal) => Promise<T>, news: unknown = 0): Found<T> {
+  const [found, setFound] = useState<Fetched<T> & { key: string }>({ key, ...NOTHING });
   const paced = useRef<Paced<T> | null>(null);
   const latest = useRef(fetch);
   latest.current = fetch;
   useEffect(() => {
-    setFound({ value: null, problem: null });
-    const mine = new Paced((signal: AbortSignal) => latest.current(signal), setFound);
+    const mine = new Paced((signal: AbortSignal) => latest.current(signal), (one: Fetched<T>) => setFound({ key, ...one }));
     paced.current = mine;
     mine.ask();
     return () => {
@@ -26,7 +29,8 @@ export function useFetched<T>(key: string, fetch: (signal: AbortSignal) => Promi
     if (seen.current !== news) paced.current?.ask();
     seen.current = news;
   }, [news]);
-  return { ...found, again: () => paced.current?.ask() };
+  const { value, problem } = found.key === key ? found : NOTHING;
+  return { value, problem, again: () => paced.current?.ask() };
 }
 
 /** A number that grows with each event of these kinds on the stream of all changes, and with each new connection. */
@@ -34,10 +38,12 @@ export function useNews(kinds: readonly string[]): number {
   const [count, setCount] = useState(0);
   useEffect(() => {
     const more = (): void => setCount((before) => before + 1);
-    const stream = follow(api.eventStream(null), Object.fromEntries(kinds.map((kind) => [kind, more])), more, setStreamState);
+    const part = {};
+    const on = Object.fromEntries(kinds.map((kind) => [kind, more]));
+    const stream = follow(api.eventStream(null), on, more, (state) => setStreamState(part, state));
     return () => {
       stream.close();
-      setStreamState(null);
+      setStreamState(part, null);
     };
   }, [kinds.join(" ")]);
   return count;
