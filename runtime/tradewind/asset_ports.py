@@ -12,6 +12,7 @@ from tradewind.model.assets import (
     AssetUse,
     ExternalEvent,
     QueuedEvent,
+    QueueHead,
     QueueSummary,
 )
 from tradewind.model.rows import RunRow
@@ -40,8 +41,12 @@ class AssetReads(Protocol):
         """(DAG id, use) of the DAGs in force that define this asset, by DAG id."""
         ...
 
+    async def asset_queue_heads(self, dag_id: str | None = None, uri: str | None = None) -> list[QueueHead]:
+        """Of which assets events wait to cause runs (of one DAG, of one asset): by DAG, what waits longest first."""
+        ...
+
     async def asset_queue_list(
-        self, dag_id: str | None = None, uri: str | None = None, limit: int | None = None
+        self, dag_id: str | None = None, limit: int | None = None
     ) -> list[tuple[str, QueuedEvent]]:
         """(DAG id, event) of the events that wait to cause runs, oldest first; the first `limit`."""
         ...
@@ -62,6 +67,10 @@ class AssetWrites(Protocol):
 
     async def asset_queue_drop(self, dag_id: str, event_ids: Sequence[int]) -> int:
         """Takes events off a DAG's queue: they cause no run any more. Returns how many there were."""
+        ...
+
+    async def asset_queue_clear(self, dag_id: str | None = None, uri: str | None = None) -> int:
+        """As `asset_queue_drop` for all that waits, for one DAG or of one asset."""
         ...
 
 

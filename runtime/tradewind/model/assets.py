@@ -151,6 +151,14 @@ class QueueSummary(NamedTuple):
     last_run_at: datetime | None = None
 
 
+class QueueHead(NamedTuple):
+    """Events of an asset wait in the queue of a DAG, the first of them since then."""
+
+    dag_id: str
+    uri: str
+    queued_at: datetime
+
+
 @dataclass(frozen=True, slots=True)
 class AssetEventFilter:
     """Which events a list shows; None is no condition. Newest last unless `descending`."""

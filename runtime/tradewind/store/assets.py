@@ -14,6 +14,7 @@ from tradewind.model.assets import (
     AssetUse,
     ExternalEvent,
     QueuedEvent,
+    QueueHead,
     QueueSummary,
 )
 from tradewind.model.errors import NotFoundError
@@ -77,6 +78,12 @@ class Assets(Lines):
         query = statement("asset", "asset_queue_drop")
         return len(await self._readers.fetch(query, *query.values({"dag_id": dag_id, "event_ids": list(event_ids)})))
 
+    async def asset_queue_clear(self, dag_id: str | None = None, uri: str | None = None) -> int:
+        """As `AssetStore.asset_queue_clear`."""
+        query = statement("asset", "asset_queue_clear")
+        row = await self._readers.fetchrow(query, *query.values({"dag_id": dag_id, "uri": uri}))
+        return 0 if row is None else int(row["gone"])
+
     async def asset_list(self) -> list[AssetRow]:
         """As `AssetReads.asset_list`."""
         return await self._assets(None)
@@ -113,12 +120,19 @@ class Assets(Lines):
         row = await self._readers.fetchrow(statement("asset", "asset_queue_summary"), dag_id)
         return QueueSummary() if row is None else QueueSummary(*row)
 
+    async def asset_queue_heads(self, dag_id: str | None = None, uri: str | None = None) -> list[QueueHead]:
+        """As `AssetReads.asset_queue_heads`."""
+        query = statement("asset", "asset_queue_heads")
+        return [
+            QueueHead(*row) for row in await self._readers.fetch(query, *query.values({"dag_id": dag_id, "uri": uri}))
+        ]
+
     async def asset_queue_list(
-        self, dag_id: str | None = None, uri: str | None = None, limit: int | None = None
+        self, dag_id: str | None = None, limit: int | None = None
     ) -> list[tuple[str, QueuedEvent]]:
         """As `AssetReads.asset_queue_list`."""
         query = statement("asset", "asset_queue_list")
-        rows = await self._readers.fetch(query, *query.values({"dag_id": dag_id, "uri": uri, "limit": limit}))
+        rows = await self._readers.fetch(query, *query.values({"dag_id": dag_id, "limit": limit}))
         return [(row["dag_id"], _queued_of(row)) for row in rows]
 
     async def _assets(self, uri: str | None) -> list[AssetRow]:

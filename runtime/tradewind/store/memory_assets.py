@@ -16,6 +16,7 @@ from tradewind.model.assets import (
     AssetUse,
     ExternalEvent,
     QueuedEvent,
+    QueueHead,
     QueueSummary,
 )
 from tradewind.model.errors import NotFoundError
@@ -74,6 +75,11 @@ class MemoryAssets(MemoryProcess):
         await self._call("asset_queue_drop")
         queue = self.database.assets.queues.get(dag_id, {})
         return sum(queue.pop(event_id, None) is not None for event_id in event_ids)
+
+    async def asset_queue_clear(self, dag_id: str | None = None, uri: str | None = None) -> int:
+        """As `AssetStore.asset_queue_clear`."""
+        waiting = [one for one in await self.asset_queue_list(dag_id) if uri in (None, one[1].event.uri)]
+        return sum([await self.asset_queue_drop(name, [one.event.event_id]) for name, one in waiting])
 
     async def asset_list(self) -> list[AssetRow]:
         """As `AssetReads.asset_list`."""
@@ -139,8 +145,16 @@ class MemoryAssets(MemoryProcess):
         last_at = max((run.queued_at for run in caused), default=None)
         return QueueSummary(len(times), min(times, default=None), max(times, default=None), last_at)
 
+    async def asset_queue_heads(self, dag_id: str | None = None, uri: str | None = None) -> list[QueueHead]:
+        """As `AssetReads.asset_queue_heads`."""
+        heads: dict[tuple[str, str], QueueHead] = {}
+        for name, one in await self.asset_queue_list(dag_id):
+            if uri in (None, one.event.uri):
+                heads.setdefault((name, one.event.uri), QueueHead(name, one.event.uri, one.queued_at))
+        return list(heads.values())
+
     async def asset_queue_list(
-        self, dag_id: str | None = None, uri: str | None = None, limit: int | None = None
+        self, dag_id: str | None = None, limit: int | None = None
     ) -> list[tuple[str, QueuedEvent]]:
         """As `AssetReads.asset_queue_list`."""
         self._live()
@@ -149,8 +163,7 @@ class MemoryAssets(MemoryProcess):
             (name, QueuedEvent(event, mark.wakes, mark.queued_at, tables.linked(event.uri), mark.served))
             for name, queue in sorted(tables.queues.items())
             if dag_id in (None, name)
-            for number, mark in sorted(queue.items())
-            if (event := tables.event(number)).uri == uri or uri is None
+            for event, mark in ((tables.event(number), mark) for number, mark in sorted(queue.items()))
         ][:limit]
 
     def _assets(self, uri: str | None) -> list[AssetRow]:

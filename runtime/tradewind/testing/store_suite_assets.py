@@ -18,6 +18,7 @@ from tradewind.model.assets import (
     AssetUse,
     Consumed,
     ExternalEvent,
+    QueueHead,
     QueueSummary,
 )
 from tradewind.model.batch import Batch, DagChange, MailDone
@@ -212,6 +213,10 @@ class AssetSuite:
             await world.store.asset_event_add(ExternalEvent("s3://lake/orders", key=str(n)))
         waiting = [one for _, one in await world.store.asset_queue_list("report")]
         assert [one for _, one in await world.store.asset_queue_list("report", limit=2)] == waiting[:2]
+        head = QueueHead("report", "s3://lake/orders", waiting[0].queued_at)
+        assert await world.store.asset_queue_heads("report") == [head]
+        assert head in await world.store.asset_queue_heads(uri="s3://lake/orders")
+        assert await world.store.asset_queue_heads("report", "other") == []
         times = [one.queued_at for one in waiting]
         assert await world.store.asset_queue_summary("report") == QueueSummary(3, min(times), max(times), None)
         spec = consumer("report")
@@ -262,6 +267,18 @@ class AssetSuite:
         assert await queued(world.store, "report") == [event]
         assert await world.store.asset_queue_drop("report", [event.event_id, 99]) == 1
         assert await queued(world.store) == []
+
+    async def test_a_queue_is_cleared_whole(self, new_store: NewStore) -> None:
+        """All that waits for a DAG, or of an asset."""
+        world = await new_asset_world(new_store)
+        for n in range(3):
+            await world.store.asset_event_add(ExternalEvent("s3://lake/orders", key=str(n)))
+        assert await world.store.asset_queue_clear("report", "other") == 0
+        assert await world.store.asset_queue_clear("report", "s3://lake/orders") == 3
+        assert await queued(world.store, "report") == []
+        await world.store.asset_event_add(ExternalEvent("s3://lake/orders"))
+        assert await world.store.asset_queue_clear(uri="s3://lake/orders") == 1
+        assert await world.store.asset_queue_heads() == []
 
     async def test_assets_are_known_by_what_dags_say_and_tasks_send(self, new_store: NewStore) -> None:
         """A definition names and describes; an event of an unknown asset makes it known."""

@@ -112,8 +112,23 @@ SELECT q.dag_id, q.wakes, q.queued_at, q.served,
        {asset_event_columns}
 FROM asset_queue q JOIN asset_event e USING (event_id) JOIN asset a ON a.uri = e.uri
 LEFT JOIN dag_run r ON r.run_id = e.source_run_id
-WHERE (:dag_id::text IS NULL OR q.dag_id = :dag_id::text) AND (:uri::text IS NULL OR e.uri = :uri::text)
+WHERE (:dag_id::text IS NULL OR q.dag_id = :dag_id::text)
 ORDER BY q.dag_id, q.event_id LIMIT :limit::bigint
+
+-- name: asset_queue_heads
+SELECT q.dag_id, e.uri, min(q.queued_at) AS queued_at
+FROM asset_queue q JOIN asset_event e USING (event_id) WHERE {asset_queue_conditions}
+GROUP BY q.dag_id, e.uri ORDER BY q.dag_id, min(q.event_id)
+
+-- name: asset_queue_conditions
+-- Fragment: one DAG, one asset; null parameters are no condition.
+(:dag_id::text IS NULL OR q.dag_id = :dag_id::text) AND (:uri::text IS NULL OR e.uri = :uri::text)
+
+-- name: asset_queue_clear
+WITH gone AS (
+    DELETE FROM asset_queue q USING asset_event e WHERE e.event_id = q.event_id AND {asset_queue_conditions} RETURNING 1
+)
+SELECT count(*) AS gone FROM gone
 
 -- name: asset_queue_summary
 -- Runs of events that had to wait are created later than runs with a later logical date. These are few, and to look at

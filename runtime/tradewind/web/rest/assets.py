@@ -9,7 +9,7 @@ from typing import Final
 import orjson
 from aiohttp import web
 
-from tradewind.model.assets import OUTLET, SCHEDULE, AssetEvent, AssetEventFilter, AssetRow, ExternalEvent, QueuedEvent
+from tradewind.model.assets import OUTLET, SCHEDULE, AssetEvent, AssetEventFilter, AssetRow, ExternalEvent, QueueHead
 from tradewind.model.errors import NotFoundError
 from tradewind.model.rows import RunRow
 from tradewind.model.specs import Json
@@ -182,45 +182,49 @@ async def list_upstream(call: Call, word: str) -> web.Response:
 
 
 async def list_queued(call: Call, word: str) -> web.Response:
-    """GET of the queued events of a DAG or an asset."""
-    entries = _queued(await _queue(call, word))
+    """GET of the queued events of a DAG or an asset: one entry a DAG and asset, with the time of the first event."""
+    entries = [_queued(head) for head in await _heads(call, word)]
     return json_answer({"queued_events": entries, "total_entries": len(entries)})
 
 
 async def get_queued(call: Call, word: str) -> web.Response:
     """GET /dags/{dag_id}/assets/queuedEvent/{uri}."""
-    return json_answer(_queued(await _queue(call, word))[0])
+    [head] = await _heads(call, word)
+    return json_answer(_queued(head))
 
 
 async def delete_queued(call: Call, word: str) -> web.Response:
     """DELETE of queued events: they cause no run any more."""
-    drop: dict[str, list[int]] = {}
-    for dag_id, one in await _queue(call, word):
-        drop.setdefault(dag_id, []).append(one.event.event_id)
-    for dag_id, event_ids in drop.items():
-        await call.control.named.asset_queue_drop(dag_id, event_ids)
+    dag_id, uri = _queue(call)
+    if not await call.control.named.asset_queue_clear(dag_id, uri):
+        raise _nothing_queued(call, word)
     return web.Response(status=204)
 
 
-async def _queue(call: Call, word: str) -> list[tuple[str, QueuedEvent]]:
-    """What the address names. Raises Problem 404 where that is nothing."""
-    dag_id = call.maybe_text("dag_id") if "dag_id" in call.values else None
-    uri = call.maybe_text("uri") if "uri" in call.values else None
-    queued = await call.reads.asset_queue_list(dag_id, uri)
-    if not queued:
-        about = " and ".join(
-            [f"dag_id: `{dag_id}`"] * (dag_id is not None) + [f"{word} uri: `{uri}`"] * (uri is not None)
-        )
-        raise not_found("Queue event not found", f"Queue event with {about} was not found")
-    return queued
+def _queue(call: Call) -> tuple[str | None, str | None]:
+    """The DAG and the asset that the address names."""
+    return (
+        call.text("dag_id") if "dag_id" in call.values else None,
+        call.text("uri") if "uri" in call.values else None,
+    )
 
 
-def _queued(queue: Iterable[tuple[str, QueuedEvent]]) -> list[dict[str, Json]]:
-    """One entry a DAG and asset, with the time of the first event."""
-    first: dict[tuple[str, str], QueuedEvent] = {}
-    for dag_id, one in queue:
-        first.setdefault((dag_id, one.event.uri), one)
-    return [{"dag_id": dag_id, "uri": uri, "created_at": one.queued_at} for (dag_id, uri), one in first.items()]
+async def _heads(call: Call, word: str) -> list[QueueHead]:
+    """What waits at the address. Raises Problem 404 where that is nothing."""
+    heads = await call.reads.asset_queue_heads(*_queue(call))
+    if not heads:
+        raise _nothing_queued(call, word)
+    return heads
+
+
+def _nothing_queued(call: Call, word: str) -> Exception:
+    dag_id, uri = _queue(call)
+    about = " and ".join([f"dag_id: `{dag_id}`"] * (dag_id is not None) + [f"{word} uri: `{uri}`"] * (uri is not None))
+    return not_found("Queue event not found", f"Queue event with {about} was not found")
+
+
+def _queued(head: QueueHead) -> dict[str, Json]:
+    return {"dag_id": head.dag_id, "uri": head.uri, "created_at": head.queued_at}
 
 
 def _unknown(uri: str, word: str) -> Exception:
