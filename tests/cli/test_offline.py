@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from importlib import import_module
@@ -33,6 +34,23 @@ except SystemExit:
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == f"{VERSION}\n[]\n"
+
+
+def test_closed_streams_and_a_narrow_encoding(home: Path) -> None:
+    code = """
+import os, sys
+from tradewind.cli.main import main
+sys.argv = ["tradewind", "dags", "show", "demo"]
+try:
+    main()
+except SystemExit:
+    os.fstat(0)
+"""
+    command = ["sh", "-c", 'exec "$0" -c "$1" <&-', sys.executable, code]
+    environment = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\\u2514" in done.stdout
 
 
 def test_answers_for_programs(run: Run) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
+import io
 import logging
 import os
 import sys
@@ -101,6 +102,7 @@ def cli(ctx: click.Context, home: Path | None) -> None:
 def main() -> None:
     """The console script. Threads that a DAG file has started do not hold up its end."""
     gc.set_threshold(*_WHILE_STARTING)
+    _make_streams_usable()
     try:
         cli(prog_name="tradewind")
     except SystemExit as end:
@@ -111,3 +113,17 @@ def main() -> None:
             with contextlib.suppress(OSError, ValueError):
                 stream.flush()
         os._exit(end.code if isinstance(end.code, int) else int(end.code is not None))
+
+
+def _make_streams_usable() -> None:
+    """What the console's encoding does not have is written as an escape, and a closed standard stream leads nowhere.
+
+    A number below three that is free is given to the next file that is opened, and the loop refuses to close it again.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
