@@ -7,17 +7,14 @@ reads its upstream's result rarely costs a query.
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from typing import Final
 
 from tradewind.control_ports import Control, TriggerRequest
 from tradewind.model.assets import AssetEvent, AssetEventFilter
 from tradewind.model.attempts import AttemptKey
-from tradewind.model.batch import Batch
 from tradewind.model.durable import Step
 from tradewind.model.errors import Fenced
 from tradewind.model.events import RunEvent, Stamp, StepStored, XComStored
@@ -32,11 +29,7 @@ from tradewind.services.other_dags import OtherDagsOfSystem
 from tradewind.services.secrets import SecretLookups
 from tradewind.services.state_stores import StatesOfStore
 from tradewind.services.value_spiller import ValueSpiller
-
-CACHE_BYTES: Final = 16 * 1024 * 1024
-LARGEST_CACHED: Final = 4 * 1024 * 1024
-
-_XComKey = tuple[RunId, str, int, str]
+from tradewind.services.xcom_cache import XComCache
 
 
 def latest_keys(entries: Sequence[XComEntry]) -> list[str]:
@@ -44,66 +37,6 @@ def latest_keys(entries: Sequence[XComEntry]) -> list[str]:
     own = [one for one in entries if not one.key.startswith(QUERY_PREFIX)]
     own.sort(key=lambda entry: (entry.at is not None and entry.at.timestamp(), entry.key == RETURN_KEY), reverse=True)
     return [entry.key for entry in own]
-
-
-class XComCache:
-    """The most recently committed values, at most `CACHE_BYTES` of them."""
-
-    def __init__(self) -> None:
-        self._values: OrderedDict[_XComKey, EncodedValue] = OrderedDict()
-        self._bytes = 0
-        self._asked: dict[_XComKey, object] = {}
-        """What is being fetched from the store and has not been changed since; by whom."""
-
-    def get(self, key: _XComKey) -> EncodedValue | None:
-        """The value, if it is here."""
-        value = self._values.get(key)
-        if value is not None:
-            self._values.move_to_end(key)
-        return value
-
-    async def fetch(self, key: _XComKey, ask: Callable[[], Awaitable[EncodedValue | None]]) -> EncodedValue | None:
-        """The value from here, else as `ask` finds it, kept unless it has been changed meanwhile."""
-        known = self.get(key)
-        if known is not None:
-            return known
-        mine = self._asked[key] = object()
-        try:
-            found = await ask()
-        finally:
-            unchanged = self._asked.get(key) is mine
-            if unchanged:
-                del self._asked[key]
-        if unchanged and found is not None:
-            self._set(key, found)
-        return found
-
-    def learn(self, batch: Batch) -> None:
-        """Takes in what a batch has just committed."""
-        for segment in batch.segments:
-            for row in segment.xcoms:
-                if row.key:
-                    self._set((segment.run_id, row.task_id, row.map_index, row.key), row.value)
-                else:
-                    self._clear(segment.run_id, row.task_id, row.map_index)
-
-    def _set(self, key: _XComKey, value: EncodedValue) -> None:
-        self._asked.pop(key, None)
-        old = self._values.pop(key, None)
-        if old is not None:
-            self._bytes -= len(old.data)
-        if value.codec == 0 or len(value.data) > LARGEST_CACHED:
-            return
-        self._values[key] = value
-        self._bytes += len(value.data)
-        while self._bytes > CACHE_BYTES:
-            _, dropped = self._values.popitem(last=False)
-            self._bytes -= len(dropped.data)
-
-    def _clear(self, run_id: RunId, task_id: str, map_index: int) -> None:
-        self._asked = {k: who for k, who in self._asked.items() if k[:3] != (run_id, task_id, map_index)}
-        for key in [k for k in self._values if k[:3] == (run_id, task_id, map_index)]:
-            self._bytes -= len(self._values.pop(key).data)
 
 
 class RuntimeServices(OtherDagsOfSystem, StatesOfStore):
@@ -139,7 +72,7 @@ class RuntimeServices(OtherDagsOfSystem, StatesOfStore):
     async def xcom_get(self, run_id: RunId, task_id: str, key: str, map_index: int = UNMAPPED) -> EncodedValue | None:
         """A committed value, or None."""
         ask = partial(self._store.xcom_get, run_id, task_id, key, map_index)
-        return await self.cache.fetch((run_id, task_id, map_index, key), ask)
+        return await self.cache.fetch((run_id, task_id, map_index), key, ask)
 
     async def xcom_indexes(self, run_id: RunId, task_id: str, key: str) -> list[int]:
         """Map indexes of the task's instances that have a value under `key`, ascending."""
@@ -153,7 +86,7 @@ class RuntimeServices(OtherDagsOfSystem, StatesOfStore):
         self, run_id: RunId, task_id: str, key: str, map_indexes: Sequence[int]
     ) -> list[EncodedValue | None]:
         """The committed values of these instances, in this order."""
-        known = {index: self.cache.get((run_id, task_id, index, key)) for index in map_indexes}
+        known = {index: self.cache.get((run_id, task_id, index), key) for index in map_indexes}
         missing = [index for index, value in known.items() if value is None]
         if missing:
             found = await self._store.xcom_many(run_id, task_id, key, missing)
