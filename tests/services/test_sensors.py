@@ -258,3 +258,20 @@ async def test_an_execution_timeout_interrupts_a_poke_and_no_flag_hides_it(start
     run = await run_to_end(runtime, "d")
     for task_id in dag.task_ids:
         assert "execution_timeout of 0.1 s has passed" in await why(runtime, run, task_id)
+
+
+async def test_a_shared_poll_that_hangs_keeps_nobody(start: StartRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each sensor ends with its own time: who asks, and who waits for the answer."""
+    monkeypatch.setattr("tradewind.worker.sensing.POKE_AT_LEAST", 0.05)
+    options: list[dict[str, Any]] = [{"timeout": 0.3, "retries": 2}, {"timeout": 0.1}, {"silent_fail": True}]
+    with DAG("d", schedule=None, default_args={"timeout": 0.1}) as dag:
+        for n, given in enumerate(options):
+            Asking(task_id=f"shares_{n}", hangs=True, shared_key="one for all", **given)
+        Asking(task_id="softly", hangs=True, shared_key="one for all", soft_fail=True)
+    runtime = await start(dag)
+    run = await run_to_end(runtime, "d")
+    rows = {row.task_id: row for row in await runtime.control.reads.instance_list(run.run_id)}
+    assert {row.task_id for row in rows.values() if row.state == "failed"} == set(rows) - {"softly"}
+    assert rows["softly"].state == "skipped"
+    assert rows["shares_0"].try_number == 1, "a time-out is not tried again"
+    assert "Snap. Time is OUT." in await why(runtime, run, "shares_1")

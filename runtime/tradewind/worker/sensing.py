@@ -94,8 +94,7 @@ class Sensing:
         return SkipTask(TIMED_OUT) if softly else SensorTimeout(TIMED_OUT)
 
     async def answer_in_time(self, asking: Awaitable[Any]) -> Any:
-        """The answer of a poll that sensors share: one that hangs must not keep them all. Whoever's time is out while it
-        does, ends.
+        """The answer of a poll that sensors share. While one hangs, those whose time is out end.
 
         Raises SensorTimeout (or SkipTask with soft_fail), and what the poke raises.
         """
