@@ -18,6 +18,8 @@ pytestmark = [
     pytest.mark.blocks_the_loop,  # the start of a runtime reads small files on the loop
 ]
 
+NOTHING = {"human_inputs": [], "total_entries": 0}
+
 
 async def test_a_question_is_answered_with_a_form(page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRADEWIND_HOME", str(tmp_path))
@@ -33,6 +35,13 @@ async def test_a_question_is_answered_with_a_form(page: Page, tmp_path: Path, mo
         await expect(question).to_contain_text("For team")
         await question.get_by_label("ok").check()
         await question.get_by_label("note").fill("looks well")
+        await page.route("**/api/v1/humanInputs", lambda route: route.fulfill(json=NOTHING))
+        await api.ask("POST", "dags/asks/dagRuns", body={"dag_run_id": "two"})
+        await expect(question.get_by_role("alert")).to_contain_text("This is asked no more")
+        await expect(question.get_by_role("button", name="Answer")).to_be_disabled()
+        await page.unroute("**/api/v1/humanInputs")
+        await api.ask("POST", "dags/asks/dagRuns", body={"dag_run_id": "three"})
+        await expect(question.get_by_role("alert")).to_have_count(0)
         if picture := os.environ.get("TRADEWIND_PICTURE"):
             await page.screenshot(path=picture)
         await question.get_by_role("button", name="Answer").click()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from playwright.async_api import Page, Route, expect
 
-from tests.web.conftest import Site
+from tests.web.conftest import BY_HAND, Site, parsed
+from tests.web.test_browse_in_browser import pictured
 from tests.web.test_pages_in_browser import page, sign_in, site
 from tradewind.ports import RunFilter
 
@@ -39,6 +41,36 @@ async def test_params_are_filled_in_or_written_as_json(page: Page, site: Site) -
     await expect(dialog).to_be_hidden()
     runs, _ = await site.store.run_list(RunFilter(dag_id="fetch_pictures"))
     assert sorted(run.conf.data for run in runs if run.conf is not None) == [b'{"limit":7}', b'{"limit":9}']
+
+
+async def test_params_stand_in_the_order_of_the_file_under_their_sections(page: Page, site: Site) -> None:
+    params = {
+        "zone": {"value": "eu", "schema": {"type": "string", "section": "Where"}, "description": "Whose data"},
+        "until": {"value": "2026-03-01", "schema": {"type": "string", "format": "date"}},
+        "area": {"schema": {"type": "integer", "section": "Where", "description_md": "in **km²**"}},
+        "dry": {"value": True, "schema": {"type": "boolean", "section": "How"}},
+        "mode": {"value": "fast", "schema": {"enum": ["fast", "safe"]}},
+    }
+    await site.store.dag_publish(site.lease, "dags", [parsed(replace(BY_HAND, params=params))])
+    await sign_in(page, site, "/dags/by_hand")
+    await page.get_by_role("button", name="Trigger").click()
+    dialog = page.get_by_role("dialog")
+    form = dialog.get_by_role("group", name="Params")
+    names = form.locator("label > span, label.check, summary")
+    await expect(names).to_have_text(["until", "mode", "Where", "zone", "area", "How", "dry"])
+    await expect(form).to_contain_text("in **km²**")
+    await pictured(page, "params")
+    await form.get_by_text("Where").click()
+    await expect(form.get_by_label("area")).to_be_hidden()
+    await dialog.get_by_role("button", name="Trigger", exact=True).click()
+    await expect(dialog.get_by_role("alert")).to_contain_text("area: a value is needed.")
+    await form.get_by_text("Where").click()
+    await form.get_by_label("area").fill("7")
+    await dialog.get_by_role("button", name="Trigger", exact=True).click()
+    await expect(dialog).to_be_hidden()
+    [run], _ = await site.store.run_list(RunFilter(dag_id="by_hand"))
+    assert run.conf is not None
+    assert run.conf.data == b'{"zone":"eu","until":"2026-03-01","area":7,"dry":true,"mode":"fast"}'
 
 
 async def test_nothing_can_be_filled_in_before_the_params_are_known(page: Page, site: Site) -> None:
