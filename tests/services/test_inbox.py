@@ -38,7 +38,7 @@ async def test_a_wish_for_a_dag_that_was_just_published_waits_for_it(
 
     monkeypatch.setattr(store, "mail_read", reading)
     answer = asyncio.ensure_future(runtime.control.run_trigger(TriggerRequest("new")))
-    await asyncio.wait_for(seen.wait(), 20)
+    await asyncio.wait_for(seen.wait(), 60)
     assert not answer.done(), "refused, although the DAG is in the list"
     await runtime.refresh(["new"])
     run = await answer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from datetime import UTC, datetime
 
 import pytest
 
@@ -11,7 +12,14 @@ from tests.services.conftest import StartRuntime
 from tradewind import DAG, task
 from tradewind.control_ports import TriggerRequest
 from tradewind.host import Runtime
-from tradewind.model.rows import PoolRow
+from tradewind.model.keys import RunId
+from tradewind.model.rows import DagRow, PoolRow
+from tradewind.model.specs import DagSource, DagSpec, TaskSpec
+from tradewind.rules.admission import Place, pool_limit
+from tradewind.services.run_book import RunBook
+from tradewind.store.memory import MemoryStore, new_database
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class Gauge:
@@ -95,7 +103,7 @@ async def test_a_task_may_be_capped_over_all_runs(start: StartRuntime) -> None:
             most = max(most, running)
             if running == 2:
                 two.set()
-            await asyncio.wait_for(two.wait(), 20)
+            await asyncio.wait_for(two.wait(), 60)
             running -= 1
 
         body()
@@ -125,3 +133,19 @@ async def test_the_weightiest_goes_first_when_slots_are_few(start: StartRuntime)
     await runtime.pool_set(PoolRow("one", 1))
     assert await run_all(runtime, "d") == ["success"]
     assert order == ["heavy", "medium", "light"]
+
+
+def test_a_new_version_changes_how_many_of_a_task_may_run() -> None:
+    book = RunBook(MemoryStore(new_database()))
+    for name in ("executor 'inline'", pool_limit("default_pool")):
+        book.admission.resize(name, -1)
+    admitted: list[int] = []
+    for version, (limit, in_all) in enumerate(((1, 1), (3, 3), (2, 3), (None, 5))):
+        task = TaskSpec("t", executor="inline", max_active_tis_per_dag=limit)
+        row = DagRow("d", False, True, str(version), version, DagSource("b", "1", "d.py", "d.py"), None, None, AT)
+        book.own(row, DagSpec("d", tasks=(task,)))
+        if version == 0:
+            for n in range(5):
+                book.admission.offer(Place(RunId(n), 0), task, "d", float(n))
+        admitted += [place.run_id for place in book.admission.admit()]
+        assert len(admitted) == in_all

@@ -107,7 +107,7 @@ async def test_debounce_waits_for_silence(start: StartRuntime) -> None:
 async def test_each_key_has_silence_and_runs_of_its_own(start_on_each: StartRuntime) -> None:
     """The run knows its key; what has none goes together."""
     seen: list[list[int]] = []
-    schedule = EventSchedule("orders", debounce=0.3, key="user.id")
+    schedule = EventSchedule("orders", debounce=1.0, key="user.id")
     runtime = await start_on_each(counting(schedule, seen))
     store = runtime.control.store
     for n, user in enumerate([{"id": 7}, {"id": "b"}, {"id": 7}, None, "no object"]):

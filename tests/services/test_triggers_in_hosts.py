@@ -78,7 +78,7 @@ class Slow(BaseSensorOperator):
 
 with DAG("d", schedule=None):
     Waiting(task_id="wait", waits_for=Wired("a"))
-    Waiting(task_id="late", waits_for=Wired("never"), limit=timedelta(seconds=0.3))
+    Waiting(task_id="late", waits_for=Wired("never"), limit=timedelta(seconds=2))
     Starts(task_id="starts")
     Slow(task_id="sensor", poke_interval=0.01)
     for kind in ("success", "failed", "skipped"):

@@ -205,7 +205,7 @@ async def test_it_closes_after_a_while_without_users() -> None:
         door.asked[0].set_result(None)
         await turns()
         await left(user)
-        await asyncio.wait_for(door.closes.wait(), 10)
+        await asyncio.wait_for(door.closes.wait(), 60)
         await turns()
         assert not len(clients)
         at_once = User(door.wanted(idle=0))
@@ -219,15 +219,15 @@ async def test_it_closes_after_a_while_without_users() -> None:
 async def test_who_comes_back_in_time_keeps_it_open() -> None:
     door = Door()
     async with hold_clients():
-        first = User(door.wanted(idle=0.02))
+        first = User(door.wanted(idle=0.5))
         await turns()
         door.asked[0].set_result(None)
         await turns()
         await left(first)
-        second = User(door.wanted(idle=0.02))
+        second = User(door.wanted(idle=0.5))
         await turns()
-        await asyncio.wait([second.task], timeout=0.06)  # longer than it stays without users
-        third = User(door.wanted(idle=0.02))
+        await asyncio.wait([second.task], timeout=0.6)  # longer than it stays without users
+        third = User(door.wanted(idle=0.5))
         await turns()
         assert (len(door.asked), third.client is second.client) == (1, True)
         await left(second, third)
