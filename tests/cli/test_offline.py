@@ -40,7 +40,7 @@ def test_closed_streams_and_a_narrow_encoding(home: Path) -> None:
     code = """
 import os, sys
 from tradewind.cli.main import main
-sys.argv = ["tradewind", "dags", "show", "demo"]
+sys.argv = ["tradewind", "dags", "show", "demo"] if sys.stdout else ["tradewind", "config", "list"]
 try:
     main()
 except SystemExit:
@@ -51,6 +51,8 @@ except SystemExit:
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "\\u2514" in done.stdout
+    command[2] += " >&-"
+    assert subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=False).returncode == 0
 
 
 def test_answers_for_programs(run: Run) -> None:
