@@ -21,7 +21,7 @@ from heapq import heappop, heappush
 from typing import Final, NamedTuple
 
 from tradewind.model.keys import RunId
-from tradewind.model.specs import TaskSpec
+from tradewind.model.specs import DagSpec, TaskSpec
 
 PARALLELISM: Final = "parallelism"
 """The global limit of attempts outside the loop: a coroutine that waits takes nobody's place."""
@@ -32,6 +32,19 @@ ON_LOOP: Final = "inline"
 def pool_limit(pool: str) -> str:
     """The name of a pool's limit."""
     return f"pool {pool!r}"
+
+
+def task_limits(spec: DagSpec) -> dict[str, int]:
+    """The `max_active_tis_per_dag` of its tasks, by the name of the limit."""
+    return {
+        _task_limit(spec.dag_id, task): task.max_active_tis_per_dag
+        for task in spec.tasks
+        if task.max_active_tis_per_dag is not None
+    }
+
+
+def _task_limit(dag_id: str, task: TaskSpec) -> str:
+    return f"max_active_tis_per_dag of task {dag_id}.{task.task_id}"
 
 
 class Place(NamedTuple):
@@ -278,8 +291,7 @@ class Admission:
         if task.executor != ON_LOOP:
             needs.append((self._limit(PARALLELISM, -1), 1))
         if per_dag is not None:
-            name = f"max_active_tis_per_dag of task {dag_id}.{task.task_id}"
-            needs.append((self._limit(name, per_dag), 1))
+            needs.append((self._limit(_task_limit(dag_id, task), per_dag), 1))
         if per_run is not None:
             name = f"max_active_tis_per_dagrun of task {dag_id}.{task.task_id} in {place.run_id}"
             needs.append((self._limit(name, per_run), 1))

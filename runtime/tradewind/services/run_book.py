@@ -13,7 +13,7 @@ from tradewind.model.rows import DagRow, RunSnapshot
 from tradewind.model.specs import DagSpec
 from tradewind.model.states import TaskState
 from tradewind.ports import Store
-from tradewind.rules.admission import Admission, Place
+from tradewind.rules.admission import Admission, Place, task_limits
 from tradewind.rules.past import past_is_settled, past_of, tasks_asked_of_past
 from tradewind.rules.run_machine import RunMachine
 from tradewind.services.owned_dag import OwnedDag, state_in
@@ -37,12 +37,16 @@ class RunBook:
     def own(self, row: DagRow, spec: DagSpec) -> OwnedDag:
         """Takes in a DAG, or a new version or switch of one that is here."""
         dag = self.dags.get(row.dag_id)
+        limits = task_limits(spec)
         if dag is None:
             dag = self.dags[row.dag_id] = OwnedDag(row, spec)
         else:
+            limits = dict.fromkeys(task_limits(dag.spec), -1) | limits
             # Only we change these two, and what was read may be older than what we have decided.
             dag.renew(dataclasses.replace(row, is_paused=dag.row.is_paused, cursor=dag.row.cursor), spec)
         self.admission.resize(dag.limit_name, dag.limit_size)
+        for name, size in limits.items():
+            self.admission.resize(name, size)
         return dag
 
     def add(self, machine: RunMachine) -> OwnedDag:
