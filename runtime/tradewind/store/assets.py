@@ -98,11 +98,9 @@ class Assets(Lines):
         given: dict[str, object] = {name: getattr(where, name) for name in _FILTER}
         given |= {"limit": where.limit, "offset": where.offset}
         page = statement("asset", "asset_event_list", direction="DESC" if where.descending else "ASC")
-        total = statement("asset", "asset_event_count")
-        async with self._readers.line() as line:
-            rows = await line.fetch(page, *page.values(given))
-            counted = await line.fetchrow(total, *total.values(given))
-        return [event_of(row) for row in rows], 0 if counted is None else int(counted["total"])
+        count = statement("asset", "asset_event_count")
+        rows, total = await self._readers.page(page, count, given)
+        return [event_of(row) for row in rows], total
 
     async def asset_event_runs(self, event_ids: Sequence[int]) -> list[tuple[int, RunRow]]:
         """As `AssetReads.asset_event_runs`."""

@@ -11,10 +11,10 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import asyncpg
 from asyncpg.prepared_stmt import PreparedStatement
@@ -241,6 +241,20 @@ class Readers:
         """As `Line.fetchrow`."""
         async with self.line() as line:
             return await line.fetchrow(statement, *values)
+
+    async def page(self, page: Statement, count: Statement, given: Mapping[str, object]) -> tuple[list[Row], int]:
+        """The rows of a list from `offset` on, `limit` at most, and how many the list has (the column `total`).
+
+        A list that ends on this page needs no counting: to count may cost as much as to find.
+        """
+        limit, offset = cast("int", given["limit"]), cast("int", given["offset"])
+        async with self.line() as line:
+            rows = await line.fetch(page, *page.values(given))
+            if len(rows) < limit and (rows or not offset):
+                return rows, offset + len(rows)
+            [counted] = await line.fetch(count, *count.values(given))
+        total: int = counted["total"]
+        return rows, total
 
     async def close(self) -> None:
         """Ends all connections."""

@@ -52,11 +52,9 @@ class Deadlines(Lines):
             given |= {f"{field}_from": bounds[0], f"{field}_to": bounds[1]}
         page = statement("deadline", "deadline_page", order=f"m.{name} {'DESC' if descends else 'ASC'}")
         count = statement("deadline", "deadline_count")
-        async with self._readers.line() as line:
-            rows = await line.fetch(page, *page.values(given))
-            total = await line.fetchrow(count, *count.values(given))
+        rows, total = await self._readers.page(page, count, given)
         found = [
             FoundMiss(run_name, logical, MissedDeadlineRow(DeadlineMiss(RunId(run), dag, text_of(name), due, body), at))
             for run_name, logical, run, dag, name, due, at, body in rows
         ]
-        return found, 0 if total is None else total["total"]
+        return found, total

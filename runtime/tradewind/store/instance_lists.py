@@ -37,10 +37,8 @@ class InstanceLists(Lines):
         order = f"{column} {way} NULLS LAST, t.run_id, t.task_id, t.map_index"
         page = statement("instance", f"instance_page{which}", columns=_columns("instance"), order=order)
         count = statement("instance", f"instance_count{which}")
-        async with self._readers.line() as line:
-            rows = await line.fetch(page, *page.values(given))
-            total = await line.fetchrow(count, *count.values(given))
-        return [instance_of(row) for row in rows], 0 if total is None else total["total"]
+        rows, total = await self._readers.page(page, count, given)
+        return [instance_of(row) for row in rows], total
 
     async def run_many(self, run_ids: Sequence[RunId]) -> list[RunRow]:
         """As `StoreReads.run_many`."""

@@ -27,11 +27,9 @@ class States(Lines):
         """As `StoreReads.state_page`."""
         page, count = statement("state", "state_page"), statement("state", "state_count")
         given = {**_place(scope), "key": _bytes_of(key), "limit": limit, "offset": offset}
-        async with self._readers.line() as line:
-            rows = await line.fetch(page, *page.values(given))
-            total = await line.fetchrow(count, *count.values(given))
+        rows, total = await self._readers.page(page, count, given)
         found = [KeptState(text_of(key), text_of(value), at, expires_at) for key, value, at, expires_at in rows]
-        return found, 0 if total is None else total["total"]
+        return found, total
 
     async def state_put(self, scope: StateScope, key: str, value: str, expires_at: datetime | None = None) -> None:
         """As `NamedWrites.state_put`."""

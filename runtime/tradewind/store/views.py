@@ -71,9 +71,9 @@ class Views(Lines):
 
     async def dag_version_list(self, dag_id: str, limit: int, offset: int = 0) -> tuple[list[DagVersionLine], int]:
         """As `StoreReads.dag_version_list`."""
-        rows = await self._dag_rows("dag_version_list", dag_id=dag_id, limit=limit, offset=offset)
-        [count] = await self._dag_rows("dag_version_count", dag_id=dag_id)
-        return [version_line_of(row) for row in rows], count["total"]
+        page, count = statement("dag", "dag_version_list"), statement("dag", "dag_version_count")
+        rows, total = await self._readers.page(page, count, {"dag_id": dag_id, "limit": limit, "offset": offset})
+        return [version_line_of(row) for row in rows], total
 
     async def dag_code_get(self, dag_id: str, version_hash: str | None = None) -> str | None:
         """As `StoreReads.dag_code_get`."""
@@ -94,10 +94,8 @@ class Views(Lines):
             given |= {f"{name}_from": bounds[0], f"{name}_to": bounds[1]}
         page = statement("run", "run_list", order=order)
         count = statement("run", "run_count")
-        async with self._readers.line() as line:
-            rows = await line.fetch(page, *page.values(given))
-            total = await line.fetchrow(count, *count.values(given))
-        return [run_of(row) for row in rows], 0 if total is None else total["total"]
+        rows, total = await self._readers.page(page, count, given)
+        return [run_of(row) for row in rows], total
 
     async def run_get(self, dag_id: str, dag_run_id: str) -> RunRow | None:
         """As `StoreReads.run_get`."""
@@ -164,15 +162,13 @@ class Views(Lines):
         given = {name: getattr(where, name) for name in _WAIT_CONDITIONS}
         given["kinds"] = [text_bytes(kind) for kind in where.kinds]
         page, count = statement("run", "wait_page"), statement("run", "wait_count")
-        async with self._readers.line() as line:
-            rows = await line.fetch(page, *page.values(given))
-            total = await line.fetchrow(count, *count.values(given))
+        rows, total = await self._readers.page(page, count, given)
         found = await asyncio.to_thread(  # a page of sealed arguments takes a while to open
             lambda: [
                 FoundWait(row["dag_id"], row["dag_run_id"], row["run_id"], wait_of(row, self._vault)) for row in rows
             ]
         )
-        return found, 0 if total is None else total["total"]
+        return found, total
 
     async def xcom_indexes(self, run_id: RunId, task_id: str, key: str) -> list[int]:
         """As `StoreReads.xcom_indexes`."""
@@ -196,10 +192,8 @@ class Views(Lines):
         given = {name: getattr(where, name) for name in _XCOM_CONDITIONS}
         given["key"] = None if where.key is None else text_bytes(where.key)
         page, count = statement("run", "xcom_page"), statement("run", "xcom_count")
-        async with self._readers.line() as line:
-            rows = await line.fetch(page, *page.values(given))
-            total = await line.fetchrow(count, *count.values(given))
-        return [xcom_of(row, EncodedValue(row["codec"], b"")) for row in rows], 0 if total is None else total["total"]
+        rows, total = await self._readers.page(page, count, given)
+        return [xcom_of(row, EncodedValue(row["codec"], b"")) for row in rows], total
 
     async def xcom_list(
         self, run_id: RunId, task_id: str | None = None, map_index: int | None = None, *, values: bool = True
