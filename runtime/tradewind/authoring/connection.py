@@ -103,6 +103,8 @@ class Connection:
         if not isinstance(data, dict):
             raise ValueError('a connection is a JSON object such as {"conn_type": "http", "host": "example.com"}')
         fields = cast("dict[str, Any]", data)
+        if "uri" in fields and fields.keys() <= {"uri", "conn_id", "description"}:
+            return cls(conn_id or fields.get("conn_id"), uri=fields["uri"], description=fields.get("description"))
         unknown = fields.keys() - _JSON_FIELDS
         if unknown:
             raise ValueError(f"unknown fields {', '.join(sorted(unknown))}; known: {', '.join(sorted(_JSON_FIELDS))}")

@@ -141,3 +141,16 @@ def test_connections_of_the_environment_as_they_are_printed(monkeypatch: pytest.
         "aws_access_key_id": "AKIAIOSFODNN7EXAMPLE",
         "aws_secret_access_key": "K7MDENG/bPxRfiCY",
     }
+
+
+def test_json_may_hold_a_uri() -> None:
+    made = Connection.from_json('{"uri": "postgres://u:p@h/d", "description": "about"}', "c")
+    assert (made.conn_id, made.conn_type, made.host, made.schema, made.description) == (
+        "c",
+        "postgres",
+        "h",
+        "d",
+        "about",
+    )
+    with pytest.raises(ValueError, match="unknown fields uri"):
+        Connection.from_json('{"uri": "postgres://h/d", "host": "other"}')
