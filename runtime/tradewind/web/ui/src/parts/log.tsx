@@ -13,27 +13,37 @@ import { Empty, Loading, Problem, sentence } from "./problem";
 
 const NEAR_END_PX = 24;
 
-export function Log({ of }: { of: AttemptRef }) {
+interface Props {
+  of: AttemptRef;
+  /** Told when somebody begins and ends to read further up, where the view does not go with the new lines. */
+  reads: (further: boolean) => void;
+}
+
+export function Log({ of, reads }: Props) {
   const { dagId, runId, taskId, mapIndex, tryNumber } = of;
   const log = useMemo(
     () => new AttemptLog({ dagId, runId, taskId, mapIndex, tryNumber }), [dagId, runId, taskId, mapIndex, tryNumber],
   );
   useObserved(log);
   const [following, setFollowing] = useState(true);
+  const follow = (next: boolean): void => {
+    setFollowing(next);
+    reads(!next);
+  };
   const [wrap, setWrap] = useState(true);
   return (
     <section className="log-card" aria-label="Log">
       <div className="log-head">
         <LogPhase log={log} />
         <span className="spacer" />
-        <label className="check"><input type="checkbox" checked={following} onChange={(e) => setFollowing(e.target.checked)} /> Follow</label>
+        <label className="check"><input type="checkbox" checked={following} onChange={(e) => follow(e.target.checked)} /> Follow</label>
         <label className="check"><input type="checkbox" checked={wrap} onChange={(e) => setWrap(e.target.checked)} /> Wrap lines</label>
         <Copy what="log" text={() => api.log(log.of)} label="Copy" />
         <button type="button" className="small" onClick={() => void download(log.of)}><DownloadIcon />Download</button>
       </div>
       <LogProblem log={log} />
       {log.lines.total > 0 && (
-        <Lines chunks={log.lines.chunks} dropped={log.lines.dropped} wrap={wrap} following={following} follow={setFollowing}
+        <Lines chunks={log.lines.chunks} dropped={log.lines.dropped} wrap={wrap} following={following} follow={follow}
           label={`Log of ${taskId}, attempt ${tryNumber}`} />
       )}
       {log.lines.total === 0 && log.problem === null && log.phase === "opening" && <Loading what="the log" />}

@@ -1,5 +1,5 @@
 /** One task of a run: what it is, its attempts, and the log of one of them. */
-import { useEffect, useRef } from "react";
+import { useEffect, useRef, useState } from "react";
 import type { DagRun, TaskInstance } from "../api/types";
 import { byState, instancesOf } from "../logic/summary";
 import { lookOf } from "../logic/states";
@@ -50,8 +50,8 @@ export function TaskPanel({ dagId, run, taskId, shown, told, mapIndex, attempt, 
         <>
           <InstanceFacts of={instance} />
           <TaskInsight of={{ dagId, runId: run.dag_run_id, taskId, mapIndex: instance.map_index }} instance={instance} news={shown} told={told} />
-          <Attempts of={instance} attempt={attempt} choose={(number) => choose(mapIndex, number)} />
-          <AttemptView dagId={dagId} runId={run.dag_run_id} of={instance} attempt={attempt} />
+          <Tries key={instance.map_index} dagId={dagId} runId={run.dag_run_id} of={instance} attempt={attempt}
+            choose={(number) => choose(mapIndex, number)} />
         </>
       )}
     </section>
@@ -92,34 +92,40 @@ function InstanceFacts({ of }: { of: TaskInstance }) {
   );
 }
 
-interface AttemptProps {
+interface TriesProps {
+  dagId: string;
+  runId: string;
   of: TaskInstance;
   attempt: number | null;
+  choose: (attempt: number | null) => void;
 }
 
-function Attempts({ of, attempt, choose }: AttemptProps & { choose: (attempt: number | null) => void }) {
-  if (of.try_number < 1) return null;
-  const numbers = Array.from({ length: of.try_number }, (_, index) => index + 1);
-  const chosen = attempt ?? of.try_number;
-  return (
-    <div className="attempts">
-      <div className="choice" role="group" aria-label="Attempt">
-        {numbers.map((number) => (
-          <button key={number} type="button" aria-pressed={number === chosen}
-            onClick={() => choose(number === of.try_number ? null : number)}>Attempt {number}</button>
-        ))}
-      </div>
-      {typeof of.max_tries === "number" && of.max_tries > 0 && (
-        <span className="faint">{of.max_tries} {of.max_tries === 1 ? "retry" : "retries"} allowed</span>
-      )}
-    </div>
-  );
-}
-
-function AttemptView({ dagId, runId, of, attempt }: AttemptProps & { dagId: string; runId: string }) {
+/** The attempts and the log of one: of the newest, unless another is chosen or somebody reads further up in an older one. */
+function Tries({ dagId, runId, of, attempt, choose }: TriesProps) {
+  const [read, setRead] = useState<number | null>(null);
   if (of.try_number < 1) {
     return <Empty title="No attempt has begun"><p>{lookOf(of.state).meaning} The log shows here as soon as one begins.</p></Empty>;
   }
-  const tryNumber = Math.min(attempt ?? of.try_number, of.try_number);
-  return <Log of={{ dagId, runId, taskId: of.task_id, mapIndex: of.map_index, tryNumber }} />;
+  const tryNumber = Math.min(attempt ?? read ?? of.try_number, of.try_number);
+  const numbers = Array.from({ length: of.try_number }, (_, index) => index + 1);
+  const pick = (number: number): void => {
+    setRead(null);
+    choose(number === of.try_number ? null : number);
+  };
+  return (
+    <>
+      <div className="attempts">
+        <div className="choice" role="group" aria-label="Attempt">
+          {numbers.map((number) => (
+            <button key={number} type="button" aria-pressed={number === tryNumber} onClick={() => pick(number)}>Attempt {number}</button>
+          ))}
+        </div>
+        {typeof of.max_tries === "number" && of.max_tries > 0 && (
+          <span className="faint">{of.max_tries} {of.max_tries === 1 ? "retry" : "retries"} allowed</span>
+        )}
+      </div>
+      <Log key={tryNumber} of={{ dagId, runId, taskId: of.task_id, mapIndex: of.map_index, tryNumber }}
+        reads={(further) => setRead((before) => (further || (before ?? of.try_number) < of.try_number ? tryNumber : null))} />
+    </>
+  );
 }
