@@ -89,7 +89,12 @@ class PythonOperator(BaseOperator):
         """What the attempt's log says about the returned value."""
         if not self.show_return_value_in_logs:
             return "Done. Returned value not shown"
-        text = str(value)
+        try:
+            text = str(value)
+        except Exception as why:  # noqa: BLE001 - the task has done its work; this is only about its log
+            return (
+                f"Done. Returned value is of a kind ({type(value).__name__}) that cannot be shown: {type(why).__name__}"
+            )
         if len(text) > LOGGED_VALUE_MAX:
             text = f"{text[:LOGGED_VALUE_MAX]}… ({len(text):,} characters)"
         return f"Done. Returned value was: {text}"

@@ -7,8 +7,12 @@ import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Final
 
 from tradewind.model.errors import TaskTimeout
+
+_LONGEST: Final = 1e9
+"""Seconds that a timer takes; some 30 years stand for ever."""
 
 
 @contextmanager
@@ -30,7 +34,7 @@ def deadline(seconds: float | None, what: str = "execution_timeout", *, whole: f
 
     before = signal.signal(signal.SIGALRM, ring)
     # Rings again each second: code that swallows the first is asked until it ends.
-    signal.setitimer(signal.ITIMER_REAL, max(seconds, 1e-6), 1.0)
+    signal.setitimer(signal.ITIMER_REAL, min(max(seconds, 1e-6), _LONGEST), 1.0)
     try:
         yield
     finally:

@@ -126,6 +126,7 @@ def test_what_the_log_says_about_a_returned_value() -> None:
     shown = PythonOperator(task_id="t", python_callable=lambda: [1])
     hidden = PythonOperator(task_id="t", python_callable=lambda: "secret", show_return_value_in_logs=False)
     assert shown.result_note([1]) == "Done. Returned value was: [1]"
+    assert shown.result_note(10**5000) == "Done. Returned value is of a kind (int) that cannot be shown: ValueError"
     assert "secret" not in hidden.result_note("secret")
     long = shown.result_note("x" * 1_000_000)
     assert len(long) < 10_000

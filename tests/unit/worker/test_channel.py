@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import gc
+import signal
 import socket
 import threading
 import weakref
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -90,3 +91,9 @@ def test_who_collects_no_garbage_keeps_nothing_of_a_client() -> None:
         gc.enable()
         ours.close()
         theirs.close()
+
+
+def test_a_limit_of_ages_is_a_limit() -> None:
+    with deadline(timedelta.max.total_seconds()):
+        assert signal.getitimer(signal.ITIMER_REAL)[0] > 1e8
+    assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
