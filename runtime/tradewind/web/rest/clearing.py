@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from aiohttp import web
 
-from tradewind.model.keys import UNMAPPED
+from tradewind.instance_ports import InstanceFilter, ManyRuns
+from tradewind.model.keys import UNMAPPED, RunId
 from tradewind.model.rows import InstanceRow, RunRow
 from tradewind.model.specs import DagSpec
 from tradewind.model.states import TaskState
@@ -22,7 +23,9 @@ from tradewind.web.rest.route import Call, Route
 from tradewind.web.rest.runs import RUN_ID_PATTERN, run_of
 from tradewind.web.roles import Permission
 
-FAILED: Final = frozenset({TaskState.FAILED, TaskState.UPSTREAM_FAILED})
+FAILED: Final = (TaskState.FAILED, TaskState.UPSTREAM_FAILED)
+EVERY: Final = 2**31 - 1
+"""Whatever is cleared is shown, on one page."""
 Cleared = list[tuple[RunRow, list[InstanceRow]]]
 
 
@@ -33,12 +36,7 @@ async def clear_instances(call: Call) -> web.Response:
     if call.flag("only_failed") and call.flag("only_running"):
         raise bad_request("only_failed and only_running exclude each other; set only_failed to false for running ones")
     wanted = _wanted_tasks(call, spec)
-    chosen: Cleared = []
-    for run in await _runs(call):
-        instances = await call.reads.instance_list(run.run_id)
-        rows = [item for item in instances if item.task_id in wanted and _has_state(call, item)]
-        if rows:
-            chosen.append((run, rows))
+    chosen = await _chosen(call, await _runs(call), wanted)
     if not call.flag("dry_run"):
         chosen = await _clear(call, chosen)
     return json_answer({"task_instances": _references(chosen)})
@@ -52,6 +50,18 @@ async def clear_run(call: Call) -> web.Response:
         return json_answer({"task_instances": _references([(run, rows)])})
     await _clear(call, [(run, rows)])
     return json_answer(run_views.dag_run(await run_of(call)))
+
+
+async def _chosen(call: Call, runs: Sequence[RunRow], task_ids: Iterable[str]) -> Cleared:
+    """The instances of these tasks in these runs of one DAG that are in a state that is asked for."""
+    if not runs:
+        return []
+    of = ManyRuns((runs[0].dag_id,), tuple(run.dag_run_id for run in runs))
+    where = InstanceFilter(of, tuple(task_ids), _states(call), limit=EVERY)
+    found: dict[RunId, list[InstanceRow]] = {run.run_id: [] for run in runs}
+    for row in (await call.reads.instance_page(where))[0]:
+        found[row.run_id].append(row)
+    return [(run, found[run.run_id]) for run in runs if found[run.run_id]]
 
 
 async def _clear(call: Call, chosen: Cleared) -> Cleared:
@@ -75,10 +85,10 @@ def _references(chosen: Cleared) -> list[dict[str, object]]:
     return [run_views.instance_reference(run, row) for run, rows in chosen for row in rows]
 
 
-def _has_state(call: Call, row: InstanceRow) -> bool:
+def _states(call: Call) -> tuple[TaskState, ...] | None:
     if call.flag("only_running"):
-        return row.state is TaskState.RUNNING
-    return not call.flag("only_failed") or row.state in FAILED
+        return (TaskState.RUNNING,)
+    return FAILED if call.flag("only_failed") else None
 
 
 def _wanted_tasks(call: Call, spec: DagSpec) -> set[str]:
