@@ -91,7 +91,7 @@ class PythonOperator(BaseOperator):
             return "Done. Returned value not shown"
         try:
             text = str(value)
-        except Exception as why:  # noqa: BLE001 - the task has done its work; this is only about its log
+        except Exception as why:
             return (
                 f"Done. Returned value is of a kind ({type(value).__name__}) that cannot be shown: {type(why).__name__}"
             )
