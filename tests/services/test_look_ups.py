@@ -8,6 +8,7 @@ import logging
 import os
 import socket
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -22,6 +23,7 @@ from tradewind.authoring.secrets_backend import BaseSecretsBackend
 from tradewind.authoring.variable import Variable
 from tradewind.config import Config, load_config
 from tradewind.model.errors import ConfigError
+from tradewind.services import secrets
 from tradewind.services.look_up_server import serve_look_ups
 from tradewind.services.secrets import BackendSettings, SecretLookups, SecretsBackend, look_ups_of
 from tradewind.services.try_connection import try_connection
@@ -62,6 +64,16 @@ class Broken(BaseSecretsBackend):
 
     def get_variable(self, key: str) -> str | None:
         raise OSError("the vault is sealed")
+
+
+class Hanging(BaseSecretsBackend):
+    """Does not answer before it is let go."""
+
+    let_go = threading.Event()
+
+    def get_variable(self, key: str) -> str | None:
+        Hanging.let_go.wait(60)
+        return None
 
 
 class OnALoop:
@@ -111,6 +123,17 @@ async def test_a_broken_back_end_is_named_and_the_next_asked(caplog: pytest.LogC
     text = await look_ups.connection("c")
     assert text is not None
     assert Connection.from_text("c", text).extra == "no json", "nothing is lost on the way"
+
+
+async def test_a_hanging_back_end_holds_up_no_other_work_in_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(secrets, "ANSWER_WITHIN", 0.01)
+    look_ups = SecretLookups(MemoryStore(), (backend(Hanging),))
+    try:
+        answers = await asyncio.gather(*(look_ups.variable(f"v{n}") for n in range(50)))
+        assert answers == [None] * 50
+        await asyncio.wait_for(asyncio.to_thread(str), 20)
+    finally:
+        Hanging.let_go.set()
 
 
 async def test_answers_are_kept_only_when_asked_for() -> None:

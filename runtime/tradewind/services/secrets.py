@@ -27,6 +27,12 @@ log = logging.getLogger(__name__)
 ANSWER_WITHIN: Final = 30.0
 """Seconds that a back end may take."""
 
+AT_ONCE: Final = 4
+"""Threads in which a back end is asked: one that hangs must not use up those of everybody else."""
+
+KEPT: Final = 10_000
+"""Answers that are kept at a time: names may be made of data."""
+
 _KINDS: Final = {"connection": ("CONN", "get_connection"), "variable": ("VAR", "get_variable")}
 
 
@@ -58,12 +64,14 @@ class SecretsBackend:
         self._settings = settings
         self._made: Any = None
         self._making = threading.Lock()
+        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._asking: set[asyncio.Task[str | None]] = set()
 
     async def ask(self, kind: str, name: str) -> str | None:
         """What it has under the name, as text; None: nothing, or it failed (which is told)."""
         try:
             async with asyncio.timeout(ANSWER_WITHIN):
-                return await asyncio.to_thread(self._ask, kind, name)
+                return await self._in_a_thread(kind, name)
         except TimeoutError:
             log.warning("secrets back end %s did not answer within %g s for %s %r: the next place is asked",
                         self.name, ANSWER_WITHIN, kind, name)  # fmt: skip
@@ -73,6 +81,20 @@ class SecretsBackend:
             log.warning("secrets back end %s failed for %s %r: the next place is asked. %s: %s",
                         self.name, kind, name, type(error).__name__, error)  # fmt: skip
         return None
+
+    async def _in_a_thread(self, kind: str, name: str) -> str | None:
+        """Who waits may give up; the slot is free again when the thread is."""
+        await self._slots.acquire()
+        asking = asyncio.get_running_loop().create_task(asyncio.to_thread(self._ask, kind, name))
+        self._asking.add(asking)
+        asking.add_done_callback(self._answered)
+        return await asyncio.shield(asking)
+
+    def _answered(self, asking: asyncio.Task[str | None]) -> None:
+        self._asking.discard(asking)
+        self._slots.release()
+        if not asking.cancelled():
+            asking.exception()  # nobody may be left whom it is told
 
     def _ask(self, kind: str, name: str) -> str | None:
         with self._making:
@@ -134,6 +156,8 @@ class SecretLookups:
             if found is not None:
                 break
         if self._cache_seconds > 0:
+            if len(self._known) >= KEPT:
+                self._known.clear()
             self._known[kind, name] = (now + self._cache_seconds, found)
         return found
 
