@@ -176,16 +176,16 @@ class StoreReads(AssetReads, InstanceReads, Protocol):
         """A variable's decrypted text."""
         ...
 
-    async def variable_list(self) -> list[VariableRow]:
-        """All variables, decrypted, by key."""
+    async def variable_list(self, key: str | None = None) -> list[VariableRow]:
+        """All variables (or the one of this key), decrypted, by key. The value of one that no key opens is None."""
         ...
 
     async def connection_get(self, conn_id: str) -> str | None:
         """A connection as JSON text, decrypted."""
         ...
 
-    async def connection_list(self) -> list[ConnectionRow]:
-        """All connections, decrypted, by id."""
+    async def connection_list(self, conn_id: str | None = None) -> list[ConnectionRow]:
+        """All connections (or the one of this id), decrypted, by id. The value of one that no key opens is None."""
         ...
 
     async def user_get(self, username: str) -> UserRow | None:

@@ -259,18 +259,19 @@ class MemoryViews:
         row = self.database.variables.get(key)
         return None if row is None else row.value
 
-    async def variable_list(self) -> list[VariableRow]:
+    async def variable_list(self, key: str | None = None) -> list[VariableRow]:
         """As `StoreReads.variable_list`."""
-        return [self.database.variables[key] for key in sorted(self.database.variables, key=as_bytes)]
+        found = self.database.variables
+        return [found[name] for name in sorted(found, key=as_bytes) if key in (None, name)]
 
     async def connection_get(self, conn_id: str) -> str | None:
         """As `StoreReads.connection_get`."""
         return self.database.connections.get(conn_id)
 
-    async def connection_list(self) -> list[ConnectionRow]:
+    async def connection_list(self, conn_id: str | None = None) -> list[ConnectionRow]:
         """As `StoreReads.connection_list`."""
         found = self.database.connections
-        return [ConnectionRow(conn_id, found[conn_id]) for conn_id in sorted(found, key=as_bytes)]
+        return [ConnectionRow(name, found[name]) for name in sorted(found, key=as_bytes) if conn_id in (None, name)]
 
     async def user_get(self, username: str) -> UserRow | None:
         """As `StoreReads.user_get`."""

@@ -48,9 +48,10 @@ class Named(Lines):
         """As `Store.variable_get`. Raises ConfigError if it was encrypted with another key."""
         return await self._secret("variable", key)
 
-    async def variable_list(self) -> list[VariableRow]:
+    async def variable_list(self, key: str | None = None) -> list[VariableRow]:
         """As `Store.variable_list`."""
-        rows = await self._readers.fetch(statement("named", "variable_list"))
+        wanted = None if key is None else text_bytes(key)
+        rows = await self._readers.fetch(statement("named", "variable_list"), wanted)
         values = await self._opened([row["value"] for row in rows])
         found = zip(rows, values, strict=True)
         return [VariableRow(text_of(row["key"]), value, text_of(row["description"])) for row, value in found]
@@ -69,9 +70,10 @@ class Named(Lines):
         """As `Store.connection_get`. Raises ConfigError if it was encrypted with another key."""
         return await self._secret("connection", conn_id)
 
-    async def connection_list(self) -> list[ConnectionRow]:
+    async def connection_list(self, conn_id: str | None = None) -> list[ConnectionRow]:
         """As `Store.connection_list`."""
-        rows = await self._readers.fetch(statement("named", "connection_list"))
+        wanted = None if conn_id is None else text_bytes(conn_id)
+        rows = await self._readers.fetch(statement("named", "connection_list"), wanted)
         values = await self._opened([row["value"] for row in rows])
         return [ConnectionRow(text_of(row["conn_id"]), value) for row, value in zip(rows, values, strict=True)]
 

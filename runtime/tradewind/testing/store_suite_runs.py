@@ -512,6 +512,9 @@ class NamedSuite:
             ConnectionRow("a\0", "1"),
             ConnectionRow("b", "2"),
         ]
+        assert await store.variable_list("a\0") == [VariableRow("a\0", "1", "about a\0")]
+        assert await store.connection_list("") == [ConnectionRow("", "empty")]
+        assert (await store.variable_list("none"), await store.connection_list("none")) == ([], [])
 
     async def test_a_change_of_a_pool_is_told(self, new_store: NewStore) -> None:
         """To every runtime, whoever made it."""

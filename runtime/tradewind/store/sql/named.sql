@@ -24,7 +24,8 @@ SELECT pg_notify(:channel::text, '') FROM gone
 SELECT value FROM variable WHERE namespace = 'default' AND key = :key::bytea
 
 -- name: variable_list
-SELECT key, value, description FROM variable WHERE namespace = 'default' ORDER BY key
+SELECT key, value, description FROM variable
+WHERE namespace = 'default' AND (:key::bytea IS NULL OR key = :key::bytea) ORDER BY key
 
 -- name: variable_set
 INSERT INTO variable (key, value, description) VALUES (:key::bytea, :value::bytea, coalesce(:description::bytea, ''))
@@ -48,7 +49,8 @@ FROM unnest(:keys::bytea[], :values::bytea[]) AS fresh (key, value)
 WHERE v.namespace = 'default' AND v.key = fresh.key
 
 -- name: connection_list
-SELECT conn_id, value FROM connection WHERE namespace = 'default' ORDER BY conn_id
+SELECT conn_id, value FROM connection
+WHERE namespace = 'default' AND (:key::bytea IS NULL OR conn_id = :key::bytea) ORDER BY conn_id
 
 -- name: connection_page
 SELECT conn_id, value FROM connection WHERE namespace = 'default' AND (:after::bytea IS NULL OR conn_id > :after::bytea)

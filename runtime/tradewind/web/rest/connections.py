@@ -72,11 +72,10 @@ def _fields_of(value: object) -> dict[str, object] | None:
 
 
 async def _find(call: Call, conn_id: str) -> Connection:
-    for row in await call.reads.connection_list():
-        if row.conn_id == conn_id:
-            return _open(row)
-    detail = f"The Connection with connection_id: `{conn_id}` was not found"
-    raise not_found("Connection not found", detail)
+    found = await call.reads.connection_list(conn_id)
+    if not found:
+        raise not_found("Connection not found", f"The Connection with connection_id: `{conn_id}` was not found")
+    return _open(found[0])
 
 
 _ORDER: Final[Mapping[str, Callable[[Connection], Json]]] = {
@@ -104,10 +103,11 @@ async def get_connection(call: Call) -> web.Response:
 
 async def post_connection(call: Call) -> web.Response:
     """POST /connections."""
-    made = _given(call, call.text("connection_id"))
-    if any(row.conn_id == made.conn_id for row in await call.reads.connection_list()):
-        raise Problem(409, "Conflict", f"Connection already exist. ID: {made.conn_id}")
-    await call.control.named.connection_set(str(made.conn_id), made.stored_text())
+    conn_id = call.text("connection_id")
+    made = _given(call, conn_id)
+    if await call.reads.connection_list(conn_id):
+        raise Problem(409, "Conflict", f"Connection already exist. ID: {conn_id}")
+    await call.control.named.connection_set(conn_id, made.stored_text())
     return json_answer(_detail(made))
 
 

@@ -34,10 +34,10 @@ def _entry(row: VariableRow) -> dict[str, Json]:
 
 async def _find(call: Call) -> VariableRow:
     key = call.text("variable_key")
-    for row in await call.reads.variable_list():
-        if row.key == key:
-            return row
-    raise not_found("Variable not found", f"The Variable with variable_key: `{key}` was not found")
+    found = await call.reads.variable_list(key)
+    if not found:
+        raise not_found("Variable not found", f"The Variable with variable_key: `{key}` was not found")
+    return found[0]
 
 
 async def list_variables(call: Call) -> web.Response:
