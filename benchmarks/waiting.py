@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import statistics
+import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from benchmarks import floors
 from benchmarks.samples import check_count, moments_in_this_process
 from benchmarks.stage import Stage, run, stage
 from tradewind.control_ports import TriggerRequest
@@ -45,6 +47,19 @@ SETTLES = 25.0
 """Seconds after which what was made on the way is gone: the runtime collects garbage when it is idle."""
 IDLE = 20.0
 WAITING = "select count(*) from task_instance where run_id=$1 and state='deferred'"
+
+SLEEPERS = """
+import asyncio, os, sys
+
+async def hold(size):
+    pages = lambda: int(open("/proc/self/statm").read().split()[1])
+    before = pages()
+    kept = [asyncio.ensure_future(asyncio.sleep(86400)) for _ in range(size)]
+    await asyncio.sleep(0)
+    print((pages() - before) * os.sysconf("SC_PAGE_SIZE") / size)
+
+asyncio.run(hold(int(sys.argv[1])))
+"""
 
 
 class Deferred:
@@ -137,6 +152,18 @@ async def _hold(st: Stage, size: int) -> dict[str, object]:
     }
 
 
+async def _floor(st: Stage, held: int, fired: int) -> dict[str, object]:
+    """Seconds in which a bare pipeline makes the start and the end of as many tasks durable, and the bytes that a
+    coroutine of plain asyncio takes while it sleeps.
+    """
+    sleepers = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", SLEEPERS, str(held), stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await sleepers.communicate()
+    seconds = fired / await floors.group_commit(st.database, fired)
+    return {"floor_s": round(seconds, 2), "floor_bytes_a_wait": round(float(output))}
+
+
 async def _measure(held: int) -> dict[str, object]:
     fired = min(FIRED, held)
     files = {f"{name}.py": SOURCE.format(name=name, size=size) for name, size in (("fire", fired), ("hold", held))}
@@ -144,12 +171,14 @@ async def _measure(held: int) -> dict[str, object]:
     async with stage(files, settings=settings) as st:
         await st.runtime.pool_set(PoolRow("wide", 512))
         figures = await _fire(st, fired)
-        return {**await _hold(st, held), **figures, "sweep_finds": st.sweep_finds}
+        held_ones = await _hold(st, held)
+        return {**held_ones, **figures, **await _floor(st, held, fired), "sweep_finds": st.sweep_finds}
 
 
 def measure(size: int | None = None, samples: Path | None = None) -> dict[str, object]:
     """rss_mib, idle_cpu_percent with 100,000 waits in one runtime; s: from the moment that 10,000 waits are due to the
-    last task that goes on; lag_p99_ms: how late the loop comes back meanwhile.
+    last task that goes on; lag_p99_ms: how late the loop comes back meanwhile. Floors: floor_s, a bare pipeline of
+    commits without an engine; floor_bytes_a_wait, coroutines that only sleep.
     """
     del samples
     return run(_measure(size or HELD))

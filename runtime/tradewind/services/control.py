@@ -253,10 +253,11 @@ class RuntimeControl:
     def close(self) -> None:
         """The runtime has stopped: who still waits is told, and nothing more can be asked."""
         waiting, self._waiting = self._waiting, {}
-        for run_id, futures in waiting.items():
+        for futures in waiting.values():
             for ended in futures:
                 if not ended.done():
-                    ended.set_exception(TradewindError(f"the runtime has stopped; run {run_id} goes on when one runs"))
+                    why = "the runtime has stopped; the run goes on when one runs that has its DAG"
+                    ended.set_exception(TradewindError(why))
         self._way = self._own = self._scheduler = None
         self._closed = True
 
