@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
@@ -73,10 +73,11 @@ class _ServedModule(ModuleType):
     def __init__(self, name: str, content: Mapping[str, str]) -> None:
         super().__init__(name, f"Tradewind's answer to {name}.")
         self.__dict__["_content"] = content
-        self.__dict__["__all__"] = sorted(content)
 
     def __getattr__(self, name: str) -> Any:
         content: Mapping[str, str] = self.__dict__["_content"]
+        if name == "__all__":
+            return [known for known in sorted(content) if self._is_there(known)]
         home = content.get(name)
         if home is None:
             return self._submodule(name)
@@ -87,13 +88,21 @@ class _ServedModule(ModuleType):
         self.__dict__[name] = value
         return value
 
+    def _is_there(self, name: str) -> bool:
+        """Not where it would come from a provider package that is not installed: `import *` brings the others."""
+        try:
+            getattr(self, name)
+        except NotServed:
+            return False
+        return True
+
     def _submodule(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
         fullname = f"{self.__name__}.{name}"
         if fullname in ALL_MODULES or any(known.startswith(f"{fullname}.") for known in ALL_MODULES):
             return importlib.import_module(fullname)
-        raise NotServed(_sentence_of_name(self.__name__, name, self.__dict__["__all__"]), name=self.__name__)
+        raise NotServed(_sentence_of_name(self.__name__, name, self.__dict__["_content"]), name=self.__name__)
 
 
 def install(*, force: bool = False) -> bool:
@@ -138,7 +147,7 @@ def _sentence(name: str) -> str:
     return f"{name} is not available in Tradewind: {advice(name)}"
 
 
-def _sentence_of_name(module: str, name: str, there: list[str]) -> str:
+def _sentence_of_name(module: str, name: str, there: Iterable[str]) -> str:
     """The same of a name in a module that is served: where else it is, or which one was meant."""
     fullname = f"{module}.{name}"
     hint = advice(fullname)
