@@ -141,6 +141,7 @@ class Runtime:
             executors = self.parts.executors
             if executors is None:
                 executors = await asyncio.to_thread(load_executors)
+            await self._load_plugins()
             look_ups = look_ups_of(self.config, store, self.parts.stored)
             if self._watches or self.parts.files_elsewhere:
                 address = await self._exit.enter_async_context(serve_look_ups(look_ups))
@@ -158,6 +159,23 @@ class Runtime:
             self.control.close()
             raise
         return self
+
+    async def _load_plugins(self) -> None:
+        """Listeners of plug-ins hear of runs and assets in this process. One that hangs holds nothing up."""
+        folder = self.config.dags.plugins_folder
+        if not await asyncio.to_thread(folder.is_dir):
+            return
+        from tradewind.bundles.loader import prepare_imports  # a start is quicker without it
+
+        try:
+            async with asyncio.timeout(self.config.dags.import_timeout):
+                await asyncio.to_thread(prepare_imports, str(folder))
+        except TimeoutError:
+            log.error(
+                "plug-ins in %s did not load within %g s; listeners hear nothing",
+                folder,
+                self.config.dags.import_timeout,
+            )
 
     async def __aexit__(
         self,

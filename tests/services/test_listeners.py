@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.served_airflow import served_airflow
 from tests.services.conftest import StartRuntime
 from tradewind import DAG, task
 from tradewind.authoring.assets import Asset
@@ -129,3 +131,64 @@ def test_marks_of_pluggy_count_and_mistakes_are_named(caplog: pytest.LogCaptureF
     register_listener(Fails())
     tell("before_stopping", component=None)
     assert "Fails.before_stopping failed" in caplog.text
+
+
+PLUGIN = """
+from pathlib import Path
+
+from airflow.listeners import hookimpl
+from airflow.plugins_manager import AirflowPlugin
+
+
+class Hears:
+    def note(self, text):
+        with Path(__file__).with_suffix(".txt").open("a") as file:
+            print(text, file=file)
+
+    @hookimpl
+    def on_starting(self):
+        self.note("starting")
+
+    @hookimpl
+    def on_dag_run_running(self, dag_run):
+        self.note(f"{dag_run.dag_id} runs")
+
+    @hookimpl
+    def on_dataset_changed(self, dataset):
+        self.note(dataset.uri)
+
+
+class Mine(AirflowPlugin):
+    name = "mine"
+    listeners = [Hears()]
+"""
+
+
+async def test_listeners_of_the_plugins_folder_hear_of_runs_and_assets(start: StartRuntime, tmp_path: Path) -> None:
+    """Where no DAG file has been loaded in the runtime's own process."""
+    file = tmp_path / "plugins" / "mine_that_hears.py"
+    await asyncio.to_thread(file.parent.mkdir)
+    await asyncio.to_thread(file.write_text, PLUGIN)
+    with DAG("makes", schedule=None) as dag:
+
+        @task(outlets=[Asset("s3://made")])
+        async def make() -> None: ...
+
+        make()
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    class Last:
+        @hookimpl
+        def on_dataset_changed(self) -> None:
+            loop.call_soon_threadsafe(told.set)
+
+    with served_airflow():
+        runtime = await start(dag)
+        register_listener(Last())  # after the one of the folder
+        run = await runtime.control.run_trigger(TriggerRequest("makes", unpause=True))
+        await runtime.control.run_wait(run.run_id, 60)
+        async with asyncio.timeout(60):
+            await told.wait()
+    heard = await asyncio.to_thread(file.with_suffix(".txt").read_text)
+    assert heard.splitlines() == ["starting", "makes runs", "s3://made/"]

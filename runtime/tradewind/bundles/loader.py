@@ -91,11 +91,8 @@ def load_file(
         content = path.read_bytes()
     except OSError as error:
         raise DagFileError(str(path), f"{type(error).__name__}: {error}") from error
-    serve_airflow_names()
     defaults = current_defaults()
-    if defaults.plugins_folder:
-        with _import_lock:
-            load_plugins(defaults.plugins_folder)
+    prepare_imports(defaults.plugins_folder)
     version = written_for(content)
     if catchup_by_file and version == 2:
         defaults = replace(defaults, catchup=True)
@@ -117,6 +114,14 @@ def load_file(
     for dag in dags.values():
         dag.trigger_source = source
     return LoadedFile(str(path), dags, module, content, tuple(sorted(helpers)), tuple(problems))
+
+
+def prepare_imports(plugins_folder: str) -> None:
+    """Once a process: serves Airflow's names, and loads the plug-ins. Their mistakes are logged, none is raised."""
+    serve_airflow_names()
+    if plugins_folder:
+        with _import_lock:
+            load_plugins(plugins_folder)
 
 
 def import_beside(folder: Path, name: str) -> ModuleType:
