@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 from tests.cli.conftest import Run
 from tests.cli.test_online import database, running
-from tradewind.cli.human_inputs import from_fields
+from tradewind.cli.human_inputs import from_fields, name_of_user
 
 __all__ = ["database"]
 
@@ -93,6 +94,13 @@ def test_signal_and_answer(database: str, home: Path, run: Run) -> None:
         late = run("inputs", "answer", "asks", "work", "--json", '{"ok": true}')
         assert late.exit_code == 1
         assert "it has ended: success" in late.output
+
+
+def test_a_user_that_has_no_name_answers_under_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 4_123_456_789)
+    assert name_of_user() == "4123456789"
 
 
 def test_usage(run: Run) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -113,13 +114,21 @@ def give_answer(ctx: click.Context, /, dag_id: str, task_id: str, name: str | No
         found = await find_run(control.reads, dag_id, given["run"])
         asked = await question_at(control.reads, Place(found, task_id, given["map_index"]), name, to_answer=True)
         value = from_fields(fields, asked.question.schema) if fields else given["value"]
-        user = getpass.getuser()
+        user = name_of_user()
         return asked, await answer(control, asked, value, {"id": user, "name": user})
 
     asked, resumed = ask_control(config, work)
     said = f"Answered {asked.name!r}: task {task_id!r} of run {asked.dag_run_id!r} goes on."
     line = {"dag_id": dag_id, "dag_run_id": asked.dag_run_id, "task_id": task_id, "name": asked.name}
     emit_text(said, {**line, "resumed": resumed}, given["output"])
+
+
+def name_of_user() -> str:
+    """Who runs this process; their number where the system has no name for it, as in containers of any user."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
 def from_fields(fields: Sequence[str], schema: Mapping[str, Any]) -> dict[str, Any]:
