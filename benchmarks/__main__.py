@@ -46,7 +46,15 @@ def main() -> int:
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, _end)
     module = importlib.import_module(f"benchmarks.{options.name}")
-    figures: dict[str, object] = module.measure(size=options.size, samples=options.samples)
+    try:
+        figures: dict[str, object] = module.measure(size=options.size, samples=options.samples)
+    except BaseExceptionGroup as group:  # what a block with tasks in it makes of one sentence
+        if (ending := group.subgroup(SystemExit)) is None:
+            raise
+        said: BaseException = ending
+        while isinstance(said, BaseExceptionGroup):
+            said = said.exceptions[0]
+        raise said from None
     if options.json:
         print(json.dumps(figures))
     else:

@@ -14,6 +14,8 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
+import asyncpg
+
 from tradewind.home import ADMIN_PASSWORD
 from tradewind.store.embedded import cluster, places
 from tradewind.store.embedded.running import connect_arguments, read_state
@@ -130,6 +132,16 @@ class Standalone:
             raise SystemExit(f"no PostgreSQL runs in {self.home}")
         found = connect_arguments(where, cluster.read_password(where))
         return {**found, "host": str(state.run), "server_settings": {"search_path": "tradewind"}}
+
+    async def check_durable(self) -> None:
+        """Raises SystemExit where its PostgreSQL does not keep what it has acknowledged."""
+        connection = await asyncpg.connect(**self.database())
+        try:
+            for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+                if await connection.fetchval(f"show {setting}") != "on":
+                    raise SystemExit(f"{setting} is off: these figures would mean nothing")
+        finally:
+            await connection.close()
 
     def server_pids(self) -> tuple[int, int]:
         """Process ids of the keeper and of PostgreSQL."""

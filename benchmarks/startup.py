@@ -40,7 +40,9 @@ def _one(home: Path) -> float:
     system = Standalone(home)
     began = system.start()
     try:
-        return system.wait_healthy() - began
+        took = system.wait_healthy() - began
+        run(system.check_durable())
+        return took
     finally:
         system.stop()
 
