@@ -21,7 +21,7 @@ from tradewind.authoring.triggers import Trigger, TriggerEvent, trigger
 from tradewind.authoring.xcom import decode
 from tradewind.control_ports import TriggerRequest
 from tradewind.host import Runtime
-from tradewind.model.errors import AuthoringError
+from tradewind.model.errors import AuthoringError, ConflictError
 from tradewind.model.rows import RunRow
 from tradewind.model.waits import INPUT_KIND, SIGNAL_KIND, Signal
 
@@ -182,6 +182,32 @@ async def test_gathered_waits_go_on_with_the_first_and_need_all(start: StartRunt
 class Approve:
     ok: bool
     note: str = ""
+
+
+async def test_a_signal_names_its_instance_of_a_mapped_task(start: StartRuntime) -> None:
+    with DAG("d", schedule=None) as dag:
+
+        @task(durable=True)
+        async def work(ctx: Context, n: int) -> Any:
+            return await ctx.wait_for(signal("go"))
+
+        work.expand(n=[1, 2])
+    runtime = await start(dag)
+    run = await began(runtime)
+
+    def go(map_index: int) -> Signal:
+        return Signal("work", map_index, SIGNAL_KIND, "go", packed(map_index, "value"))
+
+    async def expanded() -> bool:
+        rows = await runtime.control.reads.instance_list(run.run_id)
+        return [row.state.value for row in rows] == ["deferred"] * 2
+
+    await until(runtime, expanded)
+    with pytest.raises(ConflictError, match="'work' of DAG 'd' is mapped: name a map_index from 0 to 1"):
+        await runtime.control.signal_send("d", run.dag_run_id, go(-1))
+    for index in (1, 0):
+        assert await runtime.control.signal_send("d", run.dag_run_id, go(index))
+    assert (await runtime.control.run_wait(run.run_id)).state == "success"
 
 
 async def test_signals_and_answers_of_people(start: StartRuntime) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from tradewind.model.errors import NotFoundError
+from tradewind.model.errors import ConflictError, NotFoundError
 from tradewind.model.keys import UNMAPPED
 from tradewind.model.states import FINISHED
 from tradewind.rules.run_machine import RunMachine
@@ -57,6 +57,15 @@ def node_of(machine: RunMachine, task_id: str, map_index: int) -> int:
     if map_index != UNMAPPED:
         raise NotFoundError(f"task {task_id!r} of DAG {machine.run.dag_id!r} has no instance {map_index}")
     return next((n for n in nodes if machine.state[n] not in FINISHED), nodes[0])
+
+
+def one_node_of(machine: RunMachine, task_id: str, map_index: int) -> int:
+    """As `node_of`; of several instances one has to be named. Raises ConflictError where none is."""
+    nodes = tuple(machine.nodes_of(_task(machine, task_id)))
+    if map_index == UNMAPPED and len(nodes) > 1:
+        which = f"task {task_id!r} of DAG {machine.run.dag_id!r}"
+        raise ConflictError(f"{which} is mapped: name a map_index from 0 to {len(nodes) - 1}")
+    return node_of(machine, task_id, map_index)
 
 
 def _task(machine: RunMachine, task_id: str) -> int:

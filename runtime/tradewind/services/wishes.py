@@ -23,7 +23,7 @@ from tradewind.model.waits import Signal
 from tradewind.ports import Store
 from tradewind.rules.explain import reasons_not_running
 from tradewind.rules.run_machine import RunMachine
-from tradewind.services.instances_chosen import Cleared, node_of, nodes_to_clear
+from tradewind.services.instances_chosen import Cleared, node_of, nodes_to_clear, one_node_of
 from tradewind.services.live import LiveHub
 from tradewind.services.owned_dag import OwnedDag
 from tradewind.services.planner import RunPlanner
@@ -107,7 +107,7 @@ class OwnerWishes:
         taken: list[bool] = []
 
         def send(turn: Turn, _: OwnedDag, machine: RunMachine) -> None:
-            node = node_of(machine, signal.task_id, signal.map_index)
+            node = one_node_of(machine, signal.task_id, signal.map_index)
             state = machine.state[node]
             if state in FINISHED or state is TaskState.NONE:
                 said = "has not begun" if state is TaskState.NONE else f"has ended: {state}"
