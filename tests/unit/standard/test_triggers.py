@@ -130,8 +130,9 @@ async def test_files_of_other_names_wake_nobody(tmp_path: Path, monkeypatch: pyt
     looks = list[str]()
 
     def look(pattern: str, *, recursive: bool) -> str | None:
+        found = found_at(pattern, recursive=recursive)
         looks.append(pattern)
-        return found_at(pattern, recursive=recursive)
+        return found
 
     monkeypatch.setattr(file_triggers, "found_at", look)
     waiting = asyncio.ensure_future(first(FileTrigger(str(tmp_path / "in-?.csv"), poke_interval=600)))
