@@ -19,7 +19,9 @@ from tradewind.services.control import RuntimeControl
 TOLD_AFTER: Final = 2.0
 """Seconds of the machine's time that a task waits for somebody outside before that is told."""
 
-_ENDED_OTHERWISE: Final = "End the run with Ctrl-C or `dags test --timeout SECONDS`, or run the DAG on a server and call"
+_ENDED_OTHERWISE: Final = (
+    "End the run with Ctrl-C or `dags test --timeout SECONDS`, or run the DAG on a server and call"
+)
 
 
 @dataclass(frozen=True, slots=True)
