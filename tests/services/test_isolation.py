@@ -18,6 +18,8 @@ from tradewind.model.errors import ParamValidationError, TradewindError
 from tradewind.model.events import RunActivated, RunEvent
 from tradewind.model.rows import Lease
 from tradewind.rules.run_machine import RunMachine
+from tradewind.services import deadline_keeper
+from tradewind.services.deadline_keeper import DeadlineKeeper
 
 
 def plain(dag_id: str = "fine") -> DAG:
@@ -126,4 +128,24 @@ async def test_a_run_that_the_rules_cannot_begin_holds_up_no_other(
     monkeypatch.setattr(RunMachine, "handle", once)
     assert (await run_to_end(runtime, "odd")).state == "success", "loaded anew"
     assert "could not be decided" in caplog.text
+    assert (await run_to_end(runtime, "fine")).state == "success"
+
+
+async def test_a_deadline_that_cannot_be_told_holds_up_no_other(
+    start: StartRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with DAG("late", schedule="@daily", start_date=datetime(2999, 1, 1, tzinfo=UTC)) as dag:
+        EmptyOperator(task_id="a", sla=timedelta(hours=1))
+    said: asyncio.Future[tuple[object, ...]] = asyncio.get_running_loop().create_future()
+
+    def note(*line: object) -> None:
+        said.set_result(line)
+
+    async def broken(keeper: DeadlineKeeper, dag_id: str) -> None:
+        raise OverflowError("a moment beyond the calendar")
+
+    monkeypatch.setattr(deadline_keeper.log, "exception", note)
+    monkeypatch.setattr(DeadlineKeeper, "_arm_failed", broken)
+    runtime = await start(dag, plain())
+    assert (await asyncio.wait_for(said, 60))[1] == "late"
     assert (await run_to_end(runtime, "fine")).state == "success"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,13 @@ from tradewind import DAG, task
 from tradewind.authoring.assets import Asset
 from tradewind.authoring.listeners import forget_listeners, hookimpl, register_listener, tell
 from tradewind.control_ports import TriggerRequest
+from tradewind.model.assets import AssetEventPut, AssetEventRow
+from tradewind.model.batch import Batch, Segment
 from tradewind.model.errors import AuthoringError
+from tradewind.model.keys import RunId
+from tradewind.services import run_listeners
+from tradewind.services.run_book import RunBook
+from tradewind.store.memory import MemoryStore, new_database
 
 pytestmark = pytest.mark.blocks_the_loop
 
@@ -192,3 +199,32 @@ async def test_listeners_of_the_plugins_folder_hear_of_runs_and_assets(start: St
             await told.wait()
     heard = await asyncio.to_thread(file.with_suffix(".txt").read_text)
     assert heard.splitlines() == ["starting", "makes runs", "s3://made/"]
+
+
+async def test_what_comes_while_listeners_are_too_far_behind_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: asyncio.Future[tuple[object, ...]] = asyncio.get_running_loop().create_future()
+
+    def note(*line: object) -> None:
+        said.set_result(line)
+
+    monkeypatch.setattr(run_listeners, "BACKLOG", 2)
+    monkeypatch.setattr(run_listeners.log, "warning", note)
+    told: list[str] = []
+
+    class Slow:
+        @hookimpl
+        def on_asset_changed(self, asset: Asset) -> None:
+            told.append(asset.uri)
+
+    register_listener(Slow())
+    listeners = run_listeners.RunListeners(RunBook(MemoryStore(new_database())))
+    segment = Segment(RunId(1), "d")
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    segment.asset_events += [AssetEventRow("t", -1, at, AssetEventPut(f"s3://b/{n}", f"n{n}")) for n in range(4)]
+    listeners.learn(Batch([segment]))
+    telling = asyncio.ensure_future(listeners.run())
+    text, count = await asyncio.wait_for(said, 60)
+    telling.cancel()
+    await asyncio.wait([telling])
+    assert (told, count) == (["s3://b/0"], 6)
+    assert "not told" in str(text)

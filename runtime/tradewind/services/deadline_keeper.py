@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple, cast
 import orjson
 
 from tradewind.model.batch import OutboxRow
-from tradewind.model.errors import StoreUnavailable
+from tradewind.model.errors import Fenced, StoreUnavailable
 from tradewind.model.keys import RunId
 from tradewind.model.rows import DeadlineMiss, Lease, RunRow
 from tradewind.model.specs import DagSpec, Json
@@ -123,6 +123,10 @@ class DeadlineKeeper:
                     await self._judge(lease, one)
             except StoreUnavailable:
                 asyncio.get_running_loop().call_later(AGAIN_AFTER, self._work.put_nowait, one)
+            except Fenced:
+                raise
+            except Exception:  # whatever it is, it concerns this run or DAG alone
+                log.exception("a deadline cannot be kept: %s", one.run if isinstance(one, RunMachine) else one)
 
     def _has_any(self, machine: RunMachine) -> bool:
         version = machine.run.version_hash
