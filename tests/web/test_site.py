@@ -20,6 +20,7 @@ from tradewind.model.specs import DagSpec, TaskSpec
 from tradewind.web.app import make_app
 from tradewind.web.auth.identity import COOKIE
 from tradewind.web.keys import TIMINGS
+from tradewind.web.problems import problem_of
 from tradewind.web.server import WebServer
 from tradewind.web.settings import WebConfig
 
@@ -239,3 +240,10 @@ def test_settings_that_cannot_work(change: dict[str, object], words: str) -> Non
     with pytest.raises(ConfigError, match=words):
         WebConfig(**values)  # type: ignore[arg-type]  # the point is what happens to such values
     assert "secret" not in repr(WebConfig(secret_key=SECRET)).replace("secret_key", "")
+
+
+def test_what_went_wrong_in_one_of_several_reads_is_the_answer() -> None:
+    both = ExceptionGroup("reads", [ExceptionGroup("more", [StoreUnavailable("gone"), StoreUnavailable("gone")])])
+    problem = problem_of(both)
+    assert problem is not None
+    assert (problem.status, problem.title) == (503, "Database unavailable")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, cast
 
 import orjson
 from aiohttp import web
@@ -56,6 +56,8 @@ def not_found(title: str, detail: str) -> Problem:
 
 def problem_of(error: Exception) -> Problem | None:
     """The answer to one of our own errors; None for an error nobody expected (500)."""
+    if isinstance(error, ExceptionGroup):  # of reads side by side
+        return problem_of(cast("ExceptionGroup[Exception]", error).exceptions[0])
     match error:
         case Problem():
             return error
