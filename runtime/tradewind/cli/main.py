@@ -5,17 +5,19 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
-import io
 import logging
 import os
 import sys
 import threading
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import click
 
 from tradewind.cli.failures import failing_clearly
+
+if TYPE_CHECKING:
+    from io import TextIOWrapper
 
 COMMANDS: Final = {
     "standalone": ("tradewind.cli.daemon:standalone", "Everything in one process: database, scheduler, pages."),
@@ -123,5 +125,5 @@ def _make_streams_usable() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):  # in the order of their numbers
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
+    with contextlib.suppress(AttributeError):  # no stream of the interpreter's own
+        cast("TextIOWrapper", sys.stdout).reconfigure(errors="backslashreplace")
