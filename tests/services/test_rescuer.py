@@ -121,7 +121,7 @@ def test_a_lease_ends_by_what_was_seen(beats: Sequence[tuple[float, int | None]]
 
 @pytest.mark.blocks_the_loop  # in virtual time there are no threads
 def test_an_outage_is_told_once_and_its_end(caplog: pytest.LogCaptureFixture) -> None:
-    buried_at([(0, 0), (1, None), (2, None), (3, 1), (4, 2)])
+    buried_at([(0, 0), (1, None), (2, 1), (3, None), (4, None), (5, None), (6, 2), (7, None), (8, 3)])
     assert [line.split(".")[0] for line in caplog.messages] == [
         "The database does not answer",
         "The database answers again",

@@ -28,6 +28,9 @@ log = logging.getLogger(__name__)
 STANDSTILL: Final = 1.0
 """Seconds for which a peer's beat must stand still before a free session lock proves its death."""
 
+OUTAGE: Final = 2
+"""Unanswered beats in a row that are told: a server that is back at once is nothing to tell."""
+
 
 class BeatTimes(NamedTuple):
     """How long a lease lasts and how often a runtime beats, with peers and alone, in seconds."""
@@ -75,8 +78,8 @@ class Rescuer:
         self.last_beat: float | None = None
         self._unsure = False
         """Whether the database went away: what we did not see does not count, and DAGs may just have been claimed."""
-        self._away = False
-        """Whether the latest beat went unanswered."""
+        self._unanswered = 0
+        """Beats in a row."""
         self.sweep_finds = 0
         """What beats found that an event should have told us; 0 in a healthy system."""
 
@@ -114,13 +117,14 @@ class Rescuer:
         self._news.set()
         if beat.report is None:
             self._lost()
-            if not self._away:
+            self._unanswered += 1
+            if self._unanswered == OUTAGE:
                 log.warning("The database does not answer. What runs goes on; its results are kept until it is back.")
         else:
             self.last_beat = beat.at
-            if self._away:
+            if self._unanswered >= OUTAGE:
                 log.warning("The database answers again.")
-        self._away = beat.report is None
+            self._unanswered = 0
 
     def _lost(self) -> None:
         self._seen.clear()
