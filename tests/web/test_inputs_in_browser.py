@@ -18,7 +18,7 @@ pytestmark = [
     pytest.mark.blocks_the_loop,  # the start of a runtime reads small files on the loop
 ]
 
-NOTHING = {"human_inputs": [], "total_entries": 0}
+NOTHING: dict[str, object] = {"human_inputs": [], "total_entries": 0}
 
 
 async def test_a_question_is_answered_with_a_form(page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
