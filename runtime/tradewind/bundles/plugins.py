@@ -1,7 +1,7 @@
 """The plug-ins folder: files whose `AirflowPlugin` classes bring macros, timetables and listeners.
 
-It is read once in each process that loads DAG files, before the first of them; a file that cannot be loaded leaves
-the others alone. The folder is on `sys.path`, so DAG files import its modules by name.
+It is read once in each process that loads DAG files, before the first of them, and by the runtime at its start; a
+file that cannot be loaded leaves the others alone. The folder is on `sys.path`: DAG files import its modules by name.
 """
 
 from __future__ import annotations
