@@ -46,8 +46,9 @@ def deadline(seconds: float | None, what: str = "execution_timeout", *, whole: f
 @contextmanager
 def uninterrupted() -> Generator[None]:
     """Neither the alarm nor the order to end comes in the block, in this thread; they come right after it."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGALRM, signal.SIGTERM))
-    try:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    try:  # what came just before is raised by the next call itself, when both are blocked already
+        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGALRM, signal.SIGTERM))
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from tradewind.bundles.oom import oom_kills
 from tradewind.model.errors import FailWithoutRetry, RescheduleTask, SkipTask, TaskFailed, TaskTimeout
 from tradewind.model.outcomes import ExitInfo
 from tradewind.model.states import OutcomeKind
-from tradewind.worker.alarm import deadline
+from tradewind.worker.alarm import deadline, uninterrupted
 from tradewind.worker.endings import (
     LONGEST_MESSAGE,
     LONGEST_TRACEBACK,
@@ -118,6 +119,26 @@ def test_the_alarm_interrupts_and_puts_back_what_was_there() -> None:
     assert signal.getsignal(signal.SIGALRM) is before
     with deadline(None):
         assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_an_alarm_at_the_edge_of_what_is_uninterrupted_leaves_nothing_blocked(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = signal.pthread_sigmask
+
+    def rings(how: int, mask: tuple[int, ...]) -> set[Any]:
+        before = real(how, mask)
+        if how == signal.SIG_BLOCK and mask:
+            raise TaskTimeout("now")
+        return before
+
+    usual = real(signal.SIG_BLOCK, ())
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(signal, "pthread_sigmask", rings)
+            with pytest.raises(TaskTimeout), uninterrupted():
+                pass
+        assert real(signal.SIG_BLOCK, ()) == usual
+    finally:
+        real(signal.SIG_SETMASK, usual)
 
 
 class Sensor(BaseSensorOperator):
