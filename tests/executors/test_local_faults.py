@@ -183,6 +183,21 @@ async def test_processes_that_a_task_forks_get_their_own_answers(new_stage: NewS
     assert decode((await stage.run("t0")).xcoms[0].value) == [[f"text {n}"] for n in "abcd"]
 
 
+async def test_a_process_that_a_task_forks_ends_by_the_usual_signal(new_stage: NewStage) -> None:
+    """However early that comes (an exception in the first steps of a fork is lost), and not by a handler of Python, of
+    which a process that is about to wait in C does not hear. Pools wait for their workers.
+    """
+    early = "os.register_at_fork(after_in_child=lambda: PIDS and os.kill(os.getpid(), signal.SIGTERM))\nPIDS = []\n"
+    ends = (
+        "for _ in range(2):\n"
+        "        PIDS.append(pid := os.fork())\n"
+        "        if not pid: os._exit(7 if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL else 8)\n"
+        "    return [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in PIDS]"
+    )
+    stage = new_stage("import os, signal\n" + early + DAG_OF_THREE.replace("return 1", ends))
+    assert decode((await stage.run("t0")).xcoms[0].value) == [7, -signal.SIGTERM]
+
+
 async def test_a_fork_that_comes_back_from_its_task_does_not_report(new_stage: NewStage) -> None:
     forks = "pid = os.fork()\n    if pid: os.waitpid(pid, 0)\n    return 'parent' if pid else 'child'"
     stage = new_stage("import os\n" + DAG_OF_THREE.replace("return 1", forks))

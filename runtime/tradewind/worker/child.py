@@ -117,12 +117,13 @@ def _attend(order: Order, output: Output, load: Callable[[Attempt], DAG], hostna
     current_log.set(order.log)
     os.dup2(order.raw_fd, 1)
     os.dup2(order.raw_fd, 2)
-    signal.signal(signal.SIGTERM, _cancelled)
+    ending = _EndingFromOutside()
+    signal.signal(signal.SIGTERM, ending)
     _reseed()
     failpoint("worker.began")
     outcome, older = _carry_out(order, load)
     failpoint("worker.frame.unsent")
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    ending.is_heard = True
     _let_threads_end(older, order.log)
     _report(order, outcome)
     failpoint("worker.frame.sent")
@@ -153,10 +154,34 @@ def _carry_out(order: Order, load: Callable[[Attempt], DAG]) -> tuple[Outcome, f
         return outcome, older
 
 
-def _cancelled(signum: int, frame: FrameType | None) -> None:
-    """SIGTERM: the attempt is ended from outside. The next one finds the clean-up undisturbed."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise AttemptCancelled("ended from outside")
+class _EndingFromOutside:
+    """SIGTERM: the attempt is to end, which its code hears of once. The next one finds the clean-up undisturbed.
+
+    What the task has forked ends by it at once, as by default. A handler of Python would not do: an exception in the
+    first steps of a fork is lost, and one that is about to wait in C does not hear of it; pools wait for their workers
+    for ever then. Programs that the task starts have the signal as it was.
+    """
+
+    __slots__ = ("_pid", "is_heard")
+
+    def __init__(self) -> None:
+        self._pid = os.getpid()
+        self.is_heard = False
+        os.register_at_fork(after_in_child=self._leave_to_the_kernel)
+
+    def __call__(self, signum: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._pid:  # so early that the fork still has this handler
+            signal.signal(signum, signal.SIG_DFL)
+            os.kill(os.getpid(), signum)
+        elif not self.is_heard:
+            self.is_heard = True
+            raise AttemptCancelled("ended from outside")
+
+    def _leave_to_the_kernel(self) -> None:
+        if signal.getsignal(signal.SIGTERM) is self:
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _reseed() -> None:
