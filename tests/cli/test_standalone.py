@@ -216,6 +216,15 @@ for name in ("stops_the_loop", "exits_in_a_callback", "never_lets_go", "harmless
 """
 
 
+@pytest.fixture
+def not_under_nohup() -> Iterator[None]:
+    """What is started hears of a closed terminal, also where these tests do not."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("not_under_nohup")
 def test_coroutines_that_attack_the_loop_stop_nothing(own_home: Path) -> None:
     (own_home / "dags" / "rude.py").write_text(RUDE)
     with standalone(own_home, TRADEWIND__SCHEDULER__DRAIN_TIMEOUT="0.2") as (process, where):
