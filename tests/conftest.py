@@ -49,9 +49,10 @@ def pytest_configure() -> None:
 
 
 def _forget_settings_of_the_person() -> None:
-    """Neither the variables of the shell nor the home folder of who runs the tests say anything in them, and who has
-    no home folder can run them.
+    """Neither the variables of the shell, its umask nor the home folder of who runs the tests say anything in them, and
+    who has no home folder can run them.
     """
+    os.umask(0o022)
     for name in [name for name in os.environ if name.startswith(("AIRFLOW_", "TRADEWIND__", "TRADEWIND_HOME"))]:
         del os.environ[name]
     os.environ["AIRFLOW_HOME"] = str(Path(tempfile.gettempdir(), f"tradewind-nobody-{os.getpid()}"))

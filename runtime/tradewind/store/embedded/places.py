@@ -138,7 +138,10 @@ def prepare(home: Path) -> Places:
     root = home.expanduser().absolute() / "postgres"
     account = Account.current()
     try:
-        root.mkdir(mode=0o711 if account.switch else 0o700, parents=True, exist_ok=True)
+        is_new = not root.exists()
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if is_new and account.switch:
+            root.chmod(0o711)  # whatever the umask says
     except OSError as error:
         raise EmbeddedError(f"The folder {root} cannot be made: {error.strerror}. Choose another home.") from error
     root = root.resolve()
