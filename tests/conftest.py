@@ -7,6 +7,7 @@ import contextlib
 import gc
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -49,10 +50,12 @@ def pytest_configure() -> None:
 
 
 def _forget_settings_of_the_person() -> None:
-    """Neither the variables of the shell, its umask nor the home folder of who runs the tests say anything in them, and
-    who has no home folder can run them.
+    """Neither the variables of the shell, its umask, its deafness to Ctrl-C (of what scripts start with `&`) nor the
+    home folder of who runs the tests say anything in them, and who has no home folder can run them.
     """
     os.umask(0o022)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     for name in [name for name in os.environ if name.startswith(("AIRFLOW_", "TRADEWIND__", "TRADEWIND_HOME"))]:
         del os.environ[name]
     os.environ["AIRFLOW_HOME"] = str(Path(tempfile.gettempdir(), f"tradewind-nobody-{os.getpid()}"))
