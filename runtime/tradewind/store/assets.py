@@ -129,7 +129,7 @@ class Assets(Lines):
         self, dag_id: str | None = None, limit: int | None = None
     ) -> list[tuple[str, QueuedEvent]]:
         """As `AssetReads.asset_queue_list`."""
-        query = statement("asset", "asset_queue_list")
+        query = statement("asset", "asset_queue_list" if dag_id is None else "asset_queue_of")
         rows = await self._readers.fetch(query, *query.values({"dag_id": dag_id, "limit": limit}))
         return [(row["dag_id"], _queued_of(row)) for row in rows]
 

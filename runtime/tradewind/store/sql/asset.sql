@@ -106,14 +106,24 @@ SELECT {asset_event_columns} FROM {asset_event_tables} WHERE e.event_id = :event
 SELECT {run_columns}, c.event_id FROM run_asset_event c JOIN dag_run r ON r.run_id = c.run_id
 WHERE c.event_id = ANY (:event_ids::bigint[]) ORDER BY c.event_id, r.run_id
 
--- name: asset_queue_list
-SELECT q.dag_id, q.wakes, q.queued_at, q.served,
-       ARRAY(SELECT l.alias FROM asset_alias_link l WHERE l.uri = e.uri ORDER BY l.alias) AS linked,
-       {asset_event_columns}
-FROM asset_queue q JOIN asset_event e USING (event_id) JOIN asset a ON a.uri = e.uri
+-- name: asset_queue_columns
+-- Fragment.
+q.dag_id, q.wakes, q.queued_at, q.served,
+ARRAY(SELECT l.alias FROM asset_alias_link l WHERE l.uri = e.uri ORDER BY l.alias) AS linked,
+{asset_event_columns}
+
+-- name: asset_queue_tables
+-- Fragment.
+asset_queue q JOIN asset_event e USING (event_id) JOIN asset a ON a.uri = e.uri
 LEFT JOIN dag_run r ON r.run_id = e.source_run_id
-WHERE (:dag_id::text IS NULL OR q.dag_id = :dag_id::text)
-ORDER BY q.dag_id, q.event_id LIMIT :limit::bigint
+
+-- name: asset_queue_list
+SELECT {asset_queue_columns} FROM {asset_queue_tables} ORDER BY q.dag_id, q.event_id LIMIT :limit::bigint
+
+-- name: asset_queue_of
+-- Asked at each event: without optional conditions it stays prepared.
+SELECT {asset_queue_columns} FROM {asset_queue_tables}
+WHERE q.dag_id = :dag_id::text ORDER BY q.event_id LIMIT :limit::bigint
 
 -- name: asset_queue_heads
 SELECT q.dag_id, e.uri, min(q.queued_at) AS queued_at
