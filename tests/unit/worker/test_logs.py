@@ -176,8 +176,11 @@ async def test_following_sees_each_line_once_while_it_is_written(tmp_path: Path)
     async with asyncio.timeout(60):
         for number in range(3):
             await asyncio.to_thread(log.write, f"line {number}")
-            await asyncio.to_thread(os.write, raw, b"raw\n")
             while f"line {number}" not in seen:
+                wrote.clear()
+                await wrote.wait()
+            await asyncio.to_thread(os.write, raw, b"raw\n")
+            while seen.count("raw") <= number:
                 wrote.clear()
                 await wrote.wait()
         await asyncio.to_thread(log.write, "over", end="success")
