@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.services.in_hosts import begun, host_at_work, running, value_of
+from tradewind.host import Runtime
 from tradewind.model.loop import CoroutineKind, OffenceKind
 from tradewind.model.states import OutcomeKind, RunState
 
@@ -125,16 +126,21 @@ async def test_a_run_survives_the_death_of_its_host(tmp_path: Path) -> None:
         assert (report.counters["hosts_died"], report.counters["hosts_started"]) == (1, 2)
 
 
+async def is_moved_by_its_fourth_run(runtime: Runtime, dag_id: str, task_id: str) -> None:
+    """The task returns the process that it ran in."""
+    places: list[object] = []
+    for _ in range(4):
+        run = await begun(runtime, dag_id)
+        assert (await runtime.control.run_wait(run.run_id)).state is RunState.SUCCESS
+        places.append(await value_of(runtime, run, task_id))
+    assert places[:3] == [os.getpid()] * 3
+    assert places[3] != os.getpid()
+
+
 @pytest.mark.blocks_the_loop
 async def test_who_blocks_the_loop_again_and_again_is_moved(tmp_path: Path) -> None:
     async with running(tmp_path, MOVED, "loop") as runtime:
-        places: list[object] = []
-        for _ in range(4):
-            run = await begun(runtime, "moved")
-            assert (await runtime.control.run_wait(run.run_id)).state is RunState.SUCCESS
-            places.append(await value_of(runtime, run, "blocks"))
-        assert places[:3] == [os.getpid()] * 3
-        assert places[3] != os.getpid()
+        await is_moved_by_its_fourth_run(runtime, "moved", "blocks")
         report = runtime.control.loop_report()
         kind = CoroutineKind("moved", "blocks")
         assert report.isolated == (kind,)
@@ -146,13 +152,7 @@ async def test_who_blocks_the_loop_again_and_again_is_moved(tmp_path: Path) -> N
 @pytest.mark.blocks_the_loop
 async def test_whose_clients_block_the_loop_is_moved_with_them(tmp_path: Path) -> None:
     async with running(tmp_path, SLOW_CLIENT, "loop") as runtime:
-        places: list[object] = []
-        for _ in range(4):
-            run = await begun(runtime, "opens")
-            assert (await runtime.control.run_wait(run.run_id)).state is RunState.SUCCESS
-            places.append(await value_of(runtime, run, "uses"))
-        assert places[:3] == [os.getpid()] * 3
-        assert places[3] != os.getpid()
+        await is_moved_by_its_fourth_run(runtime, "opens", "uses")
         report = runtime.control.loop_report()
         assert report.isolated == (CoroutineKind("opens", "uses"),)
         assert {offence.kind.what for offence in report.offences} == {"client"}

@@ -12,8 +12,7 @@ import pytest
 from playwright.async_api import APIResponse, Page, Route, expect
 
 from tests.web.conftest import Site, serving
-from tests.web.test_logs import Writer
-from tests.web.test_pages_in_browser import LONGEST, page, sign_in, site
+from tests.web.test_pages_in_browser import LONGEST, page, reading_a_log, sign_in, site
 from tests.web.test_rest_runs import triggered
 from tradewind.control_ports import LiveEvent
 from tradewind.model.states import TaskState
@@ -213,14 +212,7 @@ async def test_a_mapped_instance_that_is_read_is_not_exchanged(page: Page, site:
 
 
 async def test_a_log_that_is_read_is_not_exchanged_for_that_of_the_next_attempt(page: Page, site: Site) -> None:
-    run = await triggered(site)
-    await site.control.begin(run, "list")
-    writer = Writer(site)
-    for number in range(200):
-        writer.write(f"line {number}")
-    await sign_in(page, site, "/dags/fetch_pictures?run=one&task=list")
-    log = page.get_by_role("log", name="Log of list, attempt 1")
-    await expect(log.get_by_text("line 199")).to_be_in_viewport()
+    run, _, log = await reading_a_log(page, site)
     await log.press("Home")
     await expect(page.get_by_role("checkbox", name="Follow")).not_to_be_checked()
     await site.control.finish(run, "list", failed="no such host")

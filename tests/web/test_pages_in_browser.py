@@ -8,11 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Page, async_playwright, expect
+from playwright.async_api import Locator, Page, async_playwright, expect
 
 from tests.web.conftest import Site, serving
 from tests.web.test_logs import Writer
 from tests.web.test_rest_runs import triggered
+from tradewind.model.rows import RunRow
 from tradewind.model.states import RunState
 from tradewind.ports import RunFilter
 from tradewind.web.settings import WebConfig
@@ -138,7 +139,8 @@ async def test_a_run_is_watched_while_it_goes(page: Page, site: Site) -> None:
     await expect(page.get_by_text("No attempt has begun")).to_be_visible()
 
 
-async def test_a_log_is_read_while_it_is_written(page: Page, site: Site) -> None:
+async def reading_a_log(page: Page, site: Site) -> tuple[RunRow, Writer, Locator]:
+    """A task runs and has written 200 lines; the page shows the last."""
     run = await triggered(site)
     await site.control.begin(run, "list")
     writer = Writer(site)
@@ -147,6 +149,11 @@ async def test_a_log_is_read_while_it_is_written(page: Page, site: Site) -> None
     await sign_in(page, site, "/dags/fetch_pictures?run=one&task=list")
     log = page.get_by_role("log", name="Log of list, attempt 1")
     await expect(log.get_by_text("line 199")).to_be_in_viewport()
+    return run, writer, log
+
+
+async def test_a_log_is_read_while_it_is_written(page: Page, site: Site) -> None:
+    run, writer, log = await reading_a_log(page, site)
     writer.write("\x1b[31mthe newest\x1b[0m")
     await expect(log.get_by_text("the newest", exact=True)).to_be_in_viewport()
     await expect(page.get_by_label("Log", exact=True)).to_contain_text("Live · 201 lines")
